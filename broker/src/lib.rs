@@ -1,0 +1,11 @@
+//! The log beneath everything: one port, and the brokers that stand behind it.
+//!
+//! The engine and the sinks speak to a partitioned, transactional log through the traits of [`port`]. Two brokers
+//! implement them: [`kafka`] (librdkafka) and [`in_process`] (the embedded default, which tests and the demo use too).
+//! The same conformance suite runs on both, so that code which is right on one is right on the other.
+//!
+//! Why not a part of the engine? The sinks read the log without any state store; here they need not compile RocksDB.
+
+pub mod port;
+
+pub use port::*;

@@ -1,0 +1,270 @@
+//! The port: what the engine and the sinks ask of a log, in Kafka's terms.
+//!
+//! All calls are synchronous and are made from the thread that owns the object; nothing here needs an async runtime.
+//! Reads see committed records only.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// A topic and one of its partitions.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicPartition {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// The partition, from 0.
+    pub partition: u32,
+}
+
+impl TopicPartition {
+    /// Names a partition of a topic.
+    pub fn new(topic: impl Into<Arc<str>>, partition: u32) -> Self {
+        Self { topic: topic.into(), partition }
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
+}
+
+/// What the broker does with old records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CleanupPolicy {
+    /// Old segments are dropped (`cleanup.policy=delete`), after this time, or never where `None`.
+    Delete(Option<Duration>),
+    /// The newest record of each key is kept (`cleanup.policy=compact`).
+    Compact,
+}
+
+/// A topic that must exist before the first record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// The topic's name.
+    pub name: String,
+    /// How many partitions it is created with; an existing topic with another number is an error, unless
+    /// `accept_existing`.
+    pub partitions: u32,
+    /// Whether an existing topic keeps its own partition count and cleanup policy (topics that others own).
+    pub accept_existing: bool,
+    /// What happens to old records; an existing topic with another policy is an error, unless `accept_existing`.
+    pub cleanup: CleanupPolicy,
+}
+
+/// A record's headers, in order.
+pub type Headers = Vec<(String, Option<Bytes>)>;
+
+/// One committed record that a [`Reader`] fetched.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// The slot that [`Reader::assign`] returned for the partition that it came from.
+    pub slot: u32,
+    /// Its offset in the partition.
+    pub offset: i64,
+    /// Its Kafka timestamp, in milliseconds since the epoch.
+    pub timestamp_ms: i64,
+    /// The key's bytes.
+    pub key: Option<Bytes>,
+    /// The value's bytes; `None` is a tombstone.
+    pub value: Option<Bytes>,
+    /// The headers, empty for most records.
+    pub headers: Headers,
+}
+
+/// What a poll brought. Reused from call to call; [`Reader::poll`] appends.
+#[derive(Debug, Default)]
+pub struct Polled {
+    /// Records, in offset order within each slot.
+    pub messages: Vec<Message>,
+    /// Slots whose end was reached, with the offset that comes next: everything committed before it has been
+    /// delivered, aborted records and transaction markers included.
+    pub ends: Vec<(u32, i64)>,
+}
+
+/// Where a reader starts in a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// The first offset that is still there.
+    Earliest,
+    /// The end at the time of the call.
+    Latest,
+    /// This offset; where it is no longer there, the error is [`BrokerError::OffsetOutOfRange`], never a silent jump.
+    At(i64),
+}
+
+/// Fetches the partitions that it is told to, with no part in any group. `isolation.level=read_committed`.
+pub trait Reader: Send {
+    /// Adds a partition and returns its slot: a small number, stable until it is unassigned, then free for reuse.
+    fn assign(&mut self, partition: &TopicPartition, start: Start) -> Result<u32, BrokerError>;
+    /// Removes a partition; none of its records is delivered afterwards.
+    fn unassign(&mut self, slot: u32) -> Result<(), BrokerError>;
+    /// Stops fetching a slot until [`Reader::resume`], for back-pressure.
+    fn pause(&mut self, slot: u32) -> Result<(), BrokerError>;
+    /// Fetches a paused slot again.
+    fn resume(&mut self, slot: u32) -> Result<(), BrokerError>;
+    /// Appends up to `max` records, waiting up to `timeout` for the first one. Transient faults (a broker that is
+    /// away) are retried within; [`Reader::trouble`] tells of them.
+    fn poll(&mut self, max: usize, timeout: Duration, into: &mut Polled) -> Result<(), BrokerError>;
+    /// The first offset and the end (last stable offset) of a partition, asked of the broker.
+    fn bounds(&mut self, partition: &TopicPartition, timeout: Duration) -> Result<(i64, i64), BrokerError>;
+    /// The latest transient fault, if the reader is in one now: text for the operator.
+    fn trouble(&self) -> Option<String>;
+}
+
+/// A step of a group's rebalance, in the cooperative protocol: partitions that stay are never named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rebalance {
+    /// These are now this member's.
+    Assigned(Vec<TopicPartition>),
+    /// These go to another member as soon as [`Group::complete`] is called.
+    Revoked(Vec<TopicPartition>),
+    /// These were taken away already (the session expired): nothing may be committed for them.
+    Lost(Vec<TopicPartition>),
+}
+
+/// An offset committed in a group, with its metadata text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The offset to read next.
+    pub offset: i64,
+    /// What the committer wrote beside it; empty for most.
+    pub metadata: String,
+}
+
+/// Proof of membership at a generation, for [`TransactionalProducer::commit`].
+pub enum Membership {
+    /// Kafka's own.
+    Kafka(rdkafka::consumer::ConsumerGroupMetadata),
+    /// The in-process broker's.
+    InProcess {
+        /// The group's name.
+        group: String,
+        /// The member within the group.
+        member: u64,
+        /// The generation at which it was a member.
+        generation: u64,
+    },
+}
+
+/// Membership of a consumer group: shares partitions among its members, and keeps offsets. It fetches no records.
+pub trait Group: Send {
+    /// Takes part in the group's life, waiting up to `timeout` for a step. A step must be answered with
+    /// [`Group::complete`] before the next poll. To be called at least every few seconds.
+    fn poll(&mut self, timeout: Duration) -> Result<Option<Rebalance>, BrokerError>;
+    /// Ends the step that `poll` returned.
+    fn complete(&mut self, step: &Rebalance) -> Result<(), BrokerError>;
+    /// The partitions that are this member's now.
+    fn assignment(&self) -> Vec<TopicPartition>;
+    /// The committed offsets, in the order asked. Waits for offsets that an open transaction holds.
+    fn committed(&mut self, of: &[TopicPartition], timeout: Duration) -> Result<Vec<Option<Committed>>, BrokerError>;
+    /// Commits offsets outside of a transaction, synchronously; a stale generation is [`BrokerError::Fenced`].
+    fn commit(&mut self, offsets: &[(TopicPartition, Committed)]) -> Result<(), BrokerError>;
+    /// Proof of membership for a transaction.
+    fn membership(&self) -> Result<Membership, BrokerError>;
+    /// Leaves the group at once, so that others need not wait for the session to expire. Dropping without this is a
+    /// crash.
+    fn leave(&mut self) -> Result<(), BrokerError>;
+}
+
+/// A record to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The partition; `None` lets murmur2 of the key choose, as Java's default partitioner does.
+    pub partition: Option<u32>,
+    /// The key's bytes.
+    pub key: Option<&'a [u8]>,
+    /// The value's bytes; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// The record's timestamp, in milliseconds since the epoch.
+    pub timestamp_ms: i64,
+    /// Headers; empty for most.
+    pub headers: &'a [(&'a str, &'a [u8])],
+}
+
+/// Writes records in transactions. Made by [`Broker::transactional_producer`], which fences every earlier producer of the same
+/// id and so resolves what that one left open.
+pub trait TransactionalProducer: Send {
+    /// Starts a transaction.
+    fn begin(&mut self) -> Result<(), BrokerError>;
+    /// Queues a record in the open transaction. Waits, bounded, while the queue is full.
+    fn send(&mut self, record: Outgoing<'_>) -> Result<(), BrokerError>;
+    /// Serves delivery reports without blocking; to be called now and then between sends.
+    fn service(&mut self) -> Result<(), BrokerError>;
+    /// Waits until every record is acknowledged, adds the offsets, commits. On **any** error the outcome is unknown: drop this
+    /// producer, make a new one, and read the group's committed offsets to see what holds.
+    fn commit(&mut self, offsets: &[(TopicPartition, Committed)], membership: &Membership) -> Result<(), BrokerError>;
+}
+
+/// Writes single records, idempotently, outside of transactions.
+pub trait Producer: Send {
+    /// Writes these records and waits, bounded, until all are acknowledged.
+    fn send_all(&mut self, records: &[Outgoing<'_>]) -> Result<(), BrokerError>;
+}
+
+/// How a member joins a group.
+#[derive(Debug, Clone)]
+pub struct GroupOptions {
+    /// The group's name.
+    pub group: String,
+    /// Topics whose partitions are shared.
+    pub topics: Vec<String>,
+    /// A name for logs.
+    pub client_id: String,
+    /// After how long without a sign of life a member is taken for dead.
+    pub session_timeout: Duration,
+}
+
+/// A log. Cheap to share: `Arc<dyn Broker>`.
+pub trait Broker: Send + Sync + 'static {
+    /// Creates the topics that are missing and verifies the others. Retries while the broker is away, up to `timeout`.
+    fn ensure_topics(&self, specs: &[TopicSpec], timeout: Duration) -> Result<(), BrokerError>;
+    /// How many partitions a topic has; `None` where there is no such topic.
+    fn partitions(&self, topic: &str, timeout: Duration) -> Result<Option<u32>, BrokerError>;
+    /// A reader with nothing assigned.
+    fn reader(&self, client_id: &str) -> Result<Box<dyn Reader>, BrokerError>;
+    /// Joins a group.
+    fn group(&self, options: GroupOptions) -> Result<Box<dyn Group>, BrokerError>;
+    /// A transactional producer; returns when its id is initialised and earlier holders are fenced, at the latest after
+    /// `timeout`.
+    fn transactional_producer(&self, transactional_id: &str, timeout: Duration) -> Result<Box<dyn TransactionalProducer>, BrokerError>;
+    /// An idempotent producer without transactions.
+    fn producer(&self, client_id: &str) -> Result<Box<dyn Producer>, BrokerError>;
+}
+
+/// What went wrong, by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The broker is away or slow: try again.
+    #[error("the broker did not answer: {0}")]
+    Unavailable(String),
+    /// Another producer or a newer generation has taken over: drop what is uncommitted, make new objects.
+    #[error("fenced: {0}")]
+    Fenced(String),
+    /// The offset is no longer (or not yet) in the partition.
+    #[error("offset {offset} of {partition} is out of range")]
+    OffsetOutOfRange {
+        /// Where.
+        partition: TopicPartition,
+        /// Which.
+        offset: i64,
+    },
+    /// A topic is not as it must be: an operator must act.
+    #[error("topic {topic}: {reason}")]
+    Topic {
+        /// Which topic.
+        topic: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The record itself cannot be written (too large).
+    #[error("the record was refused: {0}")]
+    Refused(String),
+    /// Anything else: give up, or make new objects.
+    #[error("{0}")]
+    Fatal(String),
+}
