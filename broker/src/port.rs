@@ -196,8 +196,13 @@ pub trait TransactionalProducer: Send {
     /// Serves delivery reports without blocking; to be called now and then between sends.
     fn service(&mut self) -> Result<(), BrokerError>;
     /// Waits until every record is acknowledged, adds the offsets, commits. On **any** error the outcome is unknown: drop this
-    /// producer, make a new one, and read the group's committed offsets to see what holds.
-    fn commit(&mut self, offsets: &[(TopicPartition, Committed)], membership: &Membership) -> Result<(), BrokerError>;
+    /// producer, make a new one, and read the group's committed offsets to see what holds. Returns the highest offset that
+    /// this transaction wrote in each partition: the engine stores its changelog positions from it.
+    fn commit(
+        &mut self,
+        offsets: &[(TopicPartition, Committed)],
+        membership: &Membership,
+    ) -> Result<Vec<(TopicPartition, i64)>, BrokerError>;
 }
 
 /// Writes single records, idempotently, outside of transactions.
