@@ -1,1 +1,23 @@
-//! (filled in below)
+//! Stateful stream processing on Kafka, as a library: typed topologies, RocksDB state, exactly once.
+//!
+//! It is to a Rust program what Kafka Streams is to one on the JVM: Kafka is the distributed system, and any number of
+//! instances of the program share the work. Begin with [`dsl`] and [`Processor`]; run with [`Engine`]; ask with [`Queries`];
+//! test with [`testing::TestDriver`], which runs the same code on an in-process log.
+
+pub mod clock;
+pub mod dsl;
+mod error;
+mod graph;
+mod processor;
+pub mod query;
+mod record;
+mod runtime;
+pub mod store;
+pub mod testing;
+
+pub use error::{EngineError, ProcessError, StoreError};
+pub use graph::Topology;
+pub use processor::{Context, Forward, Processor};
+pub use query::{Answer, Queries, QueryError};
+pub use record::{Payload, Record, RecordMetadata};
+pub use runtime::{Engine, EngineParts, EngineSettings, Metrics, Position, TaskId};

@@ -1,0 +1,63 @@
+//! Where streams end in topics.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use broker::CleanupPolicy;
+use wire::{Codec, Registry, Topic, Wire};
+
+use super::Stream;
+use crate::error::EngineError;
+use crate::graph::{Kind, Node, SinkNode, TopicUse};
+use crate::record::Payload;
+
+impl<K: Wire, V: Send + 'static> Stream<K, V> {
+    /// Writes the records to an append-only topic.
+    pub fn to<T: Wire>(&self, topic: Topic<K, T>)
+    where
+        V: Payload<T>,
+    {
+        self.write(topic, CleanupPolicy::Delete(None));
+    }
+
+    /// Writes the records to a compacted topic: the newest value of each key stays, `None` removes the key.
+    pub fn to_compacted<T: Wire>(&self, topic: Topic<K, T>)
+    where
+        V: Payload<T>,
+    {
+        self.write(topic, CleanupPolicy::Compact);
+    }
+
+    pub(super) fn write<T: Wire>(&self, topic: Topic<K, T>, cleanup: CleanupPolicy)
+    where
+        V: Payload<T>,
+    {
+        let make = Arc::new(move |registry: &Arc<dyn Registry>| -> Result<Box<dyn Node>, EngineError> {
+            let register = |subject: String| move |source| EngineError::Schema { subject, source };
+            let key = Codec::register::<K>(registry.clone(), &topic.key_subject()).map_err(register(topic.key_subject()))?;
+            let value =
+                Codec::register::<T>(registry.clone(), &topic.value_subject()).map_err(register(topic.value_subject()))?;
+            Ok(Box::new(SinkNode::<K, V, T> {
+                topic: topic.name(),
+                key,
+                value,
+                types: PhantomData,
+            }))
+        });
+        let mut graph = self.graph.borrow_mut();
+        let mut name = topic.name().to_owned();
+        let mut more = 1;
+        while graph.nodes.iter().any(|n| n.name == name) {
+            more += 1;
+            name = format!("{}#{more}", topic.name());
+        }
+        graph.use_topic(topic.name(), TopicUse::Own(cleanup));
+        graph.add(
+            name,
+            Kind::Sink { topic: topic.name() },
+            make,
+            0,
+            Some((self.node, self.port)),
+        );
+    }
+}

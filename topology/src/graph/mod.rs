@@ -1,0 +1,240 @@
+//! The topology as data: nodes, edges, stores, and the sub-topologies that fall out of them.
+//!
+//! The DSL builds a [`Graph`]; [`Topology`] is the checked result. A sub-topology is what hangs together without passing
+//! through a topic; a task is a sub-topology and a partition.
+
+mod describe;
+mod node;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::CleanupPolicy;
+use wire::Registry;
+
+use crate::error::EngineError;
+use crate::store::StoreDef;
+
+pub(crate) use node::{Env, Node, OperatorNode, Outgoings, ProcessorNode, SinkNode, SourceNode};
+
+pub(crate) type MakeNode = Arc<dyn Fn(&Arc<dyn Registry>) -> Result<Box<dyn Node>, EngineError> + Send + Sync>;
+
+/// What a node is, for the description and the wiring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Source {
+        topic: &'static str,
+    },
+    Operator,
+    Processor {
+        stores: Vec<&'static str>,
+        punctuate: Option<Duration>,
+    },
+    Sink {
+        topic: &'static str,
+    },
+}
+
+pub(crate) struct NodeDef {
+    pub name: String,
+    pub kind: Kind,
+    pub make: MakeNode,
+    /// Children by output port.
+    pub children: Vec<Vec<usize>>,
+}
+
+/// How a topic is used, and what it must be like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TopicUse {
+    /// Read only: somebody else owns it. Created where it is missing, so that its partition count is ours.
+    Foreign,
+    /// Written by this topology.
+    Own(CleanupPolicy),
+}
+
+/// A topology under construction.
+#[derive(Default)]
+pub(crate) struct Graph {
+    pub nodes: Vec<NodeDef>,
+    pub stores: Vec<StoreDef>,
+    pub topics: BTreeMap<&'static str, TopicUse>,
+    pub problems: Vec<String>,
+}
+
+impl Graph {
+    pub fn add(&mut self, name: String, kind: Kind, make: MakeNode, ports: usize, parent: Option<(usize, usize)>) -> usize {
+        if self.nodes.iter().any(|n| n.name == name) {
+            self.problems.push(format!("two nodes are named {name}"));
+        }
+        let id = self.nodes.len();
+        self.nodes.push(NodeDef {
+            name,
+            kind,
+            make,
+            children: vec![Vec::new(); ports],
+        });
+        if let Some((parent, port)) = parent {
+            self.nodes[parent].children[port].push(id);
+        }
+        id
+    }
+
+    /// A name for an operator that keeps no state: where it stands among its kind after its parent.
+    pub fn operator_name(&self, parent: usize, operator: &str) -> String {
+        let base = format!("{}.{operator}", self.nodes[parent].name);
+        let taken = |name: &str| self.nodes.iter().any(|n| n.name == name);
+        if !taken(&base) {
+            return base;
+        }
+        (2..)
+            .map(|i| format!("{base}{i}"))
+            .find(|name| !taken(name))
+            .expect("names do not run out")
+    }
+
+    pub fn add_store(&mut self, store: StoreDef) {
+        match self.stores.iter().find(|s| s.name == store.name) {
+            None => self.stores.push(store),
+            Some(known) if known.types == store.types && known.backing == store.backing => {}
+            Some(_) => self
+                .problems
+                .push(format!("two stores are named {} but differ in type or backing", store.name)),
+        }
+    }
+
+    pub fn use_topic(&mut self, topic: &'static str, how: TopicUse) {
+        match (self.topics.get(topic).copied(), how) {
+            (None, _) | (Some(TopicUse::Foreign), TopicUse::Own(_)) => {
+                self.topics.insert(topic, how);
+            }
+            (Some(TopicUse::Own(known)), TopicUse::Own(other)) if known != other => {
+                self.problems
+                    .push(format!("topic {topic} is written with two cleanup policies"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A sub-topology: the nodes and stores of one kind of task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SubTopology {
+    /// Named by its first source topic, so that it stays the same when others come or go.
+    pub name: String,
+    pub nodes: Vec<usize>,
+    /// Source topics with their nodes.
+    pub sources: Vec<(&'static str, usize)>,
+    /// Indexes into [`Topology::stores`].
+    pub stores: Vec<usize>,
+}
+
+/// A checked topology, ready to run. Made by [`crate::dsl::Builder::build`].
+pub struct Topology {
+    pub(crate) application: String,
+    pub(crate) nodes: Vec<NodeDef>,
+    pub(crate) stores: Vec<StoreDef>,
+    pub(crate) topics: BTreeMap<&'static str, TopicUse>,
+    pub(crate) subs: Vec<SubTopology>,
+}
+
+impl Topology {
+    pub(crate) fn new(application: String, graph: Graph) -> Result<Self, EngineError> {
+        if let Some(problem) = graph.problems.first() {
+            return Err(EngineError::Topology(problem.clone()));
+        }
+        let subs = sub_topologies(&graph);
+        if let Some(empty) = subs.iter().find(|s| s.sources.is_empty()) {
+            return Err(EngineError::Topology(format!("{} has no source", empty.name)));
+        }
+        let Graph {
+            nodes, stores, topics, ..
+        } = graph;
+        Ok(Self {
+            application,
+            nodes,
+            stores,
+            topics,
+            subs,
+        })
+    }
+
+    /// The application's name: prefix of internal topics, consumer group, transactional ids.
+    pub fn application(&self) -> &str {
+        &self.application
+    }
+
+    /// The topic whose partitions stand for the groups of tasks.
+    pub fn tasks_topic(&self) -> String {
+        format!("{}-tasks", self.application)
+    }
+
+    /// The topic in which instances announce themselves.
+    pub fn instances_topic(&self) -> String {
+        format!("{}-instances", self.application)
+    }
+
+    /// The topic for records that could not be processed.
+    pub fn dead_letter_topic(&self) -> String {
+        format!("{}-dead-letters", self.application)
+    }
+}
+
+/// Joins nodes that are linked by an edge or share a store.
+fn sub_topologies(graph: &Graph) -> Vec<SubTopology> {
+    let mut group: Vec<usize> = (0..graph.nodes.len()).collect();
+    fn root(group: &[usize], mut i: usize) -> usize {
+        while group[i] != i {
+            i = group[i];
+        }
+        i
+    }
+    let mut join = |a: usize, b: usize| {
+        let (a, b) = (root(&group, a), root(&group, b));
+        group[a.max(b)] = a.min(b);
+    };
+    let mut store_user: BTreeMap<&str, usize> = BTreeMap::new();
+    for (id, node) in graph.nodes.iter().enumerate() {
+        node.children.iter().flatten().for_each(|&child| join(id, child));
+        if let Kind::Processor { stores, .. } = &node.kind {
+            for store in stores {
+                let first = *store_user.entry(store).or_insert(id);
+                join(first, id);
+            }
+        }
+    }
+    let roots: BTreeSet<usize> = (0..graph.nodes.len()).map(|i| root(&group, i)).collect();
+    roots
+        .into_iter()
+        .map(|r| {
+            let nodes: Vec<usize> = (0..graph.nodes.len()).filter(|&i| root(&group, i) == r).collect();
+            let sources: Vec<_> = nodes
+                .iter()
+                .filter_map(|&i| match graph.nodes[i].kind {
+                    Kind::Source { topic } => Some((topic, i)),
+                    _ => None,
+                })
+                .collect();
+            let used: BTreeSet<&str> = nodes
+                .iter()
+                .filter_map(|&i| match &graph.nodes[i].kind {
+                    Kind::Processor { stores, .. } => Some(stores.iter().copied()),
+                    _ => None,
+                })
+                .flatten()
+                .collect();
+            let stores = (0..graph.stores.len())
+                .filter(|&s| used.contains(graph.stores[s].name))
+                .collect();
+            let name = sources
+                .first()
+                .map_or_else(|| graph.nodes[r].name.clone(), |(topic, _)| (*topic).to_owned());
+            SubTopology {
+                name,
+                nodes,
+                sources,
+                stores,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,255 @@
+//! Nodes at work: typed inside, with their types forgotten at the edges.
+//!
+//! Why not one chain of closures? A merge gives a node two parents. So nodes sit in an arena and hand each record to
+//! their children by reference, as `&dyn Any`; the check of its type is one comparison.
+
+use std::any::Any;
+use std::marker::PhantomData;
+
+use wire::{Codec, Wire};
+
+use crate::error::ProcessError;
+use crate::processor::{Context, Forward, Processor};
+use crate::record::{Payload, Record, RecordMetadata};
+use crate::store::{AnyStore, Slots, StoreSet};
+
+/// What a node may touch while it processes a record.
+pub(crate) struct Env<'a> {
+    pub stores: &'a mut [Box<dyn AnyStore>],
+    pub out: &'a mut Outgoings,
+    pub at: &'a RecordMetadata,
+    pub now_ms: i64,
+}
+
+/// Receives what a node gives to its children: output port and record.
+pub(crate) type Emit<'a> = dyn FnMut(usize, &dyn Any) -> Result<(), ProcessError> + 'a;
+
+/// A node of a task.
+pub(crate) trait Node: Send {
+    /// Processes a record of its input type; what it gives to its children waits for [`Node::emit`].
+    fn process(&mut self, record: &dyn Any, env: &mut Env<'_>) -> Result<(), ProcessError>;
+    /// Source nodes only: decodes the record in `env.at`, and returns its event time in milliseconds.
+    fn source(&mut self, env: &mut Env<'_>) -> Result<i64, ProcessError> {
+        let _ = env;
+        unreachable!("only a source node is given bytes")
+    }
+    /// Processor nodes only.
+    fn punctuate(&mut self, env: &mut Env<'_>) -> Result<(), ProcessError> {
+        let _ = env;
+        Ok(())
+    }
+    /// Hands over what is waiting, and forgets it.
+    fn emit(&mut self, emit: &mut Emit<'_>) -> Result<(), ProcessError>;
+    /// Forgets what is waiting: the record failed.
+    fn clear(&mut self);
+}
+
+fn typed<K: 'static, V: 'static>(record: &dyn Any) -> &Record<K, V> {
+    // The DSL's types link only nodes whose types agree.
+    record.downcast_ref().expect("an edge links equal types")
+}
+
+/// Records that the record in hand writes to topics; sent when it is done, forgotten when it fails.
+#[derive(Default)]
+pub(crate) struct Outgoings {
+    pub arena: Vec<u8>,
+    pub entries: Vec<OutgoingEntry>,
+}
+
+pub(crate) struct OutgoingEntry {
+    pub topic: &'static str,
+    pub key_end: usize,
+    pub value_end: Option<usize>,
+    pub timestamp_ms: i64,
+}
+
+impl Outgoings {
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.entries.clear();
+    }
+}
+
+/// Where records come in: from bytes to a typed record.
+pub(crate) struct SourceNode<K, V, F> {
+    pub key: Codec,
+    pub value: Codec,
+    /// Gives a value for a tombstone, or skips it; and the event time.
+    pub read: F,
+    pub waiting: Option<Record<K, V>>,
+}
+
+impl<K, V, F> Node for SourceNode<K, V, F>
+where
+    K: Wire,
+    V: Send + 'static,
+    F: Fn(&K, Option<&[u8]>, &Codec, i64) -> Result<Option<(V, i64)>, ProcessError> + Send + 'static,
+{
+    fn process(&mut self, _: &dyn Any, _: &mut Env<'_>) -> Result<(), ProcessError> {
+        unreachable!("a source node has no parents")
+    }
+
+    fn source(&mut self, env: &mut Env<'_>) -> Result<i64, ProcessError> {
+        let key = env
+            .at
+            .key
+            .as_deref()
+            .ok_or_else(|| ProcessError::Record("the record has no key".to_owned()))?;
+        let key = K::decode(key, &self.key)?;
+        self.waiting =
+            (self.read)(&key, env.at.value.as_deref(), &self.value, env.at.timestamp_ms)?.map(|(value, timestamp_ms)| Record {
+                key,
+                value,
+                timestamp_ms,
+            });
+        Ok(self
+            .waiting
+            .as_ref()
+            .map_or(env.at.timestamp_ms, |record| record.timestamp_ms))
+    }
+
+    fn emit(&mut self, emit: &mut Emit<'_>) -> Result<(), ProcessError> {
+        match self.waiting.take() {
+            Some(record) => emit(0, &record),
+            None => Ok(()),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.waiting = None;
+    }
+}
+
+/// A step without state: a function from a record to records on one or two ports.
+pub(crate) struct OperatorNode<KI, VI, KO, VO, E, F> {
+    pub apply: F,
+    pub main: Vec<Record<KO, VO>>,
+    pub side: Vec<Record<KO, E>>,
+    pub types: PhantomData<fn(KI, VI)>,
+}
+
+impl<KI, VI, KO, VO, E, F> Node for OperatorNode<KI, VI, KO, VO, E, F>
+where
+    KI: Send + 'static,
+    VI: Send + 'static,
+    KO: Send + 'static,
+    VO: Send + 'static,
+    E: Send + 'static,
+    F: FnMut(&Record<KI, VI>, &RecordMetadata, &mut Vec<Record<KO, VO>>, &mut Vec<Record<KO, E>>) -> Result<(), ProcessError>
+        + Send
+        + 'static,
+{
+    fn process(&mut self, record: &dyn Any, env: &mut Env<'_>) -> Result<(), ProcessError> {
+        (self.apply)(typed(record), env.at, &mut self.main, &mut self.side)
+    }
+
+    fn emit(&mut self, emit: &mut Emit<'_>) -> Result<(), ProcessError> {
+        self.main.iter().try_for_each(|record| emit(0, record))?;
+        self.side.iter().try_for_each(|record| emit(1, record))?;
+        self.clear();
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.main.clear();
+        self.side.clear();
+    }
+}
+
+/// A [`Processor`] at work.
+pub(crate) struct ProcessorNode<P: Processor> {
+    pub processor: P,
+    /// Where its stores stand among the task's.
+    pub stores: Vec<&'static str>,
+    pub waiting: Vec<Record<P::KeyOut, P::Out>>,
+}
+
+impl<P: Processor> ProcessorNode<P> {
+    fn run(
+        &mut self,
+        env: &mut Env<'_>,
+        timestamp_ms: i64,
+        step: impl FnOnce(&mut P, &mut Context<'_, P>) -> Result<(), ProcessError>,
+    ) -> Result<(), ProcessError> {
+        let mut slots: Vec<Option<&mut Box<dyn AnyStore>>> = Vec::with_capacity(self.stores.len());
+        slots.resize_with(self.stores.len(), || None);
+        for store in env.stores.iter_mut() {
+            if let Some(i) = self.stores.iter().position(|name| *name == store.name()) {
+                slots[i] = Some(store);
+            }
+        }
+        let slots = slots
+            .into_iter()
+            .map(|s| s.expect("a task has the stores of its processors"))
+            .collect();
+        let mut cx = Context {
+            stores: P::Stores::handles(Slots(slots)),
+            out: Forward {
+                records: &mut self.waiting,
+                timestamp_ms,
+            },
+            at: env.at,
+            now_ms: env.now_ms,
+        };
+        step(&mut self.processor, &mut cx)
+    }
+}
+
+impl<P: Processor> Node for ProcessorNode<P> {
+    fn process(&mut self, record: &dyn Any, env: &mut Env<'_>) -> Result<(), ProcessError> {
+        let record: &Record<P::KeyIn, P::In> = typed(record);
+        self.run(env, record.timestamp_ms, |processor, cx| processor.process(cx, record))
+    }
+
+    fn punctuate(&mut self, env: &mut Env<'_>) -> Result<(), ProcessError> {
+        let now_ms = env.now_ms;
+        self.run(env, now_ms, |processor, cx| processor.punctuate(cx))
+    }
+
+    fn emit(&mut self, emit: &mut Emit<'_>) -> Result<(), ProcessError> {
+        self.waiting.iter().try_for_each(|record| emit(0, record))?;
+        self.waiting.clear();
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.waiting.clear();
+    }
+}
+
+/// Where records leave for a topic.
+pub(crate) struct SinkNode<K, V, T> {
+    pub topic: &'static str,
+    pub key: Codec,
+    pub value: Codec,
+    pub types: PhantomData<fn(K, V, T)>,
+}
+
+impl<K: Wire, V: Payload<T>, T: Wire> Node for SinkNode<K, V, T> {
+    fn process(&mut self, record: &dyn Any, env: &mut Env<'_>) -> Result<(), ProcessError> {
+        let record: &Record<K, V> = typed(record);
+        let out = &mut *env.out;
+        record.key.encode(&self.key, &mut out.arena)?;
+        let key_end = out.arena.len();
+        let value_end = match record.value.payload() {
+            Some(value) => {
+                value.encode(&self.value, &mut out.arena)?;
+                Some(out.arena.len())
+            }
+            None => None,
+        };
+        out.entries.push(OutgoingEntry {
+            topic: self.topic,
+            key_end,
+            value_end,
+            timestamp_ms: record.timestamp_ms,
+        });
+        Ok(())
+    }
+
+    fn emit(&mut self, _: &mut Emit<'_>) -> Result<(), ProcessError> {
+        Ok(())
+    }
+
+    fn clear(&mut self) {}
+}

@@ -1,0 +1,74 @@
+//! The Processor API: what every stateful step is written against.
+//!
+//! A processor is synchronous and runs to completion. What it forwards goes downstream when it returns, so it may forward
+//! while it iterates a store. A record is processed whole or not at all: when a processor returns an error that is the
+//! record's fault, everything the record wrote is undone and it goes to the dead-letter topic.
+
+use std::time::Duration;
+
+use crate::error::ProcessError;
+use crate::record::{Record, RecordMetadata};
+use crate::store::StoreSet;
+
+/// A step with state of its own.
+pub trait Processor: Send + Sized + 'static {
+    /// The key that comes in.
+    type KeyIn: Send + 'static;
+    /// The value that comes in.
+    type In: Send + 'static;
+    /// The key that goes out.
+    type KeyOut: Send + 'static;
+    /// The value that goes out.
+    type Out: Send + 'static;
+    /// Its stores: `()`, a [`crate::store::KeyValue`], or a tuple of them.
+    type Stores: StoreSet;
+    /// Its name in the topology, unique.
+    const NAME: &'static str;
+    /// Which stores.
+    const STORES: Self::Stores;
+    /// How often [`Processor::punctuate`] is called, by the wall clock; `None`: never.
+    const PUNCTUATE: Option<Duration> = None;
+
+    /// Processes one record.
+    fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<Self::KeyIn, Self::In>) -> Result<(), ProcessError>;
+
+    /// Called now and then, by the wall clock, in the same transaction as the records around it.
+    fn punctuate(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
+        let _ = cx;
+        Ok(())
+    }
+}
+
+/// What a processor works with: disjoint fields, so that it may forward while it iterates a store.
+pub struct Context<'t, P: Processor> {
+    /// Its stores.
+    pub stores: <P::Stores as StoreSet>::Handles<'t>,
+    /// Where to forward to.
+    pub out: Forward<'t, P::KeyOut, P::Out>,
+    /// Where the record in hand came from.
+    pub at: &'t RecordMetadata,
+    /// The wall clock, in milliseconds since the epoch.
+    pub now_ms: i64,
+}
+
+/// Collects what a processor forwards.
+pub struct Forward<'t, K, V> {
+    pub(crate) records: &'t mut Vec<Record<K, V>>,
+    pub(crate) timestamp_ms: i64,
+}
+
+impl<K, V> Forward<'_, K, V> {
+    /// Forwards a key and value with the timestamp of the record in hand.
+    pub fn forward(&mut self, key: K, value: V) {
+        self.records.push(Record {
+            key,
+            value,
+            timestamp_ms: self.timestamp_ms,
+        });
+    }
+
+    /// Forwards a record with a timestamp of its own.
+    pub fn forward_record(&mut self, record: Record<K, V>) {
+        self.records.push(record);
+    }
+}

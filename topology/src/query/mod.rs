@@ -1,0 +1,291 @@
+//! Questions to the state: answered from what is committed, with the position that the answer reflects.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::error::StoreError;
+use crate::runtime::{Position, Served, Shared};
+use crate::store::{KeyValue, StoreKey, StoreValue, View};
+
+/// An answer, and what it reflects.
+#[derive(Debug, Clone)]
+pub struct Answer<T> {
+    /// The answer.
+    pub value: T,
+    /// The source positions and times that it reflects.
+    pub position: Position,
+}
+
+/// Why a question was not answered here.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// Another instance has the key: ask there.
+    #[error("the key's partition is served at {address}")]
+    Elsewhere {
+        /// Its address, as it announced it.
+        address: String,
+    },
+    /// Nobody is known to serve the partition: it is moving or being restored. Ask again soon.
+    #[error("partition {partition} of {store} is being restored")]
+    NotReady {
+        /// Which store.
+        store: &'static str,
+        /// Which partition.
+        partition: u32,
+    },
+    /// The topology has no such store.
+    #[error("there is no store {0}")]
+    NoSuchStore(&'static str),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What the partitions of this instance know, and who may know more.
+#[derive(Debug, Clone)]
+pub struct Scattered<T> {
+    /// What was found here.
+    pub value: T,
+    /// Addresses of instances that serve the partitions that are not here.
+    pub others: Vec<String>,
+    /// Partitions that nobody is known to serve at this moment.
+    pub missing: Vec<u32>,
+}
+
+/// How an instance stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// All of its tasks run, and nothing holds it up.
+    pub ready: bool,
+    /// What holds it up.
+    pub reasons: Vec<String>,
+}
+
+/// Where an input stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputLag {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+    /// Records that wait.
+    pub records: i64,
+    /// Event time of the oldest record that waits here, in milliseconds since the epoch.
+    pub oldest_waiting_ms: Option<i64>,
+}
+
+/// Asks the stores of an engine. Cheap to clone; callable from any thread.
+#[derive(Clone)]
+pub struct Queries {
+    shared: Arc<Shared>,
+    partitions: Arc<HashMap<&'static str, u32>>,
+    groups: u32,
+    address: Arc<str>,
+}
+
+impl Queries {
+    pub(crate) fn new(shared: Arc<Shared>, parts: &crate::runtime::Parts, address: &str) -> Self {
+        let groups = parts.sub_partitions.iter().copied().max().unwrap_or(0);
+        Self {
+            shared,
+            partitions: Arc::new(parts.store_partitions()),
+            groups,
+            address: address.into(),
+        }
+    }
+
+    /// The partition of a key, as Kafka's default partitioner has it.
+    pub fn partition_of<K: StoreKey, V>(&self, store: KeyValue<K, V>, key: &K) -> Result<u32, QueryError> {
+        let count = *self
+            .partitions
+            .get(store.name())
+            .ok_or(QueryError::NoSuchStore(store.name()))?;
+        let mut bytes = Vec::with_capacity(16);
+        key.encode(&wire::Codec::plain(), &mut bytes)
+            .map_err(|source| StoreError::Wire {
+                store: store.name(),
+                source,
+            })?;
+        Ok(broker::partition_for_key(&bytes, count))
+    }
+
+    /// The value of a key of a store that is partitioned by its key.
+    pub fn get<K: StoreKey, V: StoreValue>(&self, store: KeyValue<K, V>, key: &K) -> Result<Answer<Option<V>>, QueryError> {
+        let partition = self.partition_of(store, key)?;
+        let Some(served) = self.served(store.name(), partition) else {
+            return Err(self.elsewhere(store.name(), partition));
+        };
+        let (view, position) = open(&served);
+        // The gate: no commit changes the stores between the value and its position.
+        let position = position.read();
+        let value = View::<K, V>::get(view, key)?;
+        Ok(Answer {
+            value,
+            position: position.clone(),
+        })
+    }
+
+    /// The value of a key of a store whose partition does not follow from the key: every partition is asked.
+    pub fn find<K: StoreKey, V: StoreValue>(&self, store: KeyValue<K, V>, key: &K) -> Result<Scattered<Option<V>>, QueryError> {
+        let mut value = None;
+        let mut scattered = self.scatter(store.name(), |served| {
+            let (view, position) = open::<K, V>(served);
+            let _gate = position.read();
+            value = view.get(key)?;
+            Ok(if value.is_some() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        })?;
+        if value.is_some() {
+            scattered.others.clear();
+            scattered.missing.clear();
+        }
+        Ok(Scattered {
+            value,
+            others: scattered.others,
+            missing: scattered.missing,
+        })
+    }
+
+    /// The first `limit` entries after `after` in key order that `keep` accepts, of the partitions of this instance.
+    pub fn page<K: StoreKey + Ord, V: StoreValue>(
+        &self,
+        store: KeyValue<K, V>,
+        after: Option<&K>,
+        limit: usize,
+        keep: impl Fn(&K, &V) -> bool,
+    ) -> Result<Scattered<Vec<(K, V)>>, QueryError> {
+        let mut all: Vec<(K, V)> = Vec::new();
+        let scattered = self.scatter(store.name(), |served| {
+            let (view, position) = open::<K, V>(served);
+            let _gate = position.read();
+            let mut taken = 0;
+            view.scan(after, |key, value| {
+                if after != Some(&key) && keep(&key, &value) {
+                    all.push((key, value));
+                    taken += 1;
+                }
+                if taken < limit {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            })?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all.truncate(limit);
+        Ok(Scattered {
+            value: all,
+            others: scattered.others,
+            missing: scattered.missing,
+        })
+    }
+
+    /// Whether this instance gets on.
+    pub fn readiness(&self) -> Readiness {
+        let mut reasons: Vec<String> = self.shared.trouble.lock().values().cloned().collect();
+        let groups = self.shared.groups.lock();
+        let restoring: Vec<String> = groups
+            .iter()
+            .filter(|(_, runs)| !**runs)
+            .map(|(group, _)| group.to_string())
+            .collect();
+        if !restoring.is_empty() {
+            reasons.push(format!("task groups {} are being restored", restoring.join(", ")));
+        }
+        if groups.is_empty() && self.shared.others.read().is_empty() {
+            reasons.push("no tasks are assigned yet".to_owned());
+        }
+        Readiness {
+            ready: reasons.is_empty(),
+            reasons,
+        }
+    }
+
+    /// Where this instance's inputs stand.
+    pub fn lag(&self) -> Vec<InputLag> {
+        let inputs = self.shared.inputs.lock();
+        let mut all: Vec<InputLag> = inputs
+            .iter()
+            .map(|(input, status)| InputLag {
+                topic: input.topic.to_string(),
+                partition: input.partition,
+                records: status.end - status.position,
+                oldest_waiting_ms: status.oldest_waiting_ms,
+            })
+            .collect();
+        all.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        all
+    }
+
+    /// The task groups that are served here.
+    pub fn groups(&self) -> Vec<u32> {
+        self.shared
+            .groups
+            .lock()
+            .iter()
+            .filter(|(_, runs)| **runs)
+            .map(|(group, _)| *group)
+            .collect()
+    }
+
+    /// How many task groups there are in all instances.
+    pub fn groups_total(&self) -> u32 {
+        self.groups
+    }
+
+    fn served(&self, store: &'static str, partition: u32) -> Option<Served> {
+        self.shared.served.read().get(&(store, partition)).cloned()
+    }
+
+    fn elsewhere(&self, store: &'static str, partition: u32) -> QueryError {
+        match self.shared.owners.read().get(&partition) {
+            Some(address) if **address != *self.address => QueryError::Elsewhere {
+                address: address.clone(),
+            },
+            _ => QueryError::NotReady { store, partition },
+        }
+    }
+
+    fn scatter(
+        &self,
+        store: &'static str,
+        mut ask: impl FnMut(&Served) -> Result<ControlFlow<()>, QueryError>,
+    ) -> Result<Scattered<()>, QueryError> {
+        let count = *self.partitions.get(store).ok_or(QueryError::NoSuchStore(store))?;
+        let mut others = Vec::new();
+        let mut missing = Vec::new();
+        for partition in 0..count {
+            match self.served(store, partition) {
+                Some(served) => {
+                    if ask(&served)?.is_break() {
+                        break;
+                    }
+                }
+                None => match self.elsewhere(store, partition) {
+                    QueryError::Elsewhere { address } => others.push(address),
+                    _ => missing.push(partition),
+                },
+            }
+        }
+        others.sort();
+        others.dedup();
+        Ok(Scattered {
+            value: (),
+            others,
+            missing,
+        })
+    }
+}
+
+fn open<K: StoreKey, V: StoreValue>(served: &Served) -> (&View<K, V>, &parking_lot::RwLock<Position>) {
+    // The graph refuses two stores of one name with different types, and a `KeyValue` is the name with its types.
+    (
+        served.view.downcast_ref().expect("a store has the types of its definition"),
+        &served.position,
+    )
+}

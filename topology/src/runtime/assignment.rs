@@ -1,0 +1,288 @@
+//! Tasks come and go: open, restore, run, close.
+
+use std::time::Duration;
+
+use broker::{Polled, Start, TopicPartition};
+
+use super::shared::Served;
+use super::task::{Task, TaskId};
+use super::worker::{Slot, Stage, Worker};
+use crate::error::EngineError;
+
+const CLOSE_BOUND: Duration = Duration::from_secs(20);
+
+impl Worker {
+    /// Opens the tasks of a group: partition `partition` of every sub-topology.
+    pub fn open_group(&mut self, partition: u32) -> Result<(), EngineError> {
+        self.shared.groups.lock().insert(partition, false);
+        for sub in 0..self.parts.topology.subs.len() {
+            if partition < self.parts.sub_partitions[sub] {
+                self.open_task(TaskId { sub, partition })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn open_task(&mut self, id: TaskId) -> Result<(), EngineError> {
+        let now_ms = self.now_ms();
+        let task = Task::open(
+            &self.parts.topology,
+            id,
+            self.parts.backends.as_ref(),
+            &self.parts.registry,
+            now_ms,
+        )?;
+        tracing::info!(task = %task.name, changelogs = ?task.changelogs, "opened");
+        self.tasks.insert(
+            id,
+            Slot {
+                task,
+                stage: Stage::Opened,
+                assigned_at_ms: now_ms,
+                flushed_at_ms: now_ms,
+            },
+        );
+        Ok(())
+    }
+
+    /// Moves opened and restoring tasks on. Returns whether anything moved.
+    pub fn advance_restores(&mut self) -> Result<bool, EngineError> {
+        let mut progress = self.start_restores()?;
+        if self.tasks.values().any(|s| matches!(s.stage, Stage::Restoring { .. })) {
+            progress |= self.replay()?;
+        }
+        Ok(progress)
+    }
+
+    /// Asks the group's offsets **before** the changelogs are read: the answer waits for transactions that an earlier
+    /// owner left open, so what they wrote is in the changelogs or never will be.
+    fn start_restores(&mut self) -> Result<bool, EngineError> {
+        let opened: Vec<TaskId> = self
+            .tasks
+            .iter()
+            .filter(|(_, s)| matches!(s.stage, Stage::Opened))
+            .map(|(id, _)| *id)
+            .collect();
+        if opened.is_empty() {
+            return Ok(false);
+        }
+        let inputs: Vec<TopicPartition> = opened
+            .iter()
+            .flat_map(|id| self.tasks[id].task.inputs.iter().map(|i| i.partition.clone()))
+            .collect();
+        let mut committed = self.group.committed(&inputs, self.parts.settings.broker_timeout)?.into_iter();
+        for id in opened {
+            let slot = self.tasks.get_mut(&id).expect("listed above");
+            for input in &mut slot.task.inputs {
+                // −1: nothing was ever committed.
+                input.committed = committed.next().flatten().map_or(-1, |c| c.offset);
+                input.next = input.committed.max(0);
+            }
+            let mut left = Vec::new();
+            for (store, (topic, from)) in slot.task.changelogs.iter().enumerate() {
+                let start = if *from == 0 { Start::Earliest } else { Start::At(*from) };
+                let number = self
+                    .restorer
+                    .assign(&TopicPartition::new(topic.as_str(), id.partition), start)?;
+                left.push((number, store));
+            }
+            slot.stage = Stage::Restoring { left };
+        }
+        Ok(true)
+    }
+
+    fn replay(&mut self) -> Result<bool, EngineError> {
+        let mut polled = Polled::default();
+        self.restorer
+            .poll(self.parts.settings.poll_records_max, Duration::from_millis(10), &mut polled)?;
+        let now_ms = self.now_ms();
+        let progress = !polled.messages.is_empty() || !polled.ends.is_empty();
+        self.parts.metrics.restored.inc_by(polled.messages.len() as u64);
+        let ids: Vec<TaskId> = self.tasks.keys().copied().collect();
+        for id in ids {
+            let slot = self.tasks.get_mut(&id).expect("listed above");
+            let Stage::Restoring { left } = &mut slot.stage else {
+                continue;
+            };
+            let mut ended = Vec::new();
+            for &(number, store) in left.iter() {
+                let messages: Vec<_> = polled.messages.iter().filter(|m| m.slot == number).cloned().collect();
+                let end = polled
+                    .ends
+                    .iter()
+                    .filter(|(slot, _)| *slot == number)
+                    .map(|(_, next)| *next)
+                    .max();
+                let next = end.or_else(|| messages.last().map(|m| m.offset + 1));
+                if let Some(next) = next {
+                    slot.task.restore(store, &messages, next, now_ms)?;
+                }
+                if end.is_some() {
+                    ended.push(number);
+                }
+            }
+            left.retain(|(number, _)| !ended.contains(number));
+            let done = left.is_empty();
+            for number in ended {
+                self.restorer.unassign(number)?;
+            }
+            if done {
+                self.run_task(id)?;
+            }
+        }
+        Ok(progress)
+    }
+
+    /// The state is whole: queries may ask it, and its inputs are fetched.
+    fn run_task(&mut self, id: TaskId) -> Result<(), EngineError> {
+        let now_ms = self.now_ms();
+        self.assign_inputs(id)?;
+        let slot = self.tasks.get_mut(&id).expect("the caller has it");
+        slot.stage = Stage::Running;
+        let took_ms = now_ms - slot.assigned_at_ms;
+        self.parts.metrics.restore_duration.observe(took_ms.max(0) as f64 / 1000.0);
+        tracing::info!(task = %slot.task.name, took_ms, "running");
+        let mut served = self.shared.served.write();
+        for (store, view) in slot.task.views() {
+            served.insert(
+                (store, id.partition),
+                Served {
+                    view,
+                    position: slot.task.position.clone(),
+                },
+            );
+        }
+        drop(served);
+        let group_runs = self
+            .tasks
+            .iter()
+            .filter(|(other, _)| other.partition == id.partition)
+            .all(|(_, s)| matches!(s.stage, Stage::Running));
+        if group_runs {
+            self.shared.groups.lock().insert(id.partition, true);
+        }
+        Ok(())
+    }
+
+    /// Fetches a task's inputs from where the group stands.
+    pub fn assign_inputs(&mut self, id: TaskId) -> Result<(), EngineError> {
+        self.unassign_inputs(id)?;
+        let slot = self.tasks.get_mut(&id).expect("the caller has it");
+        for (i, input) in slot.task.inputs.iter_mut().enumerate() {
+            let start = if input.committed < 0 {
+                Start::Earliest
+            } else {
+                Start::At(input.committed)
+            };
+            let number = self.reader.assign(&input.partition, start)?;
+            input.slot = Some(number);
+            input.paused = false;
+            let number = number as usize;
+            if self.slots.len() <= number {
+                self.slots.resize(number + 1, None);
+            }
+            self.slots[number] = Some((id, i));
+        }
+        Ok(())
+    }
+
+    fn unassign_inputs(&mut self, id: TaskId) -> Result<(), EngineError> {
+        let slot = self.tasks.get_mut(&id).expect("the caller has it");
+        for input in &mut slot.task.inputs {
+            if let Some(number) = input.slot.take() {
+                self.slots[number as usize] = None;
+                self.reader.unassign(number)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the tasks of a group; what is committed goes to the backend, what is not is forgotten.
+    pub fn close_group(&mut self, partition: u32) {
+        self.shared.groups.lock().remove(&partition);
+        let ids: Vec<TaskId> = self.tasks.keys().filter(|id| id.partition == partition).copied().collect();
+        for id in ids {
+            self.close_task(id, true);
+        }
+    }
+
+    fn close_task(&mut self, id: TaskId, keep: bool) {
+        self.shared.served.write().retain(|(store, partition), _| {
+            *partition != id.partition || !self.tasks[&id].task.views().iter().any(|(name, _)| name == store)
+        });
+        if let Err(error) = self.unassign_inputs(id) {
+            tracing::warn!(%error, "an input could not be let go");
+        }
+        let Some(mut slot) = self.tasks.remove(&id) else { return };
+        if let Stage::Restoring { left } = &slot.stage {
+            for &(number, _) in left {
+                if let Err(error) = self.restorer.unassign(number) {
+                    tracing::warn!(%error, "a changelog could not be let go");
+                }
+            }
+        }
+        let mut inputs = self.shared.inputs.lock();
+        for input in &slot.task.inputs {
+            inputs.remove(&input.partition);
+            let partition = id.partition.to_string();
+            let labels = [&*input.partition.topic, partition.as_str()];
+            let group = self.parts.topology.application();
+            // A task that moved away must not leave its last lag behind.
+            let _ = self.parts.metrics.lag_seconds.remove_label_values(&labels);
+            let _ = self
+                .parts
+                .metrics
+                .lag_records
+                .remove_label_values(&[group, labels[0], labels[1]]);
+        }
+        drop(inputs);
+        if !self.flusher.wait(id, CLOSE_BOUND) {
+            tracing::error!(task = %slot.task.name, "its state could not be written in time; the changelog has it");
+            return;
+        }
+        if keep && matches!(slot.stage, Stage::Running) {
+            if let Some(job) = slot.task.flush(self.parts.clock.now_ms())
+                && let Err(error) = job.run()
+            {
+                tracing::error!(task = %slot.task.name, %error, "its state could not be written; the changelog has it");
+            }
+        }
+        tracing::info!(task = %slot.task.name, "closed");
+    }
+
+    /// Opens a task again, from what is in its backend.
+    pub fn reopen(&mut self, id: TaskId) -> Result<(), EngineError> {
+        self.shared.groups.lock().insert(id.partition, false);
+        self.close_task(id, true);
+        self.open_task(id)
+    }
+
+    /// A changelog no longer has the offset that the state stands at: the state cannot be carried on from, so it is restored
+    /// from the changelog's start. False where the partition is no changelog: then records of an input are lost, and an
+    /// operator must decide.
+    pub fn restore_from_start(&mut self, partition: &TopicPartition) -> bool {
+        let is_changelog = |slot: &Slot| {
+            slot.task.id.partition == partition.partition
+                && matches!(slot.stage, Stage::Restoring { .. } | Stage::Opened)
+                && slot.task.changelogs.iter().any(|(topic, _)| **topic == *partition.topic)
+        };
+        let Some(id) = self.tasks.iter().find(|(_, s)| is_changelog(s)).map(|(id, _)| *id) else {
+            return false;
+        };
+        let name = self.tasks[&id].task.name.clone();
+        tracing::warn!(task = %name, %partition, "the changelog no longer has the position of the state; restoring from its start");
+        self.parts.metrics.wipes.inc();
+        self.close_task(id, false);
+        let reopened = self
+            .parts
+            .backends
+            .wipe(&name)
+            .map_err(EngineError::from)
+            .and_then(|()| self.open_task(id));
+        if let Err(error) = reopened {
+            tracing::error!(task = %name, %error, "the state could not be opened again");
+            return false;
+        }
+        true
+    }
+}

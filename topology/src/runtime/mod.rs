@@ -1,0 +1,32 @@
+//! The runtime: workers, tasks, commits. The same code runs on Kafka, on the in-process log and in [`crate::testing`].
+//!
+//! ```text
+//!   Engine ── one per process: checks and creates topics and schemas, starts the workers, announces the instance
+//!     └─ Worker ── one OS thread: a group member, two readers (input, restore), one transactional producer
+//!          └─ Task ── a sub-topology and a partition: nodes, stores, waiting input
+//! ```
+//!
+//! The group subscribes to the empty topic `<application>-tasks`. Owning its partition *i* means owning partition *i* of
+//! every input, which the worker fetches by manual assignment. So tasks that stay never stop while others move, and a stale
+//! generation's commit is fenced by the broker.
+
+mod assignment;
+mod commit;
+mod directory;
+mod engine;
+mod flusher;
+mod metrics;
+mod settings;
+mod shared;
+mod task;
+mod worker;
+
+pub use engine::{Engine, EngineParts};
+pub use metrics::Metrics;
+pub use settings::EngineSettings;
+pub use task::{Position, TaskId};
+
+pub(crate) use engine::prepare;
+pub(crate) use flusher::Flusher;
+pub(crate) use shared::{Served, Shared};
+pub(crate) use worker::{Parts, Worker};

@@ -1,0 +1,48 @@
+//! What an operator sets.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of an engine. Data only: brokers, stores and clocks are handed over apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineSettings {
+    /// This instance's name, unique among those that share the application and lasting over restarts.
+    pub instance: String,
+    /// Worker threads.
+    pub threads: usize,
+    /// The partitions of the topics that the engine makes, and so the bound of its parallelism.
+    pub partitions: u32,
+    /// At the latest after this, what was processed is committed; sooner when the input runs dry.
+    pub commit_interval: Duration,
+    /// How often committed state goes to the backend.
+    pub flush_interval: Duration,
+    /// A transaction holds at most this many input records.
+    pub commit_records_max: usize,
+    /// Records that a worker fetches at once.
+    pub poll_records_max: usize,
+    /// A fetched partition is paused when this many of its records wait, until half are processed.
+    pub buffered_records_max: usize,
+    /// After how long without a sign of life an instance is taken for dead.
+    pub session_timeout: Duration,
+    /// How long one call to the broker may take before it counts as a fault.
+    pub broker_timeout: Duration,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            instance: "0".to_owned(),
+            threads: 1,
+            partitions: 4,
+            commit_interval: Duration::from_millis(100),
+            flush_interval: Duration::from_secs(1),
+            commit_records_max: 100_000,
+            poll_records_max: 10_000,
+            buffered_records_max: 20_000,
+            session_timeout: Duration::from_secs(6),
+            broker_timeout: Duration::from_secs(15),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What workers, queries and probes of one instance share.
+
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use broker::TopicPartition;
+use parking_lot::{Mutex, RwLock};
+
+use super::task::Position;
+
+/// A store's partition that can be asked.
+#[derive(Clone)]
+pub(crate) struct Served {
+    pub view: Arc<dyn Any + Send + Sync>,
+    pub position: Arc<RwLock<Position>>,
+}
+
+/// Where an input stands, for lag and readiness.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct InputStatus {
+    pub position: i64,
+    pub end: i64,
+    pub oldest_waiting_ms: Option<i64>,
+}
+
+#[derive(Default)]
+pub(crate) struct Shared {
+    /// By store and partition.
+    pub served: RwLock<HashMap<(&'static str, u32), Served>>,
+    /// Task groups that this instance owns; `true` once all of a group's tasks run.
+    pub groups: Mutex<BTreeMap<u32, bool>>,
+    pub inputs: Mutex<HashMap<TopicPartition, InputStatus>>,
+    /// By worker: why it does not get on.
+    pub trouble: Mutex<BTreeMap<usize, String>>,
+    /// Who owns which task group, by the instances' announcements: instance's address.
+    pub owners: RwLock<HashMap<u32, String>>,
+    /// Addresses of the other instances.
+    pub others: RwLock<Vec<String>>,
+}

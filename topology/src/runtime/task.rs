@@ -1,0 +1,574 @@
+//! A task: a sub-topology on one partition, with its stores and its waiting input.
+//!
+//! ```text
+//!   Restoring ──all changelogs replayed──► Running ──revoked, lost, fault──► (closed)
+//! ```
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Committed, Message, Outgoing, TopicPartition, TransactionalProducer};
+use parking_lot::RwLock;
+use wire::Registry;
+
+use crate::error::{EngineError, ProcessError, StoreError};
+use crate::graph::{Env, Kind, Node, Outgoings, SubTopology, Topology};
+use crate::record::RecordMetadata;
+use crate::store::{AnyStore, Backend, Backends, Batch, FlushPart, StoreContext, Stored};
+
+/// A task's name: which sub-topology, which partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId {
+    /// The sub-topology's number in the topology.
+    pub sub: usize,
+    /// The partition of its inputs.
+    pub partition: u32,
+}
+
+/// What a task's committed state reflects. The lock is the gate of its queries: a commit holds it while all stores change.
+#[derive(Debug, Clone, Default)]
+pub struct Position {
+    /// Input topics with the offset that is read next.
+    pub offsets: Vec<(Arc<str>, i64)>,
+    /// Event time of the newest record, in milliseconds since the epoch.
+    pub stream_time_ms: i64,
+    /// When the last transaction committed, in milliseconds since the epoch.
+    pub committed_at_ms: i64,
+}
+
+/// One input partition of a task.
+pub(crate) struct Input {
+    pub partition: TopicPartition,
+    node: usize,
+    pub slot: Option<u32>,
+    waiting: VecDeque<Message>,
+    /// The offset after the last record that was processed.
+    pub next: i64,
+    /// The offset that the group has.
+    pub committed: i64,
+    /// The partition's end as last seen, for the lag.
+    pub end: i64,
+    pub paused: bool,
+    pub newest_ms: i64,
+    /// Records in the open transaction.
+    pub processed: u64,
+}
+
+pub(crate) struct Task {
+    pub id: TaskId,
+    pub name: String,
+    nodes: Vec<Option<Box<dyn Node>>>,
+    topology: Arc<Topology>,
+    stores: Vec<Box<dyn AnyStore>>,
+    backend: Option<Arc<dyn Backend>>,
+    pub inputs: Vec<Input>,
+    out: Outgoings,
+    at: RecordMetadata,
+    pub position: Arc<RwLock<Position>>,
+    /// Next wall-clock calls, per punctuating node.
+    punctuations: Vec<(usize, Duration, i64)>,
+    /// Changelog topic per store, and the offset to replay from.
+    pub changelogs: Vec<(String, i64)>,
+    sequence: u64,
+    /// Something was processed since the last commit.
+    pub dirty: bool,
+    pub records: usize,
+    dead_letter_topic: String,
+    instance_application: String,
+}
+
+/// What came of one record.
+pub(crate) enum Step {
+    Processed,
+    /// It went to the dead-letter topic.
+    DeadLetter,
+    /// Nothing waits.
+    Idle,
+    /// The registry is away: the record waits.
+    Later(String),
+}
+
+impl Task {
+    pub fn open(
+        topology: &Arc<Topology>,
+        id: TaskId,
+        backends: &dyn Backends,
+        registry: &Arc<dyn Registry>,
+        now_ms: i64,
+    ) -> Result<Self, EngineError> {
+        let sub: &SubTopology = &topology.subs[id.sub];
+        let name = format!("{}/{}", sub.name, id.partition);
+        let families: Vec<&str> = sub.stores.iter().map(|&s| topology.stores[s].name).collect();
+        let backend = if families.is_empty() {
+            None
+        } else {
+            Some(backends.open(&name, &families)?)
+        };
+        let stored = backend
+            .as_ref()
+            .map(|b| b.stored())
+            .transpose()?
+            .flatten()
+            .unwrap_or_default();
+        let mut stores = Vec::new();
+        let mut changelogs = Vec::new();
+        for (family, &store) in sub.stores.iter().enumerate() {
+            let definition = &topology.stores[store];
+            let topic = definition.changelog_topic(&topology.application);
+            let backend = backend.clone().expect("a task with stores has a backend");
+            let cx = StoreContext {
+                backend,
+                family: family as u16,
+                registry,
+                changelog_topic: topic.clone(),
+            };
+            stores.push((definition.make)(&cx)?);
+            let from = stored
+                .changelog
+                .iter()
+                .find(|(name, _)| name == definition.name)
+                .map_or(0, |(_, offset)| *offset);
+            changelogs.push((topic, from));
+        }
+        let mut nodes: Vec<Option<Box<dyn Node>>> = Vec::new();
+        nodes.resize_with(topology.nodes.len(), || None);
+        let mut punctuations = Vec::new();
+        for &node in &sub.nodes {
+            nodes[node] = Some((topology.nodes[node].make)(registry)?);
+            if let Kind::Processor {
+                punctuate: Some(every), ..
+            } = topology.nodes[node].kind
+            {
+                punctuations.push((node, every, now_ms + every.as_millis() as i64));
+            }
+        }
+        let inputs = sub
+            .sources
+            .iter()
+            .map(|&(topic, node)| Input {
+                partition: TopicPartition::new(topic, id.partition),
+                node,
+                slot: None,
+                waiting: VecDeque::new(),
+                next: 0,
+                committed: 0,
+                end: 0,
+                paused: false,
+                newest_ms: 0,
+                processed: 0,
+            })
+            .collect();
+        Ok(Self {
+            id,
+            name,
+            nodes,
+            topology: topology.clone(),
+            stores,
+            backend,
+            inputs,
+            out: Outgoings::default(),
+            at: RecordMetadata {
+                partition: id.partition,
+                ..RecordMetadata::default()
+            },
+            position: Arc::default(),
+            punctuations,
+            changelogs,
+            sequence: stored.sequence,
+            dirty: false,
+            records: 0,
+            dead_letter_topic: topology.dead_letter_topic(),
+            instance_application: topology.application.clone(),
+        })
+    }
+
+    /// The views of its stores, for queries.
+    pub fn views(&self) -> Vec<(&'static str, Arc<dyn Any + Send + Sync>)> {
+        self.stores.iter().map(|s| (s.name(), s.view())).collect()
+    }
+
+    pub fn buffer(&mut self, input: usize, message: Message) {
+        self.inputs[input].waiting.push_back(message);
+    }
+
+    pub fn buffered(&self, input: usize) -> usize {
+        self.inputs[input].waiting.len()
+    }
+
+    pub fn has_work(&self) -> bool {
+        self.inputs.iter().any(|i| !i.waiting.is_empty())
+    }
+
+    /// The event time of the oldest record that waits in an input.
+    pub fn oldest_waiting_ms(&self, input: usize) -> Option<i64> {
+        self.inputs[input].waiting.front().map(|m| m.timestamp_ms)
+    }
+
+    /// Processes the waiting record with the lowest timestamp.
+    pub fn step(&mut self, producer: &mut dyn TransactionalProducer, now_ms: i64) -> Result<Step, EngineError> {
+        let heads = self
+            .inputs
+            .iter()
+            .enumerate()
+            .filter_map(|(i, input)| input.waiting.front().map(|m| (m.timestamp_ms, i)));
+        let Some((_, chosen)) = heads.min() else {
+            return Ok(Step::Idle);
+        };
+        let input = &mut self.inputs[chosen];
+        let message = input.waiting.front().expect("the chosen input has a record");
+        self.at.topic = input.partition.topic.clone();
+        self.at.offset = message.offset;
+        self.at.timestamp_ms = message.timestamp_ms;
+        self.at.key = message.key.clone();
+        self.at.value = message.value.clone();
+        let node = input.node;
+        self.begin_record(self.at.timestamp_ms);
+        let outcome = self.run_source(node, now_ms);
+        let step = match outcome {
+            Ok(()) => {
+                self.send_out(producer)?;
+                Step::Processed
+            }
+            Err(ProcessError::Wire(error)) if error.is_transient() => {
+                self.undo_record();
+                return Ok(Step::Later(error.to_string()));
+            }
+            Err(ProcessError::Store(error)) => return Err(error.into()),
+            Err(error) => {
+                self.undo_record();
+                self.send_dead_letter(producer, &error.to_string())?;
+                Step::DeadLetter
+            }
+        };
+        let input = &mut self.inputs[chosen];
+        input.waiting.pop_front();
+        input.next = self.at.offset + 1;
+        input.end = input.end.max(input.next);
+        input.newest_ms = self.at.timestamp_ms;
+        input.processed += 1;
+        self.dirty = true;
+        self.records += 1;
+        Ok(step)
+    }
+
+    fn begin_record(&mut self, timestamp_ms: i64) {
+        self.out.clear();
+        self.stores.iter_mut().for_each(|s| s.begin_record(timestamp_ms));
+    }
+
+    fn undo_record(&mut self) {
+        self.out.clear();
+        self.stores.iter_mut().for_each(|s| s.undo_record());
+        self.nodes.iter_mut().flatten().for_each(|n| n.clear());
+    }
+
+    fn run_source(&mut self, node: usize, now_ms: i64) -> Result<(), ProcessError> {
+        let mut source = self.nodes[node].take().expect("a source is not its own descendant");
+        let mut env = Env {
+            stores: &mut self.stores,
+            out: &mut self.out,
+            at: &self.at,
+            now_ms,
+        };
+        let decoded = source.source(&mut env);
+        let outcome = decoded.and_then(|event_time_ms| {
+            self.at.timestamp_ms = event_time_ms;
+            self.stores.iter_mut().for_each(|s| s.begin_record(event_time_ms));
+            self.pass_on(node, source.as_mut(), now_ms)
+        });
+        if outcome.is_err() {
+            source.clear();
+        }
+        self.nodes[node] = Some(source);
+        outcome
+    }
+
+    /// Gives what waits in a node to its children, depth first.
+    fn pass_on(&mut self, id: usize, node: &mut dyn Node, now_ms: i64) -> Result<(), ProcessError> {
+        let topology = self.topology.clone();
+        node.emit(&mut |port, record| {
+            for &child in &topology.nodes[id].children[port] {
+                self.run(child, record, now_ms)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn run(&mut self, id: usize, record: &dyn Any, now_ms: i64) -> Result<(), ProcessError> {
+        let mut node = self.nodes[id].take().expect("the graph has no cycle");
+        let mut env = Env {
+            stores: &mut self.stores,
+            out: &mut self.out,
+            at: &self.at,
+            now_ms,
+        };
+        let processed = node.process(record, &mut env);
+        let outcome = processed.and_then(|()| self.pass_on(id, node.as_mut(), now_ms));
+        if outcome.is_err() {
+            node.clear();
+        }
+        self.nodes[id] = Some(node);
+        outcome
+    }
+
+    /// Calls the punctuators whose time has come. Returns whether any was called.
+    pub fn punctuate(&mut self, producer: &mut dyn TransactionalProducer, now_ms: i64) -> Result<bool, EngineError> {
+        let mut any = false;
+        for i in 0..self.punctuations.len() {
+            let (id, every, due_ms) = self.punctuations[i];
+            if now_ms < due_ms {
+                continue;
+            }
+            self.punctuations[i].2 = now_ms + every.as_millis() as i64;
+            self.at = RecordMetadata {
+                partition: self.id.partition,
+                offset: -1,
+                timestamp_ms: now_ms,
+                ..RecordMetadata::default()
+            };
+            self.begin_record(now_ms);
+            let mut node = self.nodes[id].take().expect("no node is at work between records");
+            let mut env = Env {
+                stores: &mut self.stores,
+                out: &mut self.out,
+                at: &self.at,
+                now_ms,
+            };
+            let called = node.punctuate(&mut env);
+            let outcome = called.and_then(|()| self.pass_on(id, node.as_mut(), now_ms));
+            self.nodes[id] = Some(node);
+            match outcome {
+                Ok(()) => {
+                    let wrote = !self.out.entries.is_empty() || self.stores.iter().any(|s| s.uncommitted_len() > 0);
+                    self.send_out(producer)?;
+                    self.dirty |= wrote;
+                    any |= wrote;
+                }
+                Err(ProcessError::Store(error)) => return Err(error.into()),
+                Err(error) => {
+                    // No record is at fault: it is tried again at its next time.
+                    self.undo_record();
+                    tracing::error!(task = %self.name, node = %self.topology.nodes[id].name, %error, "a punctuation failed");
+                }
+            }
+        }
+        Ok(any)
+    }
+
+    /// When the next punctuation is due, in milliseconds since the epoch.
+    pub fn next_punctuation_ms(&self) -> Option<i64> {
+        self.punctuations.iter().map(|(_, _, due)| *due).min()
+    }
+
+    fn send_out(&mut self, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
+        let mut start = 0;
+        for entry in &self.out.entries {
+            let end = entry.value_end.unwrap_or(entry.key_end);
+            producer.send(Outgoing {
+                topic: entry.topic,
+                partition: None,
+                key: Some(&self.out.arena[start..entry.key_end]),
+                value: entry.value_end.map(|end| &self.out.arena[entry.key_end..end]),
+                timestamp_ms: entry.timestamp_ms,
+                headers: &[],
+            })?;
+            start = end;
+        }
+        self.out.clear();
+        Ok(())
+    }
+
+    fn send_dead_letter(&mut self, producer: &mut dyn TransactionalProducer, reason: &str) -> Result<(), EngineError> {
+        tracing::warn!(task = %self.name, topic = %self.at.topic, offset = self.at.offset, reason, "a record goes to the dead-letter topic");
+        // The header names are those of Kafka Streams' own dead-letter queue (KIP-1034).
+        let (partition, offset) = (self.at.partition.to_string(), self.at.offset.to_string());
+        producer.send(Outgoing {
+            topic: &self.dead_letter_topic,
+            partition: None,
+            key: self.at.key.as_deref(),
+            value: self.at.value.as_deref(),
+            timestamp_ms: self.at.timestamp_ms,
+            headers: &[
+                ("__streams.errors.message", reason.as_bytes()),
+                ("__streams.errors.topic", self.at.topic.as_bytes()),
+                ("__streams.errors.partition", partition.as_bytes()),
+                ("__streams.errors.offset", offset.as_bytes()),
+                ("__streams.errors.application", self.instance_application.as_bytes()),
+            ],
+        })?;
+        Ok(())
+    }
+
+    /// Sends the changelog of the open transaction.
+    pub fn send_changelog(&mut self, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
+        for (store, (topic, _)) in self.stores.iter_mut().zip(&self.changelogs) {
+            let mut refused = None;
+            let result = store.changelog(&mut |key, value, timestamp_ms| {
+                let record = Outgoing {
+                    topic,
+                    partition: Some(self.id.partition),
+                    key: Some(key),
+                    value,
+                    timestamp_ms,
+                    headers: &[],
+                };
+                producer.send(record).map_err(|e| {
+                    refused = Some(e);
+                    ProcessError::Record("the broker refused a changelog record".to_owned())
+                })
+            });
+            match (result, refused) {
+                (_, Some(error)) => return Err(error.into()),
+                (Err(ProcessError::Store(error)), _) => return Err(error.into()),
+                (Err(error), _) => {
+                    return Err(StoreError::Backend {
+                        store: store.name().to_owned(),
+                        reason: error.to_string(),
+                    }
+                    .into());
+                }
+                (Ok(()), None) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The offsets that the open transaction moves to.
+    pub fn offsets(&self) -> impl Iterator<Item = (TopicPartition, Committed)> {
+        self.inputs.iter().filter(|i| i.processed > 0).map(|i| {
+            (
+                i.partition.clone(),
+                Committed {
+                    offset: i.next,
+                    metadata: String::new(),
+                },
+            )
+        })
+    }
+
+    /// The transaction has committed: its writes become visible in one step. `written` are the transaction's offsets. Returns
+    /// how many records of each input it held.
+    pub fn promote(&mut self, written: &[(TopicPartition, i64)], now_ms: i64) -> Vec<u64> {
+        let mut position = self.position.write();
+        self.stores.iter_mut().for_each(|s| s.promote());
+        for (topic, next) in &mut self.changelogs {
+            if let Some((_, last)) = written
+                .iter()
+                .find(|(p, _)| p.partition == self.id.partition && *p.topic == **topic)
+            {
+                *next = last + 1;
+            }
+        }
+        let mut processed = Vec::with_capacity(self.inputs.len());
+        for input in &mut self.inputs {
+            if input.processed > 0 {
+                input.committed = input.next;
+            }
+            processed.push(std::mem::take(&mut input.processed));
+            position.stream_time_ms = position.stream_time_ms.max(input.newest_ms);
+        }
+        position.offsets = self.inputs.iter().map(|i| (i.partition.topic.clone(), i.committed)).collect();
+        position.committed_at_ms = now_ms;
+        self.sequence += 1;
+        self.dirty = false;
+        self.records = 0;
+        processed
+    }
+
+    /// The transaction did not commit: forgets all of it. The inputs must be read again from their committed offsets.
+    pub fn discard(&mut self, registry: &Arc<dyn Registry>) -> Result<(), EngineError> {
+        self.stores.iter_mut().for_each(|s| s.discard());
+        self.out.clear();
+        for (id, node) in self.nodes.iter_mut().enumerate().filter(|(_, n)| n.is_some()) {
+            *node = Some((self.topology.nodes[id].make)(registry)?);
+        }
+        for input in &mut self.inputs {
+            input.waiting.clear();
+            input.next = input.committed.max(0);
+            input.processed = 0;
+        }
+        self.dirty = false;
+        self.records = 0;
+        Ok(())
+    }
+
+    /// Takes what is committed for a flush; `None` if there is nothing new.
+    pub fn flush(&mut self, now_ms: i64) -> Option<FlushJob> {
+        let backend = self.backend.clone()?;
+        let parts: Vec<_> = self.stores.iter_mut().filter_map(|s| s.flush()).collect();
+        if parts.is_empty() {
+            return None;
+        }
+        Some(FlushJob {
+            name: self.name.clone(),
+            backend,
+            parts,
+            stored: self.stored(now_ms),
+        })
+    }
+
+    fn stored(&self, now_ms: i64) -> Stored {
+        Stored {
+            changelog: self
+                .stores
+                .iter()
+                .zip(&self.changelogs)
+                .map(|(s, (_, next))| (s.name().to_owned(), *next))
+                .collect(),
+            sources: self
+                .inputs
+                .iter()
+                .map(|i| (i.partition.topic.to_string(), i.committed))
+                .collect(),
+            sequence: self.sequence,
+            written_at_ms: now_ms,
+        }
+    }
+
+    /// Adds replayed changelog records to the backend and moves the position.
+    pub fn restore(&mut self, store: usize, messages: &[Message], next: i64, now_ms: i64) -> Result<(), StoreError> {
+        let Some(backend) = self.backend.clone() else { return Ok(()) };
+        let mut batch = Batch::default();
+        for message in messages {
+            if let Some(key) = &message.key {
+                self.stores[store].restore(key, message.value.as_deref(), &mut batch)?;
+            }
+        }
+        self.changelogs[store].1 = next;
+        batch.stored = Some(self.stored(now_ms));
+        backend.write(&batch)
+    }
+
+    /// Sizes of its stores in the backend.
+    pub fn sizes(&self) -> Vec<(&'static str, u64)> {
+        let Some(backend) = &self.backend else { return Vec::new() };
+        self.stores
+            .iter()
+            .enumerate()
+            .map(|(family, s)| (s.name(), backend.size_bytes(family as u16)))
+            .collect()
+    }
+}
+
+/// A task's committed layer on its way to the backend.
+pub(crate) struct FlushJob {
+    pub name: String,
+    backend: Arc<dyn Backend>,
+    parts: Vec<Box<dyn FlushPart>>,
+    stored: Stored,
+}
+
+impl FlushJob {
+    pub fn run(&self) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for part in &self.parts {
+            part.fill(&mut batch)?;
+        }
+        batch.stored = Some(self.stored.clone());
+        self.backend.write(&batch)?;
+        self.parts.iter().for_each(|p| p.done());
+        Ok(())
+    }
+}

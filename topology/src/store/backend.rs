@@ -1,0 +1,151 @@
+//! The store port: ordered bytes in named families, written in atomic batches.
+
+use std::any::{Any, TypeId};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use wire::Registry;
+
+use super::Backing;
+use crate::error::{EngineError, ProcessError, StoreError};
+
+/// What a backend keeps beside the data: the position that the data reflects. Written in the same batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// Per store: the changelog offset to replay from.
+    pub changelog: Vec<(String, i64)>,
+    /// Per input topic: the offset to read next, as of the last transaction in the data.
+    pub sources: Vec<(String, i64)>,
+    /// How many transactions this task has committed.
+    pub sequence: u64,
+    /// When it was written, in milliseconds since the epoch.
+    pub written_at_ms: i64,
+}
+
+/// Writes that take effect together.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub(crate) arena: Vec<u8>,
+    /// Family, key's end, value's end (`None`: a delete); each key starts where the last entry ended.
+    pub(crate) entries: Vec<(u16, usize, Option<usize>)>,
+    pub(crate) stored: Option<Stored>,
+}
+
+impl Batch {
+    /// Adds a put, or with no value a delete.
+    pub fn set(&mut self, family: u16, key: &[u8], value: Option<&[u8]>) {
+        self.arena.extend_from_slice(key);
+        let key_end = self.arena.len();
+        let value_end = value.map(|v| {
+            self.arena.extend_from_slice(v);
+            self.arena.len()
+        });
+        self.entries.push((family, key_end, value_end));
+    }
+
+    /// The entries in order.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, &[u8], Option<&[u8]>)> {
+        let mut start = 0;
+        self.entries.iter().map(move |&(family, key_end, value_end)| {
+            let key = &self.arena[start..key_end];
+            let value = value_end.map(|end| &self.arena[key_end..end]);
+            start = value_end.unwrap_or(key_end);
+            (family, key, value)
+        })
+    }
+
+    /// The bytes of all keys and values.
+    pub fn len_bytes(&self) -> usize {
+        self.arena.len()
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.stored.is_none()
+    }
+}
+
+/// Bytes of one task, in families that are numbered by store.
+pub trait Backend: Send + Sync + 'static {
+    /// The value of a key.
+    fn get(&self, family: u16, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Writes a batch, wholly or not at all.
+    fn write(&self, batch: &Batch) -> Result<(), StoreError>;
+    /// Visits keys from `from` on, in byte order, in a consistent snapshot, until told to stop.
+    fn scan(&self, family: u16, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<(), StoreError>;
+    /// The position that the data reflects; `None` when nothing was ever written.
+    fn stored(&self) -> Result<Option<Stored>, StoreError>;
+    /// About how many bytes a family takes on disk or in memory.
+    fn size_bytes(&self, family: u16) -> u64;
+}
+
+/// Opens the backend of a task.
+pub trait Backends: Send + Sync + 'static {
+    /// Opens or makes the task's backend with these families. Fails while another process has it open.
+    fn open(&self, task: &str, families: &[&str]) -> Result<Arc<dyn Backend>, StoreError>;
+    /// Removes the task's data for good.
+    fn wipe(&self, task: &str) -> Result<(), StoreError>;
+}
+
+/// A store's definition with its types forgotten, and the way to make one.
+#[derive(Clone)]
+pub(crate) struct StoreDef {
+    pub name: &'static str,
+    pub backing: Backing,
+    pub types: TypeId,
+    #[allow(clippy::type_complexity)]
+    pub make: Arc<dyn Fn(&StoreContext<'_>) -> Result<Box<dyn AnyStore>, EngineError> + Send + Sync>,
+}
+
+impl StoreDef {
+    /// The topic that its changes go to.
+    pub fn changelog_topic(&self, application: &str) -> String {
+        match self.backing {
+            Backing::Changelog => format!("{application}-{}-changelog", self.name),
+            Backing::Topic(topic) => topic.to_owned(),
+        }
+    }
+}
+
+/// What a store is made from.
+pub(crate) struct StoreContext<'a> {
+    pub backend: Arc<dyn Backend>,
+    pub family: u16,
+    pub registry: &'a Arc<dyn Registry>,
+    pub changelog_topic: String,
+}
+
+/// The part of a flush that one store does: fills the batch, off the worker's thread.
+pub(crate) trait FlushPart: Send {
+    fn fill(&self, batch: &mut Batch) -> Result<(), StoreError>;
+    /// Called when the batch is in the backend.
+    fn done(&self);
+}
+
+/// A task's store with its types forgotten.
+pub(crate) trait AnyStore: Send {
+    fn name(&self) -> &'static str;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+    /// Starts a record: what it writes from here on can be undone.
+    fn begin_record(&mut self, timestamp_ms: i64);
+    /// Takes back all that the record wrote.
+    fn undo_record(&mut self);
+    /// How many keys the open transaction has written.
+    fn uncommitted_len(&self) -> usize;
+    /// Hands every uncommitted change to `emit`: the changelog's key, value and timestamp.
+    fn changelog(
+        &mut self,
+        emit: &mut dyn FnMut(&[u8], Option<&[u8]>, i64) -> Result<(), ProcessError>,
+    ) -> Result<(), ProcessError>;
+    /// The transaction has committed.
+    fn promote(&mut self);
+    /// The transaction has not committed.
+    fn discard(&mut self);
+    /// Takes the committed layer for a flush; `None` if there is nothing. Not called again before it is done.
+    fn flush(&mut self) -> Option<Box<dyn FlushPart>>;
+    /// Adds a changelog record to a batch of the restore.
+    fn restore(&self, key: &[u8], value: Option<&[u8]>, batch: &mut Batch) -> Result<(), StoreError>;
+    /// The view of the committed state, as [`super::View`] of its types.
+    fn view(&self) -> Arc<dyn Any + Send + Sync>;
+}

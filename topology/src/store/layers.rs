@@ -1,0 +1,330 @@
+//! The layers above the backend, typed.
+
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use parking_lot::RwLock;
+use wire::{Codec, WireError};
+
+use super::backend::{AnyStore, Backend, Batch, FlushPart, StoreContext, StoreDef};
+use super::{KeyValue, StoreKey, StoreValue, View};
+use crate::error::{EngineError, ProcessError, StoreError};
+
+/// A key's newest value in a layer; `None` hides what lies beneath.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry<V> {
+    pub value: Option<V>,
+    pub timestamp_ms: i64,
+}
+
+pub(crate) type Layer<K, V> = HashMap<K, Entry<V>>;
+
+/// What queries see: the committed layers over the backend.
+pub(crate) struct Shared<K, V> {
+    pub name: &'static str,
+    pub layers: RwLock<Committed<K, V>>,
+    pub backend: Arc<dyn Backend>,
+    pub family: u16,
+    pub codec: Codec,
+}
+
+pub(crate) struct Committed<K, V> {
+    pub fresh: Layer<K, V>,
+    /// On its way to the backend; still read until it is there.
+    pub flushing: Option<Arc<Layer<K, V>>>,
+}
+
+impl<K: StoreKey, V: StoreValue> Shared<K, V> {
+    fn wire(&self) -> impl Fn(WireError) -> StoreError + '_ {
+        |source| StoreError::Wire {
+            store: self.name,
+            source,
+        }
+    }
+
+    /// The committed value of a key.
+    pub fn get(&self, key: &K) -> Result<Option<V>, StoreError> {
+        {
+            let layers = self.layers.read();
+            if let Some(entry) = layers.fresh.get(key) {
+                return Ok(entry.value.clone());
+            }
+            if let Some(entry) = layers.flushing.as_ref().and_then(|layer| layer.get(key)) {
+                return Ok(entry.value.clone());
+            }
+        }
+        let mut bytes = Vec::with_capacity(16);
+        key.encode_ordered(&mut bytes);
+        match self.backend.get(self.family, &bytes)? {
+            Some(value) => Ok(Some(V::decode(&value, &self.codec).map_err(self.wire())?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Visits committed keys from `from` on, in order; `above` is a layer that hides the committed ones.
+    pub fn scan(
+        &self,
+        above: Option<&Layer<K, V>>,
+        from: Option<&K>,
+        visit: &mut dyn FnMut(K, V) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut start = Vec::new();
+        if let Some(from) = from {
+            from.encode_ordered(&mut start);
+        }
+        // The lock is held to the end, so that no flush moves an entry between the two halves of the merge.
+        let layers = self.layers.read();
+        let mut overlay: BTreeMap<Vec<u8>, Option<&V>> = BTreeMap::new();
+        let beneath = layers.flushing.as_deref().into_iter().chain([&layers.fresh]).chain(above);
+        for layer in beneath {
+            for (key, entry) in layer {
+                let mut bytes = Vec::with_capacity(16);
+                key.encode_ordered(&mut bytes);
+                if bytes >= start {
+                    overlay.insert(bytes, entry.value.as_ref());
+                }
+            }
+        }
+        let mut overlay = overlay.into_iter().peekable();
+        let mut failed = None;
+        let mut stopped = false;
+        let mut give = |key: &[u8], value: Result<V, WireError>| -> ControlFlow<()> {
+            match (K::decode_ordered(&mut &key[..]), value) {
+                (Ok(key), Ok(value)) => visit(key, value),
+                (Err(error), _) | (_, Err(error)) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        };
+        self.backend.scan(self.family, &start, &mut |key, value| {
+            while let Some((above, hidden)) = overlay.next_if(|(above, _)| above.as_slice() <= key) {
+                let same = above == key;
+                if let Some(newer) = hidden
+                    && give(&above, Ok(newer.clone())).is_break()
+                {
+                    stopped = true;
+                    return ControlFlow::Break(());
+                }
+                if same {
+                    return ControlFlow::Continue(());
+                }
+            }
+            let flow = give(key, V::decode(value, &self.codec));
+            stopped = flow.is_break();
+            flow
+        })?;
+        if !stopped {
+            for (key, value) in overlay {
+                if let Some(value) = value
+                    && give(&key, Ok(value.clone())).is_break()
+                {
+                    break;
+                }
+            }
+        }
+        failed.map_or(Ok(()), |error| Err(self.wire()(error)))
+    }
+}
+
+/// A key-value store in the hands of a processor.
+pub struct KeyValueStore<K, V> {
+    shared: Arc<Shared<K, V>>,
+    key_codec: Codec,
+    uncommitted: Layer<K, V>,
+    /// What the record in hand has overwritten, oldest first.
+    undo: Vec<(K, Option<Entry<V>>)>,
+    timestamp_ms: i64,
+    scratch: (Vec<u8>, Vec<u8>),
+}
+
+impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
+    /// The value of a key, as of this record.
+    pub fn get(&self, key: &K) -> Result<Option<V>, StoreError> {
+        match self.uncommitted.get(key) {
+            Some(entry) => Ok(entry.value.clone()),
+            None => self.shared.get(key),
+        }
+    }
+
+    /// Sets the value of a key.
+    pub fn put(&mut self, key: K, value: V) {
+        self.write(key, Some(value));
+    }
+
+    /// Removes a key.
+    pub fn delete(&mut self, key: K) {
+        self.write(key, None);
+    }
+
+    /// Visits keys from `from` on (from the first one where `None`), in order, as of this record.
+    pub fn scan(&self, from: Option<&K>, mut visit: impl FnMut(K, V) -> ControlFlow<()>) -> Result<(), StoreError> {
+        self.shared.scan(Some(&self.uncommitted), from, &mut visit)
+    }
+
+    fn write(&mut self, key: K, value: Option<V>) {
+        let entry = Entry {
+            value,
+            timestamp_ms: self.timestamp_ms,
+        };
+        let before = self.uncommitted.insert(key.clone(), entry);
+        self.undo.push((key, before));
+    }
+
+    pub(crate) fn definition(store: KeyValue<K, V>) -> StoreDef {
+        let make = move |cx: &StoreContext<'_>| -> Result<Box<dyn AnyStore>, EngineError> {
+            let schema = |subject: String| move |source| EngineError::Schema { subject, source };
+            let topic = &cx.changelog_topic;
+            let (key_subject, value_subject) = (format!("{topic}-key"), format!("{topic}-value"));
+            let key_codec = Codec::register::<K>(cx.registry.clone(), &key_subject).map_err(schema(key_subject.clone()))?;
+            let codec = Codec::register::<V>(cx.registry.clone(), &value_subject).map_err(schema(value_subject.clone()))?;
+            Ok(Box::new(KeyValueStore::<K, V> {
+                shared: Arc::new(Shared {
+                    name: store.name(),
+                    layers: RwLock::new(Committed {
+                        fresh: Layer::new(),
+                        flushing: None,
+                    }),
+                    backend: cx.backend.clone(),
+                    family: cx.family,
+                    codec,
+                }),
+                key_codec,
+                uncommitted: Layer::new(),
+                undo: Vec::new(),
+                timestamp_ms: 0,
+                scratch: Default::default(),
+            }))
+        };
+        StoreDef {
+            name: store.name(),
+            backing: store.backing(),
+            types: TypeId::of::<(K, V)>(),
+            make: Arc::new(make),
+        }
+    }
+}
+
+impl<K: StoreKey, V: StoreValue> AnyStore for KeyValueStore<K, V> {
+    fn name(&self) -> &'static str {
+        self.shared.name
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn begin_record(&mut self, timestamp_ms: i64) {
+        self.undo.clear();
+        self.timestamp_ms = timestamp_ms;
+    }
+
+    fn undo_record(&mut self) {
+        for (key, before) in self.undo.drain(..).rev() {
+            match before {
+                Some(entry) => self.uncommitted.insert(key, entry),
+                None => self.uncommitted.remove(&key),
+            };
+        }
+    }
+
+    fn uncommitted_len(&self) -> usize {
+        self.uncommitted.len()
+    }
+
+    fn changelog(
+        &mut self,
+        emit: &mut dyn FnMut(&[u8], Option<&[u8]>, i64) -> Result<(), ProcessError>,
+    ) -> Result<(), ProcessError> {
+        let (key_bytes, value_bytes) = &mut self.scratch;
+        for (key, entry) in &self.uncommitted {
+            key_bytes.clear();
+            key.encode(&self.key_codec, key_bytes)?;
+            let value = match &entry.value {
+                Some(value) => {
+                    value_bytes.clear();
+                    value.encode(&self.shared.codec, value_bytes)?;
+                    Some(value_bytes.as_slice())
+                }
+                None => None,
+            };
+            emit(key_bytes, value, entry.timestamp_ms)?;
+        }
+        Ok(())
+    }
+
+    fn promote(&mut self) {
+        self.undo.clear();
+        let mut layers = self.shared.layers.write();
+        if layers.fresh.is_empty() {
+            std::mem::swap(&mut layers.fresh, &mut self.uncommitted);
+        } else {
+            layers.fresh.extend(self.uncommitted.drain());
+        }
+    }
+
+    fn discard(&mut self) {
+        self.undo.clear();
+        self.uncommitted.clear();
+    }
+
+    fn flush(&mut self) -> Option<Box<dyn FlushPart>> {
+        let mut layers = self.shared.layers.write();
+        debug_assert!(layers.flushing.is_none(), "one flush at a time");
+        if layers.fresh.is_empty() {
+            return None;
+        }
+        let layer = Arc::new(std::mem::take(&mut layers.fresh));
+        layers.flushing = Some(layer.clone());
+        Some(Box::new(Flushing {
+            shared: self.shared.clone(),
+            layer,
+        }))
+    }
+
+    fn restore(&self, key: &[u8], value: Option<&[u8]>, batch: &mut Batch) -> Result<(), StoreError> {
+        let decoded = K::decode(key, &self.key_codec).map_err(self.shared.wire())?;
+        let mut ordered = Vec::with_capacity(16);
+        decoded.encode_ordered(&mut ordered);
+        batch.set(self.shared.family, &ordered, value);
+        Ok(())
+    }
+
+    fn view(&self) -> Arc<dyn Any + Send + Sync> {
+        Arc::new(View::new(self.shared.clone()))
+    }
+}
+
+struct Flushing<K, V> {
+    shared: Arc<Shared<K, V>>,
+    layer: Arc<Layer<K, V>>,
+}
+
+impl<K: StoreKey, V: StoreValue> FlushPart for Flushing<K, V> {
+    fn fill(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        let (mut key_bytes, mut value_bytes) = (Vec::new(), Vec::new());
+        for (key, entry) in self.layer.iter() {
+            key_bytes.clear();
+            key.encode_ordered(&mut key_bytes);
+            let value = match &entry.value {
+                Some(value) => {
+                    value_bytes.clear();
+                    value
+                        .encode(&self.shared.codec, &mut value_bytes)
+                        .map_err(self.shared.wire())?;
+                    Some(value_bytes.as_slice())
+                }
+                None => None,
+            };
+            batch.set(self.shared.family, &key_bytes, value);
+        }
+        Ok(())
+    }
+
+    fn done(&self) {
+        self.shared.layers.write().flushing = None;
+    }
+}

@@ -1,0 +1,206 @@
+//! RocksDB behind the store port: a database per task, a column family per store, one memory budget for the process.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch,
+    WriteBufferManager,
+};
+
+use super::{Backend, Backends, Batch, Stored};
+use crate::error::StoreError;
+
+/// How much memory all of the process's databases may take together.
+#[derive(Debug, Clone, Copy)]
+pub struct RocksSettings {
+    /// The block cache, in bytes.
+    pub block_cache_bytes: usize,
+    /// All memtables together, in bytes.
+    pub write_buffer_bytes: usize,
+}
+
+impl Default for RocksSettings {
+    fn default() -> Self {
+        Self {
+            block_cache_bytes: 128 << 20,
+            write_buffer_bytes: 64 << 20,
+        }
+    }
+}
+
+/// Opens a database per task beneath one folder.
+pub struct RocksBackends {
+    folder: PathBuf,
+    cache: Cache,
+    write_buffers: WriteBufferManager,
+    settings: RocksSettings,
+}
+
+impl RocksBackends {
+    /// Databases live in `folder`, which belongs to one process at a time.
+    pub fn new(folder: impl Into<PathBuf>, settings: RocksSettings) -> Self {
+        Self {
+            folder: folder.into(),
+            cache: Cache::new_lru_cache(settings.block_cache_bytes),
+            write_buffers: WriteBufferManager::new_write_buffer_manager(settings.write_buffer_bytes, false),
+            settings,
+        }
+    }
+
+    fn options(&self) -> Options {
+        let mut blocks = BlockBasedOptions::default();
+        blocks.set_block_cache(&self.cache);
+        blocks.set_bloom_filter(10.0, false);
+        blocks.set_cache_index_and_filter_blocks(true);
+        blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        blocks.set_format_version(6);
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        options.set_block_based_table_factory(&blocks);
+        options.set_write_buffer_manager(&self.write_buffers);
+        options.set_write_buffer_size(self.settings.write_buffer_bytes / 4);
+        options.set_compression_type(DBCompressionType::Lz4);
+        options.set_max_open_files(256);
+        options.set_keep_log_file_num(2);
+        options.set_max_total_wal_size(64 << 20);
+        options
+    }
+}
+
+const STORED: &[u8] = b"stored";
+
+fn failed(store: impl ToString) -> impl FnOnce(rocksdb::Error) -> StoreError {
+    move |error| StoreError::Backend {
+        store: store.to_string(),
+        reason: error.to_string(),
+    }
+}
+
+impl Backends for RocksBackends {
+    fn open(&self, task: &str, families: &[&str]) -> Result<Arc<dyn Backend>, StoreError> {
+        let path = self.folder.join(task);
+        std::fs::create_dir_all(&path).map_err(|e| StoreError::Backend {
+            store: path.display().to_string(),
+            reason: e.to_string(),
+        })?;
+        let options = self.options();
+        // Families of stores that the topology no longer has must be opened all the same.
+        let mut names: Vec<String> = DB::list_cf(&options, &path).unwrap_or_default();
+        for name in families {
+            if !names.iter().any(|n| n == name) {
+                names.push((*name).to_owned());
+            }
+        }
+        names.retain(|n| n != "default");
+        let descriptors = names.iter().map(|name| ColumnFamilyDescriptor::new(name, self.options()));
+        let db = open_when_unlocked(&options, &path, descriptors.collect())?;
+        Ok(Arc::new(Rocks {
+            db,
+            families: families.iter().map(|f| (*f).to_owned()).collect(),
+            task: task.to_owned(),
+        }))
+    }
+
+    fn wipe(&self, task: &str) -> Result<(), StoreError> {
+        let path = self.folder.join(task);
+        if path.exists() {
+            DB::destroy(&Options::default(), &path).map_err(failed(path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// A query may still hold the last view of a task that this process has just closed: the lock goes with it.
+fn open_when_unlocked(options: &Options, path: &Path, families: Vec<ColumnFamilyDescriptor>) -> Result<DB, StoreError> {
+    let names: Vec<String> = families.iter().map(|f| f.name().to_owned()).collect();
+    let mut families = Some(families);
+    let mut attempts = 0;
+    loop {
+        let descriptors = families.take().unwrap_or_else(|| {
+            names
+                .iter()
+                .map(|n| ColumnFamilyDescriptor::new(n, options.clone()))
+                .collect()
+        });
+        match DB::open_cf_descriptors(options, path, descriptors) {
+            Ok(db) => return Ok(db),
+            Err(error) if attempts < 50 && error.to_string().contains("lock") => {
+                attempts += 1;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => return Err(failed(path.display())(error)),
+        }
+    }
+}
+
+struct Rocks {
+    db: DB,
+    families: Vec<String>,
+    task: String,
+}
+
+impl Rocks {
+    fn family(&self, family: u16) -> &rocksdb::ColumnFamily {
+        self.db
+            .cf_handle(&self.families[usize::from(family)])
+            .expect("every family was opened")
+    }
+}
+
+impl Backend for Rocks {
+    fn get(&self, family: u16, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.db.get_cf(self.family(family), key).map_err(failed(&self.task))
+    }
+
+    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut writes = WriteBatch::default();
+        for (family, key, value) in batch.iter() {
+            match value {
+                Some(value) => writes.put_cf(self.family(family), key, value),
+                None => writes.delete_cf(self.family(family), key),
+            }
+        }
+        if let Some(stored) = &batch.stored {
+            let bytes = serde_json::to_vec(stored).map_err(|e| StoreError::Backend {
+                store: self.task.clone(),
+                reason: e.to_string(),
+            })?;
+            writes.put(STORED, bytes);
+        }
+        // Without fsync: a killed process keeps what was written, a power loss leaves a consistent prefix.
+        self.db.write(writes).map_err(failed(&self.task))
+    }
+
+    fn scan(&self, family: u16, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<(), StoreError> {
+        for item in self
+            .db
+            .iterator_cf(self.family(family), IteratorMode::From(from, Direction::Forward))
+        {
+            let (key, value) = item.map_err(failed(&self.task))?;
+            if visit(&key, &value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn stored(&self) -> Result<Option<Stored>, StoreError> {
+        match self.db.get(STORED).map_err(failed(&self.task))? {
+            Some(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| StoreError::Backend {
+                store: self.task.clone(),
+                reason: format!("stored position: {e}"),
+            }),
+            None => Ok(None),
+        }
+    }
+
+    fn size_bytes(&self, family: u16) -> u64 {
+        let cf = self.family(family);
+        let property = |name: &str| self.db.property_int_value_cf(cf, name).ok().flatten().unwrap_or(0);
+        property("rocksdb.total-sst-files-size") + property("rocksdb.cur-size-all-mem-tables")
+    }
+}

@@ -1,0 +1,67 @@
+//! How a processor names its stores: one, or a tuple of them, handed out as disjoint `&mut`s.
+
+use super::backend::AnyStore;
+use super::{KeyValue, KeyValueStore, StoreDef, StoreKey, StoreValue};
+
+mod sealed {
+    use super::{AnyStore, StoreDef};
+
+    /// Keeps the engine's inner types out of the public trait's contract.
+    pub struct Slots<'t>(pub(crate) Vec<&'t mut Box<dyn AnyStore>>);
+    pub struct Definitions(pub(crate) Vec<StoreDef>);
+}
+pub(crate) use sealed::{Definitions, Slots};
+
+/// The stores of a processor: `()`, a [`KeyValue`], or a tuple of them.
+pub trait StoreSet: Send + Sync + 'static {
+    /// What the processor gets in its context.
+    type Handles<'t>;
+    #[doc(hidden)]
+    fn definitions(&self) -> Definitions;
+    #[doc(hidden)]
+    fn handles(slots: Slots<'_>) -> Self::Handles<'_>;
+}
+
+impl StoreSet for () {
+    type Handles<'t> = ();
+    fn definitions(&self) -> Definitions {
+        Definitions(Vec::new())
+    }
+    fn handles(_: Slots<'_>) {}
+}
+
+fn typed<K: StoreKey, V: StoreValue>(slot: &mut Box<dyn AnyStore>) -> &mut KeyValueStore<K, V> {
+    // The graph refuses two stores of one name with different types, so the slot has the type of its definition.
+    slot.as_any_mut()
+        .downcast_mut()
+        .expect("a store has the types of its definition")
+}
+
+impl<K: StoreKey, V: StoreValue> StoreSet for KeyValue<K, V> {
+    type Handles<'t> = &'t mut KeyValueStore<K, V>;
+    fn definitions(&self) -> Definitions {
+        Definitions(vec![KeyValueStore::definition(*self)])
+    }
+    fn handles(slots: Slots<'_>) -> Self::Handles<'_> {
+        typed(slots.0.into_iter().next().expect("one slot per store"))
+    }
+}
+
+macro_rules! tuple {
+    ($(($k:ident, $v:ident, $i:tt)),+) => {
+        impl<$($k: StoreKey, $v: StoreValue),+> StoreSet for ($(KeyValue<$k, $v>,)+) {
+            type Handles<'t> = ($(&'t mut KeyValueStore<$k, $v>,)+);
+            fn definitions(&self) -> Definitions {
+                Definitions(vec![$(KeyValueStore::definition(self.$i)),+])
+            }
+            fn handles(slots: Slots<'_>) -> Self::Handles<'_> {
+                let mut slots = slots.0.into_iter();
+                ($(typed::<$k, $v>(slots.next().expect("one slot per store")),)+)
+            }
+        }
+    };
+}
+tuple!((K0, V0, 0));
+tuple!((K0, V0, 0), (K1, V1, 1));
+tuple!((K0, V0, 0), (K1, V1, 1), (K2, V2, 2));
+tuple!((K0, V0, 0), (K1, V1, 1), (K2, V2, 2), (K3, V3, 3));

@@ -1,0 +1,47 @@
+//! What a query sees of a store: the committed state of one task.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::layers::Shared;
+use super::{StoreKey, StoreValue};
+use crate::error::StoreError;
+
+/// The committed state of one partition of a store. Cheap to clone; every call sees the newest commit.
+pub struct View<K, V> {
+    shared: Arc<Shared<K, V>>,
+}
+
+impl<K, V> Clone for View<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl<K: StoreKey, V: StoreValue> View<K, V> {
+    pub(crate) fn new(shared: Arc<Shared<K, V>>) -> Self {
+        Self { shared }
+    }
+
+    /// The committed value of a key.
+    pub fn get(&self, key: &K) -> Result<Option<V>, StoreError> {
+        self.shared.get(key)
+    }
+
+    /// Visits committed keys from `from` on (from the first one where `None`), in order, until told to stop.
+    pub fn scan(&self, from: Option<&K>, mut visit: impl FnMut(K, V) -> ControlFlow<()>) -> Result<(), StoreError> {
+        self.shared.scan(None, from, &mut visit)
+    }
+
+    /// All of it, in key order. For tests and small stores.
+    pub fn to_vec(&self) -> Result<Vec<(K, V)>, StoreError> {
+        let mut all = Vec::new();
+        self.scan(None, |key, value| {
+            all.push((key, value));
+            ControlFlow::Continue(())
+        })?;
+        Ok(all)
+    }
+}

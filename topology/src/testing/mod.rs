@@ -1,0 +1,240 @@
+//! Tests of topologies: the engine's own worker, in steps, on an in-process log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::in_process::InProcessBroker;
+use broker::{Broker, Outgoing, Polled, Reader, Start, TopicPartition};
+use wire::{Codec, MemoryRegistry, Registry, Topic, Wire};
+
+use crate::clock::ManualClock;
+use crate::error::EngineError;
+use crate::graph::Topology;
+use crate::query::Queries;
+use crate::record::Record;
+use crate::runtime::{EngineParts, EngineSettings, Metrics, Parts, Shared, Worker, prepare};
+use crate::store::{Backends, KeyValue, MemoryBackends, StoreKey, StoreValue, View};
+
+/// Runs a topology step by step: what is sent is processed to the end before the call returns.
+pub struct TestDriver {
+    broker: InProcessBroker,
+    registry: Arc<dyn Registry>,
+    parts: Parts,
+    shared: Arc<Shared>,
+    worker: Option<Worker>,
+    clock: ManualClock,
+    readers: BTreeMap<String, Box<dyn Reader>>,
+}
+
+/// Bounds a settling: a topology that feeds itself would never end.
+const TURNS_MAX: usize = 100_000;
+
+impl TestDriver {
+    /// Starts a topology with two partitions and state in memory.
+    pub fn new(topology: Topology) -> Result<Self, EngineError> {
+        Self::with(
+            topology,
+            EngineSettings {
+                partitions: 2,
+                ..EngineSettings::default()
+            },
+            Arc::new(MemoryBackends::default()),
+        )
+    }
+
+    /// Starts a topology with these settings and this state.
+    pub fn with(topology: Topology, settings: EngineSettings, backends: Arc<dyn Backends>) -> Result<Self, EngineError> {
+        let clock = ManualClock::at(1_700_000_000_000);
+        let broker = InProcessBroker::default();
+        let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());
+        let metrics =
+            Metrics::register("test", &prometheus::Registry::new()).map_err(|e| EngineError::Topology(e.to_string()))?;
+        let parts = EngineParts {
+            broker: Arc::new(broker.clone()),
+            backends,
+            registry: registry.clone(),
+            clock: Arc::new(clock.clone()),
+            metrics,
+        };
+        let parts = prepare(topology, settings, parts)?;
+        let mut driver = Self {
+            broker,
+            registry,
+            parts,
+            shared: Arc::default(),
+            worker: None,
+            clock,
+            readers: BTreeMap::new(),
+        };
+        driver.start()?;
+        Ok(driver)
+    }
+
+    fn start(&mut self) -> Result<(), EngineError> {
+        self.shared = Arc::default();
+        let flusher = crate::runtime::Flusher::in_place(self.parts.metrics.clone());
+        self.worker = Some(Worker::new(0, self.parts.clone(), self.shared.clone(), flusher)?);
+        self.settle();
+        Ok(())
+    }
+
+    /// The log beneath, for what the driver has no word for.
+    pub fn broker(&self) -> &InProcessBroker {
+        &self.broker
+    }
+
+    /// The registry beneath.
+    pub fn registry(&self) -> Arc<dyn Registry> {
+        self.registry.clone()
+    }
+
+    /// Sends a record at an event time (milliseconds since the epoch) and processes it; `None` is a tombstone.
+    pub fn send<K: Wire, V: Wire>(&mut self, topic: Topic<K, V>, at_ms: i64, key: &K, value: Option<&V>) {
+        self.queue(topic, at_ms, key, value);
+        self.settle();
+    }
+
+    /// Sends a record without processing it yet.
+    pub fn queue<K: Wire, V: Wire>(&mut self, topic: Topic<K, V>, at_ms: i64, key: &K, value: Option<&V>) {
+        let register = |subject: &str| subject.to_owned();
+        let (mut key_bytes, mut value_bytes) = (Vec::new(), Vec::new());
+        let key_codec =
+            Codec::register::<K>(self.registry.clone(), &register(&topic.key_subject())).expect("the key's schema is accepted");
+        key.encode(&key_codec, &mut key_bytes).expect("the key is encoded");
+        if let Some(value) = value {
+            let codec =
+                Codec::register::<V>(self.registry.clone(), &topic.value_subject()).expect("the value's schema is accepted");
+            value.encode(&codec, &mut value_bytes).expect("the value is encoded");
+        }
+        self.queue_bytes(topic.name(), at_ms, Some(&key_bytes), value.is_some().then_some(&value_bytes));
+    }
+
+    /// Sends bytes as they are, without processing them yet.
+    pub fn queue_bytes(&mut self, topic: &str, at_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
+        let mut producer = self.broker.producer("test").expect("the log is in this process");
+        let record = Outgoing {
+            topic,
+            partition: None,
+            key,
+            value,
+            timestamp_ms: at_ms,
+            headers: &[],
+        };
+        producer.send_all(&[record]).expect("the log is in this process");
+    }
+
+    /// Sends bytes as they are, and processes them.
+    pub fn send_bytes(&mut self, topic: &str, at_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
+        self.queue_bytes(topic, at_ms, key, value);
+        self.settle();
+    }
+
+    /// Processes and commits until nothing moves.
+    pub fn settle(&mut self) {
+        let Some(worker) = &mut self.worker else { return };
+        let mut quiet = 0;
+        for _ in 0..TURNS_MAX {
+            // One quiet turn may only mean that a fault is being waited out, or that a commit has just fed another task.
+            quiet = if worker.turn(Duration::ZERO) { 0 } else { quiet + 1 };
+            if quiet >= 3 {
+                let trouble = self.shared.trouble.lock().clone();
+                if trouble.is_empty() {
+                    return;
+                }
+                self.clock.advance(Duration::from_secs(1));
+            }
+        }
+        panic!("the topology does not come to rest: {:?}", self.shared.trouble.lock());
+    }
+
+    /// Runs turns without waiting for rest: for faults in the middle of the work.
+    pub fn turns(&mut self, count: usize) {
+        if let Some(worker) = &mut self.worker {
+            for _ in 0..count {
+                worker.turn(Duration::ZERO);
+            }
+        }
+    }
+
+    /// Moves the wall clock on, which may call punctuators and flush state.
+    pub fn advance_wall_clock(&mut self, by: Duration) {
+        self.clock.advance(by);
+        self.settle();
+    }
+
+    /// Ends the worker as `kill -9` would, and starts another one on the same log and state.
+    pub fn crash(&mut self) -> Result<(), EngineError> {
+        drop(self.worker.take());
+        self.broker.expire_dropped_members();
+        self.start()
+    }
+
+    /// Ends the worker cleanly, and starts another one.
+    pub fn restart(&mut self) -> Result<(), EngineError> {
+        if let Some(worker) = self.worker.take() {
+            worker.close();
+        }
+        self.start()
+    }
+
+    /// The records that came to a topic since the last call, by partition and offset.
+    pub fn drain<K: Wire, V: Wire>(&mut self, topic: Topic<K, V>) -> Vec<Record<K, Option<V>>> {
+        let codec = Codec::reader(self.registry.clone());
+        self.drain_bytes(topic.name())
+            .into_iter()
+            .map(|message| {
+                let key = K::decode(message.key.as_deref().unwrap_or_default(), &codec).expect("the key is decoded");
+                let value = message
+                    .value
+                    .map(|bytes| V::decode(&bytes, &codec).expect("the value is decoded"));
+                Record::new(key, value, message.timestamp_ms)
+            })
+            .collect()
+    }
+
+    /// As [`TestDriver::drain`], as they are.
+    pub fn drain_bytes(&mut self, topic: &str) -> Vec<broker::Message> {
+        let broker = &self.broker;
+        let reader = self.readers.entry(topic.to_owned()).or_insert_with(|| {
+            let count = broker.partitions(topic, Duration::ZERO).ok().flatten().unwrap_or(0);
+            let mut reader = broker.reader("test").expect("the log is in this process");
+            for partition in 0..count {
+                reader
+                    .assign(&TopicPartition::new(topic, partition), Start::Earliest)
+                    .expect("the partition is there");
+            }
+            reader
+        });
+        let mut polled = Polled::default();
+        loop {
+            let before = polled.messages.len();
+            reader
+                .poll(1000, Duration::ZERO, &mut polled)
+                .expect("the log is in this process");
+            if polled.messages.len() == before {
+                break;
+            }
+        }
+        polled.messages.sort_by_key(|m| (m.slot, m.offset));
+        polled.messages
+    }
+
+    /// The committed content of a store, all partitions, in key order.
+    pub fn view<K: StoreKey + Ord, V: StoreValue>(&self, store: KeyValue<K, V>) -> Vec<(K, V)> {
+        let mut all = Vec::new();
+        for ((name, _), served) in self.shared.served.read().iter() {
+            if *name == store.name() {
+                let view: &View<K, V> = served.view.downcast_ref().expect("a store has the types of its definition");
+                all.extend(view.to_vec().expect("the store can be read"));
+            }
+        }
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+
+    /// The engine's own queries, on this driver.
+    pub fn queries(&self) -> Queries {
+        Queries::new(self.shared.clone(), &self.parts, "test")
+    }
+}
