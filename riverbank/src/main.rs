@@ -1,1 +1,53 @@
-fn main() {}
+//! Reads the command line, checks the settings, and hands over to the function that does the work.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use riverbank::cli::{Cli, Command, LakeCommand, TopologyCommand};
+use riverbank::config::{LogFormat, LogSettings, Purpose, SettingFlags, Settings, SettingsError};
+use riverbank::{app, demo, generate, health, telemetry};
+
+/// The settings, or an argument, are wrong.
+const EXIT_SETTINGS: u8 = 2;
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => report(&error),
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(flags) => app::run(load(flags, Purpose::Run)?),
+        Command::Sink(flags) => app::sink(load(flags, Purpose::Sink)?),
+        Command::Demo(args) => {
+            telemetry::init(&LogSettings {
+                level: "warn".to_owned(),
+                format: LogFormat::Text,
+            })?;
+            demo::demo(args)
+        }
+        Command::Generate(args) => generate::generate(args),
+        Command::Topology(TopologyCommand::Describe) => app::describe_topology(),
+        Command::Lake(LakeCommand::Ls(flags)) => app::lake_ls(load(flags, Purpose::Lake)?),
+        Command::Lake(LakeCommand::Verify(flags)) => app::lake_verify(load(flags, Purpose::Lake)?),
+        Command::Health(args) => health::health(args),
+    }
+}
+
+/// The checked settings, and logging as they say.
+fn load(flags: SettingFlags, purpose: Purpose) -> anyhow::Result<Settings> {
+    let settings = Settings::load(&flags.into_sources(), purpose)?;
+    telemetry::init(&settings.log)?;
+    Ok(settings)
+}
+
+/// One line on standard error, and the exit code that belongs to the error.
+fn report(error: &anyhow::Error) -> ExitCode {
+    eprintln!("riverbank: {error:#}");
+    match error.downcast_ref::<SettingsError>() {
+        Some(_) => ExitCode::from(EXIT_SETTINGS),
+        None => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,32 @@
+//! The whole program, put together from the settings.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+use crate::config::Settings;
+
+/// `riverbank run`: the stream processor, the HTTP service and the sinks, until SIGTERM.
+pub fn run(_settings: Settings) -> anyhow::Result<ExitCode> {
+    bail!("`run` has not landed in this build")
+}
+
+/// `riverbank sink`: the sinks alone.
+pub fn sink(_settings: Settings) -> anyhow::Result<ExitCode> {
+    bail!("`sink` has not landed in this build")
+}
+
+/// `riverbank topology describe`.
+pub fn describe_topology() -> anyhow::Result<ExitCode> {
+    bail!("`topology describe` has not landed in this build")
+}
+
+/// `riverbank lake ls`.
+pub fn lake_ls(_settings: Settings) -> anyhow::Result<ExitCode> {
+    bail!("`lake ls` has not landed in this build")
+}
+
+/// `riverbank lake verify`.
+pub fn lake_verify(_settings: Settings) -> anyhow::Result<ExitCode> {
+    bail!("`lake verify` has not landed in this build")
+}

@@ -1,0 +1,90 @@
+//! The command line: what can be asked of the program, and nothing of how it is done.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::SettingFlags;
+use crate::generate::GenerateArgs;
+
+/// A bank's data as a stream: from the commit in Postgres to live balances, compacted topics and Parquet.
+///
+/// Settings come from flags, RIVERBANK_* variables and riverbank.yaml, in this order of precedence, and are checked as
+/// a whole before anything starts. Exit codes: 0 done, 1 failed, 2 a setting or an argument is wrong.
+#[derive(Debug, Parser)]
+#[command(name = "riverbank", version, propagate_version = true, max_term_width = 130)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the stream processor, the HTTP service and the sinks, until SIGTERM or Ctrl-C
+    Run(SettingFlags),
+    /// Show the whole bank at work in this one process, with a simulated bank as its source
+    Demo(DemoArgs),
+    /// Simulate a bank: customers, accounts and transactions, into Postgres or straight to the topics
+    Generate(GenerateArgs),
+    /// Run the Parquet sinks alone, as members of their own consumer group
+    Sink(SettingFlags),
+    /// Ask about the topology without running it
+    #[command(subcommand)]
+    Topology(TopologyCommand),
+    /// Look at the Parquet files
+    #[command(subcommand)]
+    Lake(LakeCommand),
+    /// Ask a running instance whether it is ready; exit code 0 if it is, for container health checks
+    Health(HealthArgs),
+}
+
+/// `riverbank topology …`
+#[derive(Debug, Subcommand)]
+pub enum TopologyCommand {
+    /// Print the sub-topologies with their sources, processors, stores and sinks
+    Describe,
+}
+
+/// `riverbank lake …`
+#[derive(Debug, Subcommand)]
+pub enum LakeCommand {
+    /// List the files of every table and partition, with their ranges of offsets and their lag behind Kafka
+    Ls(SettingFlags),
+    /// Prove that every partition's files are contiguous and disjoint, with as many rows as offsets say; exit code 1 if not
+    Verify(SettingFlags),
+}
+
+/// `riverbank demo …`
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct DemoArgs {
+    /// The simulated bank's seed: the same seed makes the same operations
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// Operations a second
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rate: u32,
+    /// How long to run, such as 30s or 5m; without it, until Ctrl-C
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub run_for: Option<Duration>,
+    /// Where the HTTP service listens
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Where state and Parquet files go; without it, a temporary folder that goes when the demo ends
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// `riverbank health …`
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct HealthArgs {
+    /// The instance's address
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub url: reqwest::Url,
+    /// How long to wait for the answer
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+}

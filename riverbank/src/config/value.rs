@@ -1,0 +1,190 @@
+//! How the text of a setting becomes a value: one function per form. An `Err` says what the form is, and repeats the
+//! text only where that is no secret.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+
+/// Text that must never be seen: neither `Debug` nor anything else prints it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the text into custody.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for whoever has to present it to a server.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// Any text.
+pub fn text(value: &str) -> Result<String, String> {
+    Ok(value.to_owned())
+}
+
+/// Any secret.
+pub fn secret(value: &str) -> Result<Secret, String> {
+    Ok(Secret::new(value))
+}
+
+/// `true` or `false`.
+pub fn boolean(value: &str) -> Result<bool, String> {
+    match value {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        other => Err(format!("must be true or false, not \"{other}\"")),
+    }
+}
+
+/// A whole number from `min` to `max`.
+pub fn count(min: u64, max: u64) -> impl Fn(&str) -> Result<u64, String> {
+    move |value| match value.replace('_', "").parse::<u64>() {
+        Ok(n) if (min..=max).contains(&n) => Ok(n),
+        _ => Err(format!("must be a whole number from {min} to {max}, not \"{value}\"")),
+    }
+}
+
+/// A number of workers: from 1 to `max`, or `auto` for one per processor.
+pub fn threads(max: usize) -> impl Fn(&str) -> Result<usize, String> {
+    move |value| match value {
+        "auto" => Ok(std::thread::available_parallelism().map_or(1, |n| n.get()).min(max)),
+        number => match number.parse::<usize>() {
+            Ok(n) if (1..=max).contains(&n) => Ok(n),
+            _ => Err(format!("must be auto or a whole number from 1 to {max}, not \"{value}\"")),
+        },
+    }
+}
+
+/// A share in percent, from 0 to 100.
+pub fn percent(value: &str) -> Result<u32, String> {
+    match value.trim_end_matches('%').trim().parse::<u32>() {
+        Ok(n) if n <= 100 => Ok(n),
+        _ => Err(format!("must be a whole percentage from 0 to 100, not \"{value}\"")),
+    }
+}
+
+/// A duration such as `100ms`, `2s` or `1m 30s`, from `min` to `max`.
+pub fn duration(min: Duration, max: Duration) -> impl Fn(&str) -> Result<Duration, String> {
+    move |value| {
+        let range = || {
+            format!(
+                "from {} to {}",
+                humantime::format_duration(min),
+                humantime::format_duration(max)
+            )
+        };
+        match humantime::parse_duration(value) {
+            Ok(duration) if (min..=max).contains(&duration) => Ok(duration),
+            Ok(_) => Err(format!("must be a duration {}, not \"{value}\"", range())),
+            Err(_) => Err(format!(
+                "must be a duration such as 100ms, 2s or 5m, {}, not \"{value}\"",
+                range()
+            )),
+        }
+    }
+}
+
+/// A size such as `512KiB`, `128MiB` or `100000` (bytes), from `min` to `max`, both in bytes.
+pub fn bytes(min: u64, max: u64) -> impl Fn(&str) -> Result<u64, String> {
+    move |value| {
+        let digits = value.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(value.len());
+        let (number, unit) = value.split_at(digits);
+        let factor = match unit.trim().to_ascii_lowercase().as_str() {
+            "" | "b" => Some(1_u64),
+            "kb" => Some(1_000),
+            "kib" => Some(1 << 10),
+            "mb" => Some(1_000_000),
+            "mib" => Some(1 << 20),
+            "gb" => Some(1_000_000_000),
+            "gib" => Some(1 << 30),
+            _ => None,
+        };
+        let size = number
+            .replace('_', "")
+            .parse::<u64>()
+            .ok()
+            .zip(factor)
+            .and_then(|(n, factor)| n.checked_mul(factor));
+        match size {
+            Some(size) if (min..=max).contains(&size) => Ok(size),
+            _ => Err(format!(
+                "must be a size from {min} to {max} bytes, such as 128MiB, not \"{value}\""
+            )),
+        }
+    }
+}
+
+/// An address to listen on: `IP:PORT`.
+pub fn listen_address(value: &str) -> Result<SocketAddr, String> {
+    value
+        .parse()
+        .map_err(|_| format!("must be an IP address and a port such as 127.0.0.1:8080, not \"{value}\""))
+}
+
+/// A list `host:port,host:port…` of brokers.
+pub fn brokers(value: &str) -> Result<String, String> {
+    let well_formed = |broker: &str| match broker.rsplit_once(':') {
+        Some((host, port)) => !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0),
+        None => false,
+    };
+    let brokers: Vec<&str> = value.split(',').map(str::trim).collect();
+    if brokers.iter().all(|broker| well_formed(broker)) {
+        Ok(brokers.join(","))
+    } else {
+        Err(format!("must be brokers as host:port, divided by commas, not \"{value}\""))
+    }
+}
+
+/// An `http://` or `https://` address.
+pub fn http_url(value: &str) -> Result<Url, String> {
+    match Url::parse(value) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+            if url.password().is_some() {
+                return Err("must not hold a password: it would show in the log".to_owned());
+            }
+            Ok(url)
+        }
+        _ => Err(format!("must be an address such as http://localhost:8081, not \"{value}\"")),
+    }
+}
+
+/// A `postgres://user:password@host:port/database` address; secret, since it holds a password.
+pub fn postgres_url(value: &str) -> Result<Secret, String> {
+    match Url::parse(value) {
+        Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") && url.has_host() => Ok(Secret::new(value)),
+        _ => Err("must be an address such as postgres://user:password@localhost:5432/bank".to_owned()),
+    }
+}
+
+/// A folder.
+pub fn folder(value: &str) -> Result<PathBuf, String> {
+    Ok(PathBuf::from(value))
+}
+
+/// Where a sink writes: `s3://bucket/prefix`, `file:///folder` or `memory:///`; a plain path is a folder.
+pub fn sink_url(value: &str) -> Result<Url, String> {
+    let form = || format!("must be s3://bucket/prefix, file:///folder or a folder, not \"{value}\"");
+    if !value.contains("://") {
+        let folder = std::path::absolute(value).map_err(|error| format!("{}: {error}", form()))?;
+        return Url::from_directory_path(folder).map_err(|()| form());
+    }
+    let url = Url::parse(value).map_err(|_| form())?;
+    match url.scheme() {
+        "s3" if url.has_host() => Ok(url),
+        "file" | "memory" => Ok(url),
+        _ => Err(form()),
+    }
+}

@@ -1,0 +1,15 @@
+//! The program: the only place where the parts are put together.
+//!
+//! The rooms beside this one know little of each other; here they meet. [`cli`] says what can be asked, [`config`] what
+//! can be set, [`app`] and [`demo`] build the whole from the settings, [`generate`] simulates the bank that feeds it.
+//!
+//! Why a library with a thin `main.rs`? So that tests read settings, simulate banks and run the program in their own
+//! process through the same functions as the command line.
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod generate;
+pub mod health;
+pub mod telemetry;
