@@ -1,4 +1,24 @@
 //! How a type becomes bytes.
 //!
 //! A [`Wire`] type knows its format; a [`Codec`] carries what that format needs at run time (for Avro: the registry, the
-//! writer's schema id, the cache of schemas by id). A [`Topic`] is a name with the types of its key and value.
+//! writer's schema id, the schemas by id). A [`Topic`] is a name with the types of its key and value.
+//!
+//! Values are Avro in Confluent's framing, read by the **writer's** schema straight into the struct: fields are matched by name,
+//! fields that the struct does not have are skipped, fields that the writer did not have take the struct's default. Keys of our
+//! own topics have a fixed format, so that a partition never depends on a schema's id.
+
+mod avro;
+mod codec;
+mod error;
+mod framing;
+mod keys;
+mod registry;
+mod topic;
+
+pub use avro::{decode_avro, encode_avro};
+pub use codec::{Codec, Wire};
+pub use error::{RegistryError, WireError};
+pub use framing::{HEADER_LEN, split};
+pub use keys::OrderedKey;
+pub use registry::{FileRegistry, HttpRegistry, MemoryRegistry, Registry};
+pub use topic::Topic;

@@ -1,0 +1,20 @@
+//! The schema registry port, and what stands behind it: Confluent's HTTP API, a folder, or memory.
+
+mod file;
+mod http;
+
+use std::sync::Arc;
+
+pub use file::{FileRegistry, MemoryRegistry};
+pub use http::HttpRegistry;
+
+use crate::RegistryError;
+
+/// Keeps schemas under subjects, each with an id that never changes. Callable from any thread, inside an async runtime too.
+pub trait Registry: Send + Sync + 'static {
+    /// Registers a schema and returns its id; the same schema again gives the same id. A schema that cannot read what was written
+    /// under the subject's newest one is [`RegistryError::Refused`].
+    fn register(&self, subject: &str, schema: &str) -> Result<u32, RegistryError>;
+    /// The schema of an id.
+    fn by_id(&self, id: u32) -> Result<Arc<str>, RegistryError>;
+}
