@@ -6,6 +6,10 @@
 //!
 //! Why not a part of the engine? The sinks read the log without any state store; here they need not compile RocksDB.
 
+pub mod in_process;
+pub mod partitioner;
 pub mod port;
 
+pub use in_process::InProcessBroker;
+pub use partitioner::partition_for_key;
 pub use port::*;

@@ -21,7 +21,10 @@ pub struct TopicPartition {
 impl TopicPartition {
     /// Names a partition of a topic.
     pub fn new(topic: impl Into<Arc<str>>, partition: u32) -> Self {
-        Self { topic: topic.into(), partition }
+        Self {
+            topic: topic.into(),
+            partition,
+        }
     }
 }
 
@@ -80,7 +83,7 @@ pub struct Polled {
     /// Records, in offset order within each slot.
     pub messages: Vec<Message>,
     /// Slots whose end was reached, with the offset that comes next: everything committed before it has been
-    /// delivered, aborted records and transaction markers included.
+    /// delivered, and aborted records and transaction markers were stepped over. Each end is told once.
     pub ends: Vec<(u32, i64)>,
 }
 
@@ -105,12 +108,13 @@ pub trait Reader: Send {
     fn pause(&mut self, slot: u32) -> Result<(), BrokerError>;
     /// Fetches a paused slot again.
     fn resume(&mut self, slot: u32) -> Result<(), BrokerError>;
-    /// Appends up to `max` records, waiting up to `timeout` for the first one. Transient faults (a broker that is
-    /// away) are retried within; [`Reader::trouble`] tells of them.
+    /// Appends up to `max` records, waiting up to `timeout` for the first one; it returns early, too, when an end is
+    /// reached. Transient faults (a broker that is away) are retried within; [`Reader::trouble`] tells of them. An
+    /// [`BrokerError::OffsetOutOfRange`] is told once, and its slot stays silent until it is unassigned; all others go on.
     fn poll(&mut self, max: usize, timeout: Duration, into: &mut Polled) -> Result<(), BrokerError>;
     /// The first offset and the end (last stable offset) of a partition, asked of the broker.
     fn bounds(&mut self, partition: &TopicPartition, timeout: Duration) -> Result<(i64, i64), BrokerError>;
-    /// The latest transient fault, if the reader is in one now: text for the operator.
+    /// The latest transient fault, if the reader is in one now: text for the operator. Nothing on brokers that are never away.
     fn trouble(&self) -> Option<String>;
 }
 
@@ -135,9 +139,12 @@ pub struct Committed {
 }
 
 /// Proof of membership at a generation, for [`TransactionalProducer::commit`].
+#[derive(Clone)]
 pub enum Membership {
+    /// No group: for a transaction that commits no offsets.
+    NoGroup,
     /// Kafka's own.
-    Kafka(rdkafka::consumer::ConsumerGroupMetadata),
+    Kafka(Arc<rdkafka::consumer::ConsumerGroupMetadata>),
     /// The in-process broker's.
     InProcess {
         /// The group's name.
@@ -158,11 +165,15 @@ pub trait Group: Send {
     fn complete(&mut self, step: &Rebalance) -> Result<(), BrokerError>;
     /// The partitions that are this member's now.
     fn assignment(&self) -> Vec<TopicPartition>;
-    /// The committed offsets, in the order asked. Waits for offsets that an open transaction holds.
+    /// The committed offsets, in the order asked; `None` where there is none. Waits for offsets that an open transaction
+    /// holds, at most `timeout`.
     fn committed(&mut self, of: &[TopicPartition], timeout: Duration) -> Result<Vec<Option<Committed>>, BrokerError>;
-    /// Commits offsets outside of a transaction, synchronously; a stale generation is [`BrokerError::Fenced`].
+    /// Commits offsets outside of a transaction, synchronously; a stale generation is [`BrokerError::Fenced`]. While the
+    /// group rebalances it can be [`BrokerError::Unavailable`]: poll, and try again.
     fn commit(&mut self, offsets: &[(TopicPartition, Committed)]) -> Result<(), BrokerError>;
-    /// Proof of membership for a transaction.
+    /// Proof of membership for a transaction. To be asked for right before each commit: the generation rises with every
+    /// rebalance, also for partitions that stay, and a commit with an older one is [`BrokerError::Fenced`]. That alone does
+    /// not mean that partitions were lost; [`Group::poll`] tells.
     fn membership(&self) -> Result<Membership, BrokerError>;
     /// Leaves the group at once, so that others need not wait for the session to expire. Dropping without this is a
     /// crash.
@@ -236,7 +247,11 @@ pub trait Broker: Send + Sync + 'static {
     fn group(&self, options: GroupOptions) -> Result<Box<dyn Group>, BrokerError>;
     /// A transactional producer; returns when its id is initialised and earlier holders are fenced, at the latest after
     /// `timeout`.
-    fn transactional_producer(&self, transactional_id: &str, timeout: Duration) -> Result<Box<dyn TransactionalProducer>, BrokerError>;
+    fn transactional_producer(
+        &self,
+        transactional_id: &str,
+        timeout: Duration,
+    ) -> Result<Box<dyn TransactionalProducer>, BrokerError>;
     /// An idempotent producer without transactions.
     fn producer(&self, client_id: &str) -> Result<Box<dyn Producer>, BrokerError>;
 }

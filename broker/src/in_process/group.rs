@@ -1,0 +1,170 @@
+//! Membership of a group, from the member's side.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::coordinator::{Coordinator, Step};
+use super::state::{Shared, State};
+use super::sticky::MemberId;
+use crate::port::{BrokerError, Committed, Group, GroupOptions, Membership, Rebalance, TopicPartition};
+
+pub(super) struct InProcessGroup {
+    shared: Arc<Shared>,
+    options: GroupOptions,
+    member: MemberId,
+    held: BTreeSet<TopicPartition>,
+    /// A step was returned and not yet completed.
+    stepping: bool,
+    left: bool,
+}
+
+impl InProcessGroup {
+    pub fn join(shared: Arc<Shared>, options: GroupOptions) -> Self {
+        let mut group = Self {
+            shared,
+            options,
+            member: 0,
+            held: BTreeSet::new(),
+            stepping: false,
+            left: false,
+        };
+        let shared = group.shared.clone();
+        group.rejoin(&mut shared.lock());
+        group
+    }
+
+    fn rejoin(&mut self, state: &mut State) {
+        let (now, options) = (self.shared.now(), &self.options);
+        self.member = self.shared.with_group(state, &options.group, |group, state| {
+            group.join(&options.client_id, &options.topics, options.session_timeout, now, state)
+        });
+        self.shared.regrouped.notify_all();
+    }
+
+    /// One look at the coordinator: the step to take, and else how long nothing can happen by itself.
+    fn look(&mut self, state: &mut State) -> (Option<Rebalance>, Option<Duration>) {
+        let (now, member) = (self.shared.now(), self.member);
+        let (alive, step, next_expiry) = self.shared.with_group(state, &self.options.group, |group, state| {
+            let generation = group.generation_of(member);
+            group.expire(now, state);
+            let alive = group.touch(member, now);
+            let step = if alive { group.next_step(member) } else { None };
+            if group.generation_of(member) != generation {
+                self.shared.regrouped.notify_all();
+            }
+            (alive, step, group.next_expiry(now))
+        });
+        if !alive {
+            self.rejoin(state);
+            let lost: Vec<_> = std::mem::take(&mut self.held).into_iter().collect();
+            let again = Some(Duration::ZERO);
+            return if lost.is_empty() {
+                (None, again)
+            } else {
+                (Some(Rebalance::Lost(lost)), again)
+            };
+        }
+        let step = step.map(|step| match step {
+            Step::Revoke(partitions) => Rebalance::Revoked(partitions),
+            Step::Assign(partitions) => Rebalance::Assigned(partitions),
+        });
+        (step, next_expiry)
+    }
+
+    fn on_coordinator<R>(&self, act: impl FnOnce(&mut Coordinator) -> R) -> R {
+        self.shared
+            .with_group(&mut self.shared.lock(), &self.options.group, |group, _| act(group))
+    }
+
+    fn generation(&self, group: &Coordinator) -> Result<u64, BrokerError> {
+        group.generation_of(self.member).ok_or_else(|| {
+            BrokerError::Fenced(format!(
+                "{} is no longer a member of {}",
+                self.options.client_id, self.options.group
+            ))
+        })
+    }
+}
+
+impl Group for InProcessGroup {
+    fn poll(&mut self, timeout: Duration) -> Result<Option<Rebalance>, BrokerError> {
+        if self.left {
+            return Err(BrokerError::Fatal("the group was left".to_owned()));
+        }
+        if self.stepping {
+            return Err(BrokerError::Fatal("a step of the rebalance is not completed yet".to_owned()));
+        }
+        let started = Instant::now();
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
+        loop {
+            let (step, nothing_for) = self.look(&mut state);
+            if step.is_some() {
+                self.stepping = true;
+                return Ok(step);
+            }
+            let left = timeout.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            // Expiry is strict, hence a little longer than until the session ends.
+            let wait = nothing_for.map_or(left, |until| left.min(until + Duration::from_millis(1)));
+            shared.regrouped.wait_for(&mut state, wait);
+        }
+    }
+
+    fn complete(&mut self, step: &Rebalance) -> Result<(), BrokerError> {
+        if !std::mem::take(&mut self.stepping) {
+            return Err(BrokerError::Fatal("there is no step to complete".to_owned()));
+        }
+        match step {
+            Rebalance::Assigned(partitions) => self.held.extend(partitions.iter().cloned()),
+            Rebalance::Revoked(partitions) => {
+                self.held.retain(|held| !partitions.contains(held));
+                self.on_coordinator(|group| group.release(self.member, partitions));
+                self.shared.regrouped.notify_all();
+            }
+            Rebalance::Lost(_) => {}
+        }
+        let now = self.shared.now();
+        self.on_coordinator(|group| group.touch(self.member, now));
+        Ok(())
+    }
+
+    fn assignment(&self) -> Vec<TopicPartition> {
+        self.held.iter().cloned().collect()
+    }
+
+    fn committed(&mut self, of: &[TopicPartition], _timeout: Duration) -> Result<Vec<Option<Committed>>, BrokerError> {
+        Ok(self.on_coordinator(|group| of.iter().map(|partition| group.committed(partition)).collect()))
+    }
+
+    fn commit(&mut self, offsets: &[(TopicPartition, Committed)]) -> Result<(), BrokerError> {
+        self.on_coordinator(|group| {
+            self.generation(group)?;
+            group.commit(offsets);
+            Ok(())
+        })
+    }
+
+    fn membership(&self) -> Result<Membership, BrokerError> {
+        let generation = self.on_coordinator(|group| self.generation(group))?;
+        Ok(Membership::InProcess {
+            group: self.options.group.clone(),
+            member: self.member,
+            generation,
+        })
+    }
+
+    fn leave(&mut self) -> Result<(), BrokerError> {
+        self.left = true;
+        self.held.clear();
+        self.shared
+            .with_group(&mut self.shared.lock(), &self.options.group, |group, state| {
+                group.leave(self.member, state)
+            });
+        self.shared.regrouped.notify_all();
+        Ok(())
+    }
+}

@@ -1,0 +1,211 @@
+//! One partition: records in offset order, kept within bounds.
+//!
+//! Only committed records are ever in it: a transaction's records wait in its producer until they are appended, all at
+//! once. Offsets still have the gaps that Kafka's have, for every transaction's marker and for aborted records, so that
+//! nothing that reads the log comes to rely on dense offsets.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hashbrown::HashSet;
+
+use super::Limits;
+use crate::port::{CleanupPolicy, Headers};
+
+/// A record without its place.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub timestamp_ms: i64,
+    pub key: Option<Bytes>,
+    pub value: Option<Bytes>,
+    pub headers: Headers,
+}
+
+/// A record in its place.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub offset: i64,
+    pub record: Record,
+    /// By the broker's clock; retention goes by it.
+    appended: Duration,
+    /// A compaction pass has kept it before: a tombstone may go at the next.
+    settled: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct PartitionLog {
+    records: VecDeque<Stored>,
+    start: i64,
+    end: i64,
+    cleanup: CleanupPolicy,
+    /// The number of records at which the next compaction pass runs.
+    compact_at: usize,
+}
+
+impl PartitionLog {
+    pub fn new(cleanup: CleanupPolicy, limits: &Limits) -> Self {
+        Self {
+            records: VecDeque::new(),
+            start: 0,
+            end: 0,
+            cleanup,
+            compact_at: limits.compact_at_least,
+        }
+    }
+
+    /// The first offset that can be read.
+    pub fn start(&self) -> i64 {
+        self.start
+    }
+
+    /// The offset that the next record gets.
+    pub fn end(&self) -> i64 {
+        self.end
+    }
+
+    pub fn append(&mut self, record: Record, now: Duration) -> i64 {
+        let offset = self.end;
+        self.records.push_back(Stored {
+            offset,
+            record,
+            appended: now,
+            settled: false,
+        });
+        self.end += 1;
+        offset
+    }
+
+    /// Uses up offsets that no reader will see a record at: markers and aborted records.
+    pub fn skip(&mut self, count: usize) {
+        self.end += count as i64;
+    }
+
+    /// Shows up to `max` records from `position` on, and returns the position after them: the end if they are all.
+    pub fn read(&self, position: i64, max: usize, mut each: impl FnMut(&Stored)) -> i64 {
+        let first = self.records.partition_point(|stored| stored.offset < position);
+        let last = self.records.len().min(first.saturating_add(max));
+        self.records.range(first..last).for_each(&mut each);
+        if last == self.records.len() {
+            self.end
+        } else {
+            self.records[last - 1].offset + 1
+        }
+    }
+
+    /// Drops what the cleanup policy and the limits say, if it is time to.
+    pub fn tidy(&mut self, limits: &Limits, now: Duration) {
+        match self.cleanup {
+            CleanupPolicy::Compact => {
+                if self.records.len() >= self.compact_at {
+                    self.compact();
+                    self.compact_at = limits.compact_at_least.max(2 * self.records.len());
+                }
+            }
+            CleanupPolicy::Delete(age) => self.retain(limits.records_per_partition, age, now),
+        }
+    }
+
+    /// Keeps the newest record of each key; a tombstone that an earlier pass kept goes too. Does nothing to a topic that is
+    /// not compacted.
+    pub fn compact(&mut self) {
+        if self.cleanup != CleanupPolicy::Compact {
+            return;
+        }
+        let mut seen = HashSet::with_capacity(self.records.len());
+        let mut keep = vec![false; self.records.len()];
+        for (stored, keep) in self.records.iter().zip(&mut keep).rev() {
+            let newest = seen.insert(stored.record.key.clone());
+            *keep = newest && (stored.record.value.is_some() || !stored.settled);
+        }
+        let mut keep = keep.into_iter();
+        self.records.retain_mut(|stored| {
+            stored.settled = true;
+            keep.next().unwrap_or(true)
+        });
+    }
+
+    fn retain(&mut self, records_max: usize, age: Option<Duration>, now: Duration) {
+        let expired = |stored: &Stored| age.is_some_and(|age| now.saturating_sub(stored.appended) > age);
+        while self.records.len() > records_max || self.records.front().is_some_and(expired) {
+            if let Some(dropped) = self.records.pop_front() {
+                self.start = dropped.offset + 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits {
+            records_per_partition: 3,
+            compact_at_least: 4,
+            ..Limits::default()
+        }
+    }
+
+    fn record(key: &'static str, value: Option<&'static str>) -> Record {
+        let bytes = |text: &'static str| Bytes::from_static(text.as_bytes());
+        Record {
+            timestamp_ms: 0,
+            key: Some(bytes(key)),
+            value: value.map(bytes),
+            headers: Vec::new(),
+        }
+    }
+
+    fn offsets(log: &PartitionLog) -> Vec<i64> {
+        let mut offsets = Vec::new();
+        log.read(0, usize::MAX, |stored| offsets.push(stored.offset));
+        offsets
+    }
+
+    #[test]
+    fn size_retention_moves_the_start_and_never_an_offset() {
+        let mut log = PartitionLog::new(CleanupPolicy::Delete(None), &limits());
+        for _ in 0..5 {
+            log.append(record("k", Some("v")), Duration::ZERO);
+            log.tidy(&limits(), Duration::ZERO);
+        }
+        assert_eq!((log.start(), log.end(), offsets(&log)), (2, 5, vec![2, 3, 4]));
+    }
+
+    #[test]
+    fn age_retention_goes_by_the_time_of_the_append() {
+        let mut log = PartitionLog::new(CleanupPolicy::Delete(Some(Duration::from_secs(10))), &limits());
+        log.append(record("k", Some("old")), Duration::from_secs(0));
+        log.append(record("k", Some("new")), Duration::from_secs(8));
+        log.tidy(&limits(), Duration::from_secs(11));
+        assert_eq!(offsets(&log), vec![1]);
+    }
+
+    #[test]
+    fn compaction_keeps_the_newest_and_a_tombstone_for_one_pass() {
+        let mut log = PartitionLog::new(CleanupPolicy::Compact, &limits());
+        for (key, value) in [("a", Some("1")), ("b", Some("1")), ("a", Some("2")), ("b", None)] {
+            log.append(record(key, value), Duration::ZERO);
+        }
+        log.tidy(&limits(), Duration::ZERO);
+        assert_eq!(offsets(&log), vec![2, 3]);
+        log.compact();
+        assert_eq!(offsets(&log), vec![2], "the tombstone has been kept for one pass");
+        assert_eq!((log.start(), log.end()), (0, 4));
+    }
+
+    #[test]
+    fn a_read_steps_over_gaps() {
+        let mut log = PartitionLog::new(CleanupPolicy::Delete(None), &limits());
+        log.append(record("a", None), Duration::ZERO);
+        log.skip(4);
+        log.append(record("b", None), Duration::ZERO);
+        log.skip(1);
+        let mut seen = Vec::new();
+        assert_eq!(log.read(1, 1, |stored| seen.push(stored.offset)), 7);
+        assert_eq!(seen, vec![5]);
+        assert_eq!(log.read(0, 1, |_| ()), 1);
+        assert_eq!(log.read(7, 1, |_| ()), 7);
+    }
+}

@@ -1,0 +1,207 @@
+//! What the broker's threads share: topics, groups and producer epochs under one lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::coordinator::Coordinator;
+use super::log::PartitionLog;
+use super::{Limits, Monotonic};
+use crate::port::{BrokerError, CleanupPolicy, TopicPartition, TopicSpec};
+
+/// A topic's place in [`State::topics`]; topics are never removed.
+pub(super) type TopicId = usize;
+
+pub(super) struct Topic {
+    pub name: Arc<str>,
+    pub cleanup: CleanupPolicy,
+    pub partitions: Vec<PartitionLog>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub topics: Vec<Topic>,
+    topic_ids: HashMap<String, TopicId>,
+    pub groups: HashMap<String, Coordinator>,
+    /// The newest epoch of each transactional id; a producer of an older one is fenced.
+    pub epochs: HashMap<String, u64>,
+}
+
+impl State {
+    pub fn topic_id(&self, name: &str) -> Result<TopicId, BrokerError> {
+        let missing = || BrokerError::Topic {
+            topic: name.to_owned(),
+            reason: "there is no such topic".to_owned(),
+        };
+        self.topic_ids.get(name).copied().ok_or_else(missing)
+    }
+
+    pub fn partition(&self, of: &TopicPartition) -> Result<(TopicId, usize), BrokerError> {
+        let topic = self.topic_id(&of.topic)?;
+        let (index, count) = (of.partition as usize, self.topics[topic].partitions.len());
+        if index >= count {
+            let reason = format!("it has {count} partitions, and no partition {index}");
+            return Err(BrokerError::Topic {
+                topic: of.topic.to_string(),
+                reason,
+            });
+        }
+        Ok((topic, index))
+    }
+
+    /// All partitions of these topics, as far as the topics exist.
+    pub fn partitions_of(&self, topics: &[String]) -> Vec<TopicPartition> {
+        let known = topics.iter().filter_map(|name| self.topic_ids.get(name));
+        let mut all: Vec<_> = known
+            .flat_map(|id| {
+                let topic = &self.topics[*id];
+                (0..topic.partitions.len()).map(|i| TopicPartition::new(topic.name.clone(), i as u32))
+            })
+            .collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Signalled when records were appended.
+    pub appended: Condvar,
+    /// Signalled when a group changed.
+    pub regrouped: Condvar,
+    pub limits: Limits,
+    clock: Monotonic,
+    next_partition: AtomicU32,
+}
+
+impl Shared {
+    pub fn new(limits: Limits, clock: Monotonic) -> Self {
+        Self {
+            state: Mutex::default(),
+            appended: Condvar::new(),
+            regrouped: Condvar::new(),
+            limits,
+            clock,
+            next_partition: AtomicU32::new(0),
+        }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    pub fn now(&self) -> Duration {
+        (self.clock)()
+    }
+
+    /// Where a record without a key goes: round robin, as old Java clients did.
+    pub fn next_partition(&self, partitions: u32) -> u32 {
+        self.next_partition.fetch_add(1, Ordering::Relaxed) % partitions
+    }
+
+    pub fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<(), BrokerError> {
+        let mut state = self.lock();
+        for spec in specs {
+            match state.topic_ids.get(&spec.name) {
+                Some(id) => verify(&state.topics[*id], spec)?,
+                None => create(&mut state, spec, &self.limits)?,
+            }
+        }
+        self.each_group(&mut state, |group, state| group.rebalance(state));
+        self.regrouped.notify_all();
+        Ok(())
+    }
+
+    pub fn partitions(&self, topic: &str) -> Option<u32> {
+        let state = self.lock();
+        let id = *state.topic_ids.get(topic)?;
+        Some(state.topics[id].partitions.len() as u32)
+    }
+
+    /// Runs `act` on a group, which is made if it is new.
+    pub fn with_group<R>(&self, state: &mut State, name: &str, act: impl FnOnce(&mut Coordinator, &State) -> R) -> R {
+        // The coordinator needs to see the topics while it changes, so it is taken out for the moment.
+        let mut group = state.groups.remove(name).unwrap_or_default();
+        let result = act(&mut group, state);
+        state.groups.insert(name.to_owned(), group);
+        result
+    }
+
+    pub fn tick(&self) {
+        let now = self.now();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        for partition in state.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+            partition.tidy(&self.limits, now);
+        }
+        self.each_group(state, |group, state| group.expire(now, state));
+        self.appended.notify_all();
+        self.regrouped.notify_all();
+    }
+
+    fn each_group(&self, state: &mut State, act: impl Fn(&mut Coordinator, &State)) {
+        let names: Vec<String> = state.groups.keys().cloned().collect();
+        for name in names {
+            self.with_group(state, &name, &act);
+        }
+    }
+
+    pub fn compact(&self, topic: &str) {
+        let mut state = self.lock();
+        if let Ok(id) = state.topic_id(topic) {
+            state.topics[id].partitions.iter_mut().for_each(PartitionLog::compact);
+        }
+    }
+
+    pub fn expire_member(&self, group: &str, client_id: &str) -> usize {
+        let mut state = self.lock();
+        let expired = self.with_group(&mut state, group, |group, state| group.expire_named(client_id, state));
+        self.regrouped.notify_all();
+        expired
+    }
+}
+
+fn create(state: &mut State, spec: &TopicSpec, limits: &Limits) -> Result<(), BrokerError> {
+    if spec.partitions == 0 {
+        return Err(BrokerError::Topic {
+            topic: spec.name.clone(),
+            reason: "it needs at least one partition".to_owned(),
+        });
+    }
+    let partitions = (0..spec.partitions)
+        .map(|_| PartitionLog::new(spec.cleanup, limits))
+        .collect();
+    state.topic_ids.insert(spec.name.clone(), state.topics.len());
+    state.topics.push(Topic {
+        name: spec.name.as_str().into(),
+        cleanup: spec.cleanup,
+        partitions,
+    });
+    Ok(())
+}
+
+fn verify(topic: &Topic, spec: &TopicSpec) -> Result<(), BrokerError> {
+    if spec.accept_existing {
+        return Ok(());
+    }
+    let refuse = |reason| {
+        Err(BrokerError::Topic {
+            topic: spec.name.clone(),
+            reason,
+        })
+    };
+    let (has, wanted) = (topic.partitions.len(), spec.partitions as usize);
+    if has != wanted {
+        return refuse(format!("it has {has} partitions, not {wanted}"));
+    }
+    // As on Kafka, the kind of policy is compared, and not the age, which an operator may well tune.
+    let compact = |policy| policy == CleanupPolicy::Compact;
+    if compact(topic.cleanup) != compact(spec.cleanup) {
+        return refuse(format!("its cleanup policy is {:?}, not {:?}", topic.cleanup, spec.cleanup));
+    }
+    Ok(())
+}
