@@ -1,1 +1,16 @@
-//! (filled in below)
+//! The contracts: what is on the topics, as Avro schemas (`avro/`) and as Rust types.
+//!
+//! [`topics`] names every topic. [`bronze`] is what Debezium sent, [`silver`] what is true now, [`gold`] what people ask for.
+
+pub mod bronze;
+mod codes;
+pub mod gold;
+mod ids;
+mod money;
+pub mod silver;
+mod time;
+pub mod topics;
+
+pub use codes::{Currency, UnknownCode};
+pub use ids::{AccountId, CustomerId, TransactionId};
+pub use money::{Money, MoneyError};

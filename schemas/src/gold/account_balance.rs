@@ -1,0 +1,38 @@
+//! Balances.
+
+use serde::{Deserialize, Serialize};
+use wire::avro_wire;
+
+use crate::{AccountId, Currency, CustomerId, Money};
+
+/// The balance of an account. `booked = opening + Σ postings`; `available = booked − pending`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountBalance {
+    /// The account.
+    pub account_id: AccountId,
+    /// Whose it is.
+    pub customer_id: CustomerId,
+    /// Its currency.
+    pub currency: Currency,
+    /// What the account opened with.
+    pub opening: Money,
+    /// Opening plus all postings.
+    pub booked: Money,
+    /// Holds of pending withdrawals and transfers out.
+    pub pending: Money,
+    /// Booked less pending.
+    pub available: Money,
+    /// How many postings it has had.
+    pub entry_count: i64,
+    /// When the last one was committed at the source, in microseconds since the epoch.
+    pub last_entry_at: Option<i64>,
+    /// Whether the account's row is gone; what still comes for it is booked all the same.
+    #[serde(default)]
+    pub is_deleted: bool,
+    /// The newest LSN that it reflects.
+    pub source_lsn: i64,
+    /// When that change was committed at the source, in microseconds since the epoch.
+    pub source_ts: i64,
+}
+
+avro_wire!(AccountBalance, include_str!("../../avro/gold/account_balance.avsc"));

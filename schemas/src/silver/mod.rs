@@ -1,0 +1,13 @@
+//! Silver: what is true now, typed and cleaned. Instants are microseconds since the epoch, UTC.
+
+mod account;
+mod customer;
+mod posting;
+mod rejected;
+mod transaction;
+
+pub use account::{Account, AccountStatus, AccountType};
+pub use customer::Customer;
+pub use posting::{Leg, Posting};
+pub use rejected::Rejected;
+pub use transaction::{Transaction, TransactionStatus, TransactionType};

@@ -1,0 +1,35 @@
+//! Every topic.
+
+use wire::Topic;
+
+use crate::bronze::{AccountRow, CdcKey, CustomerRow, Envelope, TransactionRow};
+use crate::gold::AccountBalance;
+use crate::silver::{Account, Customer, Leg, Posting, Rejected, Transaction};
+use crate::{AccountId, CustomerId, TransactionId};
+
+/// The prefix that the connector gives its topics.
+pub const CDC_PREFIX: &str = "bank";
+
+/// The change log of `customers`.
+pub const CDC_CUSTOMERS: Topic<CdcKey, Envelope<CustomerRow>> = Topic::new("bank.public.customers");
+/// The change log of `accounts`.
+pub const CDC_ACCOUNTS: Topic<CdcKey, Envelope<AccountRow>> = Topic::new("bank.public.accounts");
+/// The change log of `transactions`.
+pub const CDC_TRANSACTIONS: Topic<CdcKey, Envelope<TransactionRow>> = Topic::new("bank.public.transactions");
+
+/// Current customers; compacted.
+pub const SILVER_CUSTOMERS: Topic<CustomerId, Customer> = Topic::new("silver.customers");
+/// Current accounts; compacted.
+pub const SILVER_ACCOUNTS: Topic<AccountId, Account> = Topic::new("silver.accounts");
+/// Current transactions; compacted.
+pub const SILVER_TRANSACTIONS: Topic<TransactionId, Transaction> = Topic::new("silver.transactions");
+/// Records that break a data rule, by the id of their row; append-only.
+pub const SILVER_REJECTED: Topic<i64, Rejected> = Topic::new("silver.rejected");
+/// The journal, by account; append-only.
+pub const SILVER_POSTINGS: Topic<AccountId, Posting> = Topic::new("silver.postings");
+
+/// Balances; compacted.
+pub const ACCOUNT_BALANCES: Topic<AccountId, AccountBalance> = Topic::new("gold.account_balances");
+
+/// From transactions to the accounts that they touch. Internal.
+pub const LEGS: Topic<AccountId, Leg> = Topic::new("riverbank-legs");
