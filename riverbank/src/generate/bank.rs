@@ -1,0 +1,215 @@
+//! The simulated bank: an endless, repeatable stream of what happens in a bank.
+//!
+//! A bank is simulated by one or more **lanes**, one for each connection that writes. All lanes know the founding
+//! customers and accounts; after that, each has a random stream, customers, accounts and transactions of its own, and
+//! touches those of another lane in one way only: it sends money to accounts that are never closed. So what a lane does
+//! never depends on how far the others are, the same seed always makes the same operations, and nothing that a lane
+//! does is refused for want of money, except where it tries to on purpose.
+//!
+//! ```
+//! use riverbank::generate::{Profile, SimulatedBank};
+//!
+//! let first: Vec<_> = SimulatedBank::new(42, Profile::default()).take(3).collect();
+//! let again: Vec<_> = SimulatedBank::new(42, Profile::default()).take(3).collect();
+//! assert_eq!(first, again);
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::book::{Account, Book};
+use super::founding::Founding;
+use super::mix::{Kind, draw_kind};
+use super::operation::{AccountRef, Batch, CustomerRef, Draft, Operation, Person, TransactionRef};
+use super::profile::Profile;
+
+/// Customers and accounts that are founded in one commit, at most.
+const FOUNDING_BATCH: usize = 40;
+
+/// One lane of a simulated bank; as an iterator it never ends.
+#[derive(Debug)]
+pub struct SimulatedBank {
+    pub(super) seed: u64,
+    lane: u64,
+    lanes: u64,
+    pub(super) profile: Arc<Profile>,
+    pub(super) founding: Arc<Founding>,
+    pub(super) rng: ChaCha8Rng,
+    pub(super) book: Book,
+    pub(super) customers: Vec<Customer>,
+    pub(super) recent: VecDeque<Known>,
+    pub(super) pending: VecDeque<Known>,
+    queued: Option<Kind>,
+    drawn: Drawn,
+}
+
+/// How many of each the lane has made since the founding.
+#[derive(Debug, Default)]
+struct Drawn {
+    customers: u64,
+    accounts: u64,
+    transactions: u64,
+}
+
+/// A customer of the lane.
+#[derive(Debug)]
+pub(super) struct Customer {
+    pub customer: CustomerRef,
+    pub person: Person,
+    pub version: u64,
+    pub has_account: bool,
+}
+
+/// A transaction that the lane may change later.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub transaction: TransactionRef,
+    pub draft: Draft,
+}
+
+impl SimulatedBank {
+    /// A bank of a single lane.
+    pub fn new(seed: u64, profile: Profile) -> Self {
+        Self::lanes(seed, profile, 1).pop().expect("one lane was asked for")
+    }
+
+    /// A bank of so many lanes, or as many as it has customers if those are fewer.
+    pub fn lanes(seed: u64, profile: Profile, lanes: usize) -> Vec<Self> {
+        let founding = Founding::draw(seed, &profile);
+        let profile = Arc::new(profile);
+        let lanes = (lanes.max(1) as u64).min(profile.customers);
+        (0..lanes)
+            .map(|lane| Self::lane(seed, lane, lanes, Arc::clone(&profile), Arc::clone(&founding)))
+            .collect()
+    }
+
+    fn lane(seed: u64, lane: u64, lanes: u64, profile: Arc<Profile>, founding: Arc<Founding>) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(lane + 1); // stream 0 drew the founding
+        let mut bank = Self {
+            seed,
+            lane,
+            lanes,
+            profile,
+            rng,
+            book: Book::default(),
+            customers: Vec::new(),
+            recent: VecDeque::new(),
+            pending: VecDeque::new(),
+            queued: None,
+            drawn: Drawn::default(),
+            founding: Arc::clone(&founding),
+        };
+        for (n, person) in (0..).zip(&founding.customers).filter(|(n, _)| n % lanes == lane) {
+            let person = person.clone();
+            bank.customers.push(Customer {
+                customer: CustomerRef(n),
+                person,
+                version: 1,
+                has_account: true,
+            });
+        }
+        for (n, account) in (0..)
+            .zip(&founding.accounts)
+            .filter(|(_, account)| account.customer.0 % lanes == lane)
+        {
+            bank.book.open(Account {
+                account: AccountRef(n),
+                currency: account.currency,
+                spendable: i64::try_from(account.opening_balance.hundredths()).expect("the profile's amounts are small"),
+                pending: 0,
+                private: account.private,
+            });
+        }
+        bank
+    }
+
+    /// What founds this lane's part of the bank. Every lane's founding comes before any lane's first batch.
+    pub fn founding(&self) -> Vec<Batch> {
+        let mut batches: Vec<Batch> = Vec::new();
+        let per_customer = self.profile.accounts_per_customer;
+        for (n, person) in (0..)
+            .zip(&self.founding.customers)
+            .filter(|(n, _)| n % self.lanes == self.lane)
+        {
+            let mut operations = vec![Operation::AddCustomer {
+                customer: CustomerRef(n),
+                person: person.clone(),
+            }];
+            let first = n * per_customer;
+            operations.extend((first..first + per_customer).map(|n| {
+                let account = &self.founding.accounts[n as usize];
+                Operation::OpenAccount {
+                    account: AccountRef(n),
+                    customer: account.customer,
+                    account_type: account.account_type,
+                    currency: account.currency,
+                    opening_balance: account.opening_balance,
+                }
+            }));
+            match batches.last_mut() {
+                Some(batch) if batch.operations.len() + operations.len() <= FOUNDING_BATCH => batch.operations.extend(operations),
+                _ => batches.push(Batch {
+                    operations,
+                    to_be_refused: false,
+                }),
+            }
+        }
+        batches
+    }
+
+    pub(super) fn next_customer(&mut self) -> CustomerRef {
+        CustomerRef(self.founding.customers.len() as u64 + Self::number(&mut self.drawn.customers, self.lane, self.lanes))
+    }
+
+    pub(super) fn next_account(&mut self) -> AccountRef {
+        AccountRef(self.founding.accounts.len() as u64 + Self::number(&mut self.drawn.accounts, self.lane, self.lanes))
+    }
+
+    pub(super) fn next_transaction(&mut self) -> TransactionRef {
+        TransactionRef(Self::number(&mut self.drawn.transactions, self.lane, self.lanes))
+    }
+
+    /// Lanes take turns in the numbers, so that no two ever make the same.
+    fn number(drawn: &mut u64, lane: u64, lanes: u64) -> u64 {
+        *drawn += 1;
+        (*drawn - 1) * lanes + lane
+    }
+}
+
+impl Iterator for SimulatedBank {
+    type Item = Batch;
+
+    fn next(&mut self) -> Option<Batch> {
+        let size = self.rng.random_range(1..=self.profile.operations_per_commit) as usize;
+        let mut operations = Vec::with_capacity(size + 1);
+        while operations.len() < size {
+            let kind = match self.queued.take() {
+                Some(kind) => kind,
+                None => draw_kind(&mut self.rng, &self.profile.mix),
+            };
+            if kind == Kind::Overdraw {
+                // The bank refuses the whole commit, so nothing else may be in it.
+                if operations.is_empty() {
+                    return Some(Batch {
+                        operations: vec![self.overdraw()],
+                        to_be_refused: true,
+                    });
+                }
+                self.queued = Some(kind);
+                break;
+            }
+            match self.act(kind) {
+                acts if acts.is_empty() => operations.push(self.fallback()),
+                acts => operations.extend(acts),
+            }
+        }
+        Some(Batch {
+            operations,
+            to_be_refused: false,
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! The bank as it opens: customers and accounts that every lane knows before the first transaction.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use schemas::{AccountType, Currency, Money};
+
+use super::operation::{AccountRef, CustomerRef, Person};
+use super::people;
+use super::profile::{Profile, Range};
+
+/// One in how many founding accounts is private to its lane, and may be closed.
+const PRIVATE_ONE_IN: u32 = 4;
+
+/// The bank on its first day.
+#[derive(Debug)]
+pub struct Founding {
+    /// Customers, in the order of their numbers.
+    pub customers: Vec<Person>,
+    /// Accounts, in the order of their numbers.
+    pub accounts: Vec<FoundingAccount>,
+    /// Accounts that any lane may send to, by currency: they are never closed.
+    pub public: BTreeMap<Currency, Vec<AccountRef>>,
+}
+
+/// An account on the first day.
+#[derive(Debug, Clone)]
+pub struct FoundingAccount {
+    /// Whose it is.
+    pub customer: CustomerRef,
+    /// Its kind.
+    pub account_type: AccountType,
+    /// Its currency.
+    pub currency: Currency,
+    /// What it opens with.
+    pub opening_balance: Money,
+    /// Whether only its own lane names it.
+    pub private: bool,
+}
+
+impl Founding {
+    /// Draws the bank of a seed.
+    pub fn draw(seed: u64, profile: &Profile) -> Arc<Self> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let customers = (0..profile.customers)
+            .map(|n| people::draw(&mut rng, seed, CustomerRef(n)))
+            .collect();
+        let number = profile.customers * profile.accounts_per_customer;
+        let accounts: Vec<FoundingAccount> = (0..number)
+            .map(|n| {
+                let customer = CustomerRef(n / profile.accounts_per_customer);
+                let (account_type, currency, opening_balance) = account(&mut rng, profile);
+                let private = rng.random_range(0..PRIVATE_ONE_IN) == 0;
+                FoundingAccount {
+                    customer,
+                    account_type,
+                    currency,
+                    opening_balance,
+                    private,
+                }
+            })
+            .collect();
+        let mut public: BTreeMap<Currency, Vec<AccountRef>> = BTreeMap::new();
+        for (n, account) in (0_u64..).zip(&accounts).filter(|(_, account)| !account.private) {
+            public.entry(account.currency).or_default().push(AccountRef(n));
+        }
+        Arc::new(Self {
+            customers,
+            accounts,
+            public,
+        })
+    }
+}
+
+/// Draws a new account's kind, currency and opening balance.
+pub fn account(rng: &mut ChaCha8Rng, profile: &Profile) -> (AccountType, Currency, Money) {
+    let savings = rng.random_range(0..100) < profile.savings_percent;
+    let account_type = if savings {
+        AccountType::Savings
+    } else {
+        AccountType::Checking
+    };
+    // The first currency gets half of all accounts, and its share of the other half.
+    let place = if rng.random_range(0..2) == 0 {
+        0
+    } else {
+        rng.random_range(0..profile.currencies.len() as u64) as usize
+    };
+    let currency = profile.currencies[place];
+    (account_type, currency, amount(rng, profile.opening_balance, currency))
+}
+
+/// Draws an amount: each number of digits is as likely as any other, so that small ones are frequent; whole units where
+/// the currency has no smaller ones.
+pub fn amount(rng: &mut ChaCha8Rng, range: Range, currency: Currency) -> Money {
+    let digits = |n: i64| n.max(1).ilog10();
+    let exponent = rng.random_range(digits(range.min)..=digits(range.max));
+    let from = 10_i64.pow(exponent).max(range.min);
+    let to = (10_i64.pow(exponent + 1) - 1).min(range.max);
+    let drawn = if from <= to { rng.random_range(from..=to) } else { range.min };
+    let unit = 10_i64.pow(2 - u32::from(currency.scale()).min(2));
+    let whole = (drawn / unit) * unit;
+    Money::from_hundredths(if whole == 0 && range.min > 0 { unit } else { whole }.into())
+}

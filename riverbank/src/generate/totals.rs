@@ -1,0 +1,90 @@
+//! What a run came to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::operation::Batch;
+use super::teller::Verdict;
+
+/// Counts of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Operations in force, by kind.
+    pub applied: BTreeMap<&'static str, u64>,
+    /// Operations that the bank refused, by kind.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Commits that are in force.
+    pub commits: u64,
+    /// Batches that were refused although they ought to have been accepted: somebody else changes these accounts, too.
+    pub surprises: u64,
+    /// The first such refusal, in the bank's words.
+    pub first_surprise: Option<String>,
+    /// Times that a commit was tried again.
+    pub retries: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl Totals {
+    /// Counts a batch.
+    pub fn count(&mut self, batch: &Batch, verdict: &Verdict) {
+        let by_kind = match verdict {
+            Verdict::Committed => &mut self.applied,
+            Verdict::Refused(_) => &mut self.refused,
+        };
+        for operation in &batch.operations {
+            *by_kind.entry(operation.kind()).or_default() += 1;
+        }
+        match verdict {
+            Verdict::Committed => self.commits += 1,
+            Verdict::Refused(reason) if !batch.to_be_refused => {
+                self.surprises += 1;
+                self.first_surprise.get_or_insert_with(|| reason.clone());
+            }
+            Verdict::Refused(_) => {}
+        }
+    }
+
+    /// Operations in force, of all kinds.
+    pub fn operations(&self) -> u64 {
+        self.applied.values().sum()
+    }
+
+    /// Operations refused, of all kinds.
+    pub fn refusals(&self) -> u64 {
+        self.refused.values().sum()
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.elapsed.as_secs_f64().max(0.001);
+        let rate = self.operations() as f64 / seconds;
+        let (operations, commits) = (self.operations(), self.commits);
+        writeln!(
+            f,
+            "{operations} operations in {commits} commits, {seconds:.1} s ({rate:.0} operations/s)"
+        )?;
+        let kinds: std::collections::BTreeSet<_> = self.applied.keys().chain(self.refused.keys()).collect();
+        for kind in kinds {
+            let count = |counts: &BTreeMap<&'static str, u64>| counts.get(kind).copied().unwrap_or_default();
+            let refused = match count(&self.refused) {
+                0 => String::new(),
+                n => format!("   ({n} refused)"),
+            };
+            writeln!(f, "  {kind:<24} {:>10}{refused}", count(&self.applied))?;
+        }
+        if self.retries > 0 {
+            writeln!(f, "  {:<24} {:>10}", "commits tried again", self.retries)?;
+        }
+        if let Some(reason) = &self.first_surprise {
+            writeln!(
+                f,
+                "  {} commits were refused that should not have been; the first: {reason}",
+                self.surprises
+            )?;
+        }
+        Ok(())
+    }
+}
