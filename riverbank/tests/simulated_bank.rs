@@ -12,7 +12,8 @@ use riverbank::generate::{
     AccountRef, Batch, CustomerRef, Draft, Operation, Pace, Plan, Profile, SimulatedBank, Teller, TellerError, Totals,
     TransactionRef, Verdict, drive,
 };
-use schemas::{Currency, TransactionStatus, TransactionType};
+use schemas::Currency;
+use schemas::silver::{TransactionStatus, TransactionType};
 
 /// A bank with every rule of the real one, checked row by row and at once.
 #[derive(Debug, Default, Clone)]
@@ -163,7 +164,7 @@ impl Teller for StrictTeller {
     async fn commit(&self, batch: &Batch) -> Result<Verdict, TellerError> {
         tokio::task::yield_now().await;
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        if self.fail_one_in > 0 && call % self.fail_one_in == 0 {
+        if self.fail_one_in > 0 && call.is_multiple_of(self.fail_one_in) {
             return Err(TellerError::Again("deadlock detected".into()));
         }
         let mut bank = self.bank.lock();

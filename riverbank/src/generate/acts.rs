@@ -6,7 +6,8 @@
 use std::collections::VecDeque;
 
 use rand::RngExt;
-use schemas::{Currency, Money, TransactionStatus, TransactionType};
+use schemas::silver::{TransactionStatus, TransactionType};
+use schemas::{Currency, Money};
 
 use super::bank::{Customer, Known, SimulatedBank};
 use super::book::Account;
@@ -23,7 +24,7 @@ const PENDING_MAX: usize = 64;
 /// How often an act looks for a fitting row before it gives up.
 const TRIES: usize = 8;
 /// What an overdraw tries to take, in hundredths: more than everything that was ever brought in.
-const UNTHINKABLE: i64 = 9_999_999_999_999_00;
+const UNTHINKABLE: i64 = 999_999_999_999_900;
 
 impl SimulatedBank {
     /// Operations of this kind, or none where there is nothing to act on.

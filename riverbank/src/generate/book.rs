@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 
-use schemas::{Currency, TransactionStatus, TransactionType};
+use schemas::Currency;
+use schemas::silver::{TransactionStatus, TransactionType};
 
 use super::operation::{AccountRef, Draft};
 

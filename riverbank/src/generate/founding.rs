@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use schemas::{AccountType, Currency, Money};
+use schemas::silver::AccountType;
+use schemas::{Currency, Money};
 
 use super::operation::{AccountRef, CustomerRef, Person};
 use super::people;
@@ -100,7 +101,7 @@ pub fn amount(rng: &mut ChaCha8Rng, range: Range, currency: Currency) -> Money {
     let from = 10_i64.pow(exponent).max(range.min);
     let to = (10_i64.pow(exponent + 1) - 1).min(range.max);
     let drawn = if from <= to { rng.random_range(from..=to) } else { range.min };
-    let unit = 10_i64.pow(2 - u32::from(currency.scale()).min(2));
+    let unit = 10_i64.pow(2 - currency.minor_digits().min(2));
     let whole = (drawn / unit) * unit;
     Money::from_hundredths(if whole == 0 && range.min > 0 { unit } else { whole }.into())
 }

@@ -3,7 +3,8 @@
 //! Operations name customers, accounts and transactions by numbers of their own ([`CustomerRef`] and so on), since the
 //! system of record gives the real ids: the same seed makes the same operations, whatever ids the rows get.
 
-use schemas::{AccountType, Currency, Money, TransactionStatus, TransactionType};
+use schemas::silver::{AccountType, TransactionStatus, TransactionType};
+use schemas::{Currency, Money};
 
 /// The n-th customer of this simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -272,7 +272,7 @@ fn currencies(text: &str) -> Result<Vec<Currency>, String> {
 
 /// The least and the most are far within 18 digits, so that sums of very many stay within them, too.
 fn hundredths(text: &str, min: i64) -> Result<i64, String> {
-    const MAX: i64 = 100_000_000_00;
+    const MAX: i64 = 10_000_000_000;
     let amount = text
         .parse::<Money>()
         .ok()
