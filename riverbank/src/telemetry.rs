@@ -12,7 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{LogFormat, LogSettings};
 
 /// Libraries that report each small step as `info`; theirs are shown from `warn` on, unless the filter names them.
-const QUIET: [&str; 4] = ["librdkafka=warn", "sqlx::query=warn", "object_store=warn", "hyper=warn"];
+const QUIET: [&str; 4] = ["librdkafka=warn", "sqlx=warn", "object_store=warn", "hyper=warn"];
 
 /// Starts logging, for the life of the process. A panic in any thread becomes a line of the log, too.
 ///

@@ -11,29 +11,24 @@ mod acts;
 pub mod args;
 pub mod bank;
 mod book;
+mod command;
 pub mod drive;
 pub mod founding;
+pub mod ids;
 mod mix;
 pub mod operation;
 mod people;
+pub mod postgres;
 pub mod profile;
 pub mod teller;
 pub mod totals;
 
-use std::process::ExitCode;
-
-use anyhow::bail;
-
 pub use args::GenerateArgs;
 pub use bank::SimulatedBank;
+pub use command::generate;
 pub use drive::{Pace, drive};
 pub use operation::{AccountRef, Batch, ChangeReason, CustomerRef, Draft, Operation, Person, TransactionRef};
+pub use postgres::PostgresTeller;
 pub use profile::{Plan, Profile, Target};
 pub use teller::{Teller, TellerError, Verdict};
 pub use totals::Totals;
-
-/// `riverbank generate`.
-pub fn generate(args: GenerateArgs) -> anyhow::Result<ExitCode> {
-    let _plan = Plan::load(&args.sources())?;
-    bail!("`generate` has not landed in this build")
-}
