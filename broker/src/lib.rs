@@ -7,9 +7,11 @@
 //! Why not a part of the engine? The sinks read the log without any state store; here they need not compile RocksDB.
 
 pub mod in_process;
+pub mod kafka;
 pub mod partitioner;
 pub mod port;
 
 pub use in_process::InProcessBroker;
+pub use kafka::{KafkaBroker, KafkaSettings};
 pub use partitioner::partition_for_key;
 pub use port::*;

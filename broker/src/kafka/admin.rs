@@ -1,0 +1,170 @@
+//! Topics: made where they are missing, verified where they are not.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use futures::executor::block_on;
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::config::KafkaSettings;
+use super::errors::{from_code, from_kafka};
+use super::reaper::reap;
+use crate::port::{BrokerError, CleanupPolicy, TopicSpec};
+
+/// Leaves the number of replicas to the broker.
+const BROKER_DEFAULT: TopicReplication<'static> = TopicReplication::Fixed(-1);
+
+/// How long to wait between attempts while the broker is away or a new topic is not yet known everywhere.
+const PAUSE: Duration = Duration::from_millis(50);
+
+pub(super) fn ensure_topics(settings: &KafkaSettings, specs: &[TopicSpec], timeout: Duration) -> Result<(), BrokerError> {
+    with_admin(settings, timeout, |admin| admin.ensure(specs))
+}
+
+pub(super) fn partitions(settings: &KafkaSettings, topic: &str, timeout: Duration) -> Result<Option<u32>, BrokerError> {
+    with_admin(settings, timeout, |admin| Ok(admin.known()?.get(topic).copied()))
+}
+
+/// Tries until it works, fails for good, or the time is up.
+fn with_admin<R>(
+    settings: &KafkaSettings,
+    timeout: Duration,
+    act: impl Fn(&Admin) -> Result<R, BrokerError>,
+) -> Result<R, BrokerError> {
+    let client = settings.admin().create().map_err(|error| from_kafka("connecting", &error))?;
+    let admin = Admin {
+        client,
+        until: Instant::now() + timeout,
+    };
+    let result = loop {
+        match act(&admin) {
+            Err(BrokerError::Unavailable(_)) if !admin.left().is_zero() => std::thread::sleep(PAUSE.min(admin.left())),
+            result => break result,
+        }
+    };
+    reap(admin, Duration::ZERO);
+    result
+}
+
+struct Admin {
+    client: AdminClient<DefaultClientContext>,
+    until: Instant,
+}
+
+impl Admin {
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
+    fn options(&self) -> AdminOptions {
+        AdminOptions::new()
+            .request_timeout(Some(self.left()))
+            .operation_timeout(Some(self.left()))
+    }
+
+    /// The topics that have a leader for each partition, with their numbers of partitions. All topics are asked for, as
+    /// asking for one by name may create it.
+    fn known(&self) -> Result<HashMap<String, u32>, BrokerError> {
+        let metadata = self
+            .client
+            .inner()
+            .fetch_metadata(None, self.left().min(Duration::from_secs(5)));
+        let metadata = metadata.map_err(|error| from_kafka("asking for the topics", &error))?;
+        let usable = metadata.topics().iter().filter(|topic| topic.error().is_none());
+        Ok(usable
+            .map(|topic| (topic.name().to_owned(), topic.partitions().len() as u32))
+            .collect())
+    }
+
+    fn ensure(&self, specs: &[TopicSpec]) -> Result<(), BrokerError> {
+        let known = self.known()?;
+        let missing: Vec<_> = specs.iter().filter(|spec| !known.contains_key(&spec.name)).collect();
+        if !missing.is_empty() {
+            self.create(&missing)?;
+            // Not a failure yet: the next round sees them, when the brokers have heard of them.
+            return Err(BrokerError::Unavailable(format!(
+                "{} new topics are not known everywhere yet",
+                missing.len()
+            )));
+        }
+        let ours: Vec<_> = specs.iter().filter(|spec| !spec.accept_existing).collect();
+        for spec in &ours {
+            let has = known.get(&spec.name).copied().unwrap_or_default();
+            if has != spec.partitions {
+                return Err(refuse(spec, format!("it has {has} partitions, not {}", spec.partitions)));
+            }
+        }
+        self.verify_policies(&ours)
+    }
+
+    fn create(&self, specs: &[&TopicSpec]) -> Result<(), BrokerError> {
+        let retention: Vec<_> = specs.iter().map(|spec| retention_ms(spec.cleanup)).collect();
+        let topics = specs.iter().zip(&retention).map(|(spec, retention)| {
+            let topic = NewTopic::new(&spec.name, spec.partitions as i32, BROKER_DEFAULT);
+            match spec.cleanup {
+                CleanupPolicy::Compact => topic.set("cleanup.policy", "compact"),
+                CleanupPolicy::Delete(_) => topic.set("cleanup.policy", "delete").set("retention.ms", retention),
+            }
+        });
+        let topics: Vec<_> = topics.collect();
+        let results = block_on(self.client.create_topics(&topics, &self.options()));
+        for result in results.map_err(|error| from_kafka("creating topics", &error))? {
+            match result {
+                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
+                Err((topic, code)) => {
+                    let reason = format!("it could not be created: {code}");
+                    return Err(match from_code(code, format!("topic {topic}: {reason}")) {
+                        BrokerError::Unavailable(text) => BrokerError::Unavailable(text),
+                        _ => BrokerError::Topic { topic, reason },
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn verify_policies(&self, specs: &[&TopicSpec]) -> Result<(), BrokerError> {
+        if specs.is_empty() {
+            return Ok(());
+        }
+        let topics: Vec<_> = specs.iter().map(|spec| ResourceSpecifier::Topic(&spec.name)).collect();
+        let described = block_on(self.client.describe_configs(&topics, &self.options()));
+        let described = described.map_err(|error| from_kafka("reading the topics' settings", &error))?;
+        for (spec, resource) in specs.iter().zip(described) {
+            let resource = resource.map_err(|code| from_code(code, format!("settings of {}: {code}", spec.name)))?;
+            let policy = cleanup_policy(&resource);
+            let compacted = policy.split(',').any(|policy| policy.trim() == "compact");
+            if compacted != (spec.cleanup == CleanupPolicy::Compact) {
+                return Err(refuse(
+                    spec,
+                    format!("its cleanup.policy is {policy:?}, which is not {:?}", spec.cleanup),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refuse(spec: &TopicSpec, reason: String) -> BrokerError {
+    BrokerError::Topic {
+        topic: spec.name.clone(),
+        reason,
+    }
+}
+
+fn cleanup_policy(resource: &ConfigResource) -> String {
+    resource
+        .get("cleanup.policy")
+        .and_then(|entry| entry.value.clone())
+        .unwrap_or_default()
+}
+
+/// Kafka's text for a retention: -1 keeps for ever.
+fn retention_ms(cleanup: CleanupPolicy) -> String {
+    match cleanup {
+        CleanupPolicy::Delete(Some(age)) => age.as_millis().to_string(),
+        CleanupPolicy::Delete(None) | CleanupPolicy::Compact => "-1".to_owned(),
+    }
+}

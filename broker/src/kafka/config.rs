@@ -1,0 +1,169 @@
+//! How librdkafka is set up, and why it differs from its defaults.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+use crate::port::GroupOptions;
+
+/// How long a call may take that has no time-out of its own.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// After how long the coordinator aborts a transaction that its producer left open. Until then it holds up every reader
+/// of its partitions, so it is short; and it is the longest that one transaction may take.
+pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Where the cluster is, and how to talk to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KafkaSettings {
+    /// `host:port`, several separated by commas.
+    pub bootstrap: String,
+    /// librdkafka properties, such as those for TLS and SASL, for every client. With the prefix `consumer.` or `producer.`
+    /// they are for one kind only. They win over ours, apart from those that exactly-once rests on.
+    pub extra: BTreeMap<String, String>,
+}
+
+/// The kinds of client that [`KafkaSettings::extra`] tells apart.
+#[derive(Clone, Copy)]
+enum Kind {
+    Consumer,
+    Producer,
+    Admin,
+}
+
+const CONSUMER: &str = "consumer.";
+const PRODUCER: &str = "producer.";
+
+impl KafkaSettings {
+    pub(super) fn admin(&self) -> ClientConfig {
+        self.finish(self.base("riverbank-admin"), Kind::Admin, &[])
+    }
+
+    /// A consumer that is told what to fetch, and is in no group; librdkafka wants a group's name all the same.
+    pub(super) fn reader(&self, client_id: &str) -> ClientConfig {
+        let mut config = self.base(client_id);
+        config
+            .set("fetch.wait.max.ms", "50")
+            .set("fetch.queue.backoff.ms", "2")
+            .set("fetch.error.backoff.ms", "50")
+            .set("queued.min.messages", "50000")
+            .set("queued.max.messages.kbytes", "32768")
+            .set("fetch.message.max.bytes", "4194304")
+            .set("check.crcs", "true");
+        let fixed = [
+            ("group.id", client_id),
+            ("isolation.level", "read_committed"),
+            ("enable.partition.eof", "true"),
+            ("auto.offset.reset", "error"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+        ];
+        self.finish(config, Kind::Consumer, &fixed)
+    }
+
+    /// A consumer that takes part in a group and fetches nothing.
+    pub(super) fn group(&self, options: &GroupOptions) -> ClientConfig {
+        let session_ms = options.session_timeout.as_millis().max(1);
+        // A member learns of a rebalance by its heartbeat, so this is what a step takes.
+        let heartbeat_ms = (session_ms / 10).clamp(50, 500);
+        // A worker that hangs keeps its partitions this long, as its heartbeats are sent in the background.
+        let poll_interval_ms = session_ms.max(60_000);
+        let mut config = self.base(&options.client_id);
+        config
+            .set("session.timeout.ms", session_ms.to_string())
+            .set("heartbeat.interval.ms", heartbeat_ms.to_string())
+            .set("max.poll.interval.ms", poll_interval_ms.to_string())
+            .set("topic.metadata.refresh.interval.ms", "30000");
+        let fixed = [
+            ("group.id", options.group.as_str()),
+            ("group.protocol", "classic"),
+            ("partition.assignment.strategy", "cooperative-sticky"),
+            ("isolation.level", "read_committed"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+        ];
+        self.finish(config, Kind::Consumer, &fixed)
+    }
+
+    /// An idempotent producer.
+    pub(super) fn producer(&self, client_id: &str) -> ClientConfig {
+        let mut config = self.base(client_id);
+        config
+            .set("linger.ms", "1")
+            .set("compression.type", "lz4")
+            .set("queue.buffering.max.messages", "200000")
+            .set("queue.buffering.max.kbytes", "131072")
+            .set("batch.num.messages", "20000");
+        let fixed = [
+            ("enable.idempotence", "true"),
+            ("acks", "all"),
+            ("partitioner", "murmur2_random"),
+        ];
+        self.finish(config, Kind::Producer, &fixed)
+    }
+
+    /// A transactional producer.
+    pub(super) fn transactions(&self, transactional_id: &str) -> ClientConfig {
+        let mut config = self.producer(transactional_id);
+        config
+            .set("transactional.id", transactional_id)
+            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string());
+        config
+    }
+
+    fn base(&self, client_id: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("client.id", client_id)
+            .set("socket.nagle.disable", "true")
+            // A broker that comes back is noticed within a second.
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("retry.backoff.ms", "10")
+            .set("retry.backoff.max.ms", "500")
+            .set_log_level(RDKafkaLogLevel::Info);
+        config
+    }
+
+    fn finish(&self, mut config: ClientConfig, kind: Kind, fixed: &[(&str, &str)]) -> ClientConfig {
+        for (name, value) in &self.extra {
+            let mine = match (name.strip_prefix(CONSUMER), name.strip_prefix(PRODUCER), kind) {
+                (Some(name), _, Kind::Consumer) | (_, Some(name), Kind::Producer) => name,
+                (None, None, _) => name,
+                _ => continue,
+            };
+            config.set(mine, value);
+        }
+        for (name, value) in fixed {
+            config.set(*name, *value);
+        }
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extras_reach_their_kind_and_never_what_exactly_once_rests_on() {
+        let extra = [
+            ("consumer.fetch.wait.max.ms", "7"),
+            ("security.protocol", "ssl"),
+            ("isolation.level", "read_uncommitted"),
+        ];
+        let extra = extra.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let settings = KafkaSettings {
+            bootstrap: "b:1".to_owned(),
+            extra: extra.into(),
+        };
+        let (reader, producer) = (settings.reader("r"), settings.producer("p"));
+        assert_eq!(reader.get("fetch.wait.max.ms"), Some("7"));
+        assert_eq!(reader.get("isolation.level"), Some("read_committed"));
+        assert_eq!(producer.get("fetch.wait.max.ms"), None);
+        assert_eq!(producer.get("security.protocol"), Some("ssl"));
+    }
+}

@@ -1,0 +1,323 @@
+//! Membership of a group: librdkafka's cooperative protocol, step by step in the hands of the worker.
+//!
+//! librdkafka tells of a rebalance in a callback and then waits until the assignment was changed as told. Here the callback
+//! only notes the step; [`Group::complete`] changes the assignment, when the worker has done its part. Heartbeats go on in
+//! the background meanwhile. What is assigned is paused at once: this consumer fetches nothing.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::config::KafkaSettings;
+use super::context::Watch;
+use super::errors::{from_kafka, is_transient};
+use super::native;
+use super::reaper::reap;
+use crate::port::{BrokerError, Committed, Group, GroupOptions, Membership, Rebalance, TopicPartition};
+
+/// How long [`Group::leave`] waits until the broker knows.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
+
+/// The longest text that may stand beside a committed offset; Kafka's default limit.
+const METADATA_BYTES_MAX: usize = 4_096;
+
+/// Notes the steps that librdkafka tells of.
+#[derive(Default)]
+struct Steps {
+    watch: Watch,
+    noted: Mutex<VecDeque<Rebalance>>,
+    /// Nobody completes steps any more: they are taken at once.
+    closing: AtomicBool,
+}
+
+impl ClientContext for Steps {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.watch.note(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.watch.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Steps {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.closing.load(Ordering::Acquire) {
+            let change = if assigned {
+                consumer.incremental_assign(list)
+            } else {
+                consumer.incremental_unassign(list)
+            };
+            if let Err(error) = change {
+                tracing::debug!(%error, "while leaving a group");
+            }
+            return;
+        }
+        let partitions: Vec<_> = list
+            .elements()
+            .iter()
+            .map(|element| TopicPartition::new(element.topic(), element.partition().unsigned_abs()))
+            .collect();
+        let step = match (assigned, consumer.assignment_lost()) {
+            (true, _) => Rebalance::Assigned(partitions),
+            (false, true) => Rebalance::Lost(partitions),
+            (false, false) => Rebalance::Revoked(partitions),
+        };
+        self.noted.lock().push_back(step);
+    }
+
+    fn main_queue_min_poll_interval(&self) -> rdkafka::util::Timeout {
+        Duration::from_millis(500).into()
+    }
+}
+
+pub(super) struct KafkaGroup {
+    /// `None` once the group was left.
+    consumer: Option<BaseConsumer<Steps>>,
+    held: BTreeSet<TopicPartition>,
+    stepping: bool,
+}
+
+impl KafkaGroup {
+    pub fn join(settings: &KafkaSettings, options: &GroupOptions) -> Result<Self, BrokerError> {
+        let failed = |error| from_kafka(&format!("joining {}", options.group), &error);
+        let consumer: BaseConsumer<Steps> = settings
+            .group(options)
+            .create_with_context(Steps::default())
+            .map_err(failed)?;
+        let topics: Vec<&str> = options.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics).map_err(failed)?;
+        Ok(Self {
+            consumer: Some(consumer),
+            held: BTreeSet::new(),
+            stepping: false,
+        })
+    }
+
+    fn consumer(&self) -> Result<&BaseConsumer<Steps>, BrokerError> {
+        self.consumer
+            .as_ref()
+            .ok_or_else(|| BrokerError::Fatal("the group was left".to_owned()))
+    }
+
+    /// Applies a step to librdkafka's assignment, which lets the rebalance go on.
+    fn apply(&self, step: &Rebalance) -> Result<(), BrokerError> {
+        let consumer = self.consumer()?;
+        let changed = match step {
+            Rebalance::Assigned(partitions) => {
+                let list = list_of(partitions)?;
+                // Between these two calls a fetch may start; what it brings is ignored.
+                consumer.incremental_assign(&list).and_then(|()| consumer.pause(&list))
+            }
+            Rebalance::Revoked(partitions) | Rebalance::Lost(partitions) => consumer.incremental_unassign(&list_of(partitions)?),
+        };
+        changed.map_err(|error| from_kafka("changing the assignment", &error))
+    }
+
+    /// The next step that is worth telling. Empty ones are part of the protocol, and are done with at once.
+    fn next_step(&mut self) -> Result<Option<Rebalance>, BrokerError> {
+        loop {
+            let noted = self.consumer()?.context().noted.lock().pop_front();
+            let Some(step) = noted else { return Ok(None) };
+            if partitions_of(&step).is_empty() {
+                self.apply(&step)?;
+                continue;
+            }
+            if matches!(step, Rebalance::Lost(_)) {
+                self.held.clear();
+            }
+            self.stepping = true;
+            return Ok(Some(step));
+        }
+    }
+
+    fn close(&mut self, patience: Duration) {
+        if let Some(consumer) = self.consumer.take() {
+            consumer.context().closing.store(true, Ordering::Release);
+            // A step that waits for its completion would hold up the end.
+            if self.stepping {
+                let unassigned = consumer.assignment().and_then(|all| consumer.incremental_unassign(&all));
+                tracing::debug!(?unassigned, "left a group amid a rebalance");
+            }
+            reap(consumer, patience);
+        }
+    }
+}
+
+impl Group for KafkaGroup {
+    fn poll(&mut self, timeout: Duration) -> Result<Option<Rebalance>, BrokerError> {
+        if self.stepping {
+            return Err(BrokerError::Fatal("a step of the rebalance is not completed yet".to_owned()));
+        }
+        let started = Instant::now();
+        loop {
+            let left = timeout.saturating_sub(started.elapsed());
+            match self.consumer()?.poll(left) {
+                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                    return Err(super::errors::from_code(code, format!("in the group: {code}")));
+                }
+                Some(Err(error)) => check_fault(&error)?,
+                // No fetch was asked for, see `apply`.
+                Some(Ok(_)) | None => {}
+            }
+            let step = self.next_step()?;
+            if step.is_some() || left.is_zero() {
+                return Ok(step);
+            }
+        }
+    }
+
+    fn complete(&mut self, step: &Rebalance) -> Result<(), BrokerError> {
+        if !self.stepping {
+            return Err(BrokerError::Fatal("there is no step to complete".to_owned()));
+        }
+        self.apply(step)?;
+        self.stepping = false;
+        match step {
+            Rebalance::Assigned(partitions) => self.held.extend(partitions.iter().cloned()),
+            Rebalance::Revoked(partitions) | Rebalance::Lost(partitions) => {
+                self.held.retain(|held| !partitions.contains(held));
+            }
+        }
+        Ok(())
+    }
+
+    fn assignment(&self) -> Vec<TopicPartition> {
+        self.held.iter().cloned().collect()
+    }
+
+    fn committed(&mut self, of: &[TopicPartition], timeout: Duration) -> Result<Vec<Option<Committed>>, BrokerError> {
+        let until = Instant::now() + timeout;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            // With read_committed, the broker refuses while an open transaction holds an offset, and librdkafka asks again.
+            let found = self.consumer()?.committed_offsets(list_of(of)?, left);
+            match found.and_then(|list| read_committed(&list, of)) {
+                Ok(offsets) => return Ok(offsets),
+                Err(error) => {
+                    let transient = error.rdkafka_error_code().is_some_and(is_transient);
+                    if !transient || left.is_zero() {
+                        return Err(from_kafka("reading committed offsets", &error));
+                    }
+                    std::thread::sleep(Duration::from_millis(10).min(left));
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self, offsets: &[(TopicPartition, Committed)]) -> Result<(), BrokerError> {
+        if native::generation(self.consumer()?).is_none() {
+            return Err(BrokerError::Fenced("not a member of the group now".to_owned()));
+        }
+        let list = offsets_list(offsets)?;
+        self.consumer()?
+            .commit(&list, CommitMode::Sync)
+            .map_err(|error| from_kafka("committing offsets", &error))
+    }
+
+    fn membership(&self) -> Result<Membership, BrokerError> {
+        let consumer = self.consumer()?;
+        // The metadata is opaque, so the generation is looked at before and after it was taken.
+        let before = native::generation(consumer);
+        let metadata = consumer.group_metadata();
+        match (before, metadata, native::generation(consumer)) {
+            (Some(before), Some(metadata), Some(after)) if before == after => Ok(Membership::Kafka(Arc::new(metadata))),
+            _ => Err(BrokerError::Fenced("not a member of the group now".to_owned())),
+        }
+    }
+
+    fn leave(&mut self) -> Result<(), BrokerError> {
+        self.held.clear();
+        self.close(LEAVE_MAX);
+        Ok(())
+    }
+}
+
+impl Drop for KafkaGroup {
+    fn drop(&mut self) {
+        self.close(Duration::ZERO);
+    }
+}
+
+fn partitions_of(step: &Rebalance) -> &[TopicPartition] {
+    match step {
+        Rebalance::Assigned(partitions) | Rebalance::Revoked(partitions) | Rebalance::Lost(partitions) => partitions,
+    }
+}
+
+/// What librdkafka does not get over by itself.
+fn check_fault(error: &KafkaError) -> Result<(), BrokerError> {
+    match error.rdkafka_error_code() {
+        Some(
+            Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::InconsistentGroupProtocol
+            | Code::InvalidSessionTimeout
+            | Code::Fatal,
+        ) => Err(from_kafka("in the group", error)),
+        _ => {
+            tracing::debug!(%error, "in the group; librdkafka goes on");
+            Ok(())
+        }
+    }
+}
+
+/// The partitions with an offset to start at that asks the broker nothing: nothing is fetched anyway.
+fn list_of(partitions: &[TopicPartition]) -> Result<TopicPartitionList, BrokerError> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition_offset(&partition.topic, partition.partition as i32, Offset::Offset(0))
+            .map_err(|error| from_kafka("naming a partition", &error))?;
+    }
+    Ok(list)
+}
+
+/// The offsets to commit, with their metadata.
+pub(super) fn offsets_list(offsets: &[(TopicPartition, Committed)]) -> Result<TopicPartitionList, BrokerError> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (partition, committed) in offsets {
+        if committed.metadata.len() > METADATA_BYTES_MAX {
+            let bytes = committed.metadata.len();
+            return Err(BrokerError::Refused(format!(
+                "{bytes} bytes of metadata beside the offset of {partition}"
+            )));
+        }
+        let mut element = list.add_partition(&partition.topic, partition.partition as i32);
+        element
+            .set_offset(Offset::Offset(committed.offset))
+            .map_err(|error| from_kafka(&format!("offset {} of {partition}", committed.offset), &error))?;
+        if !committed.metadata.is_empty() {
+            element.set_metadata(&committed.metadata);
+        }
+    }
+    Ok(list)
+}
+
+fn read_committed(list: &TopicPartitionList, of: &[TopicPartition]) -> Result<Vec<Option<Committed>>, KafkaError> {
+    let read = |partition: &TopicPartition| {
+        let Some(found) = list.find_partition(&partition.topic, partition.partition as i32) else {
+            return Ok(None);
+        };
+        found.error()?;
+        Ok(match found.offset() {
+            Offset::Offset(offset) => Some(Committed {
+                offset,
+                metadata: found.metadata().to_owned(),
+            }),
+            _ => None,
+        })
+    };
+    of.iter().map(read).collect()
+}

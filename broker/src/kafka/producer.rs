@@ -1,0 +1,214 @@
+//! Writing: what the transactional producer and the plain one share, and the plain one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+
+use super::config::{KafkaSettings, PATIENCE};
+use super::context::Watch;
+use super::errors::from_kafka;
+use super::reaper::reap;
+use crate::port::{BrokerError, Outgoing, Producer, TopicPartition};
+
+/// One wait for delivery reports; a report ends it early.
+const STEP: Duration = Duration::from_millis(5);
+
+/// What the delivery reports have told since they were last taken.
+#[derive(Default)]
+pub(super) struct Delivered {
+    failed: Option<BrokerError>,
+    highest: Vec<(TopicPartition, i64)>,
+    /// The place in `highest` of the latest report: the next is mostly for the same.
+    last: usize,
+}
+
+impl Delivered {
+    fn note(&mut self, topic: &str, partition: i32, offset: i64) {
+        if offset < 0 {
+            // A retry that the broker had already written is acknowledged without its offset.
+            self.fail(BrokerError::Unavailable(format!(
+                "{topic}-{partition}: acknowledged without an offset"
+            )));
+            return;
+        }
+        let is = |place: &TopicPartition| place.partition == partition.unsigned_abs() && &*place.topic == topic;
+        if !self.highest.get(self.last).is_some_and(|(place, _)| is(place)) {
+            self.last = self.highest.iter().position(|(place, _)| is(place)).unwrap_or_else(|| {
+                self.highest
+                    .push((TopicPartition::new(topic, partition.unsigned_abs()), offset));
+                self.highest.len() - 1
+            });
+        }
+        let highest = &mut self.highest[self.last].1;
+        *highest = offset.max(*highest);
+    }
+
+    fn fail(&mut self, error: BrokerError) {
+        self.failed.get_or_insert(error);
+    }
+}
+
+/// The context of a producer: gathers what the reports tell.
+#[derive(Default)]
+pub(super) struct Reports {
+    watch: Watch,
+    delivered: Mutex<Delivered>,
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.watch.note(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.watch.error(error, reason);
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let mut delivered = self.delivered.lock();
+        match result {
+            Ok(message) => delivered.note(message.topic(), message.partition(), message.offset()),
+            Err((error, message)) => delivered.fail(from_kafka(&format!("writing to {}", message.topic()), error)),
+        }
+    }
+}
+
+/// A producer and the calls that both kinds need. Shared with the thread that ends it, hence `Arc`.
+pub(super) struct Sender {
+    pub producer: Arc<BaseProducer<Reports>>,
+}
+
+impl Sender {
+    pub fn new(config: &ClientConfig) -> Result<Self, BrokerError> {
+        let producer = config.create_with_context(Reports::default());
+        producer
+            .map(|producer| Self {
+                producer: Arc::new(producer),
+            })
+            .map_err(|error| from_kafka("making a producer", &error))
+    }
+
+    /// Queues a record; while the queue is full, waits for what is in it to be written.
+    pub fn send(&self, outgoing: Outgoing<'_>) -> Result<(), BrokerError> {
+        let mut record = record_of(&outgoing);
+        let mut started = None;
+        loop {
+            let (error, back) = match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err(refused) => refused,
+            };
+            if error.rdkafka_error_code() != Some(Code::QueueFull) {
+                return Err(refused(&outgoing, &error));
+            }
+            if started.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+                return Err(BrokerError::Unavailable(format!("{}: the queue stayed full", outgoing.topic)));
+            }
+            self.producer.poll(STEP);
+            record = back;
+        }
+    }
+
+    /// Serves what reports there are.
+    pub fn service(&self) {
+        self.producer.poll(Duration::ZERO);
+    }
+
+    /// Waits until all that was sent is acknowledged, and returns the highest offset in each partition.
+    ///
+    /// Not by `flush`, which waits in steps of 100 ms.
+    pub fn drain(&self, until: Instant) -> Result<Vec<(TopicPartition, i64)>, BrokerError> {
+        while self.producer.in_flight_count() > 0 {
+            self.producer.poll(STEP);
+            self.failure()?;
+            if Instant::now() > until {
+                let count = self.producer.in_flight_count();
+                return Err(BrokerError::Unavailable(format!(
+                    "{count} records were not acknowledged in time"
+                )));
+            }
+        }
+        self.failure()?;
+        let delivered = std::mem::take(&mut *self.producer.context().delivered.lock());
+        Ok(delivered.highest)
+    }
+
+    /// What has gone wrong so far: the first record that could not be written, or the client itself.
+    pub fn failure(&self) -> Result<(), BrokerError> {
+        if let Some(error) = self.producer.context().delivered.lock().failed.take() {
+            return Err(error);
+        }
+        match self.producer.client().fatal_error() {
+            Some((code, text)) => Err(super::errors::from_code(code, text)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn record_of<'a>(outgoing: &Outgoing<'a>) -> BaseRecord<'a, [u8], [u8], ()> {
+    let mut record = BaseRecord::to(outgoing.topic).timestamp(outgoing.timestamp_ms);
+    record.key = outgoing.key;
+    record.payload = outgoing.value;
+    record.partition = outgoing.partition.map(|partition| partition as i32);
+    if !outgoing.headers.is_empty() {
+        let empty = OwnedHeaders::new_with_capacity(outgoing.headers.len());
+        let add = |headers: OwnedHeaders, &(key, value): &(&str, &[u8])| headers.insert(Header { key, value: Some(value) });
+        record.headers = Some(outgoing.headers.iter().fold(empty, add));
+    }
+    record
+}
+
+fn refused(outgoing: &Outgoing<'_>, error: &KafkaError) -> BrokerError {
+    match error.rdkafka_error_code() {
+        Some(Code::UnknownPartition | Code::UnknownTopic | Code::UnknownTopicOrPartition) => {
+            let place = outgoing
+                .partition
+                .map_or_else(String::new, |partition| format!("partition {partition}: "));
+            BrokerError::Topic {
+                topic: outgoing.topic.to_owned(),
+                reason: format!("{place}{error}"),
+            }
+        }
+        _ => from_kafka(&format!("writing to {}", outgoing.topic), error),
+    }
+}
+
+/// Writes without transactions.
+pub(super) struct KafkaProducer {
+    sender: Option<Sender>,
+}
+
+impl KafkaProducer {
+    pub fn new(settings: &KafkaSettings, client_id: &str) -> Result<Self, BrokerError> {
+        Ok(Self {
+            sender: Some(Sender::new(&settings.producer(client_id))?),
+        })
+    }
+}
+
+impl Producer for KafkaProducer {
+    fn send_all(&mut self, records: &[Outgoing<'_>]) -> Result<(), BrokerError> {
+        let sender = self.sender.as_ref().expect("only a drop takes the sender");
+        for record in records {
+            sender.send(*record)?;
+        }
+        sender.drain(Instant::now() + PATIENCE).map(drop)
+    }
+}
+
+impl Drop for KafkaProducer {
+    fn drop(&mut self) {
+        if let Some(sender) = self.sender.take() {
+            reap(sender.producer, Duration::ZERO);
+        }
+    }
+}

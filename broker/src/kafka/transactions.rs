@@ -1,0 +1,227 @@
+//! Transactions, with librdkafka's known traps kept away from the worker.
+//!
+//! - After an error the outcome of a commit may be unknown, and librdkafka lacks what it takes to abort safely. So this
+//!   never aborts: the caller drops the producer and makes a new one, whose initialisation has the coordinator finish or
+//!   abort what was open.
+//! - `send_offsets_to_transaction` may ignore its time-out. A thread per producer makes that call and the worker waits on a
+//!   channel, so the worst is a thread that is left behind.
+//! - Destroying a producer can wait for a broker that is away. That thread does it, too, since it holds the last reference.
+//!
+//! ```text
+//!  init ──► Idle ──begin──► Open ──commit──► Idle
+//!                             └──any error──► Failed (drop it)
+//! ```
+//!
+//! Right after a commit the coordinator is still writing its markers, and answers the next transaction's first request with
+//! CONCURRENT_TRANSACTIONS; librdkafka then waits a fixed 20 ms. No setting changes that.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, bounded};
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::producer::{BaseProducer, Producer as _};
+
+use super::config::{KafkaSettings, PATIENCE};
+use super::errors::{from_code, from_kafka};
+use super::group::offsets_list;
+use super::producer::{Reports, Sender};
+use crate::port::{BrokerError, Committed, Membership, Outgoing, TopicPartition, TransactionalProducer};
+
+/// How long librdkafka gets for one attempt to initialise.
+const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// How much longer than the call's own time-out the worker waits for it.
+const GRACE: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Open,
+    Failed,
+}
+
+/// A call for the other thread to make.
+struct SendOffsets {
+    offsets: TopicPartitionList,
+    membership: Arc<ConsumerGroupMetadata>,
+    timeout: Duration,
+    answer: Channel<KafkaResult<()>>,
+}
+
+pub(super) struct KafkaTransactions {
+    id: String,
+    phase: Phase,
+    // Declared before `calls`: the thread's reference must be the last.
+    sender: Sender,
+    calls: Channel<SendOffsets>,
+}
+
+impl KafkaTransactions {
+    pub fn init(settings: &KafkaSettings, id: &str, timeout: Duration) -> Result<Self, BrokerError> {
+        let sender = Sender::new(&settings.transactions(id))?;
+        let calls = start_helper(sender.producer.clone())?;
+        let transactions = Self {
+            id: id.to_owned(),
+            phase: Phase::Idle,
+            sender,
+            calls,
+        };
+        transactions.initialise(Instant::now() + timeout)?;
+        Ok(transactions)
+    }
+
+    /// Fences earlier producers of this id. What they left open is finished first, for which librdkafka is asked again.
+    fn initialise(&self, until: Instant) -> Result<(), BrokerError> {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let result = self.sender.producer.init_transactions(left.min(ATTEMPT));
+            self.sender.service();
+            match result {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && left > ATTEMPT => continue,
+                Err(error) => return Err(self.failed("initialising", &error)),
+            }
+        }
+    }
+
+    fn expect(&self, phase: Phase) -> Result<(), BrokerError> {
+        if self.phase == phase {
+            return Ok(());
+        }
+        Err(BrokerError::Fatal(match self.phase {
+            Phase::Idle => format!("{}: no transaction is open", self.id),
+            Phase::Open => format!("{}: a transaction is open already", self.id),
+            Phase::Failed => format!("{}: an earlier step has failed", self.id),
+        }))
+    }
+
+    fn failing<T>(&mut self, result: Result<T, BrokerError>) -> Result<T, BrokerError> {
+        if result.is_err() {
+            self.phase = Phase::Failed;
+        }
+        result
+    }
+
+    /// The client's own fatal error says more than what a call returns after it.
+    fn failed(&self, doing: &str, error: &KafkaError) -> BrokerError {
+        match self.sender.producer.client().fatal_error() {
+            Some((code, text)) => from_code(code, format!("{}: {doing}: {text}", self.id)),
+            None => from_kafka(&format!("{}: {doing}", self.id), error),
+        }
+    }
+
+    fn commit_all(
+        &self,
+        offsets: &[(TopicPartition, Committed)],
+        membership: &Membership,
+    ) -> Result<Vec<(TopicPartition, i64)>, BrokerError> {
+        let until = Instant::now() + PATIENCE;
+        let highest = self.sender.drain(until)?;
+        if !offsets.is_empty() {
+            self.send_offsets(offsets, membership, until)?;
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        let committed = self.sender.producer.commit_transaction(left);
+        committed.map_err(|error| self.failed("committing", &error))?;
+        Ok(highest)
+    }
+
+    fn send_offsets(
+        &self,
+        offsets: &[(TopicPartition, Committed)],
+        membership: &Membership,
+        until: Instant,
+    ) -> Result<(), BrokerError> {
+        let Membership::Kafka(membership) = membership else {
+            return Err(BrokerError::Fatal(
+                "offsets need a membership of a group of this broker".to_owned(),
+            ));
+        };
+        let timeout = until.saturating_duration_since(Instant::now());
+        let (answer, answered) = bounded(1);
+        let offsets = offsets_list(offsets)?;
+        let call = SendOffsets {
+            offsets,
+            membership: membership.clone(),
+            timeout,
+            answer,
+        };
+        // The channel has room: the thread has answered every call before this one.
+        if self.calls.try_send(call).is_err() {
+            return Err(BrokerError::Unavailable(format!(
+                "{}: its helper thread is stuck or gone",
+                self.id
+            )));
+        }
+        match answered.recv_timeout(timeout + GRACE) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.failed("adding the offsets", &error)),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                tracing::warn!(
+                    transactional_id = self.id,
+                    "librdkafka hangs while it adds offsets; its producer is abandoned"
+                );
+                Err(BrokerError::Unavailable(format!(
+                    "{}: adding the offsets took too long",
+                    self.id
+                )))
+            }
+        }
+    }
+}
+
+impl TransactionalProducer for KafkaTransactions {
+    fn begin(&mut self) -> Result<(), BrokerError> {
+        self.expect(Phase::Idle)?;
+        let begun = self
+            .sender
+            .producer
+            .begin_transaction()
+            .map_err(|error| self.failed("beginning", &error));
+        self.failing(begun)?;
+        self.phase = Phase::Open;
+        Ok(())
+    }
+
+    fn send(&mut self, record: Outgoing<'_>) -> Result<(), BrokerError> {
+        self.expect(Phase::Open)?;
+        let sent = self.sender.send(record);
+        self.failing(sent)
+    }
+
+    fn service(&mut self) -> Result<(), BrokerError> {
+        self.sender.service();
+        let failure = self.sender.failure();
+        self.failing(failure)
+    }
+
+    fn commit(
+        &mut self,
+        offsets: &[(TopicPartition, Committed)],
+        membership: &Membership,
+    ) -> Result<Vec<(TopicPartition, i64)>, BrokerError> {
+        self.expect(Phase::Open)?;
+        let committed = self.commit_all(offsets, membership);
+        self.phase = Phase::Idle;
+        self.failing(committed)
+    }
+}
+
+/// Starts the thread that makes the calls that may hang, and ends the producer when the channel is closed.
+fn start_helper(producer: Arc<BaseProducer<Reports>>) -> Result<Channel<SendOffsets>, BrokerError> {
+    let (calls, queue): (Channel<SendOffsets>, Receiver<SendOffsets>) = bounded(1);
+    let run = move || {
+        for call in queue {
+            let result = producer.send_offsets_to_transaction(&call.offsets, &call.membership, call.timeout);
+            // The worker may have given up.
+            let _ = call.answer.send(result);
+        }
+    };
+    let spawned = std::thread::Builder::new().name("kafka-offsets".to_owned()).spawn(run);
+    spawned
+        .map(|_| calls)
+        .map_err(|error| BrokerError::Fatal(format!("no thread for a producer: {error}")))
+}
