@@ -1,1 +1,10 @@
-//! (filled in below)
+//! The bank: from the change log to balances, in pure functions and small processors.
+//!
+//! [`pipeline`] is the whole of it on one page; [`stores`] names every state store. Nothing here knows Kafka or RocksDB.
+
+pub mod gold;
+pub mod pipeline;
+pub mod silver;
+pub mod stores;
+
+pub use pipeline::{APPLICATION, bank};

@@ -166,7 +166,9 @@ impl TestDriver {
     /// Ends the worker as `kill -9` would, and starts another one on the same log and state.
     pub fn crash(&mut self) -> Result<(), EngineError> {
         drop(self.worker.take());
-        self.broker.expire_dropped_members();
+        let application = self.parts.topology.application();
+        self.broker
+            .expire_member(application, &format!("{application}-{}-0", self.parts.settings.instance));
         self.start()
     }
 

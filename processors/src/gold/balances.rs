@@ -1,0 +1,234 @@
+//! Balances: where legs meet their account.
+//!
+//! Both are partitioned by account. A leg that comes before its account waits in [`stores::WAITING`], is reported to the
+//! quarantine once when the grace period is over, and is booked as soon as the account comes: late, but never lost.
+//!
+//! The account knows its currency, so the journal's entries are made here: the account's side, and for deposits and withdrawals
+//! the bank's cash. Cash is one internal account per currency and partition, so that it is no hot key.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use schemas::gold::AccountBalance;
+use schemas::silver::{Account, Leg, Posting, Rejected, TransactionType};
+use schemas::topics::LEGS;
+use schemas::{AccountId, Currency, Money, MoneyError};
+use topology::store::KeyValue;
+use topology::{Context, ProcessError, Processor, Record};
+
+use crate::stores;
+
+/// How long a leg may wait for its account before the quarantine hears of it, in milliseconds.
+pub const GRACE_MS: i64 = 60_000;
+
+/// What comes to an account.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AccountEvent {
+    /// Its row; `None`: the row is gone.
+    Row(Option<Account>),
+    /// What a transaction does to it.
+    Leg(Leg),
+}
+
+/// What comes of it, beside the balance.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LedgerEntry {
+    /// An entry of the journal.
+    Posting(Posting),
+    /// A leg whose account has not come.
+    Rejected(Rejected),
+}
+
+/// Keeps the balance of every account.
+pub struct PostToBalance;
+
+type Stores = (
+    KeyValue<AccountId, AccountBalance>,
+    KeyValue<(AccountId, i64), Leg>,
+    KeyValue<AccountId, i64>,
+);
+
+impl Processor for PostToBalance {
+    type KeyIn = AccountId;
+    type In = AccountEvent;
+    type KeyOut = AccountId;
+    type Out = LedgerEntry;
+    type Stores = Stores;
+    const NAME: &'static str = "post-to-balance";
+    const STORES: Stores = (stores::BALANCES, stores::WAITING, stores::OVERDUE);
+    const PUNCTUATE: Option<Duration> = Some(Duration::from_secs(5));
+
+    fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<AccountId, AccountEvent>) -> Result<(), ProcessError> {
+        let id = record.key;
+        match &record.value {
+            AccountEvent::Row(Some(account)) => {
+                let balance = match cx.stores.0.get(&id)? {
+                    Some(known) => revised(known, account)?,
+                    None => opened(account)?,
+                };
+                let balance = self.book_waiting(cx, balance)?;
+                cx.stores.0.put(id, balance);
+            }
+            AccountEvent::Row(None) => {
+                if let Some(mut balance) = cx.stores.0.get(&id)? {
+                    balance.is_deleted = true;
+                    cx.stores.0.put(id, balance);
+                }
+            }
+            AccountEvent::Leg(leg) => match cx.stores.0.get(&id)? {
+                Some(mut balance) => {
+                    book(&mut balance, leg, cx)?;
+                    cx.stores.0.put(id, balance);
+                }
+                None => cx.stores.1.put((id, cx.at.offset), leg.clone()),
+            },
+        }
+        Ok(())
+    }
+
+    fn punctuate(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
+        let mut overdue: Vec<((AccountId, i64), Leg)> = Vec::new();
+        cx.stores.1.scan(None, |key, leg| {
+            if leg.source_ts / 1000 + GRACE_MS <= cx.now_ms {
+                overdue.push((key, leg));
+            }
+            ControlFlow::Continue(())
+        })?;
+        for ((account, offset), leg) in overdue {
+            if cx.stores.2.get(&account)?.is_some_and(|reported| reported >= offset) {
+                continue;
+            }
+            cx.stores.2.put(account, offset);
+            let rejected = Rejected {
+                topic: LEGS.name().to_owned(),
+                partition: cx.at.partition as i32,
+                offset,
+                key: Some(account.0.to_be_bytes().to_vec()),
+                value: None,
+                rule: "account_exists".to_owned(),
+                reason: format!(
+                    "transaction {} names account {account}, which has not come; it is booked as soon as it does",
+                    leg.transaction_id
+                ),
+                rejected_at: cx.now_ms * 1000,
+            };
+            cx.out.forward(account, LedgerEntry::Rejected(rejected));
+        }
+        Ok(())
+    }
+}
+
+impl PostToBalance {
+    /// Books the legs that came before the account, in the order of their arrival.
+    fn book_waiting(&self, cx: &mut Context<'_, Self>, mut balance: AccountBalance) -> Result<AccountBalance, ProcessError> {
+        let id = balance.account_id;
+        let mut waiting = Vec::new();
+        cx.stores.1.scan(Some(&(id, 0)), |key, leg| {
+            if key.0 != id {
+                return ControlFlow::Break(());
+            }
+            waiting.push((key, leg));
+            ControlFlow::Continue(())
+        })?;
+        if !waiting.is_empty() {
+            cx.stores.2.delete(id);
+        }
+        for (key, leg) in waiting {
+            book(&mut balance, &leg, cx)?;
+            cx.stores.1.delete(key);
+        }
+        Ok(balance)
+    }
+}
+
+fn overflow(error: MoneyError) -> ProcessError {
+    ProcessError::Record(error.to_string())
+}
+
+fn opened(account: &Account) -> Result<AccountBalance, ProcessError> {
+    Ok(AccountBalance {
+        account_id: account.id,
+        customer_id: account.customer_id,
+        currency: account.currency,
+        opening: account.opening_balance,
+        booked: account.opening_balance,
+        pending: Money::ZERO,
+        available: account.opening_balance,
+        entry_count: 0,
+        last_entry_at: None,
+        is_deleted: false,
+        source_lsn: account.source_lsn,
+        source_ts: account.source_ts,
+    })
+}
+
+fn revised(mut balance: AccountBalance, account: &Account) -> Result<AccountBalance, ProcessError> {
+    let difference = account.opening_balance.checked_sub(balance.opening).map_err(overflow)?;
+    balance.opening = account.opening_balance;
+    balance.booked = balance.booked.checked_add(difference).map_err(overflow)?;
+    balance.available = balance.booked.checked_sub(balance.pending).map_err(overflow)?;
+    balance.customer_id = account.customer_id;
+    balance.currency = account.currency;
+    balance.is_deleted = false;
+    as_of(&mut balance, account.source_lsn, account.source_ts);
+    Ok(balance)
+}
+
+fn as_of(balance: &mut AccountBalance, lsn: i64, ts: i64) {
+    if lsn > balance.source_lsn {
+        balance.source_lsn = lsn;
+        balance.source_ts = ts;
+    }
+}
+
+/// Changes the balance and writes the journal.
+fn book(balance: &mut AccountBalance, leg: &Leg, cx: &mut Context<'_, PostToBalance>) -> Result<(), ProcessError> {
+    balance.booked = balance.booked.checked_add(leg.booked).map_err(overflow)?;
+    balance.pending = balance.pending.checked_add(leg.pending).map_err(overflow)?;
+    balance.available = balance.booked.checked_sub(balance.pending).map_err(overflow)?;
+    as_of(balance, leg.source_lsn, leg.source_ts);
+    if leg.booked == Money::ZERO {
+        return Ok(());
+    }
+    balance.entry_count += 1;
+    balance.last_entry_at = Some(balance.last_entry_at.map_or(leg.source_ts, |at| at.max(leg.source_ts)));
+    for posting in postings(balance.account_id, balance.currency, leg, cx.at.partition) {
+        cx.out.forward(posting.account_id, LedgerEntry::Posting(posting));
+    }
+    Ok(())
+}
+
+/// The journal's entries of a leg: the account's side and, unless the other side is an account as well, cash.
+fn postings(account: AccountId, currency: Currency, leg: &Leg, partition: u32) -> Vec<Posting> {
+    let name = |cash: bool, reversal: bool, lsn: i64| {
+        let side = if cash { "-cash" } else { "" };
+        let kind = if reversal { "-reversal" } else { "" };
+        format!("{}-{lsn}-{}{side}{kind}", leg.transaction_id, leg.number)
+    };
+    let entry = |account_id, cash: bool, amount| Posting {
+        // A reversal is named by what it takes back, which happens once.
+        posting_id: name(cash, leg.reversal, leg.posted_lsn),
+        transaction_id: leg.transaction_id,
+        account_id,
+        is_cash: cash,
+        currency,
+        amount,
+        reverses: leg.reversal.then(|| name(cash, false, leg.posted_lsn)),
+        booked_at: leg.source_ts,
+        source_lsn: leg.source_lsn,
+    };
+    let mut entries = vec![entry(account, false, leg.booked)];
+    if leg.txn_type != TransactionType::Transfer {
+        entries.push(entry(cash_account(currency, partition), true, leg.booked.negated()));
+    }
+    entries
+}
+
+/// The bank's cash in a currency and partition: a negative id, which no source gives.
+pub fn cash_account(currency: Currency, partition: u32) -> AccountId {
+    let letters = currency
+        .as_str()
+        .bytes()
+        .fold(0_i64, |number, letter| number * 26 + i64::from(letter - b'A'));
+    AccountId(-(1 + letters * 1_000_000 + i64::from(partition)))
+}

@@ -1,0 +1,5 @@
+//! Gold: what people ask for, maintained with every change.
+
+mod balances;
+
+pub use balances::{AccountEvent, GRACE_MS, LedgerEntry, PostToBalance};
