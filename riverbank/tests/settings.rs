@@ -171,6 +171,8 @@ fn settings_that_need_each_other_say_so() {
         "s3.allow_http (default) must be true",
     );
     good(&environment(&KAFKA));
+    let nothing = problems(&Sources::default(), Purpose::Connect);
+    assert_eq!(nothing.len(), 4, "{nothing:?}");
 }
 
 #[test]

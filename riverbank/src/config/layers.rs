@@ -141,6 +141,8 @@ fn from_file(table: &Table, path: &Path, layered: &mut Layered, problems: &mut V
                 origin: Some(origin.clone()),
                 message,
             }),
+            // A section of which every line is commented out.
+            (None, Ok(value)) if value.is_empty() && table.has_section(&key) => {}
             (None, _) => problems.push(unknown(&key, Some(origin.clone()))),
         }
     }

@@ -30,7 +30,7 @@ pub use flags::SettingFlags;
 pub use layers::Sources;
 pub use setting::{Setting, Table};
 pub use settings::{
-    EngineSettings, HttpSettings, KafkaSettings, LogFormat, LogSettings, PostgresSettings, Purpose, RegistrySettings, S3Settings,
-    Settings, SinkSettings, StateSettings,
+    ConnectSettings, EngineSettings, HttpSettings, KafkaSettings, LogFormat, LogSettings, PostgresSettings, Purpose,
+    RegistrySettings, S3Settings, Settings, SinkSettings, StateSettings,
 };
 pub use value::Secret;

@@ -82,4 +82,11 @@ impl Table {
     pub fn find(&self, key: &str) -> Option<&'static Setting> {
         self.settings.iter().find(|setting| setting.key == key)
     }
+
+    /// Whether settings of this section are among the rows.
+    pub fn has_section(&self, section: &str) -> bool {
+        self.settings
+            .iter()
+            .any(|setting| setting.key.strip_prefix(section).is_some_and(|rest| rest.starts_with('.')))
+    }
 }

@@ -29,6 +29,20 @@ pub const TABLE: Table = Table {
             "the bank's database, postgres://user:password@host:port/database; needed with kafka.brokers, for writes",
         ),
         Setting::new("postgres.connections", "10", "the most connections to the database, 1 to 200"),
+        Setting::optional("connect.url", "Kafka Connect's REST address; for riverbank connect"),
+        Setting::secret(
+            "connect.admin_url",
+            "the bank's database as Connect reaches it, with a login that may change its schema; for riverbank connect",
+        ),
+        Setting::secret(
+            "connect.capture_password",
+            "the password that Debezium's login gets; for riverbank connect",
+        ),
+        Setting::new(
+            "connect.timeout",
+            "2m",
+            "how long the connector may take until it runs, 1s to 1h",
+        ),
         Setting::new("http.listen", "127.0.0.1:8080", "the address and port of the HTTP service"),
         Setting::optional(
             "http.advertised_url",
@@ -101,6 +115,8 @@ pub struct Settings {
     pub registry: RegistrySettings,
     /// The bank's database.
     pub postgres: PostgresSettings,
+    /// The change capture.
+    pub connect: ConnectSettings,
     /// The HTTP service.
     pub http: HttpSettings,
     /// The state stores.
@@ -136,6 +152,19 @@ pub struct PostgresSettings {
     pub url: Option<Secret>,
     /// The most connections of the pool.
     pub connections: u32,
+}
+
+/// `connect.*`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectSettings {
+    /// Kafka Connect's REST address.
+    pub url: Option<Url>,
+    /// The bank's database, as both this program and Connect reach it; its login owns the schema.
+    pub admin_url: Option<Secret>,
+    /// The password that Debezium's login gets.
+    pub capture_password: Option<Secret>,
+    /// How long the connector may take until it runs.
+    pub timeout: Duration,
 }
 
 /// `http.*`
@@ -230,6 +259,8 @@ pub enum Purpose {
     Sink,
     /// The lake's files, and their lag behind Kafka.
     Lake,
+    /// The change capture's set-up.
+    Connect,
     /// The generator, writing to Postgres or to the topics: it names what it lacks itself.
     Generate,
 }
@@ -256,6 +287,12 @@ impl Settings {
             postgres: PostgresSettings {
                 url: reader.optional("postgres.url", value::postgres_url),
                 connections: reader.get("postgres.connections", value::count(1, 200)) as u32,
+            },
+            connect: ConnectSettings {
+                url: reader.optional("connect.url", value::http_url),
+                admin_url: reader.optional("connect.admin_url", value::postgres_url),
+                capture_password: reader.optional("connect.capture_password", value::secret),
+                timeout: reader.get("connect.timeout", value::duration(ms(1_000), ms(3_600_000))),
             },
             http: HttpSettings {
                 listen: reader.get("http.listen", value::listen_address),
@@ -296,11 +333,18 @@ impl Settings {
         if purpose == Purpose::Sink && !on_kafka {
             reader.problem("kafka.brokers", "is missing: the sinks alone have nothing to read without it");
         }
-        if on_kafka && !reader.is_set("registry.url") && purpose != Purpose::Generate {
+        if on_kafka && !reader.is_set("registry.url") && !matches!(purpose, Purpose::Generate | Purpose::Connect) {
             reader.problem(
                 "registry.url",
                 "is missing: kafka.brokers is set, and the records' schemas are in the registry",
             );
+        }
+        if purpose == Purpose::Connect {
+            for needed in ["connect.url", "connect.admin_url", "connect.capture_password", "registry.url"] {
+                if !reader.is_set(needed) {
+                    reader.problem(needed, "is missing: riverbank connect needs it");
+                }
+            }
         }
         if purpose == Purpose::Run {
             self.check_run(reader, on_kafka);
