@@ -16,11 +16,6 @@ pub fn sink(_settings: Settings) -> anyhow::Result<ExitCode> {
     bail!("`sink` has not landed in this build")
 }
 
-/// `riverbank topology describe`.
-pub fn describe_topology() -> anyhow::Result<ExitCode> {
-    bail!("`topology describe` has not landed in this build")
-}
-
 /// `riverbank lake ls`.
 pub fn lake_ls(_settings: Settings) -> anyhow::Result<ExitCode> {
     bail!("`lake ls` has not landed in this build")

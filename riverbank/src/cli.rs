@@ -46,7 +46,15 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum TopologyCommand {
     /// Print the sub-topologies with their sources, processors, stores and sinks
-    Describe,
+    Describe(DescribeArgs),
+}
+
+/// `riverbank topology describe …`
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct DescribeArgs {
+    /// As a graph in the DOT language, for `dot -Tsvg`
+    #[arg(long)]
+    pub dot: bool,
 }
 
 /// `riverbank lake …`

@@ -10,6 +10,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod describe;
 pub mod generate;
 pub mod health;
 pub mod telemetry;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use riverbank::cli::{Cli, Command, LakeCommand, TopologyCommand};
 use riverbank::config::{LogFormat, LogSettings, Purpose, SettingFlags, Settings, SettingsError};
-use riverbank::{app, demo, generate, health, telemetry};
+use riverbank::{app, demo, describe, generate, health, telemetry};
 
 /// The settings, or an argument, are wrong.
 const EXIT_SETTINGS: u8 = 2;
@@ -29,7 +29,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             demo::demo(args)
         }
         Command::Generate(args) => generate::generate(args),
-        Command::Topology(TopologyCommand::Describe) => app::describe_topology(),
+        Command::Topology(TopologyCommand::Describe(args)) => describe::describe(args),
         Command::Lake(LakeCommand::Ls(flags)) => app::lake_ls(load(flags, Purpose::Lake)?),
         Command::Lake(LakeCommand::Verify(flags)) => app::lake_verify(load(flags, Purpose::Lake)?),
         Command::Health(args) => health::health(args),

@@ -1,0 +1,72 @@
+//! Commands that need no server: what they print, and with which exit code they end.
+
+use std::process::{Command, Output};
+
+fn riverbank(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_riverbank"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RIVERBANK_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments).output().expect("the program starts")
+}
+
+/// What a command that succeeds prints.
+fn printed(arguments: &[&str]) -> String {
+    let output = riverbank(arguments);
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn the_topology_is_described_from_the_change_log_to_the_balances() {
+    let text = printed(&["topology", "describe"]);
+    for topic in ["bank.public.customers", "bank.public.accounts", "bank.public.transactions"] {
+        assert!(
+            text.contains(&format!("(topics: [{topic}])")),
+            "{topic} is no source in\n{text}"
+        );
+    }
+    for topic in [
+        "silver.customers",
+        "silver.accounts",
+        "silver.transactions",
+        "silver.rejected",
+        "silver.postings",
+    ] {
+        assert!(text.contains(&format!("(topic: {topic})")), "{topic} is no sink in\n{text}");
+    }
+    assert!(
+        text.contains("Store: account-balances (changelog: gold.account_balances)"),
+        "{text}"
+    );
+    let graph = printed(&["topology", "describe", "--dot"]);
+    assert!(graph.starts_with("digraph topology {") && graph.ends_with("}\n"), "{graph}");
+}
+
+#[test]
+fn a_knob_of_the_generator_that_is_wrong_ends_with_exit_code_2_and_one_line() {
+    let output = riverbank(&["generate", "--rate", "fast", "--connections", "0"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+    assert!(
+        said.contains("rate (--rate) must be") && said.contains("connections (--connections) must be"),
+        "{said}"
+    );
+
+    let output = riverbank(&["generate", "--into", "postgres"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+    assert!(said.contains("postgres.url is missing"), "{said}");
+}
+
+#[test]
+fn a_database_that_is_away_is_named_without_its_password() {
+    let output = riverbank(&["generate", "--into", "postgres://bank:hunter2@127.0.0.1:1/bank"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("127.0.0.1:1") && !said.contains("hunter2"), "{said}");
+}
