@@ -1,0 +1,49 @@
+//! The files of a table, by their names.
+
+use futures::TryStreamExt;
+use object_store::ObjectStore;
+use object_store::path::Path;
+
+use super::LakeError;
+use crate::parquet::layout::FileName;
+
+/// A file in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LakeFile {
+    /// What it covers.
+    pub name: FileName,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was written, in milliseconds since the epoch, by the store's clock.
+    pub written_at_ms: i64,
+}
+
+/// What a table's folder holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The files, by partition and start.
+    pub files: Vec<LakeFile>,
+    /// Objects whose names are none of ours.
+    pub strangers: Vec<String>,
+}
+
+/// Lists a table.
+pub async fn list(store: &dyn ObjectStore, table: &str) -> Result<Listing, LakeError> {
+    let mut listing = Listing::default();
+    let mut objects = store.list(Some(&Path::from(table)));
+    while let Some(object) = objects.try_next().await? {
+        match FileName::parse(&object.location) {
+            Some(name) => listing.files.push(LakeFile {
+                name,
+                bytes: object.size,
+                written_at_ms: object.last_modified.timestamp_millis(),
+            }),
+            None => listing.strangers.push(object.location.to_string()),
+        }
+    }
+    listing
+        .files
+        .sort_by_key(|file| (file.name.partition, file.name.start, file.name.end));
+    listing.strangers.sort();
+    Ok(listing)
+}

@@ -1,0 +1,122 @@
+//! Where files are: `<table>/day=YYYY-MM-DD/p=NN/<start>-<end>-s<schema>.parquet`.
+//!
+//! A file's name says which offsets it covers: from `start` to `end`, both included, and every record that the log showed in
+//! between (transaction markers and aborted records take offsets, too, and are in no file). The next file of the partition
+//! starts at `end + 1`.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use object_store::path::Path;
+
+/// A file, by its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileName {
+    /// The table.
+    pub table: String,
+    /// The UTC day of the first record's timestamp.
+    pub day: Date,
+    /// The partition of the table's topic.
+    pub partition: u32,
+    /// The first offset that it covers.
+    pub start: i64,
+    /// The last offset that it covers.
+    pub end: i64,
+    /// The version of the table's shape when the file was decided upon.
+    pub schema: u32,
+}
+
+impl FileName {
+    /// Its place in the store.
+    pub fn path(&self) -> Path {
+        Path::from(self.to_string())
+    }
+
+    /// The file at a place; `None` if no file of ours can be there.
+    pub fn parse(path: &Path) -> Option<Self> {
+        let parts: Vec<_> = path.parts().collect();
+        let [table, day, partition, file] = parts.as_slice() else {
+            return None;
+        };
+        let (range, schema) = file.as_ref().strip_suffix(".parquet")?.rsplit_once("-s")?;
+        let (start, end) = range.split_once('-')?;
+        let name = Self {
+            table: table.as_ref().to_owned(),
+            day: day.as_ref().strip_prefix("day=")?.parse().ok()?,
+            partition: partition.as_ref().strip_prefix("p=")?.parse().ok()?,
+            start: start.parse().ok()?,
+            end: end.parse().ok()?,
+            schema: schema.parse().ok()?,
+        };
+        // One spelling only: a second one would be a second file of the same range.
+        (name.start >= 0 && name.end >= name.start && name.path() == *path).then_some(name)
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            table,
+            day,
+            partition,
+            start,
+            end,
+            schema,
+        } = self;
+        write!(f, "{table}/day={day}/p={partition:02}/{start}-{end}-s{schema}.parquet")
+    }
+}
+
+/// The UTC day of a Kafka timestamp in milliseconds; records without one (−1) belong to 1970-01-01.
+pub fn day_of(timestamp_ms: i64) -> Date {
+    let at = Timestamp::from_millisecond(timestamp_ms.max(0)).unwrap_or(Timestamp::UNIX_EPOCH);
+    TimeZone::UTC.to_datetime(at).date()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_as_it_was_written() {
+        let name = FileName {
+            table: "bronze.accounts".into(),
+            day: day_of(1_700_000_000_000),
+            partition: 3,
+            start: 0,
+            end: 12_345,
+            schema: 1,
+        };
+        assert_eq!(name.path().as_ref(), "bronze.accounts/day=2023-11-14/p=03/0-12345-s1.parquet");
+        assert_eq!(FileName::parse(&name.path()), Some(name));
+    }
+
+    #[test]
+    fn what_is_not_ours_is_no_file() {
+        for path in [
+            "t/day=2023-11-14/p=03/0-1.parquet",
+            "t/day=2023-11-14/p=03/5-1-s1.parquet",
+            "t/day=2023-11-14/p=3/0-1-s1.parquet",
+            "t/day=2023-11-14/p=03/00-1-s1.parquet",
+            "t/day=2023-13-14/p=03/0-1-s1.parquet",
+            "t/p=03/0-1-s1.parquet",
+            "t/day=2023-11-14/p=03/0-1-s1.parquet.tmp",
+        ] {
+            assert_eq!(FileName::parse(&Path::from(path)), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_utc_and_never_fails() {
+        for (timestamp_ms, day) in [
+            (-1, "1970-01-01"),
+            (86_399_999, "1970-01-01"),
+            (86_400_000, "1970-01-02"),
+            (i64::MAX, "1970-01-01"),
+        ] {
+            assert_eq!(day_of(timestamp_ms).to_string(), day);
+        }
+    }
+}

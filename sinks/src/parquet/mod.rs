@@ -1,0 +1,34 @@
+//! Tables as Parquet files, exactly once.
+//!
+//! - [`protocol`]: what is committed, and when; the reason why it is exactly once.
+//! - [`layout`]: the files' names. [`footer`]: what each file says of itself.
+//! - [`writer`]: records into a file. `store`: the file into the store. `retry`: when that fails.
+//! - `task`: one partition, as a state machine. `runner`: the thread that moves the partitions which the group gives it.
+//!
+//! ```no_run
+//! # fn start(broker: std::sync::Arc<dyn broker::Broker>, registry: std::sync::Arc<dyn wire::Registry>) -> Result<(), Box<dyn std::error::Error>> {
+//! use sinks::{S3Options, SinkRunner, SinkSettings, open, tables};
+//!
+//! let store = open("file:///var/lib/riverbank/lake", &S3Options::default())?;
+//! let metrics = prometheus::Registry::new();
+//! let sink = SinkRunner::new(SinkSettings::default(), broker, registry, store, tables::all()).start(&metrics)?;
+//! // …
+//! sink.stop()?; // writes what is open, and leaves the group
+//! # Ok(()) }
+//! ```
+
+pub mod footer;
+mod handle;
+pub mod layout;
+mod probe;
+pub mod protocol;
+mod retry;
+mod runner;
+mod session;
+mod store;
+mod task;
+pub mod writer;
+
+pub use handle::{PartitionLag, SinkError, SinkHandle};
+pub use probe::{Go, Probe, Step};
+pub use runner::SinkRunner;

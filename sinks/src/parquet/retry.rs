@@ -1,0 +1,79 @@
+//! When to try again: a few quick attempts, then slow ones without end, which the operator is told of.
+
+use std::time::{Duration, Instant};
+
+use crate::RetrySettings;
+
+/// The faults of one piece of work since it last went well.
+#[derive(Debug, Default)]
+pub struct Retry {
+    failures: u32,
+    until: Option<Instant>,
+    reason: String,
+}
+
+impl Retry {
+    /// Whether it is time for an attempt.
+    pub fn is_due(&self) -> bool {
+        self.until.is_none_or(|until| Instant::now() >= until)
+    }
+
+    /// An attempt failed. Returns how long to wait.
+    pub fn failed(&mut self, reason: String, settings: &RetrySettings) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        let wait = if self.failures < settings.quick_attempts {
+            settings
+                .quick_wait
+                .saturating_mul(1 << (self.failures - 1).min(16))
+                .min(settings.slow_wait)
+        } else {
+            settings.slow_wait
+        };
+        self.until = Some(Instant::now() + wait);
+        self.reason = reason;
+        wait
+    }
+
+    /// It went well.
+    pub fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    /// What is wrong, once the quick attempts are used up.
+    pub fn trouble(&self, settings: &RetrySettings) -> Option<String> {
+        let worth_telling = self.failures > 0 && self.failures >= settings.quick_attempts;
+        worth_telling.then(|| format!("{} (attempt {}, trying again)", self.reason, self.failures))
+    }
+
+    /// The latest reason, if the latest attempt failed.
+    pub fn reason(&self) -> Option<&str> {
+        (self.failures > 0).then_some(self.reason.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quick_waits_double_then_slow_ones_tell_of_trouble() {
+        let settings = RetrySettings {
+            quick_attempts: 3,
+            quick_wait: Duration::from_millis(10),
+            slow_wait: Duration::from_secs(1),
+        };
+        let mut retry = Retry::default();
+        assert!(retry.is_due());
+        let waits: Vec<_> = (0..4)
+            .map(|attempt| {
+                assert_eq!(retry.trouble(&settings).is_some(), attempt >= 3);
+                retry.failed(format!("fault {attempt}"), &settings).as_millis()
+            })
+            .collect();
+        assert_eq!(waits, [10, 20, 1_000, 1_000]);
+        assert!(!retry.is_due());
+        assert_eq!(retry.trouble(&settings).unwrap(), "fault 3 (attempt 4, trying again)");
+        retry.succeeded();
+        assert!(retry.is_due() && retry.trouble(&settings).is_none());
+    }
+}

@@ -1,0 +1,171 @@
+//! The thread that moves tables into files.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use broker::Broker;
+use object_store::ObjectStore;
+use wire::Registry;
+
+use super::handle::{Shared, SinkError, SinkHandle};
+use super::probe::Probe;
+use super::session::{Ended, Session};
+use super::store::Lake;
+use super::task::Halt;
+use crate::metrics::Metrics;
+use crate::{SinkSettings, Table};
+
+/// After how long a session that failed is begun anew; each failure in a row waits twice as long, up to the slow wait.
+const FIRST_RENEWAL: Duration = Duration::from_millis(250);
+
+/// A sink, before it runs.
+pub struct SinkRunner {
+    settings: SinkSettings,
+    broker: Arc<dyn Broker>,
+    registry: Arc<dyn Registry>,
+    store: Arc<dyn ObjectStore>,
+    tables: Vec<Arc<dyn Table>>,
+    probe: Option<Arc<dyn Probe>>,
+}
+
+/// What a session works with.
+pub(super) struct Parts {
+    pub settings: SinkSettings,
+    pub broker: Arc<dyn Broker>,
+    pub registry: Arc<dyn Registry>,
+    pub lake: Lake,
+    /// The tables, by topic.
+    pub tables: BTreeMap<String, Arc<dyn Table>>,
+    pub metrics: Metrics,
+    pub probe: Option<Arc<dyn Probe>>,
+    pub shared: Arc<Shared>,
+}
+
+impl SinkRunner {
+    /// A sink that moves these tables from the log into the store.
+    pub fn new(
+        settings: SinkSettings,
+        broker: Arc<dyn Broker>,
+        registry: Arc<dyn Registry>,
+        store: Arc<dyn ObjectStore>,
+        tables: Vec<Arc<dyn Table>>,
+    ) -> Self {
+        Self {
+            settings,
+            broker,
+            registry,
+            store,
+            tables,
+            probe: None,
+        }
+    }
+
+    /// Asks this probe at every step, for tests.
+    pub fn with_probe(mut self, probe: Arc<dyn Probe>) -> Self {
+        self.probe = Some(probe);
+        self
+    }
+
+    /// Starts the thread. A broker or store that is away is no error: the sink waits for it, and says so as trouble.
+    pub fn start(self, metrics: &prometheus::Registry) -> Result<SinkHandle, SinkError> {
+        let metrics = Metrics::register(metrics)?;
+        let shared = Arc::new(Shared::default());
+        let lake = Lake::new(self.store, self.settings.put_timeout);
+        let tables = by_topic(self.tables)?;
+        tables.values().for_each(|table| metrics.introduce(table.name()));
+        let parts = Parts {
+            settings: self.settings,
+            broker: self.broker,
+            registry: self.registry,
+            lake,
+            tables,
+            metrics,
+            probe: self.probe,
+            shared: shared.clone(),
+        };
+        // The store's client is asynchronous; one thread is enough to wait for it.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("sink-store")
+            .enable_all()
+            .build()?;
+        let thread = std::thread::Builder::new().name("sink".to_owned()).spawn(move || {
+            let result = run(&parts, runtime.handle());
+            runtime.shutdown_background();
+            result
+        })?;
+        Ok(SinkHandle::new(shared, thread))
+    }
+}
+
+fn by_topic(tables: Vec<Arc<dyn Table>>) -> Result<BTreeMap<String, Arc<dyn Table>>, SinkError> {
+    let mut by_topic: BTreeMap<String, Arc<dyn Table>> = BTreeMap::new();
+    for table in tables {
+        if by_topic.values().any(|other| other.name() == table.name()) {
+            return Err(SinkError::Tables(table.name().to_owned()));
+        }
+        if let Some(other) = by_topic.insert(table.topic().to_owned(), table) {
+            return Err(SinkError::Tables(other.topic().to_owned()));
+        }
+    }
+    Ok(by_topic)
+}
+
+/// Session after session, until the sink is stopped.
+fn run(parts: &Parts, runtime: &tokio::runtime::Handle) -> Result<(), SinkError> {
+    let mut failures = 0_u32;
+    loop {
+        let began = Instant::now();
+        let reason = match session(parts, runtime) {
+            Ok(ended) => return ended,
+            Err(reason) => reason,
+        };
+        failures = if began.elapsed() > parts.settings.retry.slow_wait {
+            1
+        } else {
+            failures.saturating_add(1)
+        };
+        let wait = FIRST_RENEWAL
+            .saturating_mul(1 << (failures - 1).min(16))
+            .min(parts.settings.retry.slow_wait);
+        tracing::warn!(reason, ?wait, "the sink joins its group anew");
+        parts.shared.status.lock().trouble = Some(format!("the sink joins its group anew: {reason}"));
+        if !sleep(parts, wait) {
+            return Err(SinkError::Unfinished(reason));
+        }
+    }
+}
+
+/// One session. `Ok` ends the sink; an error is why the next session is needed.
+fn session(parts: &Parts, runtime: &tokio::runtime::Handle) -> Result<Result<(), SinkError>, String> {
+    let mut session = Session::join(parts, runtime.clone()).map_err(|error| error.to_string())?;
+    match session.run() {
+        Ok(Ended::Stopped) => {
+            session.leave();
+            Ok(Ok(()))
+        }
+        Ok(Ended::OutOfTime(error)) => {
+            session.leave();
+            Ok(Err(error))
+        }
+        Err(Halt::Crash) => Ok(Ok(())),
+        Err(Halt::Renew(reason)) => {
+            session.leave();
+            Err(reason)
+        }
+    }
+}
+
+/// Sleeps; false if the sink is stopped meanwhile.
+fn sleep(parts: &Parts, wait: Duration) -> bool {
+    let until = Instant::now() + wait;
+    while Instant::now() < until {
+        if parts.shared.stop.load(Ordering::Acquire) {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
+}

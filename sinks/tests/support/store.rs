@@ -1,0 +1,157 @@
+//! A store in memory that fails as real ones do.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, Result,
+};
+use parking_lot::Mutex;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// How a request goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// An error, and nothing was done.
+    Fail,
+    /// No answer ever, and nothing was done.
+    Stall,
+    /// An error, but it was done.
+    FailAfter,
+    /// No answer ever, but it was done.
+    StallAfter,
+}
+
+impl Fault {
+    pub const ALL: [Fault; 4] = [Fault::Fail, Fault::Stall, Fault::FailAfter, Fault::StallAfter];
+}
+
+#[derive(Debug)]
+pub struct FaultyStore {
+    inner: Arc<InMemory>,
+    plan: Mutex<Plan>,
+}
+
+#[derive(Debug)]
+struct Plan {
+    rng: ChaCha8Rng,
+    faults: Vec<Fault>,
+    probability: f64,
+    puts: u64,
+}
+
+impl FaultyStore {
+    pub fn new(seed: u64) -> Self {
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        Self {
+            inner: Arc::default(),
+            plan: Mutex::new(Plan {
+                rng,
+                faults: vec![],
+                probability: 0.0,
+                puts: 0,
+            }),
+        }
+    }
+
+    /// From now on, requests meet one of these faults with this probability.
+    pub fn suffer(&self, faults: &[Fault], probability: f64) {
+        let mut plan = self.plan.lock();
+        plan.faults = faults.to_vec();
+        plan.probability = probability;
+    }
+
+    pub fn recover(&self) {
+        self.suffer(&[], 0.0);
+    }
+
+    /// How many puts were asked for.
+    pub fn puts(&self) -> u64 {
+        self.plan.lock().puts
+    }
+
+    /// The store behind the faults.
+    pub fn inner(&self) -> Arc<dyn ObjectStore> {
+        self.inner.clone()
+    }
+
+    fn next(&self) -> Option<Fault> {
+        let plan = &mut *self.plan.lock();
+        let meets = plan.probability > 0.0 && plan.rng.random_bool(plan.probability);
+        if meets {
+            plan.faults.choose(&mut plan.rng).copied()
+        } else {
+            None
+        }
+    }
+
+    async fn meet<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let error = || Error::Generic {
+            store: "faulty",
+            source: "injected".into(),
+        };
+        match self.next() {
+            None => work.await,
+            Some(Fault::Fail) => Err(error()),
+            Some(Fault::Stall) => std::future::pending().await,
+            Some(Fault::FailAfter) => {
+                work.await?;
+                Err(error())
+            }
+            Some(Fault::StallAfter) => {
+                work.await?;
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+impl fmt::Display for FaultyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("faulty")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for FaultyStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.plan.lock().puts += 1;
+        self.meet(self.inner.put_opts(location, payload, opts)).await
+    }
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(location, opts).await
+    }
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.meet(self.inner.get_opts(location, options)).await
+    }
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        match self.next() {
+            None => self.inner.list(prefix),
+            Some(Fault::Fail | Fault::FailAfter) => {
+                let error = Error::Generic {
+                    store: "faulty",
+                    source: "injected".into(),
+                };
+                futures::stream::iter([Err(error)]).boxed()
+            }
+            Some(Fault::Stall | Fault::StallAfter) => futures::stream::pending().boxed(),
+        }
+    }
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
