@@ -54,8 +54,9 @@ const CURRENCIES: &str = "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BI
     MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG \
     SEK SGD SHP SLE SOS SRD SSP STN SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD \
     XOF XPF YER ZAR ZMW";
-const WITHOUT_MINOR: &[&str] =
-    &["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"];
+const WITHOUT_MINOR: &[&str] = &[
+    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF",
+];
 
 impl Currency {
     /// The three letters.
@@ -74,7 +75,11 @@ impl FromStr for Currency {
     fn from_str(text: &str) -> Result<Self, UnknownCode> {
         let unknown = || UnknownCode(text.to_owned());
         let letters: [u8; 3] = text.as_bytes().try_into().map_err(|_| unknown())?;
-        if CURRENCIES.split_ascii_whitespace().any(|known| known == text) { Ok(Currency(letters)) } else { Err(unknown()) }
+        if CURRENCIES.split_ascii_whitespace().any(|known| known == text) {
+            Ok(Currency(letters))
+        } else {
+            Err(unknown())
+        }
     }
 }
 
@@ -106,7 +111,10 @@ impl<'de> Deserialize<'de> for Currency {
             }
             // What was written passed the list; a list that has since lost a currency must not make its state unreadable.
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Currency, E> {
-                let letters: [u8; 3] = text.as_bytes().try_into().map_err(|_| E::custom(UnknownCode(text.to_owned())))?;
+                let letters: [u8; 3] = text
+                    .as_bytes()
+                    .try_into()
+                    .map_err(|_| E::custom(UnknownCode(text.to_owned())))?;
                 if !letters.iter().all(u8::is_ascii_uppercase) {
                     return Err(E::custom(UnknownCode(text.to_owned())));
                 }

@@ -44,7 +44,11 @@ impl Money {
 
     /// The sum.
     pub fn checked_add(self, other: Money) -> Result<Money, MoneyError> {
-        self.0.checked_add(other.0).filter(|sum| sum.abs() <= MAX_HUNDREDTHS).map(Money).ok_or(MoneyError::Overflow)
+        self.0
+            .checked_add(other.0)
+            .filter(|sum| sum.abs() <= MAX_HUNDREDTHS)
+            .map(Money)
+            .ok_or(MoneyError::Overflow)
     }
 
     /// The difference.
@@ -96,7 +100,10 @@ impl FromStr for Money {
         }
         let whole: i128 = whole.parse().map_err(|_| MoneyError::Overflow)?;
         let cents: i128 = format!("{cents:0<2}").parse().map_err(|_| not_decimal())?;
-        let hundredths = whole.checked_mul(100).and_then(|w| w.checked_add(cents)).ok_or(MoneyError::Overflow)?;
+        let hundredths = whole
+            .checked_mul(100)
+            .and_then(|w| w.checked_add(cents))
+            .ok_or(MoneyError::Overflow)?;
         if hundredths > MAX_HUNDREDTHS {
             return Err(MoneyError::Overflow);
         }

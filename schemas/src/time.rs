@@ -37,7 +37,9 @@ impl de::Visitor<'_> for Instant {
         Ok(micros)
     }
     fn visit_str<E: de::Error>(self, text: &str) -> Result<i64, E> {
-        let instant: Timestamp = text.parse().map_err(|_| E::custom(format_args!("{text:?} is not an RFC 3339 time")))?;
+        let instant: Timestamp = text
+            .parse()
+            .map_err(|_| E::custom(format_args!("{text:?} is not an RFC 3339 time")))?;
         Ok(instant.as_microsecond())
     }
 }

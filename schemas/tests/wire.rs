@@ -20,9 +20,17 @@ fn check<T: Wire + PartialEq + Debug>(value: T) {
     let mut bytes = Vec::new();
     value.encode(&codec, &mut bytes).unwrap();
     assert_eq!(T::decode(&bytes, &codec).unwrap(), value);
-    assert_eq!(T::decode(&bytes, &Codec::reader(registry)).unwrap(), value, "a reader finds the schema by its id");
+    assert_eq!(
+        T::decode(&bytes, &Codec::reader(registry)).unwrap(),
+        value,
+        "a reader finds the schema by its id"
+    );
     for cut in 0..bytes.len() {
-        assert!(T::decode(&bytes[..cut], &codec).is_err(), "{cut} of {} bytes are not a value", bytes.len());
+        assert!(
+            T::decode(&bytes[..cut], &codec).is_err(),
+            "{cut} of {} bytes are not a value",
+            bytes.len()
+        );
     }
     bytes.push(0);
     assert!(T::decode(&bytes, &codec).is_err(), "nothing may be left over");
@@ -32,8 +40,18 @@ fn envelope<R>(before: Option<R>, after: Option<R>, op: Op) -> Envelope<R> {
     Envelope {
         before,
         after,
-        source: Source { lsn: Some(42), tx_id: Some(7), ts_ms: 1_700_000_000_000, ts_us: Some(1_700_000_000_000_001), ..Source::default() },
-        transaction: Some(TransactionBlock { id: "7:42".into(), total_order: 1, data_collection_order: 1 }),
+        source: Source {
+            lsn: Some(42),
+            tx_id: Some(7),
+            ts_ms: 1_700_000_000_000,
+            ts_us: Some(1_700_000_000_000_001),
+            ..Source::default()
+        },
+        transaction: Some(TransactionBlock {
+            id: "7:42".into(),
+            total_order: 1,
+            data_collection_order: 1,
+        }),
         op,
         ts_ms: Some(1_700_000_000_005),
         ts_us: None,
@@ -53,9 +71,20 @@ fn bronze_round_trips() {
     };
     check(envelope(None, Some(customer.clone()), Op::Create));
     check(envelope(Some(customer), None, Op::Delete));
-    let account = AccountRow { id: 1, customer_id: Some(2), balance: Some(money("-12.30")), opening_balance: Some(money("0.00")), ..AccountRow::default() };
+    let account = AccountRow {
+        id: 1,
+        customer_id: Some(2),
+        balance: Some(money("-12.30")),
+        opening_balance: Some(money("0.00")),
+        ..AccountRow::default()
+    };
     check(envelope(Some(account.clone()), Some(account), Op::Update));
-    let transaction = TransactionRow { id: 9, amount: Some(money("9999999999999999.99")), related_account_id: Some(3), ..TransactionRow::default() };
+    let transaction = TransactionRow {
+        id: 9,
+        amount: Some(money("9999999999999999.99")),
+        related_account_id: Some(3),
+        ..TransactionRow::default()
+    };
     check(envelope(None, Some(transaction), Op::Read));
 }
 
@@ -150,12 +179,34 @@ fn silver_and_gold_round_trip() {
 
 #[test]
 fn money_is_exact() {
-    for (text, shown) in [("12.3", "12.30"), ("-0.01", "-0.01"), ("0", "0.00"), ("5.000", "5.00"), ("9999999999999999.99", "9999999999999999.99")] {
+    for (text, shown) in [
+        ("12.3", "12.30"),
+        ("-0.01", "-0.01"),
+        ("0", "0.00"),
+        ("5.000", "5.00"),
+        ("9999999999999999.99", "9999999999999999.99"),
+    ] {
         assert_eq!(money(text).to_string(), shown);
     }
-    for wrong in ["", "-", ".", "1.", ".5", "1e3", "1,5", "0.001", " 1", "+1", "1.-1", "99999999999999999999999999999999999999999999"] {
+    for wrong in [
+        "",
+        "-",
+        ".",
+        "1.",
+        ".5",
+        "1e3",
+        "1,5",
+        "0.001",
+        " 1",
+        "+1",
+        "1.-1",
+        "99999999999999999999999999999999999999999999",
+    ] {
         assert!(wrong.parse::<Money>().is_err(), "{wrong:?}");
     }
     let most = money("99999999999999999999999999.99");
-    assert!(most.checked_add(money("0.01")).is_err(), "an overflow is an error, not a wrap");
+    assert!(
+        most.checked_add(money("0.01")).is_err(),
+        "an overflow is an error, not a wrap"
+    );
 }

@@ -45,13 +45,23 @@ impl TestDriver {
 
     /// Starts a topology with these settings and this state.
     pub fn with(topology: Topology, settings: EngineSettings, backends: Arc<dyn Backends>) -> Result<Self, EngineError> {
+        Self::through(topology, settings, backends, |broker| Arc::new(broker))
+    }
+
+    /// As [`TestDriver::with`]; the engine reaches the log through what `wrap` makes of it, such as something that injects faults.
+    pub fn through(
+        topology: Topology,
+        settings: EngineSettings,
+        backends: Arc<dyn Backends>,
+        wrap: impl FnOnce(InProcessBroker) -> Arc<dyn Broker>,
+    ) -> Result<Self, EngineError> {
         let clock = ManualClock::at(1_700_000_000_000);
         let broker = InProcessBroker::default();
         let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());
         let metrics =
             Metrics::register("test", &prometheus::Registry::new()).map_err(|e| EngineError::Topology(e.to_string()))?;
         let parts = EngineParts {
-            broker: Arc::new(broker.clone()),
+            broker: wrap(broker.clone()),
             backends,
             registry: registry.clone(),
             clock: Arc::new(clock.clone()),
@@ -225,8 +235,15 @@ impl TestDriver {
     /// The committed content of a store, all partitions, in key order.
     pub fn view<K: StoreKey + Ord, V: StoreValue>(&self, store: KeyValue<K, V>) -> Vec<(K, V)> {
         let mut all = Vec::new();
-        for ((name, _), served) in self.shared.served.read().iter() {
-            if *name == store.name() {
+        let served: BTreeMap<_, _> = self
+            .shared
+            .served
+            .read()
+            .iter()
+            .map(|(at, served)| (*at, served.clone()))
+            .collect();
+        for ((name, _), served) in served {
+            if name == store.name() {
                 let view: &View<K, V> = served.view.downcast_ref().expect("a store has the types of its definition");
                 all.extend(view.to_vec().expect("the store can be read"));
             }

@@ -1,0 +1,235 @@
+//! Exactly once under faults: commits that fail before or after they took effect, crashes, restarts, lost state.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use broker::*;
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use topology::dsl::Builder;
+use topology::store::{Backends, KeyValue, MemoryBackends, RocksBackends, RocksSettings};
+use topology::testing::TestDriver;
+use topology::*;
+use wire::Topic;
+
+const INPUT: Topic<i64, i64> = Topic::new("input");
+const BY_KEY: Topic<i64, i64> = Topic::new("by-key");
+const TOTALS: Topic<i64, i64> = Topic::new("totals");
+const SEEN: Topic<i64, i64> = Topic::new("seen");
+const TOTAL: KeyValue<i64, i64> = KeyValue::backed_by("total", TOTALS);
+const COUNT: KeyValue<i64, i64> = KeyValue::new("count");
+
+struct Sum;
+
+impl Processor for Sum {
+    type KeyIn = i64;
+    type In = i64;
+    type KeyOut = i64;
+    type Out = i64;
+    type Stores = (KeyValue<i64, i64>, KeyValue<i64, i64>);
+    const NAME: &'static str = "sum";
+    const STORES: Self::Stores = (TOTAL, COUNT);
+    const PUNCTUATE: Option<Duration> = Some(Duration::from_secs(7));
+
+    fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
+        let count = cx.stores.1.get(&record.key)?.unwrap_or(0) + 1;
+        cx.stores.1.put(record.key, count);
+        if record.value == POISON {
+            // After it has written: nothing of that may stay.
+            return Err(ProcessError::Record("poison".to_owned()));
+        }
+        let total = cx.stores.0.get(&record.key)?.unwrap_or(0) + record.value;
+        cx.stores.0.put(record.key, total);
+        cx.out.forward(record.key, record.value);
+        Ok(())
+    }
+
+    /// Counts its calls under a key of its own, in the same transactions as the records.
+    fn punctuate(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
+        let calls = cx.stores.1.get(&TICKS)?.unwrap_or(0) + 1;
+        cx.stores.1.put(TICKS, calls);
+        Ok(())
+    }
+}
+
+const POISON: i64 = -1;
+const TICKS: i64 = 1_000_000;
+
+fn sums() -> Topology {
+    let builder = Builder::new("faults");
+    builder
+        .stream(INPUT)
+        .rekey(|key, _| key % 7)
+        .through(BY_KEY)
+        .process(|| Sum)
+        .to(SEEN);
+    builder.build().unwrap()
+}
+
+/// What a commit suffers, in parts of a hundred.
+#[derive(Default)]
+struct Faults {
+    before: AtomicU32,
+    after: AtomicU32,
+    random: Mutex<Option<StdRng>>,
+}
+
+impl Faults {
+    fn strikes(&self, percent: &AtomicU32) -> bool {
+        let mut random = self.random.lock();
+        random
+            .as_mut()
+            .is_some_and(|r| r.random_range(0..100) < percent.load(Ordering::Relaxed))
+    }
+}
+
+struct FaultyBroker<B>(B, Arc<Faults>);
+
+impl<B: Broker> Broker for FaultyBroker<B> {
+    fn ensure_topics(&self, specs: &[TopicSpec], timeout: Duration) -> Result<(), BrokerError> {
+        self.0.ensure_topics(specs, timeout)
+    }
+    fn partitions(&self, topic: &str, timeout: Duration) -> Result<Option<u32>, BrokerError> {
+        self.0.partitions(topic, timeout)
+    }
+    fn reader(&self, client_id: &str) -> Result<Box<dyn Reader>, BrokerError> {
+        self.0.reader(client_id)
+    }
+    fn group(&self, options: GroupOptions) -> Result<Box<dyn Group>, BrokerError> {
+        self.0.group(options)
+    }
+    fn transactional_producer(&self, id: &str, timeout: Duration) -> Result<Box<dyn TransactionalProducer>, BrokerError> {
+        Ok(Box::new(FaultyProducer(
+            self.0.transactional_producer(id, timeout)?,
+            self.1.clone(),
+        )))
+    }
+    fn producer(&self, client_id: &str) -> Result<Box<dyn Producer>, BrokerError> {
+        self.0.producer(client_id)
+    }
+}
+
+struct FaultyProducer(Box<dyn TransactionalProducer>, Arc<Faults>);
+
+impl TransactionalProducer for FaultyProducer {
+    fn begin(&mut self) -> Result<(), BrokerError> {
+        self.0.begin()
+    }
+    fn send(&mut self, record: Outgoing<'_>) -> Result<(), BrokerError> {
+        self.0.send(record)
+    }
+    fn service(&mut self) -> Result<(), BrokerError> {
+        self.0.service()
+    }
+    fn commit(
+        &mut self,
+        offsets: &[(TopicPartition, Committed)],
+        membership: &Membership,
+    ) -> Result<Vec<(TopicPartition, i64)>, BrokerError> {
+        if self.1.strikes(&self.1.before) {
+            return Err(BrokerError::Unavailable("the commit did not get there".to_owned()));
+        }
+        let written = self.0.commit(offsets, membership)?;
+        if self.1.strikes(&self.1.after) {
+            return Err(BrokerError::Unavailable("the answer did not get back".to_owned()));
+        }
+        Ok(written)
+    }
+}
+
+fn check(seed: u64, backends: Arc<dyn Backends>) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let faults = Arc::new(Faults::default());
+    let settings = EngineSettings {
+        partitions: 3,
+        ..EngineSettings::default()
+    };
+    let wrapped = faults.clone();
+    let mut driver = TestDriver::through(sums(), settings, backends, |broker| Arc::new(FaultyBroker(broker, wrapped))).unwrap();
+    *faults.random.lock() = Some(StdRng::seed_from_u64(!seed));
+    faults.before.store(random.random_range(0..40), Ordering::Relaxed);
+    faults.after.store(random.random_range(0..40), Ordering::Relaxed);
+
+    let (mut totals, mut counts, mut poisons): (BTreeMap<i64, i64>, BTreeMap<i64, i64>, usize) = Default::default();
+    for step in 0..300 {
+        match random.random_range(0..12) {
+            0 => driver.crash().unwrap(),
+            1 => driver.restart().unwrap(),
+            2 => driver.advance_wall_clock(Duration::from_millis(random.random_range(0..8000))),
+            3 => driver.turns(random.random_range(1..6)),
+            _ => {
+                for _ in 0..random.random_range(1..8) {
+                    let key: i64 = random.random_range(0..1000);
+                    let value = if random.random_range(0..20) == 0 {
+                        POISON
+                    } else {
+                        random.random_range(0..100)
+                    };
+                    driver.queue(INPUT, 1000 + step, &key, Some(&value));
+                    if value == POISON {
+                        poisons += 1;
+                    } else {
+                        *totals.entry(key % 7).or_default() += value;
+                        *counts.entry(key % 7).or_default() += 1;
+                    }
+                }
+                if random.random_range(0..2) == 0 {
+                    driver.settle();
+                }
+            }
+        }
+    }
+    driver.settle();
+    assert_eq!(
+        driver.view(TOTAL).into_iter().collect::<BTreeMap<_, _>>(),
+        totals,
+        "seed {seed}: the stores"
+    );
+    let counted: BTreeMap<i64, i64> = driver.view(COUNT).into_iter().filter(|(key, _)| *key != TICKS).collect();
+    assert_eq!(counted, counts, "seed {seed}: a record counts wholly or not at all");
+    let seen: i64 = driver.drain(SEEN).into_iter().filter_map(|r| r.value).sum();
+    assert_eq!(seen, totals.values().sum::<i64>(), "seed {seed}: the output");
+    assert_eq!(
+        driver.drain_bytes("faults-dead-letters").len(),
+        poisons,
+        "seed {seed}: the dead letters"
+    );
+    let mut public = BTreeMap::new();
+    for record in driver.drain(TOTALS) {
+        public.insert(record.key, record.value.unwrap());
+    }
+    assert_eq!(public, totals, "seed {seed}: the public topic");
+
+    // What a new machine would restore is what this one has.
+    let (ticks, view) = (driver.view(COUNT), driver.view(TOTAL));
+    driver.crash().unwrap();
+    driver.settle();
+    assert_eq!(
+        (driver.view(COUNT), driver.view(TOTAL)),
+        (ticks, view),
+        "seed {seed}: after a crash"
+    );
+}
+
+fn seeds(count: u64) -> std::ops::Range<u64> {
+    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok());
+    seed.map_or(0..count, |seed: u64| seed..seed + 1)
+}
+
+#[test]
+fn every_record_counts_once_whatever_fails() {
+    for seed in seeds(25) {
+        check(seed, Arc::new(MemoryBackends::default()));
+    }
+}
+
+#[test]
+fn the_same_on_rocksdb() {
+    for seed in seeds(5) {
+        let folder = tempfile::tempdir().unwrap();
+        check(seed, Arc::new(RocksBackends::new(folder.path(), RocksSettings::default())));
+    }
+}
