@@ -160,8 +160,7 @@ impl Queries {
     ) -> Result<Scattered<Vec<(K, V)>>, QueryError> {
         let mut all: Vec<(K, V)> = Vec::new();
         let scattered = self.scatter(store.name(), |served| {
-            let (view, position) = open::<K, V>(served);
-            let _gate = position.read();
+            let (view, _) = open::<K, V>(served);
             let mut taken = 0;
             view.scan(after, |key, value| {
                 if after != Some(&key) && keep(&key, &value) {

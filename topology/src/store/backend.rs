@@ -1,7 +1,6 @@
 //! The store port: ordered bytes in named families, written in atomic batches.
 
 use std::any::{Any, TypeId};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +43,11 @@ impl Batch {
         self.entries.push((family, key_end, value_end));
     }
 
+    /// Says what position the data reflects once this batch is in it.
+    pub fn reflect(&mut self, stored: Stored) {
+        self.stored = Some(stored);
+    }
+
     /// The entries in order.
     pub fn iter(&self) -> impl Iterator<Item = (u16, &[u8], Option<&[u8]>)> {
         let mut start = 0;
@@ -66,14 +70,17 @@ impl Batch {
     }
 }
 
+/// Keys and values of a range.
+pub type Entries<'a> = Box<dyn Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), StoreError>> + 'a>;
+
 /// Bytes of one task, in families that are numbered by store.
 pub trait Backend: Send + Sync + 'static {
     /// The value of a key.
     fn get(&self, family: u16, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
     /// Writes a batch, wholly or not at all.
     fn write(&self, batch: &Batch) -> Result<(), StoreError>;
-    /// Visits keys from `from` on, in byte order, in a consistent snapshot, until told to stop.
-    fn scan(&self, family: u16, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<(), StoreError>;
+    /// The entries from the key `from` on, in byte order, as they are at the time of this call.
+    fn range(&self, family: u16, from: &[u8]) -> Entries<'_>;
     /// The position that the data reflects; `None` when nothing was ever written.
     fn stored(&self) -> Result<Option<Stored>, StoreError>;
     /// About how many bytes a family takes on disk or in memory.

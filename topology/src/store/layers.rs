@@ -75,58 +75,54 @@ impl<K: StoreKey, V: StoreValue> Shared<K, V> {
         if let Some(from) = from {
             from.encode_ordered(&mut start);
         }
-        // The lock is held to the end, so that no flush moves an entry between the two halves of the merge.
-        let layers = self.layers.read();
-        let mut overlay: BTreeMap<Vec<u8>, Option<&V>> = BTreeMap::new();
-        let beneath = layers.flushing.as_deref().into_iter().chain([&layers.fresh]).chain(above);
-        for layer in beneath {
-            for (key, entry) in layer {
-                let mut bytes = Vec::with_capacity(16);
-                key.encode_ordered(&mut bytes);
-                if bytes >= start {
-                    overlay.insert(bytes, entry.value.as_ref());
+        let mut overlay: BTreeMap<Vec<u8>, Option<V>> = BTreeMap::new();
+        let stored = {
+            // Both halves of the merge as they are now; then a long scan holds up nobody.
+            let layers = self.layers.read();
+            let bottom_up = layers.flushing.as_deref().into_iter().chain([&layers.fresh]).chain(above);
+            for layer in bottom_up {
+                for (key, entry) in layer {
+                    let mut bytes = Vec::with_capacity(16);
+                    key.encode_ordered(&mut bytes);
+                    if bytes >= start {
+                        overlay.insert(bytes, entry.value.clone());
+                    }
                 }
             }
-        }
-        let mut overlay = overlay.into_iter().peekable();
-        let mut failed = None;
-        let mut stopped = false;
-        let mut give = |key: &[u8], value: Result<V, WireError>| -> ControlFlow<()> {
-            match (K::decode_ordered(&mut &key[..]), value) {
-                (Ok(key), Ok(value)) => visit(key, value),
-                (Err(error), _) | (_, Err(error)) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
+            self.backend.range(self.family, &start)
         };
-        self.backend.scan(self.family, &start, &mut |key, value| {
-            while let Some((above, hidden)) = overlay.next_if(|(above, _)| above.as_slice() <= key) {
-                let same = above == key;
-                if let Some(newer) = hidden
-                    && give(&above, Ok(newer.clone())).is_break()
+        let mut overlay = overlay.into_iter().peekable();
+        let mut stored = stored.peekable();
+        loop {
+            // The lower key is next; of equal ones, the overlay's hides the stored one.
+            let above_first = match (overlay.peek(), stored.peek()) {
+                (None, None) => return Ok(()),
+                (Some((above, _)), Some(Ok((beneath, _)))) => above.as_slice() <= &**beneath,
+                (above, _) => above.is_some(),
+            };
+            let (key, value) = if above_first {
+                let Some((key, value)) = overlay.next() else { return Ok(()) };
+                if stored
+                    .peek()
+                    .is_some_and(|entry| entry.as_ref().is_ok_and(|(beneath, _)| **beneath == *key))
                 {
-                    stopped = true;
-                    return ControlFlow::Break(());
+                    stored.next();
                 }
-                if same {
-                    return ControlFlow::Continue(());
-                }
-            }
-            let flow = give(key, V::decode(value, &self.codec));
-            stopped = flow.is_break();
-            flow
-        })?;
-        if !stopped {
-            for (key, value) in overlay {
-                if let Some(value) = value
-                    && give(&key, Ok(value.clone())).is_break()
-                {
-                    break;
-                }
+                let Some(value) = value else { continue };
+                (K::decode_ordered(&mut &key[..]).map_err(self.wire())?, value)
+            } else {
+                let Some((key, value)) = stored.next().transpose()? else {
+                    return Ok(());
+                };
+                (
+                    K::decode_ordered(&mut &key[..]).map_err(self.wire())?,
+                    V::decode(&value, &self.codec).map_err(self.wire())?,
+                )
+            };
+            if visit(key, value).is_break() {
+                return Ok(());
             }
         }
-        failed.map_or(Ok(()), |error| Err(self.wire()(error)))
     }
 }
 

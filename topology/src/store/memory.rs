@@ -1,12 +1,12 @@
 //! A backend in memory: for tests, and the in-memory twin of RocksDB in the conformance suite.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::{Backend, Backends, Batch, Stored};
+use super::{Backend, Backends, Batch, Entries, Stored};
 use crate::error::StoreError;
 
 #[derive(Default)]
@@ -40,17 +40,16 @@ impl Backend for Memory {
         Ok(())
     }
 
-    fn scan(&self, family: u16, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<(), StoreError> {
+    fn range(&self, family: u16, from: &[u8]) -> Entries<'_> {
         let inner = self.inner.read();
         let Some(family) = inner.families.get(&family) else {
-            return Ok(());
+            return Box::new(std::iter::empty());
         };
-        for (key, value) in family.range::<[u8], _>((Bound::Included(from), Bound::Unbounded)) {
-            if visit(key, value).is_break() {
-                break;
-            }
-        }
-        Ok(())
+        let range = family.range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
+        let entries: Vec<_> = range
+            .map(|(key, value)| Ok((key.as_slice().into(), value.as_slice().into())))
+            .collect();
+        Box::new(entries.into_iter())
     }
 
     fn stored(&self) -> Result<Option<Stored>, StoreError> {

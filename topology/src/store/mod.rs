@@ -26,7 +26,7 @@ use std::marker::PhantomData;
 use wire::{OrderedKey, Topic, Wire};
 
 pub(crate) use backend::{AnyStore, FlushPart, StoreContext, StoreDef};
-pub use backend::{Backend, Backends, Batch, Stored};
+pub use backend::{Backend, Backends, Batch, Entries, Stored};
 pub use layers::KeyValueStore;
 pub use memory::MemoryBackends;
 pub use rocks::{RocksBackends, RocksSettings};

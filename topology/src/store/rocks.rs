@@ -1,6 +1,5 @@
 //! RocksDB behind the store port: a database per task, a column family per store, one memory budget for the process.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use rocksdb::{
     WriteBufferManager,
 };
 
-use super::{Backend, Backends, Batch, Stored};
+use super::{Backend, Backends, Batch, Entries, Stored};
 use crate::error::StoreError;
 
 /// How much memory all of the process's databases may take together.
@@ -175,17 +174,11 @@ impl Backend for Rocks {
         self.db.write(writes).map_err(failed(&self.task))
     }
 
-    fn scan(&self, family: u16, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<(), StoreError> {
-        for item in self
+    fn range(&self, family: u16, from: &[u8]) -> Entries<'_> {
+        let entries = self
             .db
-            .iterator_cf(self.family(family), IteratorMode::From(from, Direction::Forward))
-        {
-            let (key, value) = item.map_err(failed(&self.task))?;
-            if visit(&key, &value).is_break() {
-                break;
-            }
-        }
-        Ok(())
+            .iterator_cf(self.family(family), IteratorMode::From(from, Direction::Forward));
+        Box::new(entries.map(|entry| entry.map_err(failed(&self.task))))
     }
 
     fn stored(&self) -> Result<Option<Stored>, StoreError> {

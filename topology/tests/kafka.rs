@@ -1,0 +1,202 @@
+//! The engine on a real Kafka: instances share the tasks, come and go, and every record counts once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use broker::kafka::{KafkaBroker, KafkaSettings};
+use broker::{Broker, Outgoing};
+use testbed::Testbed;
+use topology::clock::SystemClock;
+use topology::dsl::Builder;
+use topology::store::{KeyValue, RocksBackends, RocksSettings};
+use topology::*;
+use wire::{MemoryRegistry, Registry, Topic};
+
+const AMOUNTS: Topic<i64, i64> = Topic::new("amounts");
+const BY_KEY: Topic<i64, i64> = Topic::new("amounts-by-key");
+const SUMS: Topic<i64, i64> = Topic::new("sums");
+const SUM: KeyValue<i64, i64> = KeyValue::backed_by("sum", SUMS);
+const COUNT: KeyValue<i64, i64> = KeyValue::new("count");
+
+struct Add;
+
+impl Processor for Add {
+    type KeyIn = i64;
+    type In = i64;
+    type KeyOut = i64;
+    type Out = i64;
+    type Stores = (KeyValue<i64, i64>, KeyValue<i64, i64>);
+    const NAME: &'static str = "add";
+    const STORES: Self::Stores = (SUM, COUNT);
+
+    fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
+        let sum = cx.stores.0.get(&record.key)?.unwrap_or(0) + record.value;
+        cx.stores.0.put(record.key, sum);
+        let count = cx.stores.1.get(&record.key)?.unwrap_or(0) + 1;
+        cx.stores.1.put(record.key, count);
+        Ok(())
+    }
+}
+
+fn sums() -> Topology {
+    let builder = Builder::new("sums-app");
+    builder
+        .stream(AMOUNTS)
+        .rekey(|key, _| key % 10)
+        .through(BY_KEY)
+        .process(|| Add);
+    builder.build().unwrap()
+}
+
+struct Bench {
+    broker: KafkaBroker,
+    registry: Arc<dyn Registry>,
+    folder: tempfile::TempDir,
+    sent: BTreeMap<i64, (i64, i64)>,
+}
+
+impl Bench {
+    fn engine(&self, instance: &str) -> Engine {
+        let parts = EngineParts {
+            broker: Arc::new(self.broker.clone()),
+            backends: Arc::new(RocksBackends::new(
+                self.folder.path().join(instance),
+                RocksSettings::default(),
+            )),
+            registry: self.registry.clone(),
+            clock: Arc::new(SystemClock),
+            metrics: Metrics::register("test", &prometheus::Registry::new()).unwrap(),
+        };
+        let settings = EngineSettings {
+            instance: instance.to_owned(),
+            ..EngineSettings::default()
+        };
+        Engine::start(sums(), settings, parts, instance).unwrap()
+    }
+
+    fn send(&mut self, range: std::ops::Range<i64>) {
+        let mut producer = self.broker.producer("test").unwrap();
+        let encoded: Vec<([u8; 8], [u8; 8])> = range
+            .clone()
+            .map(|i| (i.to_be_bytes(), (i * 7 % 1000).to_be_bytes()))
+            .collect();
+        let records: Vec<Outgoing<'_>> = encoded
+            .iter()
+            .map(|(key, value)| Outgoing {
+                topic: AMOUNTS.name(),
+                partition: None,
+                key: Some(key),
+                value: Some(value),
+                timestamp_ms: 1,
+                headers: &[],
+            })
+            .collect();
+        producer.send_all(&records).unwrap();
+        for i in range {
+            let (sum, count) = self.sent.entry(i % 10).or_default();
+            *sum += i * 7 % 1000;
+            *count += 1;
+        }
+    }
+
+    /// Waits until the engines together answer with what was sent.
+    #[track_caller]
+    fn check(&self, engines: &[&Engine]) {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let (mut got, mut twice) = (BTreeMap::new(), false);
+            for engine in engines {
+                let queries = engine.queries();
+                let sums = queries.page(SUM, None, 100, |_, _| true).unwrap().value;
+                let counts: BTreeMap<i64, i64> = queries
+                    .page(COUNT, None, 100, |_, _| true)
+                    .unwrap()
+                    .value
+                    .into_iter()
+                    .collect();
+                for (key, sum) in sums {
+                    twice |= got.insert(key, (sum, counts.get(&key).copied().unwrap_or(0))).is_some();
+                }
+            }
+            if got == self.sent && !twice {
+                return;
+            }
+            if Instant::now() > end {
+                let trouble: Vec<_> = engines
+                    .iter()
+                    .map(|e| (e.trouble(), e.queries().readiness(), e.queries().lag()))
+                    .collect();
+                panic!("expected {:?}\n     got {got:?}\n{trouble:?}", self.sent);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+#[test]
+fn instances_share_the_work_and_count_each_record_once() {
+    let bed = Testbed::builder().kafka().start_blocking().unwrap();
+    let broker = KafkaBroker::new(KafkaSettings {
+        bootstrap: bed.kafka().bootstrap().to_owned(),
+        ..KafkaSettings::default()
+    });
+    let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());
+    let mut bench = Bench {
+        broker,
+        registry,
+        folder: tempfile::tempdir().unwrap(),
+        sent: BTreeMap::new(),
+    };
+
+    let one = bench.engine("one");
+    bench.send(0..10_000);
+    bench.check(&[&one]);
+
+    // A second instance takes over half, while records come.
+    let two = bench.engine("two");
+    let end = Instant::now() + Duration::from_secs(60);
+    let mut next = 10_000;
+    while two.queries().groups().is_empty() || one.queries().groups().len() + two.queries().groups().len() < 4 {
+        let (had, has) = (one.queries().groups(), two.queries().groups());
+        assert!(Instant::now() < end, "the second instance got no tasks: {had:?} {has:?}");
+        bench.send(next..next + 100);
+        next += 100;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    bench.check(&[&one, &two]);
+
+    // Either says where a key is.
+    let elsewhere = |engine: &Engine| {
+        (0..10)
+            .filter(|key| matches!(engine.queries().get(SUM, key), Err(QueryError::Elsewhere { .. })))
+            .count()
+    };
+    let here = |engine: &Engine| (0..10).filter(|key| engine.queries().get(SUM, key).is_ok()).count();
+    let end = Instant::now() + Duration::from_secs(20);
+    while elsewhere(&one) + elsewhere(&two) < 10 {
+        assert!(Instant::now() < end, "the instances do not know of each other");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(here(&one) + here(&two), 10);
+
+    // One goes, the other takes everything.
+    one.stop();
+    bench.send(next..next + 5000);
+    bench.check(&[&two]);
+
+    // The broker goes and comes back.
+    testbed::block_on(async {
+        bed.kafka().kill().unwrap();
+        bed.kafka().start().await.unwrap();
+    });
+    bench.send(next + 5000..next + 6000);
+    bench.check(&[&two]);
+
+    // State is carried on, not made anew.
+    two.stop();
+    let two = bench.engine("two");
+    bench.send(next + 6000..next + 6001);
+    bench.check(&[&two]);
+    two.stop();
+}

@@ -1,0 +1,173 @@
+//! The stores' own contract, on both backends: layers over a backend behave as one ordered map does.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use topology::store::{Backends, Batch, MemoryBackends, RocksBackends, RocksSettings, Stored};
+
+/// Every backend's contract: batches are whole, ranges are ordered, what was written is there when it is opened again.
+fn conforms(backends: &dyn Backends, seed: u64) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut model: BTreeMap<(u16, Vec<u8>), Vec<u8>> = BTreeMap::new();
+    let mut backend = backends.open("task/0", &["a", "b"]).unwrap();
+    assert_eq!(backend.stored().unwrap(), None, "seed {seed}");
+    for round in 0..50_u64 {
+        let mut batch = Batch::default();
+        for _ in 0..random.random_range(0..20) {
+            let family = random.random_range(0..2);
+            let key: Vec<u8> = (0..random.random_range(1..3)).map(|_| random.random_range(0..8)).collect();
+            if random.random_range(0..3) == 0 {
+                batch.set(family, &key, None);
+                model.remove(&(family, key));
+            } else {
+                let value = vec![random.random(); random.random_range(0..5)];
+                batch.set(family, &key, Some(&value));
+                model.insert((family, key), value);
+            }
+        }
+        let stored = Stored {
+            changelog: vec![("a".into(), round as i64)],
+            sequence: round,
+            ..Stored::default()
+        };
+        batch = with(batch, stored.clone());
+        backend.write(&batch).unwrap();
+        if random.random_range(0..10) == 0 {
+            drop(backend);
+            backend = backends.open("task/0", &["a", "b"]).unwrap();
+        }
+        assert_eq!(backend.stored().unwrap(), Some(stored), "seed {seed}");
+        for family in 0..2 {
+            let from: Vec<u8> = vec![random.random_range(0..8)];
+            let expected: Vec<_> = model
+                .iter()
+                .filter(|((f, key), _)| *f == family && *key >= from)
+                .map(|((_, key), value)| (key.clone(), value.clone()))
+                .collect();
+            let got: Vec<_> = backend
+                .range(family, &from)
+                .map(|e| e.unwrap())
+                .map(|(k, v)| (k.to_vec(), v.to_vec()))
+                .collect();
+            assert_eq!(got, expected, "seed {seed}");
+            for key in 0..8_u8 {
+                assert_eq!(
+                    backend.get(family, &[key]).unwrap(),
+                    model.get(&(family, vec![key])).cloned(),
+                    "seed {seed}"
+                );
+            }
+        }
+    }
+    drop(backend);
+    backends.wipe("task/0").unwrap();
+    let backend = backends.open("task/0", &["a", "b"]).unwrap();
+    assert_eq!(backend.stored().unwrap(), None, "seed {seed}");
+    assert!(backend.range(0, b"").next().is_none(), "seed {seed}");
+}
+
+fn with(mut batch: Batch, stored: Stored) -> Batch {
+    batch.reflect(stored);
+    batch
+}
+
+#[test]
+fn memory_conforms() {
+    for seed in 0..20 {
+        conforms(&MemoryBackends::default(), seed);
+    }
+}
+
+#[test]
+fn rocksdb_conforms() {
+    for seed in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        conforms(&RocksBackends::new(folder.path(), RocksSettings::default()), seed);
+    }
+}
+
+mod layers {
+    use topology::dsl::Builder;
+    use topology::store::KeyValue;
+    use topology::testing::TestDriver;
+    use topology::*;
+    use wire::Topic;
+
+    use super::*;
+
+    const WRITES: Topic<i64, i64> = Topic::new("writes");
+    const READS: Topic<i64, i64> = Topic::new("reads");
+    const MAP: KeyValue<i64, i64> = KeyValue::new("map");
+
+    /// Writes each record, a negative one deletes; then tells the sum of the map from the key on, as a scan sees it.
+    struct Scan;
+
+    impl Processor for Scan {
+        type KeyIn = i64;
+        type In = i64;
+        type KeyOut = i64;
+        type Out = i64;
+        type Stores = KeyValue<i64, i64>;
+        const NAME: &'static str = "scan";
+        const STORES: Self::Stores = MAP;
+
+        fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
+            if record.value < 0 {
+                cx.stores.delete(record.key);
+            } else {
+                cx.stores.put(record.key, record.value);
+            }
+            let mut sum = 0;
+            let mut last = i64::MIN;
+            let key = record.key;
+            let mut ordered = true;
+            cx.stores.scan(Some(&key), |key, value| {
+                ordered &= key > last;
+                last = key;
+                sum += value;
+                ControlFlow::Continue(())
+            })?;
+            assert!(ordered, "keys come in order");
+            cx.out.forward(record.key, sum);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_scan_sees_all_layers_as_one_map() {
+        for seed in 0..5_u64 {
+            let builder = Builder::new("layers");
+            builder.stream(WRITES).process(|| Scan).to(READS);
+            let settings = EngineSettings {
+                partitions: 1,
+                ..EngineSettings::default()
+            };
+            let mut driver = TestDriver::with(builder.build().unwrap(), settings, Arc::new(MemoryBackends::default())).unwrap();
+            let mut random = StdRng::seed_from_u64(seed);
+            let mut model: BTreeMap<i64, i64> = BTreeMap::new();
+            let mut expected = Vec::new();
+            for step in 0..300 {
+                let (key, value) = (random.random_range(0..20), random.random_range(-5..20));
+                if value < 0 {
+                    model.remove(&key);
+                } else {
+                    model.insert(key, value);
+                }
+                expected.push(model.range(key..).map(|(_, value)| value).sum::<i64>());
+                driver.queue(WRITES, step, &key, Some(&value));
+                match random.random_range(0..10) {
+                    0 => driver.advance_wall_clock(std::time::Duration::from_secs(2)),
+                    1..4 => driver.settle(),
+                    _ => {}
+                }
+            }
+            driver.settle();
+            let got: Vec<i64> = driver.drain(READS).into_iter().filter_map(|r| r.value).collect();
+            assert_eq!(got, expected, "seed {seed}");
+            assert_eq!(driver.view(MAP).into_iter().collect::<BTreeMap<_, _>>(), model, "seed {seed}");
+        }
+    }
+}
