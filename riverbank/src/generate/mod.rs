@@ -19,7 +19,9 @@ mod mix;
 pub mod operation;
 mod people;
 pub mod postgres;
+mod postgres_ids;
 pub mod profile;
+pub mod record;
 pub mod teller;
 pub mod totals;
 
@@ -30,5 +32,6 @@ pub use drive::{Pace, drive};
 pub use operation::{AccountRef, Batch, ChangeReason, CustomerRef, Draft, Operation, Person, TransactionRef};
 pub use postgres::PostgresTeller;
 pub use profile::{Plan, Profile, Target};
+pub use record::RecordTeller;
 pub use teller::{Teller, TellerError, Verdict};
 pub use totals::Totals;

@@ -11,8 +11,8 @@ use parking_lot::RwLock;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection, PgPool};
 
-use super::ids::{Fresh, Ids, Missing};
 use super::operation::{Batch, Draft, Operation};
+use super::postgres_ids::{Fresh, Ids, Missing};
 use super::teller::{Teller, TellerError, Verdict};
 use crate::config::Secret;
 
