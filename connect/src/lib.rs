@@ -1,1 +1,31 @@
-//! (filled in below)
+//! Everything before Kafka: the source database's schema, and the connector that captures its changes.
+//!
+//! The bank lives in Postgres. [`migrate`] brings its schema up to date: the three tables, the ledger rule that keeps
+//! balances, and what change capture needs (a publication, a heartbeat table, a role that may read and replicate and no
+//! more). [`register`] then tells Kafka Connect to run Debezium on it, and waits until it really runs. Both are safe to
+//! repeat, so a deployment calls them at each start.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use connect::{ConnectorSettings, Database};
+//! use std::time::Duration;
+//!
+//! let admin = "postgres://postgres:secret@localhost/bank";
+//! connect::migrate(admin).await?;
+//! connect::allow_capture(admin, "cdc-secret").await?;
+//! let database = Database::new("localhost", 5432, "bank", connect::CAPTURE_ROLE, "cdc-secret");
+//! let settings = ConnectorSettings::bank(database, "http://localhost:8081/apis/ccompat/v7");
+//! connect::register("http://localhost:8083", &settings, Duration::from_secs(60)).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Why no transformation in Connect (unwrapping, filtering, routing)? The envelope holds what the processors need:
+//! before and after, the log position, the source's transaction. Whatever Connect dropped could never be had again.
+
+mod connector;
+mod migrations;
+mod register;
+
+pub use connector::{ConnectorSettings, Database};
+pub use migrations::{BATCH_STACK_SQL, CAPTURE_ROLE, MigrationError, allow_capture, migrate};
+pub use register::{ConnectorStatus, RegisterError, TaskStatus, register, restart_failed, status};

@@ -1,0 +1,69 @@
+//! The source schema, as ordered migrations that are part of the program.
+
+use std::str::FromStr;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./postgres/migrations");
+
+/// The role that the connector logs in as; it may replicate, read the three tables and write the heartbeat.
+pub const CAPTURE_ROLE: &str = "riverbank_cdc";
+
+/// The narrower schema that batch stacks have (see the file's head); for a database of its own.
+pub const BATCH_STACK_SQL: &str = include_str!("../postgres/batch_stack.sql");
+
+/// Why the schema could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// Postgres is away or refuses the login: worth trying again.
+    #[error("Postgres cannot be reached")]
+    Unavailable(#[source] sqlx::Error),
+    /// The URL is not one.
+    #[error("not a Postgres URL")]
+    BadUrl(#[source] sqlx::Error),
+    /// A migration failed, or the database was migrated by a newer or an edited version: somebody must look.
+    #[error("the source schema cannot be migrated")]
+    Refused(#[source] MigrateError),
+    /// A statement failed: the login lacks a right.
+    #[error("the capture role cannot be set up")]
+    Statement(#[source] sqlx::Error),
+}
+
+/// Brings the database at `url` up to the newest schema. The login must own the database and be able to create roles.
+///
+/// Safe to repeat and to call from several processes at once (an advisory lock lets one of them go first).
+pub async fn migrate(url: &str) -> Result<(), MigrationError> {
+    let mut connection = open(url).await?;
+    MIGRATIONS.run(&mut connection).await.map_err(MigrationError::Refused)?;
+    connection.close().await.map_err(MigrationError::Unavailable)
+}
+
+/// Lets [`CAPTURE_ROLE`] log in with this password. The migrations make the role without one, since a password has no
+/// place among them.
+pub async fn allow_capture(url: &str, password: &str) -> Result<(), MigrationError> {
+    let mut connection = open(url).await?;
+    // ALTER ROLE takes no parameters, so the server itself quotes the password into the statement.
+    let statement: String = sqlx::query_scalar("SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $1::text, $2::text)")
+        .bind(CAPTURE_ROLE)
+        .bind(password)
+        .fetch_one(&mut connection)
+        .await
+        .map_err(MigrationError::Statement)?;
+    sqlx::raw_sql(AssertSqlSafe(statement))
+        .execute(&mut connection)
+        .await
+        .map_err(MigrationError::Statement)?;
+    connection.close().await.map_err(MigrationError::Unavailable)
+}
+
+async fn open(url: &str) -> Result<PgConnection, MigrationError> {
+    PgConnectOptions::from_str(url)
+        .map_err(MigrationError::BadUrl)?
+        // The statements hold a password.
+        .disable_statement_logging()
+        .connect()
+        .await
+        .map_err(MigrationError::Unavailable)
+}

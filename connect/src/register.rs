@@ -1,0 +1,272 @@
+//! Registration with Kafka Connect: put the configuration there, wait until the task runs.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, StatusCode};
+use serde::Deserialize;
+
+use crate::ConnectorSettings;
+
+/// How long one request to Connect may take; a rebalance of its workers holds requests back for a while.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// Between two looks at the state.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// How often a failed task is started again before it counts as broken; between two starts a second passes.
+const RESTARTS: u32 = 3;
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why the connector does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// Connect refuses the configuration: correct it.
+    #[error("Kafka Connect refuses the connector's settings: {reason}")]
+    Refused {
+        /// Connect's own words.
+        reason: String,
+    },
+    /// The connector was accepted, and its task fails again and again.
+    #[error("the connector {name} fails:\n{trace}")]
+    Failed {
+        /// The connector's name.
+        name: String,
+        /// Connect's trace, which names the cause.
+        trace: String,
+    },
+    /// Nothing is known to be wrong; it did not run within the time given.
+    #[error("the connector {name} did not run within {waited:?}; last seen: {seen}")]
+    NotRunning {
+        /// The connector's name.
+        name: String,
+        /// How long was waited.
+        waited: Duration,
+        /// The last state or failure that was seen.
+        seen: String,
+    },
+    /// Kafka Connect could not be asked, or answered in an unknown way.
+    #[error("Kafka Connect cannot be asked: {reason}")]
+    Unavailable {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// A connector's state, as Connect reports it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ConnectorStatus {
+    /// The connector itself.
+    pub connector: TaskStatus,
+    /// Its tasks; none yet, just after the registration.
+    pub tasks: Vec<TaskStatus>,
+}
+
+/// A task's state, or the connector's own.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct TaskStatus {
+    /// `RUNNING`, `FAILED`, `PAUSED`, `UNASSIGNED`, `RESTARTING` or `STOPPED`.
+    pub state: String,
+    /// Why it failed.
+    pub trace: Option<String>,
+}
+
+impl ConnectorStatus {
+    /// Whether the connector and at least one task run, and none does not.
+    pub fn is_running(&self) -> bool {
+        !self.tasks.is_empty() && self.parts().all(|part| part.state == "RUNNING")
+    }
+
+    /// The trace of the first part that failed.
+    pub fn failure(&self) -> Option<&str> {
+        self.parts()
+            .find(|part| part.state == "FAILED")
+            .map(|part| part.trace.as_deref().unwrap_or("no trace"))
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &TaskStatus> {
+        std::iter::once(&self.connector).chain(&self.tasks)
+    }
+}
+
+/// Creates the connector, or brings it to these settings, and waits until its task runs with them.
+///
+/// Safe to repeat: Connect takes the same configuration again without disturbing a running task, and a task that had
+/// failed is started again. A worker that is still starting, or busy with a rebalance, is waited for.
+pub async fn register(connect_url: &str, settings: &ConnectorSettings, timeout: Duration) -> Result<(), RegisterError> {
+    let worker = Worker::new(connect_url, &settings.name)?;
+    let config = settings.config();
+    let started = Instant::now();
+    let mut seen = "nothing".to_owned();
+    let mut accepted = false;
+    let mut restarts = 0;
+    while started.elapsed() < timeout {
+        if !accepted {
+            match worker.put(&config).await? {
+                Answer::Ok(()) => accepted = true,
+                Answer::NotNow(reason) => seen = reason,
+            }
+        } else {
+            match worker.state(&config).await? {
+                Answer::Ok(status) if status.is_running() => return Ok(()),
+                Answer::Ok(status) => match status.failure() {
+                    Some(trace) if restarts == RESTARTS => return Err(worker.failed(trace)),
+                    Some(trace) => {
+                        seen = trace.to_owned();
+                        restarts += 1;
+                        tokio::time::sleep(RESTART_PAUSE).await;
+                        worker.restart().await?;
+                    }
+                    None => seen = format!("{status:?}"),
+                },
+                Answer::NotNow(reason) => seen = reason,
+            }
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    Err(RegisterError::NotRunning {
+        name: settings.name.clone(),
+        waited: started.elapsed(),
+        seen,
+    })
+}
+
+/// The state of a connector; `None` where Connect does not know it (yet).
+pub async fn status(connect_url: &str, name: &str) -> Result<Option<ConnectorStatus>, RegisterError> {
+    match Worker::new(connect_url, name)?.status().await? {
+        Answer::Ok(status) => Ok(Some(status)),
+        Answer::NotNow(_) => Ok(None),
+    }
+}
+
+/// Starts what has failed again: for whoever watches over a connector whose database was away for too long.
+pub async fn restart_failed(connect_url: &str, name: &str) -> Result<(), RegisterError> {
+    Worker::new(connect_url, name)?.restart().await.map(|_| ())
+}
+
+/// An answer, or the reason why there is none yet.
+enum Answer<T> {
+    Ok(T),
+    NotNow(String),
+}
+
+struct Worker {
+    client: Client,
+    base: String,
+    name: String,
+}
+
+impl Worker {
+    fn new(connect_url: &str, name: &str) -> Result<Self, RegisterError> {
+        let client = Client::builder()
+            .timeout(REQUEST_TIMEOUT)
+            .build()
+            .map_err(|error| RegisterError::Unavailable {
+                reason: error.to_string(),
+            })?;
+        Ok(Self {
+            client,
+            base: format!("{}/connectors/{name}", connect_url.trim_end_matches('/')),
+            name: name.to_owned(),
+        })
+    }
+
+    async fn put(&self, config: &BTreeMap<String, String>) -> Result<Answer<()>, RegisterError> {
+        let request = self.client.put(format!("{}/config", self.base)).json(config);
+        Ok(match self.ask(request).await? {
+            Answer::Ok(_) => Answer::Ok(()),
+            Answer::NotNow(reason) => Answer::NotNow(reason),
+        })
+    }
+
+    /// The status, once the task has these settings: just after a change, Connect still reports the old task.
+    async fn state(&self, config: &BTreeMap<String, String>) -> Result<Answer<ConnectorStatus>, RegisterError> {
+        let tasks: Vec<Task> = match self.get("/tasks").await? {
+            Answer::Ok(tasks) => tasks,
+            Answer::NotNow(reason) => return Ok(Answer::NotNow(reason)),
+        };
+        if let Some(key) = tasks.iter().find_map(|task| task.differs(config)) {
+            return Ok(Answer::NotNow(format!("the task still has another {key}")));
+        }
+        self.status().await
+    }
+
+    async fn status(&self) -> Result<Answer<ConnectorStatus>, RegisterError> {
+        self.get("/status").await
+    }
+
+    async fn restart(&self) -> Result<Answer<String>, RegisterError> {
+        let url = format!("{}/restart?includeTasks=true&onlyFailed=true", self.base);
+        self.ask(self.client.post(url)).await
+    }
+
+    fn failed(&self, trace: &str) -> RegisterError {
+        RegisterError::Failed {
+            name: self.name.clone(),
+            trace: trace.to_owned(),
+        }
+    }
+
+    async fn get<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<Answer<T>, RegisterError> {
+        match self.ask(self.client.get(format!("{}{path}", self.base))).await? {
+            Answer::Ok(body) => serde_json::from_str(&body)
+                .map(Answer::Ok)
+                .map_err(|error| RegisterError::Unavailable {
+                    reason: format!("{path} answered something else than expected ({error}): {body}"),
+                }),
+            Answer::NotNow(reason) => Ok(Answer::NotNow(reason)),
+        }
+    }
+
+    /// 400 and 422 are the caller's mistake; 404 (not known yet), 409 (rebalance), 5xx and no answer may pass.
+    async fn ask(&self, request: reqwest::RequestBuilder) -> Result<Answer<String>, RegisterError> {
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return Ok(Answer::NotNow(chain(&error))),
+        };
+        let status = response.status();
+        let body = match response.text().await {
+            Ok(body) => body,
+            Err(error) => return Ok(Answer::NotNow(chain(&error))),
+        };
+        match status {
+            status if status.is_success() => Ok(Answer::Ok(body)),
+            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Err(RegisterError::Refused { reason: message(&body) }),
+            status => Ok(Answer::NotNow(format!("{status}: {}", message(&body)))),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Task {
+    config: BTreeMap<String, Option<String>>,
+}
+
+impl Task {
+    /// The first setting that the task has not.
+    fn differs<'c>(&self, config: &'c BTreeMap<String, String>) -> Option<&'c str> {
+        config
+            .iter()
+            .find(|(key, value)| self.config.get(*key).and_then(Option::as_ref) != Some(value))
+            .map(|(key, _)| key.as_str())
+    }
+}
+
+/// Connect's error message, or the body as it is.
+fn message(body: &str) -> String {
+    #[derive(Deserialize)]
+    struct Problem {
+        message: String,
+    }
+    serde_json::from_str::<Problem>(body).map_or_else(|_| body.trim().to_owned(), |problem| problem.message)
+}
+
+/// An error with its causes: reqwest's own text seldom says what happened.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
