@@ -1,0 +1,114 @@
+//! The servers: how each is prepared, started and seen to be ready.
+
+mod kafka;
+mod kafka_connect;
+mod minio;
+mod postgres;
+mod prometheus;
+mod registry;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+pub use kafka::Kafka;
+pub use kafka_connect::KafkaConnect;
+pub use minio::Minio;
+pub use postgres::Postgres;
+pub use prometheus::Prometheus;
+pub use registry::Registry;
+
+use crate::TestbedError;
+use crate::process::{Process, Program};
+use crate::ready::Probe;
+
+/// How long a server may take to end when asked to, before it is killed.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+
+/// What can be done to any server. It keeps its port and its data through all of it.
+///
+/// ```text
+///            start            pause
+/// stopped ──────────► ready ◄───────► paused
+///    ▲                  │     resume     │
+///    └──── kill, stop ──┴────────────────┘
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    process: Process,
+    probe: Probe,
+    /// What asks it to end in good order.
+    stop_signal: Signal,
+}
+
+impl Server {
+    fn new(program: Program, probe: Probe) -> Self {
+        Self {
+            process: Process::new(program),
+            probe,
+            stop_signal: Signal::SIGTERM,
+        }
+    }
+
+    /// Starts it, unless it runs, and waits until it is ready.
+    pub async fn start(&self) -> Result<(), TestbedError> {
+        self.process.start()?;
+        self.probe.wait(&self.process).await
+    }
+
+    /// Ends it at once, as a power cut would: SIGKILL to its process and its children. Returns when they are gone.
+    pub fn kill(&self) -> Result<(), TestbedError> {
+        self.process.kill()
+    }
+
+    /// Ends it in good order; kills it if that takes longer than 20 s.
+    pub fn stop(&self) -> Result<(), TestbedError> {
+        self.process.stop(self.stop_signal, STOP_WITHIN)
+    }
+
+    /// Kills it, if it runs, and starts it again.
+    pub async fn restart(&self) -> Result<(), TestbedError> {
+        self.kill()?;
+        self.start().await
+    }
+
+    /// Freezes it: connections stay open, nothing is answered.
+    pub fn pause(&self) {
+        self.process.pause();
+    }
+
+    /// Ends a pause.
+    pub fn resume(&self) {
+        self.process.resume();
+    }
+
+    /// Waits until it answers, such as after a [`resume`](Self::resume).
+    pub async fn ready(&self) -> Result<(), TestbedError> {
+        self.probe.wait(&self.process).await
+    }
+
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.pid()
+    }
+
+    /// The file with what it printed, over all its starts.
+    pub fn log(&self) -> PathBuf {
+        self.process.program().log()
+    }
+}
+
+/// Gives a server's own type the control of [`Server`].
+macro_rules! controlled {
+    ($server:ty) => {
+        impl std::ops::Deref for $server {
+            type Target = $crate::Server;
+
+            fn deref(&self) -> &$crate::Server {
+                &self.server
+            }
+        }
+    };
+}
+use controlled;
