@@ -1,0 +1,58 @@
+# The commands of the project. Everything that is built or fetched lands in one cache outside the checkout, so that
+# several checkouts share it: set RIVERBANK_CACHE to move it.
+#
+#   make demo ARGS="--for 30s"     passes arguments on
+
+RIVERBANK_CACHE ?= $(HOME)/.cache/riverbank
+export RIVERBANK_CACHE
+CARGO_TARGET_DIR ?= $(RIVERBANK_CACHE)/target
+export CARGO_TARGET_DIR
+ARGS ?=
+BIN := $(CARGO_TARGET_DIR)/debug
+
+# Always the whole workspace: building one package alone would choose other features of shared dependencies, and compile
+# RocksDB, librdkafka and Arrow a second time.
+BUILD := cargo build --workspace --all-targets
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test up down status lint format
+
+help: ## List these commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+demo: ## Run the whole bank in one process, without any server: ARGS="--seed N --rate N --for 30s --listen IP:PORT --data DIR"
+	@tools/install.sh build
+	@echo "demo: building; the first build takes 10 to 20 minutes (RocksDB, librdkafka, Arrow)"
+	@cargo build --workspace
+	@exec $(BIN)/riverbank demo $(ARGS)
+
+test: ## Run every test, those on real servers included
+	@tools/install.sh all
+	@echo "test: building; the first build takes 10 to 20 minutes (RocksDB, librdkafka, Arrow)"
+	@$(BUILD)
+	@cargo test --workspace
+
+up: ## Start the bank on real Postgres, Debezium, Kafka, registry, object store and Prometheus, and leave it running
+	@tools/install.sh build jvm postgres minio prometheus
+	@echo "up: building; the first build takes 10 to 20 minutes (RocksDB, librdkafka, Arrow)"
+	@cargo build --workspace
+	@$(BIN)/testbed up $(ARGS)
+
+down: ## Stop what `make up` started; ARGS=--wipe also deletes its data
+	@cargo build --workspace --quiet
+	@$(BIN)/testbed down $(ARGS)
+
+status: ## Say which servers of `make up` run
+	@cargo build --workspace --quiet
+	@$(BIN)/testbed status $(ARGS)
+
+lint: ## Check what CI checks before the tests: format, lints, dependency directions, scripts, Prometheus rules
+	@tools/install.sh build prometheus
+	cargo fmt --all --check
+	tools/check-directions.sh
+	tools/check-scripts.sh
+	tools/check-monitoring.sh
+	cargo clippy --workspace --all-targets -- -D warnings
+
+format: ## Format the code
+	cargo fmt --all
