@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use schemas::{AccountId, CustomerId, TransactionId};
 
 use super::{
-    Account, AccountDraft, AccountUpdate, Change, Customer, CustomerDraft, Row, SystemOfRecordError, Transaction, TransactionDraft,
-    Version,
+    Account, AccountDraft, AccountUpdate, Change, Customer, CustomerDraft, Row, SystemOfRecordError, Transaction,
+    TransactionDraft, Version,
 };
 
 /// The most changes that one commit takes: its locks are held until it ends.
@@ -86,11 +86,7 @@ pub trait SystemOfRecordExt: SystemOfRecord {
         self.one(Change::UpdateTransaction { id, to, expected }).await?.transaction()
     }
     /// Removes a transaction.
-    async fn delete_transaction(
-        &self,
-        id: TransactionId,
-        expected: Option<Version>,
-    ) -> Result<Transaction, SystemOfRecordError> {
+    async fn delete_transaction(&self, id: TransactionId, expected: Option<Version>) -> Result<Transaction, SystemOfRecordError> {
         let id = id.into();
         self.one(Change::DeleteTransaction { id, expected }).await?.transaction()
     }

@@ -1,0 +1,192 @@
+//! Requests into types; what does not fit becomes a problem that names the field at fault.
+
+use std::convert::Infallible;
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::header::{CONTENT_TYPE, HeaderMap, IF_MATCH, IF_NONE_MATCH};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use crate::forward::FORWARDED;
+use crate::problem::Problem;
+use crate::system_of_record::Version;
+
+/// A JSON body. 415 without the media type, 400 if it is not JSON, 422 if it is not of this shape.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        }
+        let body = Bytes::from_request(request, state).await;
+        let body = body.map_err(|rejection| Problem::of_status(rejection.status()))?;
+        let mut reader = serde_json::Deserializer::from_slice(&body);
+        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| unacceptable(&error))?;
+        reader
+            .end()
+            .map_err(|error| Problem::malformed(format!("the body is not JSON: {error}")))?;
+        Ok(Self(value))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+}
+
+fn unacceptable(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let inner = error.inner();
+    if !inner.is_data() {
+        return Problem::malformed(format!("the body is not JSON: {inner}"));
+    }
+    let path = error.path().to_string();
+    // Line and column say nothing once the field is named.
+    let text = inner.to_string();
+    let text = text.split(" at line ").next().unwrap_or_default().to_owned();
+    match field(&path, &text) {
+        Some(field) => Problem::invalid(field, text),
+        None => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", text),
+    }
+}
+
+/// The field at fault. One that is missing or unknown has no path of its own; its name is in the text.
+fn field(path: &str, text: &str) -> Option<String> {
+    let quoted = |prefix: &str| text.strip_prefix(prefix)?.split('`').next();
+    let named = quoted("missing field `").or_else(|| quoted("unknown field `"));
+    match (path, named) {
+        ("." | "?", named) => named.map(str::to_owned),
+        (path, Some(named)) if path != named => Some(format!("{path}.{named}")),
+        (path, _) => Some(path.to_owned()),
+    }
+}
+
+/// A row's id in the path.
+#[derive(Debug, Clone, Copy)]
+pub struct Id(pub i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<i64>::from_request_parts(parts, state).await;
+        path.map(|Path(id)| Self(id))
+            .map_err(|_| Problem::malformed("an id is a whole number").at("id"))
+    }
+}
+
+/// The query's parameters.
+#[derive(Debug)]
+pub struct Params<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let rejection = match Query::try_from_uri(&parts.uri) {
+            Ok(Query(params)) => return Ok(Self(params)),
+            Err(rejection) => rejection,
+        };
+        let text = rejection.body_text();
+        let text = text.split_once(": ").map_or(text.as_str(), |(_, text)| text);
+        let (path, reason) = text.split_once(": ").unwrap_or((".", text));
+        let problem = Problem::malformed(text);
+        Err(match field(path, reason) {
+            Some(field) => problem.at(field),
+            None => problem,
+        })
+    }
+}
+
+/// What a reader sends besides path and query.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Whether another instance sent it.
+    pub is_forwarded: bool,
+    /// The path and query, to be asked of another instance.
+    pub path_and_query: String,
+    if_none_match: Option<HeaderValue>,
+}
+
+impl Asked {
+    /// Whether the reader has this version already.
+    pub fn has(&self, etag: &HeaderValue) -> bool {
+        let Some(known) = self.if_none_match.as_ref().and_then(|value| value.to_str().ok()) else {
+            return false;
+        };
+        let weak = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+        known.trim() == "*" || known.split(',').any(|tag| weak(tag).as_bytes() == etag.as_bytes())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        Ok(Self {
+            is_forwarded: parts.headers.contains_key(FORWARDED),
+            path_and_query: path_and_query.to_owned(),
+            if_none_match: parts.headers.get(IF_NONE_MATCH).cloned(),
+        })
+    }
+}
+
+/// The condition of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IfMatch {
+    /// None was given, or any version will do.
+    Any,
+    /// One of these versions must be in force.
+    OneOf(Vec<Version>),
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let mut versions = Vec::new();
+        let mut is_given = false;
+        for value in parts.headers.get_all(IF_MATCH) {
+            is_given = true;
+            let text = value.to_str().map_err(|_| bad_header(IF_MATCH))?.trim();
+            if text == "*" {
+                return Ok(Self::Any);
+            }
+            for tag in text.split(',').map(str::trim) {
+                versions.extend(version(tag)?);
+            }
+        }
+        Ok(if is_given { Self::OneOf(versions) } else { Self::Any })
+    }
+}
+
+/// The version that an entity tag names; none where it is a tag, but no strong one of ours: then it matches nothing.
+fn version(tag: &str) -> Result<Option<Version>, Problem> {
+    let opaque = tag.strip_prefix("W/").unwrap_or(tag);
+    let inner = opaque.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let inner = inner
+        .filter(|inner| !inner.contains('"'))
+        .ok_or_else(|| bad_header(IF_MATCH))?;
+    let is_ours =
+        inner.len() == 16 && !tag.starts_with("W/") && inner.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    Ok(u64::from_str_radix(inner, 16).ok().filter(|_| is_ours).map(Version))
+}
+
+/// The entity tag of a version.
+pub fn etag(version: Version) -> HeaderValue {
+    HeaderValue::from_str(&format!("\"{:016x}\"", version.0)).expect("hexadecimal digits are valid in a header")
+}
+
+fn bad_header(name: HeaderName) -> Problem {
+    Problem::malformed(format!("the header {name} cannot be read")).at(name.as_str())
+}

@@ -1,0 +1,80 @@
+//! Balances.
+
+use schemas::gold::AccountBalance;
+use schemas::{AccountId, Currency, CustomerId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{instant, money};
+use crate::reads::Reading;
+
+/// What an account holds, and what the answer reflects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Balance {
+    /// The account.
+    #[schema(value_type = i64, example = 1)]
+    pub account_id: AccountId,
+    /// Whose it is.
+    #[schema(value_type = i64, example = 1)]
+    pub customer_id: CustomerId,
+    /// The currency of all amounts.
+    #[schema(value_type = String, example = "EUR")]
+    pub currency: Currency,
+    /// What the account opened with.
+    #[schema(example = "100.00")]
+    pub opening: String,
+    /// Opening plus all postings.
+    #[schema(example = "112.30")]
+    pub booked: String,
+    /// What pending withdrawals and transfers hold.
+    #[schema(example = "10.00")]
+    pub pending: String,
+    /// Booked less pending.
+    #[schema(example = "102.30")]
+    pub available: String,
+    /// How many postings it has had.
+    #[schema(example = 2)]
+    pub entry_count: i64,
+    /// When the last of them was committed at the source; null where there is none.
+    #[schema(required, format = DateTime)]
+    pub last_entry_at: Option<String>,
+    /// What the balance reflects.
+    pub as_of: AsOf,
+}
+
+/// Up to where the source's changes are in an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AsOf {
+    /// The newest position in the source's log (LSN) among the changes of this account.
+    #[schema(example = 26_700_120)]
+    pub source_lsn: i64,
+    /// When the source committed that change.
+    #[schema(format = DateTime, example = "2026-01-31T09:30:00.123456Z")]
+    pub source_time: String,
+    /// When the partition's state that has it was committed.
+    #[schema(format = DateTime, example = "2026-01-31T09:30:00.150Z")]
+    pub committed_at: String,
+}
+
+impl From<Reading<AccountBalance>> for Balance {
+    fn from(reading: Reading<AccountBalance>) -> Self {
+        let balance = reading.value;
+        let amount = |amount| money(amount, balance.currency);
+        Self {
+            account_id: balance.account_id,
+            customer_id: balance.customer_id,
+            currency: balance.currency,
+            opening: amount(balance.opening),
+            booked: amount(balance.booked),
+            pending: amount(balance.pending),
+            available: amount(balance.available),
+            entry_count: balance.entry_count,
+            last_entry_at: balance.last_entry_at.map(instant),
+            as_of: AsOf {
+                source_lsn: balance.source_lsn,
+                source_time: instant(balance.source_ts),
+                committed_at: instant(reading.committed_at_ms.saturating_mul(1000)),
+            },
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! What is in the bodies: types of their own, so that neither a topic nor a table can change by accident what clients see.
+//!
+//! Money is a string with the currency's decimal places, times are RFC 3339 in UTC, ids are numbers.
+
+mod account;
+mod balance;
+mod codes;
+mod customer;
+mod transaction;
+mod values;
+
+pub use account::{Account, AccountInput, AccountReplacement};
+pub use balance::{AsOf, Balance};
+pub use codes::{AccountStatusCode, AccountTypeCode, TransactionStatusCode, TransactionTypeCode};
+pub use customer::{Customer, CustomerInput};
+pub use transaction::{Transaction, TransactionInput};
+pub use values::{instant, money};

@@ -1,0 +1,37 @@
+//! Live balances.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use schemas::AccountId;
+
+use crate::extract::{Asked, Id};
+use crate::model::Balance;
+use crate::problem::Problem;
+use crate::reads::{Located, Reading};
+use crate::state::AppState;
+use crate::system_of_record::Entity;
+
+/// An account's balance, with what it reflects.
+#[utoipa::path(
+    get,
+    path = "/accounts/{id}/balance",
+    tag = "accounts",
+    params(("id" = i64, Path, description = "The account's id")),
+    responses(
+        (status = 200, body = Balance),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn read(State(app): State<AppState>, Id(id): Id, asked: Asked) -> Result<Response, Problem> {
+    match app.reads.balance(AccountId(id))? {
+        Located::Here(Reading { value, committed_at_ms }) => match value {
+            Some(value) if !value.is_deleted => Ok(Json(Balance::from(Reading { value, committed_at_ms })).into_response()),
+            _ => Err(Problem::not_found(Entity::Account, id)),
+        },
+        Located::Elsewhere(_) if asked.is_forwarded => Err(Problem::not_ready("the account is moving to another instance")),
+        Located::Elsewhere(base) => Ok(app.forwarder.get(&base, &asked.path_and_query).await?.into_response()),
+    }
+}

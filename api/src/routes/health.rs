@@ -1,0 +1,94 @@
+//! Probes, and where the inputs stand.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::state::AppState;
+
+/// How long the database is waited for.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Whether the process runs.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Liveness {
+    /// Always true: a process that does not run does not answer.
+    pub alive: bool,
+}
+
+/// Whether this instance can do its work.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ReadinessReport {
+    /// Whether it can.
+    pub ready: bool,
+    /// What holds it up; empty while it is ready.
+    pub reasons: Vec<String>,
+}
+
+/// Where an input partition of this instance stands.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct PartitionLag {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+    /// Records that wait.
+    pub lag_records: i64,
+    /// Event time of the oldest record that waits; null where none does.
+    #[schema(required, format = DateTime)]
+    pub oldest_waiting: Option<String>,
+}
+
+/// Whether the process runs.
+#[utoipa::path(get, path = "/health/live", tag = "operation", responses((status = 200, body = Liveness)))]
+pub async fn live() -> Json<Liveness> {
+    Json(Liveness { alive: true })
+}
+
+/// Whether this instance can do its work, and if not, why.
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    tag = "operation",
+    responses((status = 200, body = ReadinessReport), (status = 503, body = ReadinessReport))
+)]
+pub async fn ready(State(app): State<AppState>) -> (StatusCode, Json<ReadinessReport>) {
+    let stores = app.reads.readiness();
+    let mut reasons = stores.reasons;
+    if !stores.ready && reasons.is_empty() {
+        reasons.push("the state stores are not ready".to_owned());
+    }
+    for trouble in &app.troubles {
+        reasons.extend(trouble());
+    }
+    match tokio::time::timeout(CHECK_TIMEOUT, app.records.check()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => reasons.push(error.to_string()),
+        Err(_) => reasons.push(format!("the system of record did not answer within {CHECK_TIMEOUT:?}")),
+    }
+    let ready = reasons.is_empty();
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(ReadinessReport { ready, reasons }))
+}
+
+/// How far this instance is behind its inputs, in records and in time.
+#[utoipa::path(get, path = "/lag", tag = "operation", responses((status = 200, body = Vec<PartitionLag>)))]
+pub async fn lag(State(app): State<AppState>) -> Json<Vec<PartitionLag>> {
+    let inputs = app.reads.lag().into_iter().map(|input| PartitionLag {
+        topic: input.topic,
+        partition: input.partition,
+        lag_records: input.records,
+        oldest_waiting: input
+            .oldest_waiting_ms
+            .map(|ms| crate::model::instant(ms.saturating_mul(1000))),
+    });
+    Json(inputs.collect())
+}

@@ -1,0 +1,44 @@
+//! The routes, by resource.
+
+mod accounts;
+mod balances;
+mod customers;
+mod document;
+mod health;
+mod metrics;
+mod rows;
+mod topology;
+mod transactions;
+
+use axum::Router;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+pub use document::openapi;
+pub(crate) use rows::Resource;
+
+use crate::state::AppState;
+
+/// Every route, and the document that lists it: a route is in both or in neither.
+fn documented() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(document::Document::openapi())
+        .routes(routes!(customers::list, customers::create))
+        .routes(routes!(customers::read, customers::replace, customers::remove))
+        .routes(routes!(accounts::list, accounts::create))
+        .routes(routes!(accounts::read, accounts::replace, accounts::close))
+        .routes(routes!(balances::read))
+        .routes(routes!(transactions::list, transactions::create))
+        .routes(routes!(transactions::read, transactions::replace, transactions::remove))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::lag))
+        .routes(routes!(metrics::read))
+        .routes(routes!(topology::read))
+}
+
+pub(crate) fn all() -> Router<AppState> {
+    let (router, document) = documented().split_for_parts();
+    router.merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+}

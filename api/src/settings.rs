@@ -1,0 +1,27 @@
+//! The service's limits.
+
+use std::time::Duration;
+
+/// Limits that every request has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// The largest body that is read, in bytes; a larger one gets 413.
+    pub body_bytes_max: usize,
+    /// How long a request takes at most; then it gets 504.
+    pub request_timeout: Duration,
+    /// How long another instance is waited for; then the request gets 503. Less than `request_timeout`.
+    pub forward_timeout: Duration,
+    /// How long open requests are waited for when the service ends.
+    pub drain_timeout: Duration,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 64 * 1024,
+            request_timeout: Duration::from_secs(30),
+            forward_timeout: Duration::from_secs(5),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}

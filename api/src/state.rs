@@ -1,0 +1,79 @@
+//! What the routes share.
+
+use std::sync::Arc;
+
+use prometheus::{HistogramOpts, HistogramVec, Registry};
+
+use crate::HttpSettings;
+use crate::forward::Forwarder;
+use crate::reads::Reads;
+use crate::system_of_record::SystemOfRecord;
+
+/// Tells what holds up another part of the program (a sink, say), for the readiness probe; nothing while all is well.
+pub type Trouble = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
+/// The running topology, as `/topology` shows it.
+#[derive(Debug, Clone, Default)]
+pub struct TopologyDescription {
+    /// For people.
+    pub text: String,
+    /// For programs.
+    pub json: serde_json::Value,
+}
+
+/// What the service is made of.
+pub struct Parts {
+    /// The state stores.
+    pub reads: Arc<dyn Reads>,
+    /// The database.
+    pub records: Arc<dyn SystemOfRecord>,
+    /// Where the program's metrics are registered; the service adds its own.
+    pub registry: Registry,
+    /// The running topology.
+    pub topology: TopologyDescription,
+    /// Other parts whose trouble makes this instance not ready.
+    pub troubles: Vec<Trouble>,
+}
+
+/// Why the service could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// Its metrics are registered already.
+    #[error("the HTTP metrics cannot be registered")]
+    Metrics(#[from] prometheus::Error),
+    /// The client that asks other instances cannot be made.
+    #[error("the client for other instances cannot be made")]
+    Client(#[from] reqwest::Error),
+}
+
+/// The parts, as the handlers have them.
+pub(crate) struct App {
+    pub reads: Arc<dyn Reads>,
+    pub records: Arc<dyn SystemOfRecord>,
+    pub registry: Registry,
+    pub topology: TopologyDescription,
+    pub troubles: Vec<Trouble>,
+    pub forwarder: Forwarder,
+    pub durations: HistogramVec,
+}
+
+/// The state of the router.
+pub(crate) type AppState = Arc<App>;
+
+impl App {
+    pub(crate) fn new(parts: Parts, settings: &HttpSettings) -> Result<AppState, ApiError> {
+        let options = HistogramOpts::new("http_request_duration_seconds", "Time to answer a request.")
+            .buckets(prometheus::exponential_buckets(0.000_25, 2.0, 16)?);
+        let durations = HistogramVec::new(options, &["method", "route", "status"])?;
+        parts.registry.register(Box::new(durations.clone()))?;
+        Ok(Arc::new(Self {
+            reads: parts.reads,
+            records: parts.records,
+            registry: parts.registry,
+            topology: parts.topology,
+            troubles: parts.troubles,
+            forwarder: Forwarder::new(settings.forward_timeout)?,
+            durations,
+        }))
+    }
+}
