@@ -15,13 +15,3 @@ pub fn run(_settings: Settings) -> anyhow::Result<ExitCode> {
 pub fn sink(_settings: Settings) -> anyhow::Result<ExitCode> {
     bail!("`sink` has not landed in this build")
 }
-
-/// `riverbank lake ls`.
-pub fn lake_ls(_settings: Settings) -> anyhow::Result<ExitCode> {
-    bail!("`lake ls` has not landed in this build")
-}
-
-/// `riverbank lake verify`.
-pub fn lake_verify(_settings: Settings) -> anyhow::Result<ExitCode> {
-    bail!("`lake verify` has not landed in this build")
-}

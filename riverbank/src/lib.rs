@@ -13,4 +13,5 @@ pub mod demo;
 pub mod describe;
 pub mod generate;
 pub mod health;
+pub mod lake;
 pub mod telemetry;

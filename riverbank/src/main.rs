@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use riverbank::cli::{Cli, Command, LakeCommand, TopologyCommand};
 use riverbank::config::{LogFormat, LogSettings, Purpose, SettingFlags, Settings, SettingsError};
-use riverbank::{app, demo, describe, generate, health, telemetry};
+use riverbank::{app, demo, describe, generate, health, lake, telemetry};
+use sinks::lake::Depth;
 
 /// The settings, or an argument, are wrong.
 const EXIT_SETTINGS: u8 = 2;
@@ -30,8 +31,11 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Generate(args) => generate::generate(args),
         Command::Topology(TopologyCommand::Describe(args)) => describe::describe(args),
-        Command::Lake(LakeCommand::Ls(flags)) => app::lake_ls(load(flags, Purpose::Lake)?),
-        Command::Lake(LakeCommand::Verify(flags)) => app::lake_verify(load(flags, Purpose::Lake)?),
+        Command::Lake(LakeCommand::Ls(flags)) => lake::ls(load(flags, Purpose::Lake)?),
+        Command::Lake(LakeCommand::Verify(args)) => {
+            let depth = if args.footers { Depth::Footers } else { Depth::Offsets };
+            lake::verify(load(args.settings, Purpose::Lake)?, depth)
+        }
         Command::Health(args) => health::health(args),
     }
 }

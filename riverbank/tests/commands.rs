@@ -70,3 +70,36 @@ fn a_database_that_is_away_is_named_without_its_password() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("127.0.0.1:1") && !said.contains("hunter2"), "{said}");
 }
+
+#[test]
+fn an_empty_lake_is_right_and_a_stranger_in_it_is_wrong() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lake = folder.path().to_str().expect("a path");
+    let text = printed(&["lake", "verify", "--sink-url", lake]);
+    assert!(text.ends_with("every offset is in exactly one file\n"), "{text}");
+    let tables: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains(" files "))
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert!(tables.len() >= 4, "{text}");
+    assert_eq!(printed(&["lake", "ls", "--sink-url", lake]).lines().count(), 1);
+
+    let inside = folder.path().join(tables[0]).join("day=2026-01-01/p=00");
+    std::fs::create_dir_all(&inside).expect("folders");
+    std::fs::write(inside.join("notes.txt"), "hello").expect("a stranger");
+    std::fs::write(
+        inside.join("00000000000000000000-00000000000000000004-s1.parquet"),
+        "not Parquet",
+    )
+    .expect("a broken file");
+    let output = riverbank(&["lake", "verify", "--sink-url", lake]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(said.contains("notes.txt") && said.ends_with(" problems\n"), "{said}");
+}

@@ -33,4 +33,4 @@ pub use settings::{
     ConnectSettings, EngineSettings, HttpSettings, KafkaSettings, LogFormat, LogSettings, PostgresSettings, Purpose,
     RegistrySettings, S3Settings, Settings, SinkSettings, StateSettings,
 };
-pub use value::Secret;
+pub use value::{Properties, Secret};

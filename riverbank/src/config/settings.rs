@@ -10,7 +10,7 @@ use super::error::SettingsError;
 use super::layers::Sources;
 use super::reader::Reader;
 use super::setting::{Setting, Table};
-use super::value::{self, Secret};
+use super::value::{self, Properties, Secret};
 
 /// Every setting, in the order of the help.
 pub const TABLE: Table = Table {
@@ -19,6 +19,10 @@ pub const TABLE: Table = Table {
         Setting::optional(
             "kafka.brokers",
             "Kafka's brokers, host:port divided by commas; without them the log is in the process itself",
+        ),
+        Setting::secret(
+            "kafka.properties",
+            "librdkafka's properties for TLS and SASL, name=value per line: security.protocol=SASL_SSL",
         ),
         Setting::optional(
             "registry.url",
@@ -136,6 +140,8 @@ pub struct Settings {
 pub struct KafkaSettings {
     /// `host:port,host:port…`; `None` is the log in the process itself.
     pub brokers: Option<String>,
+    /// Properties of the client, for TLS and SASL; empty for most.
+    pub properties: Properties,
 }
 
 /// `registry.*`
@@ -280,6 +286,7 @@ impl Settings {
         Self {
             kafka: KafkaSettings {
                 brokers: reader.optional("kafka.brokers", value::brokers),
+                properties: reader.optional("kafka.properties", value::properties).unwrap_or_default(),
             },
             registry: RegistrySettings {
                 url: reader.optional("registry.url", value::http_url),

@@ -1,6 +1,7 @@
 //! How the text of a setting becomes a value: one function per form. An `Err` says what the form is, and repeats the
 //! text only where that is no secret.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,6 +29,36 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(secret)")
     }
+}
+
+/// Settings of the Kafka client by name; secret, since passwords are among them.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Properties(BTreeMap<String, String>);
+
+impl Properties {
+    /// Names and values, for the client alone.
+    pub fn reveal(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} (values are secret)", self.0.keys().collect::<Vec<_>>())
+    }
+}
+
+/// `name=value`, each on a line of its own or divided by semicolons; lines that begin with `#` are comments.
+pub fn properties(value: &str) -> Result<Properties, String> {
+    let lines = value
+        .split(['\n', ';'])
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let pairs = lines.map(|line| match line.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
+        _ => Err("must be name=value, each on a line of its own or divided by semicolons".to_owned()),
+    });
+    pairs.collect::<Result<_, _>>().map(Properties)
 }
 
 /// Any text.
