@@ -1,0 +1,108 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use broker::{Broker, Committed, Rebalance, TopicPartition};
+use rand::{RngExt, SeedableRng};
+
+use super::world::{Member, World, settle, sizes};
+
+pub fn a_second_member_takes_half_and_the_first_keeps_the_rest(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "half");
+    let tasks = world.topic("tasks", 4);
+    let mut first = world.member("first", &[&tasks]);
+    settle(&mut [&mut first], "the first has all", |held| held[0] == [0, 1, 2, 3]);
+    let before = first.steps.len();
+    let mut second = world.member("second", &[&tasks]);
+    let started = Instant::now();
+    settle(&mut [&mut first, &mut second], "two each", |held| sizes(held) == [2, 2]);
+    println!("the second member had its half after {:?}", started.elapsed());
+    assert_eq!(first.fewest, Some(2), "the first never held fewer than it keeps");
+    let revoked: Vec<_> = first.steps[before..].iter().collect();
+    assert!(
+        matches!(revoked[..], [Rebalance::Revoked(gone)] if gone.len() == 2),
+        "{revoked:?}"
+    );
+    assert!(
+        matches!(&second.steps[..], [Rebalance::Assigned(got)] if got.len() == 2),
+        "{:?}",
+        second.steps
+    );
+}
+
+pub fn leaving_hands_over(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "leave");
+    let tasks = world.topic("tasks", 4);
+    let (mut first, mut second) = (world.member("first", &[&tasks]), world.member("second", &[&tasks]));
+    settle(&mut [&mut first, &mut second], "two each", |held| sizes(held) == [2, 2]);
+    let kept = second.held();
+    first.group.leave().unwrap();
+    assert_eq!(first.group.assignment(), []);
+    let started = Instant::now();
+    settle(&mut [&mut second], "the second has all", |held| held[0] == [0, 1, 2, 3]);
+    assert!(
+        started.elapsed() < Duration::from_secs(8),
+        "sooner than the session would have expired"
+    );
+    assert_eq!(second.fewest, Some(2), "it kept {kept:?} all the time");
+}
+
+pub fn membership_outlives_a_rebalance_that_moves_nothing(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "outlive");
+    let (tasks, input) = (world.topic("tasks", 1), world.topic("in", 1));
+    let place = TopicPartition::new(input.as_str(), 0);
+    let mut first = world.member("first", &[&tasks]);
+    settle(&mut [&mut first], "the first has the only one", |held| held[0] == [0]);
+    let mut second = world.member("second", &[&tasks]);
+    let mut producer = world.transactions("p");
+    // A member whose partitions stay commits all through a rebalance. A generation that rises between the question and the
+    // commit may refuse it; nothing else may.
+    let (mut refused, started) = (0, Instant::now());
+    for offset in 0.. {
+        first.step(Duration::ZERO);
+        second.step(Duration::from_millis(10));
+        producer.begin().unwrap();
+        let committed = Committed {
+            offset,
+            metadata: String::new(),
+        };
+        let result = producer.commit(&[(place.clone(), committed)], &first.group.membership().unwrap());
+        match result {
+            Ok(_) => {}
+            Err(broker::BrokerError::Fenced(_)) => {
+                refused += 1;
+                producer = world.transactions("p");
+            }
+            Err(error) => panic!("{error}"),
+        }
+        if started.elapsed() > Duration::from_secs(3) {
+            break;
+        }
+    }
+    println!("{refused} commits were refused while the group rebalanced");
+    assert!(refused <= 3, "{refused} commits were refused");
+    assert_eq!(first.fewest, Some(1));
+    assert_eq!(second.held(), Vec::<u32>::new());
+}
+
+pub fn many_members_come_and_go(broker: Arc<dyn Broker>) {
+    let seed = rand::random::<u64>();
+    println!("seed {seed}");
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    let world = World::new(broker, "churn");
+    let tasks = world.topic("tasks", 6);
+    let mut members: Vec<Member> = Vec::new();
+    for round in 0..8 {
+        if members.len() < 2 || members.len() < 4 && rng.random_bool(0.6) {
+            members.push(world.member(&format!("member-{round}"), &[&tasks]));
+        } else {
+            let mut gone = members.swap_remove(rng.random_range(0..members.len()));
+            gone.group.leave().unwrap();
+        }
+        let count = members.len();
+        let mut all: Vec<&mut Member> = members.iter_mut().collect();
+        settle(&mut all, &format!("round {round}, seed {seed}"), |held| {
+            let sizes = sizes(held);
+            sizes.iter().sum::<usize>() == 6 && sizes[count - 1] - sizes[0] <= 1
+        });
+    }
+}

@@ -1,0 +1,63 @@
+//! One suite for every broker: what the engine relies on, and nothing that only one of them happens to do.
+//!
+//! Each test takes a broker and makes topics, groups and ids of its own, so that they run side by side on one server. A new
+//! broker gets all of them by one call of `conformance!`.
+
+pub mod groups;
+pub mod hammer;
+pub mod offsets;
+pub mod reading;
+pub mod topics;
+pub mod transactions;
+pub mod world;
+
+/// Makes a test of each function of the suite, on the broker that the expression gives.
+#[macro_export]
+macro_rules! conformance {
+    ($broker:expr) => {
+        $crate::conformance! { @ $broker;
+            topics: [created_once_and_verified, existing_ones_of_others_are_accepted, a_null_key_needs_no_partition];
+            transactions: [
+                atomic_and_invisible_until_committed,
+                a_newer_producer_fences_the_older,
+                an_abandoned_one_leaves_nothing,
+                empty_ones_commit,
+                a_record_too_large_is_refused,
+                many_in_a_row,
+            ];
+            offsets: [
+                commit_with_the_transaction,
+                keep_their_metadata,
+                of_topics_outside_the_subscription,
+                are_refused_at_a_stale_generation,
+                are_refused_without_membership,
+                plain_commits_hold,
+            ];
+            groups: [
+                a_second_member_takes_half_and_the_first_keeps_the_rest,
+                leaving_hands_over,
+                membership_outlives_a_rebalance_that_moves_nothing,
+                many_members_come_and_go,
+            ];
+            reading: [
+                records_come_back_whole,
+                keys_go_where_java_puts_them,
+                latest_means_from_now_on,
+                ends_lie_behind_aborted_records,
+                an_end_is_told_again_after_more,
+                an_offset_beyond_the_end_is_an_error,
+                nothing_comes_after_an_unassign,
+                a_slot_is_free_for_reuse,
+                a_paused_slot_is_silent_and_loses_nothing,
+                bounds_stop_at_an_open_transaction,
+            ];
+            hammer: [money_is_conserved];
+        }
+    };
+    (@ $broker:expr; $($module:ident: [$($test:ident),* $(,)?];)*) => {
+        $(mod $module {
+            use super::*;
+            $(#[test] fn $test() { $crate::conformance::$module::$test($broker); })*
+        })*
+    };
+}

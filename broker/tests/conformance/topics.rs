@@ -1,0 +1,80 @@
+use std::sync::Arc;
+
+use broker::{Broker, BrokerError, CleanupPolicy, Outgoing};
+
+use super::world::{PATIENCE, World};
+
+pub fn created_once_and_verified(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "verified");
+    let plain = world.spec("plain", 3);
+    let compacted = broker::TopicSpec {
+        cleanup: CleanupPolicy::Compact,
+        ..world.spec("compacted", 2)
+    };
+    let specs = [plain.clone(), compacted.clone()];
+    assert_eq!(world.broker.partitions(&plain.name, PATIENCE).unwrap(), None);
+    for _ in 0..2 {
+        world.broker.ensure_topics(&specs, PATIENCE).unwrap();
+        assert_eq!(world.broker.partitions(&plain.name, PATIENCE).unwrap(), Some(3));
+        assert_eq!(world.broker.partitions(&compacted.name, PATIENCE).unwrap(), Some(2));
+    }
+    let wrong_count = broker::TopicSpec {
+        partitions: 4,
+        ..plain.clone()
+    };
+    let wrong_policy = broker::TopicSpec {
+        cleanup: CleanupPolicy::Compact,
+        ..plain
+    };
+    let also_wrong = broker::TopicSpec {
+        cleanup: CleanupPolicy::Delete(None),
+        ..compacted
+    };
+    for wrong in [wrong_count, wrong_policy, also_wrong] {
+        let error = world
+            .broker
+            .ensure_topics(std::slice::from_ref(&wrong), PATIENCE)
+            .unwrap_err();
+        assert!(
+            matches!(&error, BrokerError::Topic { topic, .. } if *topic == wrong.name),
+            "{wrong:?}: {error}"
+        );
+    }
+}
+
+pub fn existing_ones_of_others_are_accepted(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "accepted");
+    let theirs = world.spec("theirs", 3);
+    world.broker.ensure_topics(std::slice::from_ref(&theirs), PATIENCE).unwrap();
+    let ours = broker::TopicSpec {
+        partitions: 9,
+        accept_existing: true,
+        cleanup: CleanupPolicy::Compact,
+        ..theirs
+    };
+    world.broker.ensure_topics(std::slice::from_ref(&ours), PATIENCE).unwrap();
+    assert_eq!(world.broker.partitions(&ours.name, PATIENCE).unwrap(), Some(3));
+}
+
+pub fn a_null_key_needs_no_partition(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "null-key");
+    let topic = world.topic("t", 2);
+    let nothing = Outgoing {
+        topic: &topic,
+        partition: None,
+        key: None,
+        value: None,
+        timestamp_ms: 7,
+        headers: &[],
+    };
+    world.broker.producer("null-key").unwrap().send_all(&[nothing; 10]).unwrap();
+    let mut reading = world.reader_of(&[(&topic, 2)]);
+    reading.until_count(10);
+    assert!(
+        reading
+            .polled
+            .messages
+            .iter()
+            .all(|message| message.key.is_none() && message.value.is_none())
+    );
+}
