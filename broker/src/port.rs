@@ -82,8 +82,10 @@ pub struct Message {
 pub struct Polled {
     /// Records, in offset order within each slot.
     pub messages: Vec<Message>,
-    /// Slots whose end was reached, with the offset that comes next: everything committed before it has been
-    /// delivered, and aborted records and transaction markers were stepped over. Each end is told once.
+    /// Slots whose end was reached, with the offset that comes next. An end is told when nothing lies beyond it, not even
+    /// a transaction that is still open or whose commit is not yet carried out: everything whose commit had returned
+    /// before has been delivered, and aborted records and markers were stepped over. So who restores state up to an end
+    /// misses nothing. Each end is told once.
     pub ends: Vec<(u32, i64)>,
 }
 
@@ -109,10 +111,12 @@ pub trait Reader: Send {
     /// Fetches a paused slot again.
     fn resume(&mut self, slot: u32) -> Result<(), BrokerError>;
     /// Appends up to `max` records, waiting up to `timeout` for the first one; it returns early, too, when an end is
-    /// reached. Transient faults (a broker that is away) are retried within; [`Reader::trouble`] tells of them. An
-    /// [`BrokerError::OffsetOutOfRange`] is told once, and its slot stays silent until it is unassigned; all others go on.
+    /// reached. Transient faults (a broker that is away) are retried within; [`Reader::trouble`] tells of them. With an
+    /// error nothing was appended. An [`BrokerError::OffsetOutOfRange`] is told once, and its slot stays silent until it is
+    /// unassigned; all others go on.
     fn poll(&mut self, max: usize, timeout: Duration, into: &mut Polled) -> Result<(), BrokerError>;
-    /// The first offset and the end (last stable offset) of a partition, asked of the broker.
+    /// The first offset and the end (last stable offset) of a partition, asked of the broker. What was committed a moment
+    /// ago may lie beyond that end yet; a restore goes by [`Polled::ends`] instead.
     fn bounds(&mut self, partition: &TopicPartition, timeout: Duration) -> Result<(i64, i64), BrokerError>;
     /// The latest transient fault, if the reader is in one now: text for the operator. Nothing on brokers that are never away.
     fn trouble(&self) -> Option<String>;
@@ -158,8 +162,8 @@ pub enum Membership {
 
 /// Membership of a consumer group: shares partitions among its members, and keeps offsets. It fetches no records.
 pub trait Group: Send {
-    /// Takes part in the group's life, waiting up to `timeout` for a step. A step must be answered with
-    /// [`Group::complete`] before the next poll. To be called at least every few seconds.
+    /// Takes part in the group's life, waiting up to `timeout` for a step. Until a step is answered with
+    /// [`Group::complete`], each poll returns it again. To be called at least every few seconds.
     fn poll(&mut self, timeout: Duration) -> Result<Option<Rebalance>, BrokerError>;
     /// Ends the step that `poll` returned.
     fn complete(&mut self, step: &Rebalance) -> Result<(), BrokerError>;

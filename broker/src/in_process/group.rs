@@ -14,8 +14,8 @@ pub(super) struct InProcessGroup {
     options: GroupOptions,
     member: MemberId,
     held: BTreeSet<TopicPartition>,
-    /// A step was returned and not yet completed.
-    stepping: bool,
+    /// The step that waits for its completion.
+    step: Option<Rebalance>,
     left: bool,
 }
 
@@ -26,7 +26,7 @@ impl InProcessGroup {
             options,
             member: 0,
             held: BTreeSet::new(),
-            stepping: false,
+            step: None,
             left: false,
         };
         let shared = group.shared.clone();
@@ -72,6 +72,13 @@ impl InProcessGroup {
         (step, next_expiry)
     }
 
+    /// A sign of life.
+    fn touch(&self, state: &mut State) {
+        let now = self.shared.now();
+        self.shared
+            .with_group(state, &self.options.group, |group, _| group.touch(self.member, now));
+    }
+
     fn on_coordinator<R>(&self, act: impl FnOnce(&mut Coordinator) -> R) -> R {
         self.shared
             .with_group(&mut self.shared.lock(), &self.options.group, |group, _| act(group))
@@ -92,17 +99,18 @@ impl Group for InProcessGroup {
         if self.left {
             return Err(BrokerError::Fatal("the group was left".to_owned()));
         }
-        if self.stepping {
-            return Err(BrokerError::Fatal("a step of the rebalance is not completed yet".to_owned()));
-        }
         let started = Instant::now();
         let shared = self.shared.clone();
         let mut state = shared.lock();
         loop {
+            if self.step.is_some() {
+                self.touch(&mut state);
+                return Ok(self.step.clone());
+            }
             let (step, nothing_for) = self.look(&mut state);
             if step.is_some() {
-                self.stepping = true;
-                return Ok(step);
+                self.step = step;
+                return Ok(self.step.clone());
             }
             let left = timeout.saturating_sub(started.elapsed());
             if left.is_zero() {
@@ -115,9 +123,10 @@ impl Group for InProcessGroup {
     }
 
     fn complete(&mut self, step: &Rebalance) -> Result<(), BrokerError> {
-        if !std::mem::take(&mut self.stepping) {
-            return Err(BrokerError::Fatal("there is no step to complete".to_owned()));
+        if self.step.as_ref() != Some(step) {
+            return Err(BrokerError::Fatal("there is no such step to complete".to_owned()));
         }
+        self.step = None;
         match step {
             Rebalance::Assigned(partitions) => self.held.extend(partitions.iter().cloned()),
             Rebalance::Revoked(partitions) => {
@@ -127,8 +136,7 @@ impl Group for InProcessGroup {
             }
             Rebalance::Lost(_) => {}
         }
-        let now = self.shared.now();
-        self.on_coordinator(|group| group.touch(self.member, now));
+        self.touch(&mut self.shared.lock());
         Ok(())
     }
 

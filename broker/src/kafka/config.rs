@@ -11,9 +11,10 @@ use crate::port::GroupOptions;
 /// How long a call may take that has no time-out of its own.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// After how long the coordinator aborts a transaction that its producer left open. Until then it holds up every reader
-/// of its partitions, so it is short; and it is the longest that one transaction may take.
-pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// After how long the coordinator aborts a transaction that its producer left open, as a killed process does. Until then it
+/// holds up every reader of its partitions, and the restore of its tasks elsewhere, so it is short; and it is the longest
+/// that one transaction may take.
+pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Where the cluster is, and how to talk to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,13 @@ enum Kind {
     Admin,
 }
 
+/// Nothing is lost, doubled or reordered, and keys go where Java puts them.
+const SAFE_WRITES: [(&str, &str); 3] = [
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    ("partitioner", "murmur2_random"),
+];
+
 const CONSUMER: &str = "consumer.";
 const PRODUCER: &str = "producer.";
 
@@ -45,7 +53,7 @@ impl KafkaSettings {
     pub(super) fn reader(&self, client_id: &str) -> ClientConfig {
         let mut config = self.base(client_id);
         config
-            .set("fetch.wait.max.ms", "50")
+            .set("fetch.wait.max.ms", "20")
             .set("fetch.queue.backoff.ms", "2")
             .set("fetch.error.backoff.ms", "50")
             .set("queued.min.messages", "50000")
@@ -89,6 +97,18 @@ impl KafkaSettings {
 
     /// An idempotent producer.
     pub(super) fn producer(&self, client_id: &str) -> ClientConfig {
+        self.finish(self.writing(client_id), Kind::Producer, &SAFE_WRITES)
+    }
+
+    /// A transactional producer.
+    pub(super) fn transactions(&self, transactional_id: &str) -> ClientConfig {
+        let mut config = self.writing(transactional_id);
+        config.set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string());
+        let fixed = [&SAFE_WRITES[..], &[("transactional.id", transactional_id)]].concat();
+        self.finish(config, Kind::Producer, &fixed)
+    }
+
+    fn writing(&self, client_id: &str) -> ClientConfig {
         let mut config = self.base(client_id);
         config
             .set("linger.ms", "1")
@@ -96,20 +116,6 @@ impl KafkaSettings {
             .set("queue.buffering.max.messages", "200000")
             .set("queue.buffering.max.kbytes", "131072")
             .set("batch.num.messages", "20000");
-        let fixed = [
-            ("enable.idempotence", "true"),
-            ("acks", "all"),
-            ("partitioner", "murmur2_random"),
-        ];
-        self.finish(config, Kind::Producer, &fixed)
-    }
-
-    /// A transactional producer.
-    pub(super) fn transactions(&self, transactional_id: &str) -> ClientConfig {
-        let mut config = self.producer(transactional_id);
-        config
-            .set("transactional.id", transactional_id)
-            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string());
         config
     }
 
@@ -119,6 +125,8 @@ impl KafkaSettings {
             .set("bootstrap.servers", &self.bootstrap)
             .set("client.id", client_id)
             .set("socket.nagle.disable", "true")
+            // A broker that hangs is noticed after this.
+            .set("socket.timeout.ms", "10000")
             // A broker that comes back is noticed within a second.
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")

@@ -85,7 +85,8 @@ pub(super) struct KafkaGroup {
     /// `None` once the group was left.
     consumer: Option<BaseConsumer<Steps>>,
     held: BTreeSet<TopicPartition>,
-    stepping: bool,
+    /// The step that waits for its completion.
+    step: Option<Rebalance>,
 }
 
 impl KafkaGroup {
@@ -100,7 +101,7 @@ impl KafkaGroup {
         Ok(Self {
             consumer: Some(consumer),
             held: BTreeSet::new(),
-            stepping: false,
+            step: None,
         })
     }
 
@@ -126,26 +127,30 @@ impl KafkaGroup {
 
     /// The next step that is worth telling. Empty ones are part of the protocol, and are done with at once.
     fn next_step(&mut self) -> Result<Option<Rebalance>, BrokerError> {
-        loop {
+        while self.step.is_none() {
             let noted = self.consumer()?.context().noted.lock().pop_front();
-            let Some(step) = noted else { return Ok(None) };
+            let Some(step) = noted else { break };
             if partitions_of(&step).is_empty() {
                 self.apply(&step)?;
                 continue;
             }
-            if matches!(step, Rebalance::Lost(_)) {
-                self.held.clear();
-            }
-            self.stepping = true;
-            return Ok(Some(step));
+            self.step = Some(match step {
+                // Noted in time, but meanwhile the membership ended.
+                Rebalance::Revoked(partitions) if native::generation(self.consumer()?).is_none() => Rebalance::Lost(partitions),
+                step => step,
+            });
         }
+        if let Some(Rebalance::Lost(partitions)) = &self.step {
+            self.held.retain(|held| !partitions.contains(held));
+        }
+        Ok(self.step.clone())
     }
 
     fn close(&mut self, patience: Duration) {
         if let Some(consumer) = self.consumer.take() {
             consumer.context().closing.store(true, Ordering::Release);
             // A step that waits for its completion would hold up the end.
-            if self.stepping {
+            if self.step.is_some() {
                 let unassigned = consumer.assignment().and_then(|all| consumer.incremental_unassign(&all));
                 tracing::debug!(?unassigned, "left a group amid a rebalance");
             }
@@ -156,12 +161,14 @@ impl KafkaGroup {
 
 impl Group for KafkaGroup {
     fn poll(&mut self, timeout: Duration) -> Result<Option<Rebalance>, BrokerError> {
-        if self.stepping {
-            return Err(BrokerError::Fatal("a step of the rebalance is not completed yet".to_owned()));
-        }
         let started = Instant::now();
         loop {
-            let left = timeout.saturating_sub(started.elapsed());
+            let waits = self.step.is_some();
+            let left = if waits {
+                Duration::ZERO
+            } else {
+                timeout.saturating_sub(started.elapsed())
+            };
             match self.consumer()?.poll(left) {
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                     return Err(super::errors::from_code(code, format!("in the group: {code}")));
@@ -178,11 +185,11 @@ impl Group for KafkaGroup {
     }
 
     fn complete(&mut self, step: &Rebalance) -> Result<(), BrokerError> {
-        if !self.stepping {
-            return Err(BrokerError::Fatal("there is no step to complete".to_owned()));
+        if self.step.as_ref() != Some(step) {
+            return Err(BrokerError::Fatal("there is no such step to complete".to_owned()));
         }
         self.apply(step)?;
-        self.stepping = false;
+        self.step = None;
         match step {
             Rebalance::Assigned(partitions) => self.held.extend(partitions.iter().cloned()),
             Rebalance::Revoked(partitions) | Rebalance::Lost(partitions) => {

@@ -5,8 +5,11 @@
 //! unassign, and a slot that is used again starts clean.
 //!
 //! The end of a partition is told by two things: librdkafka's own event, which comes with the first fetch that brings
-//! nothing and so a little late; and, at once, by a position that equals the end which the fetch itself told of.
+//! nothing and so a little late; and, at once, by a position that equals the end which the fetch itself told of. Either
+//! counts only at the high watermark. Short of it a transaction is open, or it is committed and its marker not yet
+//! written: its commit may have returned to the writer already, so an end there would hide committed records.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -31,14 +34,18 @@ struct Slot {
     partition: TopicPartition,
     /// The end that was reported last, so that each is reported once.
     reported: Option<i64>,
-    /// Records have come since the last look at whether the end is reached.
+    /// Records have come since an end was reported.
     moved: bool,
+    /// librdkafka told that nothing more could be read from here, and no record has come since.
+    drained_at: Option<i64>,
 }
 
 pub(super) struct KafkaReader {
     /// `None` only while it is being dropped.
     queue: Option<FetchQueue<Watch>>,
     slots: Slots,
+    /// What is yet to be told: each came with a batch whose records go first.
+    faults: VecDeque<BrokerError>,
 }
 
 impl KafkaReader {
@@ -50,6 +57,7 @@ impl KafkaReader {
         Ok(Self {
             queue: Some(FetchQueue::new(consumer)),
             slots: Slots::default(),
+            faults: VecDeque::new(),
         })
     }
 
@@ -62,15 +70,11 @@ impl KafkaReader {
     }
 
     /// One look at the queue. What is there is taken at once; if nothing is, the first message is waited for.
-    fn take(&mut self, max: usize, wait: Duration, into: &mut Polled) -> Option<BrokerError> {
+    fn take(&mut self, max: usize, wait: Duration, into: &mut Polled) {
         let queue = self.queue.as_mut().expect("only a drop takes the queue");
         let (slots, max) = (&mut self.slots, max.min(BATCH_MAX));
-        let mut failed = None;
-        let mut deliver = |batch: &[Fetched<'_>]| {
-            if let Err(error) = slots.deliver(batch, into) {
-                failed.get_or_insert(error);
-            }
-        };
+        let faults = &mut self.faults;
+        let mut deliver = |batch: &[Fetched<'_>]| slots.deliver(batch, into, faults);
         let mut count = queue.fetch(max, Duration::ZERO, &mut deliver);
         if count == 0 && !wait.is_zero() {
             count = queue.fetch(1, wait, &mut deliver);
@@ -81,17 +85,16 @@ impl KafkaReader {
         if count < max {
             self.find_ends(into);
         }
-        failed
     }
 
     /// Reports the ends of slots whose records are all delivered, as far as the latest fetch of each tells.
     fn find_ends(&mut self, into: &mut Polled) {
-        let moved: Vec<usize> = self.slots.take_moved();
-        if moved.is_empty() {
+        let unsettled = self.slots.unsettled();
+        if unsettled.is_empty() {
             return;
         }
-        let mut positions = TopicPartitionList::with_capacity(moved.len());
-        for index in &moved {
+        let mut positions = TopicPartitionList::with_capacity(unsettled.len());
+        for index in &unsettled {
             if let Some(slot) = self.slots.get(*index) {
                 positions.add_partition(&slot.partition.topic, slot.partition.partition as i32);
             }
@@ -99,14 +102,14 @@ impl KafkaReader {
         let queue = self.queue();
         queue.positions(&mut positions);
         let mut ends = Vec::new();
-        for index in moved {
+        for index in unsettled {
             let Some(slot) = self.slots.get(index) else { continue };
             let (topic, partition) = (&slot.partition.topic, slot.partition.partition as i32);
-            let position = positions.find_partition(topic, partition).map(|found| found.offset());
-            let (Some(Offset::Offset(position)), Some(end)) = (position, queue.cached_end(topic, partition)) else {
+            let Some(end) = queue.cached_end(topic, partition) else {
                 continue;
             };
-            if position == end {
+            let position = positions.find_partition(topic, partition).map(|found| found.offset());
+            if position == Some(Offset::Offset(end)) || slot.drained_at == Some(end) {
                 ends.push((index, end));
             }
         }
@@ -144,7 +147,11 @@ impl Reader for KafkaReader {
         self.consumer()
             .incremental_unassign(&list)
             .map_err(|error| from_kafka("unassigning", &error))?;
-        self.slots.remove(slot);
+        if let Some(gone) = self.slots.remove(slot) {
+            let of_gone =
+                |fault: &BrokerError| matches!(fault, BrokerError::OffsetOutOfRange { partition, .. } if *partition == gone);
+            self.faults.retain(|fault| !of_gone(fault));
+        }
         Ok(())
     }
 
@@ -163,19 +170,16 @@ impl Reader for KafkaReader {
         let before = (into.messages.len(), into.ends.len());
         loop {
             let left = timeout.saturating_sub(started.elapsed());
-            let wanted = max - (into.messages.len() - before.0);
-            let failed = self.take(wanted, left.min(WAIT_MAX), into);
+            if let Some(fault) = self.faults.pop_front() {
+                return Err(fault);
+            }
+            self.take(max, left.min(WAIT_MAX), into);
             self.watch_logs();
-            if let Some(error) = failed {
-                return Err(error);
-            }
-            let full = into.messages.len() - before.0 >= max;
-            let any = (into.messages.len(), into.ends.len()) != before;
-            if any {
+            if (into.messages.len(), into.ends.len()) != before {
                 self.consumer().context().is_well();
+                return Ok(());
             }
-            // Go on while a full batch came: there is more.
-            if full || any || left.is_zero() {
+            if left.is_zero() && self.faults.is_empty() {
                 return Ok(());
             }
         }
@@ -231,6 +235,7 @@ impl Slots {
             partition,
             reported: None,
             moved: false,
+            drained_at: None,
         });
         if index == self.slots.len() {
             self.slots.push(slot);
@@ -240,10 +245,10 @@ impl Slots {
         index as u32
     }
 
-    fn remove(&mut self, slot: u32) {
-        if let Some(slot) = self.slots.get_mut(slot as usize).and_then(Option::take) {
-            self.place(&slot.partition, None);
-        }
+    fn remove(&mut self, slot: u32) -> Option<TopicPartition> {
+        let gone = self.slots.get_mut(slot as usize).and_then(Option::take)?.partition;
+        self.place(&gone, None);
+        Some(gone)
     }
 
     fn place(&mut self, partition: &TopicPartition, slot: Option<u32>) {
@@ -271,31 +276,34 @@ impl Slots {
         Ok(list)
     }
 
-    fn take_moved(&mut self) -> Vec<usize> {
-        let slots = self.slots.iter_mut().enumerate();
-        let moved = slots.filter_map(|(index, slot)| slot.as_mut().map(|slot| (index, slot)));
-        moved
-            .filter_map(|(index, slot)| std::mem::take(&mut slot.moved).then_some(index))
+    /// The slots that may have reached an end that is not reported yet.
+    fn unsettled(&self) -> Vec<usize> {
+        let unsettled = |slot: &Slot| slot.moved || slot.drained_at.is_some();
+        let slots = self.slots.iter().enumerate();
+        slots
+            .filter(|(_, slot)| slot.as_ref().is_some_and(unsettled))
+            .map(|(index, _)| index)
             .collect()
     }
 
     fn reached(&mut self, index: usize, end: i64, into: &mut Polled) {
-        if let Some(slot) = self.slots.get_mut(index).and_then(Option::as_mut) {
-            if slot.reported != Some(end) {
-                slot.reported = Some(end);
-                into.ends.push((index as u32, end));
-            }
+        let Some(slot) = self.slots.get_mut(index).and_then(Option::as_mut) else {
+            return;
+        };
+        (slot.moved, slot.drained_at) = (false, None);
+        if slot.reported != Some(end) {
+            slot.reported = Some(end);
+            into.ends.push((index as u32, end));
         }
     }
 
     /// Sorts a batch into its slots. What belongs to none is dropped: it was unassigned meanwhile. The bytes of a batch are
     /// copied into one allocation that all its messages share.
-    fn deliver(&mut self, batch: &[Fetched<'_>], into: &mut Polled) -> Result<(), BrokerError> {
+    fn deliver(&mut self, batch: &[Fetched<'_>], into: &mut Polled, faults: &mut VecDeque<BrokerError>) {
         let mut bytes = Copier::for_batch(batch);
         into.messages.reserve(batch.len());
         // The topic is looked up by name once for a run of messages of the same.
         let mut run: Option<(usize, usize)> = None;
-        let mut failed = None;
         for fetched in batch {
             let topic = match run {
                 Some((id, topic)) if id == fetched.topic_id() => Some(topic),
@@ -311,22 +319,23 @@ impl Slots {
             match (fetched.error(), slot) {
                 (None, Some(slot)) => {
                     if let Some(slot) = &mut self.slots[slot as usize] {
-                        slot.moved = true;
+                        (slot.moved, slot.drained_at) = (true, None);
                     }
                     into.messages.push(bytes.message(slot, fetched));
                 }
                 (None, None) => {}
-                (Some(Code::PartitionEOF), Some(slot)) => self.reached(slot as usize, fetched.offset(), into),
+                (Some(Code::PartitionEOF), Some(slot)) => {
+                    if let Some(slot) = &mut self.slots[slot as usize] {
+                        slot.drained_at = Some(fetched.offset());
+                    }
+                }
                 (Some(Code::PartitionEOF), None) => {}
                 (Some(code), slot) => {
-                    let error = slot
-                        .and_then(|slot| self.get(slot as usize))
-                        .map(|slot| slot.fault(code, fetched));
-                    failed = failed.or(error.unwrap_or_else(|| fault_of_none(code, fetched)));
+                    let slot = slot.and_then(|slot| self.get(slot as usize));
+                    faults.extend(slot.map_or_else(|| fault_of_none(code, fetched), |slot| slot.fault(code, fetched)));
                 }
             }
         }
-        failed.map_or(Ok(()), Err)
     }
 }
 

@@ -24,7 +24,7 @@ use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::{BaseProducer, Producer as _};
 
-use super::config::{KafkaSettings, PATIENCE};
+use super::config::{KafkaSettings, TRANSACTION_TIMEOUT};
 use super::errors::{from_code, from_kafka};
 use super::group::offsets_list;
 use super::producer::{Reports, Sender};
@@ -118,7 +118,8 @@ impl KafkaTransactions {
         offsets: &[(TopicPartition, Committed)],
         membership: &Membership,
     ) -> Result<Vec<(TopicPartition, i64)>, BrokerError> {
-        let until = Instant::now() + PATIENCE;
+        // After that, the coordinator aborts it anyway.
+        let until = Instant::now() + TRANSACTION_TIMEOUT;
         let highest = self.sender.drain(until)?;
         if !offsets.is_empty() {
             self.send_offsets(offsets, membership, until)?;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use broker::{Broker, Committed, Rebalance, TopicPartition};
 use rand::{RngExt, SeedableRng};
 
-use super::world::{Member, World, settle, sizes};
+use super::world::{Member, PATIENCE, World, settle, sizes};
 
 pub fn a_second_member_takes_half_and_the_first_keeps_the_rest(broker: Arc<dyn Broker>) {
     let world = World::new(broker, "half");
@@ -27,6 +27,30 @@ pub fn a_second_member_takes_half_and_the_first_keeps_the_rest(broker: Arc<dyn B
         "{:?}",
         second.steps
     );
+}
+
+pub fn a_step_is_told_until_it_is_completed(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "told");
+    let tasks = world.topic("tasks", 2);
+    let mut member = world.member("m", &[&tasks]);
+    let started = Instant::now();
+    let step = loop {
+        assert!(started.elapsed() < PATIENCE, "no step came");
+        if let Some(step) = member.group.poll(Duration::from_millis(100)).unwrap() {
+            break step;
+        }
+    };
+    assert!(
+        member.group.complete(&Rebalance::Assigned(Vec::new())).is_err(),
+        "another step than the one that was told"
+    );
+    for _ in 0..3 {
+        assert_eq!(member.group.poll(PATIENCE).unwrap(), Some(step.clone()));
+        assert_eq!(member.group.assignment(), [], "not yet held");
+    }
+    member.group.complete(&step).unwrap();
+    assert_eq!(member.held(), [0, 1]);
+    assert_eq!(member.group.poll(Duration::ZERO).unwrap(), None);
 }
 
 pub fn leaving_hands_over(broker: Arc<dyn Broker>) {

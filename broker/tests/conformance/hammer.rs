@@ -32,6 +32,7 @@ pub fn money_is_conserved(broker: Arc<dyn Broker>) {
         }
         producers.into_iter().flat_map(|producer| producer.join().unwrap()).collect()
     });
+    reading.until_count(2 * committed.len());
     reading.until_ends();
 
     let mut parts: HashMap<String, (i64, u32)> = HashMap::new();

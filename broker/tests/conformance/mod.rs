@@ -35,6 +35,7 @@ macro_rules! conformance {
             ];
             groups: [
                 a_second_member_takes_half_and_the_first_keeps_the_rest,
+                a_step_is_told_until_it_is_completed,
                 leaving_hands_over,
                 membership_outlives_a_rebalance_that_moves_nothing,
                 many_members_come_and_go,
@@ -44,6 +45,7 @@ macro_rules! conformance {
                 keys_go_where_java_puts_them,
                 latest_means_from_now_on,
                 ends_lie_behind_aborted_records,
+                an_end_hides_nothing_that_was_committed,
                 an_end_is_told_again_after_more,
                 an_offset_beyond_the_end_is_an_error,
                 nothing_comes_after_an_unassign,

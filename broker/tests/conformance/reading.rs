@@ -74,6 +74,7 @@ pub fn latest_means_from_now_on(broker: Arc<dyn Broker>) {
     let topic = world.topic("t", 1);
     let mut producer = world.transactions("p");
     write(producer.as_mut(), &[record(&topic, 0, "k", "before")]);
+    world.reader_of(&[(&topic, 1)]).until_count(1);
     let mut reading = world.reader();
     reading.assign(&topic, 0, Start::Latest);
     write(producer.as_mut(), &[record(&topic, 0, "k", "after")]);
@@ -106,6 +107,24 @@ pub fn ends_lie_behind_aborted_records(broker: Arc<dyn Broker>) {
         .unwrap()
         .1;
     assert!(end >= 2, "the marker takes an offset");
+}
+
+/// A task that moves restores its state up to an end: it must find what its former owner's last commit wrote.
+pub fn an_end_hides_nothing_that_was_committed(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "hides");
+    let topic = world.topic("t", 1);
+    let mut producer = world.transactions("p");
+    let mut from = 0;
+    for round in 0..20 {
+        let value = round.to_string();
+        let written = write(producer.as_mut(), &[record(&topic, 0, "k", &value)]);
+        let mut fresh = world.reader();
+        fresh.assign(&topic, 0, Start::At(from));
+        fresh.until("an end", |polled| !polled.ends.is_empty());
+        assert_eq!(fresh.values(), [value], "the first end after a commit");
+        assert!(fresh.polled.ends[0].1 > written[0].1);
+        from = fresh.polled.ends[0].1;
+    }
 }
 
 pub fn an_end_is_told_again_after_more(broker: Arc<dyn Broker>) {
@@ -141,7 +160,9 @@ pub fn an_offset_beyond_the_end_is_an_error(broker: Arc<dyn Broker>) {
     let started = Instant::now();
     let error = loop {
         assert!(started.elapsed() < PATIENCE, "no error came");
+        let before = reading.polled.messages.len();
         if let Err(error) = reading.reader.poll(100, Duration::from_millis(100), &mut reading.polled) {
+            assert_eq!(reading.polled.messages.len(), before, "with an error nothing is appended");
             break error;
         }
     };
@@ -250,8 +271,12 @@ pub fn bounds_stop_at_an_open_transaction(broker: Arc<dyn Broker>) {
     let mut producer = world.transactions("p");
     write(producer.as_mut(), &[record(&topic, 0, "k", "v")]);
     let mut reading = world.reader_of(&[(&topic, 1)]);
-    let (first, stable) = reading.reader.bounds(&place, PATIENCE).unwrap();
-    assert_eq!((first, stable), (0, 2), "one record and its marker");
+    reading.until_count(1);
+    assert_eq!(
+        reading.reader.bounds(&place, PATIENCE).unwrap(),
+        (0, 2),
+        "one record and its marker"
+    );
     producer.begin().unwrap();
     producer.send(record(&topic, 0, "k", "open")).unwrap();
     producer.service().unwrap();
@@ -261,7 +286,6 @@ pub fn bounds_stop_at_an_open_transaction(broker: Arc<dyn Broker>) {
         (0, 2),
         "an open transaction is not stable"
     );
-    reading.until_ends();
     producer.commit(&[], &Membership::NoGroup).unwrap();
     reading.until_count(2);
     assert_eq!(reading.reader.bounds(&place, PATIENCE).unwrap(), (0, 4));
