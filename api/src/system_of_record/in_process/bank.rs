@@ -1,0 +1,328 @@
+//! The rules of `connect/postgres/migrations`, in memory: what each change does, and what forbids it.
+
+use std::collections::BTreeMap;
+
+use schemas::silver::{AccountStatus, TransactionStatus, TransactionType};
+use schemas::{AccountId, CustomerId, Money, TransactionId};
+
+use super::tables::Tables;
+use crate::system_of_record::checks::{self, AMOUNT_MAX, resolve};
+use crate::system_of_record::{
+    Account, AccountDraft, AccountUpdate, Change, Customer, CustomerDraft, Entity, Row, Rule, SystemOfRecordError, Transaction,
+    TransactionDraft, Version,
+};
+
+type Outcome<T> = Result<T, SystemOfRecordError>;
+
+/// The tables and the ids given so far.
+#[derive(Debug, Default)]
+pub(super) struct Bank {
+    pub tables: Tables,
+    last_customer: i64,
+    last_account: i64,
+    last_transaction: i64,
+}
+
+impl Bank {
+    /// Applies the changes at this instant (microseconds since the epoch), all or none. What they touched is left in
+    /// `tables.touched`, for the caller to take.
+    pub fn apply(&mut self, changes: &[Change], now: i64) -> Outcome<Vec<Row>> {
+        let mut made = Vec::with_capacity(changes.len());
+        for change in changes {
+            match self.apply_one(change, &made, now) {
+                Ok(row) => made.push(row),
+                Err(error) => {
+                    self.tables.roll_back();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    fn apply_one(&mut self, change: &Change, made: &[Row], now: i64) -> Outcome<Row> {
+        let customer_id = |id| resolve(id, made, |row| if let Row::Customer(row) = row { Some(row.id) } else { None });
+        let account_id = |id| resolve(id, made, |row| if let Row::Account(row) = row { Some(row.id) } else { None });
+        let transaction_id = |id| {
+            resolve(
+                id,
+                made,
+                |row| if let Row::Transaction(row) = row { Some(row.id) } else { None },
+            )
+        };
+        let accounts = |draft: &TransactionDraft| -> Outcome<(AccountId, Option<AccountId>)> {
+            Ok((
+                account_id(draft.account_id)?,
+                draft.related_account_id.map(account_id).transpose()?,
+            ))
+        };
+        Ok(match change {
+            Change::InsertCustomer(draft) => Row::Customer(self.insert_customer(draft, now)?),
+            Change::UpdateCustomer { id, to, expected } => {
+                Row::Customer(self.update_customer(customer_id(*id)?, to, *expected, now)?)
+            }
+            Change::DeleteCustomer { id, expected } => Row::Customer(self.delete_customer(customer_id(*id)?, *expected)?),
+            Change::InsertAccount(draft) => Row::Account(self.insert_account(draft, customer_id(draft.customer_id)?, now)?),
+            Change::UpdateAccount { id, to, expected } => {
+                let owner = customer_id(to.customer_id)?;
+                Row::Account(self.update_account(account_id(*id)?, to, owner, *expected, now)?)
+            }
+            Change::CloseAccount { id, expected } => Row::Account(self.close_account(account_id(*id)?, *expected, now)?),
+            Change::InsertTransaction(draft) => Row::Transaction(self.insert_transaction(draft, accounts(draft)?, now)?),
+            Change::UpdateTransaction { id, to, expected } => {
+                Row::Transaction(self.update_transaction(transaction_id(*id)?, to, accounts(to)?, *expected, now)?)
+            }
+            Change::DeleteTransaction { id, expected } => {
+                Row::Transaction(self.delete_transaction(transaction_id(*id)?, *expected, now)?)
+            }
+        })
+    }
+
+    fn insert_customer(&mut self, draft: &CustomerDraft, now: i64) -> Outcome<Customer> {
+        if self.tables.owner_of_email(&draft.email).is_some() {
+            return Err(Rule::EmailUnique.into());
+        }
+        self.last_customer += 1;
+        let id = CustomerId(self.last_customer);
+        let row = Customer {
+            id,
+            first_name: draft.first_name.clone(),
+            last_name: draft.last_name.clone(),
+            email: draft.email.clone(),
+            created_at: now,
+            updated_at: now,
+        };
+        self.tables.put_customer(id, Some(row.clone()));
+        Ok(row)
+    }
+
+    fn update_customer(&mut self, id: CustomerId, to: &CustomerDraft, expected: Option<Version>, now: i64) -> Outcome<Customer> {
+        let old = found(self.tables.customers.get(&id), Entity::Customer, id.0)?;
+        at_version(old.version(), expected, Entity::Customer, id.0)?;
+        if self.tables.owner_of_email(&to.email).is_some_and(|owner| owner != id) {
+            return Err(Rule::EmailUnique.into());
+        }
+        let row = Customer {
+            first_name: to.first_name.clone(),
+            last_name: to.last_name.clone(),
+            email: to.email.clone(),
+            updated_at: now,
+            ..old.clone()
+        };
+        self.tables.put_customer(id, Some(row.clone()));
+        Ok(row)
+    }
+
+    fn delete_customer(&mut self, id: CustomerId, expected: Option<Version>) -> Outcome<Customer> {
+        let old = found(self.tables.customers.get(&id), Entity::Customer, id.0)?.clone();
+        at_version(old.version(), expected, Entity::Customer, id.0)?;
+        if self.tables.has_accounts(id) {
+            return Err(Rule::CustomerInUse.into());
+        }
+        self.tables.put_customer(id, None);
+        Ok(old)
+    }
+
+    fn insert_account(&mut self, draft: &AccountDraft, owner: CustomerId, now: i64) -> Outcome<Account> {
+        if !self.tables.customers.contains_key(&owner) {
+            return Err(Rule::CustomerExists.into());
+        }
+        self.last_account += 1;
+        let id = AccountId(self.last_account);
+        let row = Account {
+            id,
+            customer_id: owner,
+            account_type: draft.account_type,
+            currency: draft.currency,
+            opening_balance: draft.opening_balance,
+            balance: draft.opening_balance,
+            status: AccountStatus::Active,
+            closed_at: None,
+            created_at: now,
+            updated_at: now,
+        };
+        self.tables.put_account(id, Some(row.clone()));
+        Ok(row)
+    }
+
+    fn update_account(
+        &mut self,
+        id: AccountId,
+        to: &AccountUpdate,
+        owner: CustomerId,
+        expected: Option<Version>,
+        now: i64,
+    ) -> Outcome<Account> {
+        let old = found(self.tables.accounts.get(&id), Entity::Account, id.0)?;
+        at_version(old.version(), expected, Entity::Account, id.0)?;
+        if !self.tables.customers.contains_key(&owner) {
+            return Err(Rule::CustomerExists.into());
+        }
+        if to.currency != old.currency && self.tables.has_transactions(id) {
+            return Err(Rule::CurrencyFixed.into());
+        }
+        let is_closed = to.status == AccountStatus::Inactive;
+        let row = Account {
+            customer_id: owner,
+            account_type: to.account_type,
+            currency: to.currency,
+            status: to.status,
+            closed_at: is_closed.then_some(old.closed_at.unwrap_or(now)),
+            updated_at: now,
+            ..old.clone()
+        };
+        checks::account_row(&row)?;
+        self.tables.put_account(id, Some(row.clone()));
+        Ok(row)
+    }
+
+    fn close_account(&mut self, id: AccountId, expected: Option<Version>, now: i64) -> Outcome<Account> {
+        let old = found(self.tables.accounts.get(&id), Entity::Account, id.0)?;
+        at_version(old.version(), expected, Entity::Account, id.0)?;
+        if old.status == AccountStatus::Inactive {
+            return Ok(old.clone());
+        }
+        let row = Account {
+            status: AccountStatus::Inactive,
+            closed_at: Some(now),
+            updated_at: now,
+            ..old.clone()
+        };
+        self.tables.put_account(id, Some(row.clone()));
+        Ok(row)
+    }
+
+    fn insert_transaction(
+        &mut self,
+        draft: &TransactionDraft,
+        (account_id, related_account_id): (AccountId, Option<AccountId>),
+        now: i64,
+    ) -> Outcome<Transaction> {
+        let row = Transaction {
+            id: TransactionId(self.last_transaction + 1),
+            account_id,
+            txn_type: draft.txn_type,
+            amount: draft.amount,
+            related_account_id,
+            status: draft.status,
+            created_at: now,
+            updated_at: now,
+        };
+        self.check_accounts(&row, true)?;
+        self.last_transaction += 1;
+        self.tables.put_transaction(row.id, Some(row.clone()));
+        self.post(None, Some(&row), now)?;
+        Ok(row)
+    }
+
+    fn update_transaction(
+        &mut self,
+        id: TransactionId,
+        to: &TransactionDraft,
+        (account_id, related_account_id): (AccountId, Option<AccountId>),
+        expected: Option<Version>,
+        now: i64,
+    ) -> Outcome<Transaction> {
+        let old = found(self.tables.transactions.get(&id), Entity::Transaction, id.0)?.clone();
+        at_version(old.version(), expected, Entity::Transaction, id.0)?;
+        let row = Transaction {
+            account_id,
+            txn_type: to.txn_type,
+            amount: to.amount,
+            related_account_id,
+            status: to.status,
+            updated_at: now,
+            ..old
+        };
+        self.check_accounts(&row, false)?;
+        self.tables.put_transaction(id, Some(row.clone()));
+        self.post(Some(&old), Some(&row), now)?;
+        Ok(row)
+    }
+
+    fn delete_transaction(&mut self, id: TransactionId, expected: Option<Version>, now: i64) -> Outcome<Transaction> {
+        let old = found(self.tables.transactions.get(&id), Entity::Transaction, id.0)?.clone();
+        at_version(old.version(), expected, Entity::Transaction, id.0)?;
+        self.tables.put_transaction(id, None);
+        self.post(Some(&old), None, now)?;
+        Ok(old)
+    }
+
+    fn check_accounts(&self, row: &Transaction, is_new: bool) -> Outcome<()> {
+        let accounts = &self.tables.accounts;
+        let account = accounts.get(&row.account_id).ok_or(Rule::AccountExists)?;
+        let related = match row.related_account_id {
+            Some(id) => Some(accounts.get(&id).ok_or(Rule::RelatedAccountExists)?),
+            None => None,
+        };
+        let is_open = |account: &Account| account.status == AccountStatus::Active;
+        if is_new && !(is_open(account) && related.is_none_or(is_open)) {
+            return Err(Rule::AccountActive.into());
+        }
+        if related.is_some_and(|related| related.currency != account.currency) {
+            return Err(Rule::OneCurrency.into());
+        }
+        checks::transaction_row(row, account.currency)
+    }
+
+    /// The ledger rule: takes back what the old row did to balances, and does what the new one does.
+    fn post(&mut self, old: Option<&Transaction>, new: Option<&Transaction>, now: i64) -> Outcome<()> {
+        let mut changes: BTreeMap<AccountId, Money> = BTreeMap::new();
+        let legs = new.into_iter().flat_map(legs);
+        let reversed = old.into_iter().flat_map(legs_reversed);
+        for (account, amount) in legs.chain(reversed) {
+            let sum = changes.entry(account).or_default();
+            *sum = sum.checked_add(amount).map_err(|_| Rule::BalanceInRange)?;
+        }
+        for (id, amount) in changes.into_iter().filter(|(_, amount)| *amount != Money::ZERO) {
+            let account = found(self.tables.accounts.get(&id), Entity::Account, id.0)?;
+            let balance = account.balance.checked_add(amount).map_err(|_| Rule::BalanceInRange)?;
+            if balance < Money::ZERO {
+                return Err(Rule::NotOverdrawn.into());
+            }
+            if balance > AMOUNT_MAX {
+                return Err(Rule::BalanceInRange.into());
+            }
+            let moved = Account {
+                balance,
+                updated_at: now,
+                ..account.clone()
+            };
+            self.tables.put_account(id, Some(moved));
+        }
+        Ok(())
+    }
+}
+
+/// What a transaction does to balances: nothing unless it is COMPLETED.
+fn legs(row: &Transaction) -> Vec<(AccountId, Money)> {
+    if row.status != TransactionStatus::Completed {
+        return Vec::new();
+    }
+    let own = if row.txn_type == TransactionType::Deposit {
+        row.amount
+    } else {
+        row.amount.negated()
+    };
+    let mut legs = vec![(row.account_id, own)];
+    legs.extend(row.related_account_id.map(|related| (related, row.amount)));
+    legs
+}
+
+fn legs_reversed(row: &Transaction) -> Vec<(AccountId, Money)> {
+    legs(row)
+        .into_iter()
+        .map(|(account, amount)| (account, amount.negated()))
+        .collect()
+}
+
+fn found<T>(row: Option<&T>, entity: Entity, id: i64) -> Outcome<&T> {
+    row.ok_or(SystemOfRecordError::NotFound { entity, id })
+}
+
+fn at_version(current: Version, expected: Option<Version>, entity: Entity, id: i64) -> Outcome<()> {
+    match expected {
+        Some(expected) if expected != current => Err(SystemOfRecordError::VersionMismatch { entity, id }),
+        _ => Ok(()),
+    }
+}
