@@ -1,17 +1,179 @@
-//! The whole program, put together from the settings.
+//! The program's commands, put together from the settings.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::Context;
+use api::system_of_record::{InProcess, SystemOfRecord};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
+use topology::clock::SystemClock;
+
+use crate::assembly::{Assembly, Log, sink_settings};
 use crate::config::Settings;
+use crate::lake;
 
 /// `riverbank run`: the stream processor, the HTTP service and the sinks, until SIGTERM.
-pub fn run(_settings: Settings) -> anyhow::Result<ExitCode> {
-    bail!("`run` has not landed in this build")
+pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
+    runtime()?.block_on(async {
+        let log = Log::of(&settings)?;
+        let metrics = prometheus::Registry::new();
+        process_metrics(&metrics)?;
+        let records: Arc<dyn SystemOfRecord> = match &settings.postgres.url {
+            Some(_) => anyhow::bail!("postgres"),
+            None => in_process_records(&settings, &log).await?,
+        };
+        let stop = until_signal()?;
+        let running = Running::start(&settings, &log, records, metrics).await?;
+        tracing::info!(address = %running.address, "riverbank runs");
+        stop.cancelled().await;
+        running.stop().await?;
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 /// `riverbank sink`: the sinks alone.
-pub fn sink(_settings: Settings) -> anyhow::Result<ExitCode> {
-    bail!("`sink` has not landed in this build")
+pub fn sink(settings: Settings) -> anyhow::Result<ExitCode> {
+    runtime()?.block_on(async {
+        let log = Log::of(&settings)?;
+        let stop = until_signal()?;
+        let instance = uuid::Uuid::new_v4().simple().to_string();
+        let sink = sinks::SinkRunner::new(
+            sink_settings(&settings, &instance[..12]),
+            log.broker.clone(),
+            log.registry.clone(),
+            lake::open(&settings)?,
+            sinks::tables::all(),
+        )
+        .start(&prometheus::Registry::new())?;
+        let mut told = None;
+        while !stop.is_cancelled() {
+            let trouble = sink.trouble();
+            if trouble != told {
+                tracing::warn!(trouble = trouble.as_deref().unwrap_or("none"), "the sink");
+                told = trouble;
+            }
+            let _ = tokio::time::timeout(Duration::from_secs(1), stop.cancelled()).await;
+        }
+        tokio::task::spawn_blocking(move || sink.stop()).await??;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// A runtime for the HTTP service and the database; the engine has threads of its own.
+pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start a runtime")
+}
+
+/// Cancelled by SIGTERM and Ctrl-C.
+pub fn until_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let told = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        told.cancel();
+    });
+    Ok(stop)
+}
+
+/// The system of record in this process, which writes its own change log.
+pub async fn in_process_records(settings: &Settings, log: &Log) -> anyhow::Result<Arc<InProcess>> {
+    let (log, partitions) = (log.clone(), settings.engine.partitions);
+    let start = move || InProcess::start(log.broker, log.registry, Arc::new(SystemClock), partitions);
+    Ok(Arc::new(tokio::task::spawn_blocking(start).await??))
+}
+
+/// Memory, processor time and file handles of this process.
+pub fn process_metrics(metrics: &prometheus::Registry) -> anyhow::Result<()> {
+    metrics.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+    Ok(())
+}
+
+/// Engine, sinks and HTTP service at work.
+pub struct Running {
+    /// Where the service listens.
+    pub address: std::net::SocketAddr,
+    assembly: Arc<Assembly>,
+    http: tokio::task::JoinHandle<std::io::Result<()>>,
+    drain: CancellationToken,
+}
+
+impl Running {
+    /// Listens first, so that a port that is taken is known at once, then starts the rest.
+    pub async fn start(
+        settings: &Settings,
+        log: &Log,
+        records: Arc<dyn SystemOfRecord>,
+        metrics: prometheus::Registry,
+    ) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(settings.http.listen)
+            .await
+            .with_context(|| format!("http.listen {}", settings.http.listen))?;
+        let address = listener.local_addr()?;
+        let advertised = settings
+            .http
+            .advertised_url(address)
+            .as_str()
+            .trim_end_matches('/')
+            .to_owned();
+        let assembly = {
+            let (settings, log, metrics) = (settings.clone(), log.clone(), metrics.clone());
+            tokio::task::spawn_blocking(move || Assembly::start(&settings, &log, &advertised, &metrics)).await??
+        };
+        let assembly = Arc::new(assembly);
+        let topology = assembly.topology();
+        let watched = assembly.clone();
+        let parts = api::Parts {
+            reads: Arc::new(assembly.queries()),
+            records,
+            registry: metrics,
+            topology: api::TopologyDescription {
+                text: topology.to_string(),
+                json: serde_json::json!({ "dot": topology.to_dot() }),
+            },
+            troubles: vec![Arc::new(move || watched.sink_trouble().into_iter().collect())],
+        };
+        let http_settings = api::HttpSettings::default();
+        let router = api::router(parts, &http_settings)?;
+        let drain = CancellationToken::new();
+        let http = tokio::spawn(api::serve(
+            listener,
+            router,
+            http_settings.drain_timeout,
+            drain.clone().cancelled_owned(),
+        ));
+        Ok(Self {
+            address,
+            assembly,
+            http,
+            drain,
+        })
+    }
+
+    /// The engine's committed state.
+    pub fn queries(&self) -> topology::Queries {
+        self.assembly.queries()
+    }
+
+    /// Ends cleanly: answers what is open, commits, writes the state and the last files.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.drain.cancel();
+        self.http.await??;
+        let assembly = self.assembly;
+        tokio::task::spawn_blocking(move || match Arc::try_unwrap(assembly) {
+            Ok(assembly) => assembly.stop(),
+            Err(_) => anyhow::bail!("a request is still open; its part is ended with the process"),
+        })
+        .await?
+    }
 }

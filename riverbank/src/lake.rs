@@ -14,6 +14,7 @@ use object_store::ObjectStore;
 use sinks::lake::{self, Depth, Problem, TableReport};
 use sinks::{S3Options, Table};
 
+use crate::app::runtime;
 use crate::config::Settings;
 
 /// How long Kafka may take to answer, or to show another record.
@@ -94,19 +95,12 @@ pub fn open(settings: &Settings) -> anyhow::Result<Arc<dyn ObjectStore>> {
 }
 
 /// Kafka, where the settings name it; a log in another process cannot be asked.
-fn kafka(settings: &Settings) -> Option<KafkaBroker> {
+pub(crate) fn kafka(settings: &Settings) -> Option<KafkaBroker> {
     let bootstrap = settings.kafka.brokers.clone()?;
     Some(KafkaBroker::new(broker::kafka::KafkaSettings {
         bootstrap,
         extra: settings.kafka.properties.reveal().clone(),
     }))
-}
-
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("start a runtime")
 }
 
 /// The end of each partition of a table's topic.

@@ -7,6 +7,7 @@
 //! process through the same functions as the command line.
 
 pub mod app;
+pub mod assembly;
 pub mod cli;
 pub mod config;
 pub mod demo;
@@ -15,3 +16,15 @@ pub mod generate;
 pub mod health;
 pub mod lake;
 pub mod telemetry;
+
+/// Writes to standard output at once, for whoever watches.
+pub(crate) fn say(text: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
+    use std::io::Write;
+
+    use anyhow::Context;
+
+    let mut out = std::io::stdout().lock();
+    out.write_fmt(text)
+        .and_then(|()| out.flush())
+        .context("write to standard output")
+}

@@ -1,6 +1,5 @@
 //! `riverbank generate`: reads the knobs, opens the target, keeps it busy until the end or Ctrl-C, prints the totals.
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use super::postgres::PostgresTeller;
 use super::profile::{Plan, Target};
 use super::teller::Teller;
 use crate::config::{Problem, Purpose, Secret, Settings, SettingsError, Sources};
-use crate::telemetry;
+use crate::{say, telemetry};
 
 /// Runs the command.
 pub fn generate(args: GenerateArgs) -> anyhow::Result<ExitCode> {
@@ -74,13 +73,6 @@ async fn keep_busy(plan: Plan, teller: impl Teller) -> anyhow::Result<()> {
     };
     let totals = drive(lanes, Arc::new(teller), pace).await?;
     say(format_args!("{totals}"))
-}
-
-fn say(text: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_fmt(text)
-        .and_then(|()| out.flush())
-        .context("write to standard output")
 }
 
 /// Ctrl-C and SIGTERM end the run between two commits.

@@ -1,0 +1,138 @@
+//! The running whole: engine, sinks and HTTP service on one set of ports.
+//!
+//! `run` and `demo` differ in what stands behind the ports (Kafka or the log in the process, Postgres or the system of record in
+//! memory), and in nothing else.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use broker::Broker;
+use broker::in_process::InProcessBroker;
+use sinks::{SinkHandle, SinkRunner};
+use topology::clock::SystemClock;
+use topology::store::{RocksBackends, RocksSettings};
+use topology::{Engine, EngineParts, EngineSettings, Metrics, Queries};
+use wire::{FileRegistry, HttpRegistry, Registry};
+
+use crate::config::Settings;
+use crate::lake;
+
+/// The log and the registry that a process works on.
+#[derive(Clone)]
+pub struct Log {
+    /// The log.
+    pub broker: Arc<dyn Broker>,
+    /// The schemas of what is in it.
+    pub registry: Arc<dyn Registry>,
+}
+
+impl Log {
+    /// Kafka and its registry as the settings name them, or else both in this process.
+    pub fn of(settings: &Settings) -> anyhow::Result<Self> {
+        match (lake::kafka(settings), &settings.registry.url) {
+            (Some(kafka), Some(registry)) => Ok(Self {
+                broker: Arc::new(kafka),
+                registry: Arc::new(HttpRegistry::new(registry.as_str())?),
+            }),
+            _ => Self::in_process(settings.state.dir.join("schemas")),
+        }
+    }
+
+    /// Both in this process; the schemas in this folder.
+    pub fn in_process(folder: PathBuf) -> anyhow::Result<Self> {
+        Ok(Self {
+            broker: Arc::new(InProcessBroker::default()),
+            registry: Arc::new(FileRegistry::open(folder)?),
+        })
+    }
+}
+
+/// The sinks' settings.
+pub fn sink_settings(settings: &Settings, instance: &str) -> sinks::SinkSettings {
+    sinks::SinkSettings {
+        group: format!("{}-sinks", processors::APPLICATION),
+        client_id: format!("{}-sink-{instance}", processors::APPLICATION),
+        rows_max: settings.sink.rows_max,
+        bytes_max: settings.sink.bytes_max,
+        age_max: settings.sink.age_max,
+        ..sinks::SinkSettings::default()
+    }
+}
+
+/// Engine and sinks at work.
+pub struct Assembly {
+    engine: Engine,
+    sink: SinkHandle,
+}
+
+impl Assembly {
+    /// Starts the engine and the sinks. Blocks while topics and schemas are prepared.
+    pub fn start(settings: &Settings, log: &Log, address: &str, metrics: &prometheus::Registry) -> anyhow::Result<Self> {
+        let instance = instance(settings)?;
+        let parts = EngineParts {
+            broker: log.broker.clone(),
+            backends: Arc::new(RocksBackends::new(
+                settings.state.dir.join("stores"),
+                RocksSettings::default(),
+            )),
+            registry: log.registry.clone(),
+            clock: Arc::new(SystemClock),
+            metrics: Metrics::register("riverbank", metrics)?,
+        };
+        let engine_settings = EngineSettings {
+            instance: instance.clone(),
+            threads: settings.engine.threads,
+            partitions: settings.engine.partitions,
+            commit_interval: settings.engine.commit_interval,
+            flush_interval: settings.engine.flush_interval,
+            ..EngineSettings::default()
+        };
+        let engine = Engine::start(processors::bank()?, engine_settings, parts, address)?;
+        let sink = SinkRunner::new(
+            sink_settings(settings, &instance),
+            log.broker.clone(),
+            log.registry.clone(),
+            lake::open(settings)?,
+            sinks::tables::all(),
+        )
+        .start(metrics)?;
+        Ok(Self { engine, sink })
+    }
+
+    /// Answers from committed state.
+    pub fn queries(&self) -> Queries {
+        self.engine.queries()
+    }
+
+    /// The topology that runs.
+    pub fn topology(&self) -> Arc<topology::Topology> {
+        self.engine.topology()
+    }
+
+    /// What the sinks complain of.
+    pub fn sink_trouble(&self) -> Option<String> {
+        self.sink.trouble()
+    }
+
+    /// Ends cleanly: the engine commits and writes its state, then the sinks write what is open.
+    pub fn stop(self) -> anyhow::Result<()> {
+        self.engine.stop();
+        self.sink.stop()?;
+        Ok(())
+    }
+}
+
+/// This instance's name: made once and kept with its state, so that a restart is recognised.
+fn instance(settings: &Settings) -> anyhow::Result<String> {
+    let path = settings.state.dir.join("instance");
+    std::fs::create_dir_all(&settings.state.dir).with_context(|| format!("state.dir {}", settings.state.dir.display()))?;
+    match std::fs::read_to_string(&path) {
+        Ok(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
+        _ => {
+            let name = uuid::Uuid::new_v4().simple().to_string()[..12].to_owned();
+            std::fs::write(&path, &name).with_context(|| format!("state.dir: write {}", path.display()))?;
+            Ok(name)
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The whole bank in one process, on the in-process log, with a simulated bank as its source.
+//!
+//! The same engine, sinks and HTTP service as `riverbank run`; the log, the registry and the system of record are the twins that live
+//! in the process. When it ends it audits itself: whoever runs it sees that the books balance, or gets exit code 1.
+
+mod audit;
+mod folder;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{Running, in_process_records, process_metrics, runtime, until_signal};
+use crate::assembly::Log;
+use crate::cli::DemoArgs;
+use crate::config::{Purpose, Settings, Sources};
+use crate::generate::{Pace, Profile, RecordTeller, SimulatedBank, Totals, drive};
+use audit::Auditor;
+use folder::Folder;
+
+const READY_MAX: Duration = Duration::from_secs(60);
+const STATUS_EVERY: Duration = Duration::from_secs(5);
+
+/// `riverbank demo`.
+pub fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    runtime()?.block_on(run(args))
+}
+
+async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    let stop = until_signal()?;
+    let folder = Folder::open(args.data.as_deref())?;
+    let settings = settings(&args, &folder)?;
+    let log = Log::in_process(folder.path().join("schemas"))?;
+    let metrics = prometheus::Registry::new();
+    process_metrics(&metrics)?;
+    let records = in_process_records(&settings, &log).await?;
+    say(format_args!(
+        "Starting the bank: log, state stores, Parquet and system of record in this process\n"
+    ))?;
+    let running = Running::start(&settings, &log, records.clone(), metrics).await?;
+    ready(&running).await?;
+
+    let busy = {
+        let teller = Arc::new(RecordTeller::new(records.clone()));
+        let lanes = SimulatedBank::lanes(args.seed, Profile::default(), 4);
+        let pace = Pace {
+            rate: Some(args.rate),
+            count: None,
+            run_for: args.run_for,
+            stop: stop.clone(),
+        };
+        tokio::spawn(drive(lanes, teller, pace))
+    };
+    let mut auditor = Auditor::new(&log)?;
+    welcome(&args, &running, &folder).await?;
+    let totals = watch(busy, &running, &mut auditor, &stop).await?;
+
+    say(format_args!("\n{totals}\nChecking the books:\n"))?;
+    let mut verdict = auditor.check_balances(&running.queries(), &records).await;
+    running.stop().await?;
+    verdict.extend(audit::check_lake(&settings).await?);
+    let balanced = verdict.iter().all(|check| check.holds);
+    for check in &verdict {
+        say(format_args!(
+            "  {} {}\n",
+            if check.holds { "ok    " } else { "BROKEN" },
+            check.what
+        ))?;
+    }
+    say(format_args!(
+        "{}\n",
+        if balanced {
+            "The books balance."
+        } else {
+            "The books do not balance."
+        }
+    ))?;
+    folder.close(balanced)?;
+    Ok(if balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// As `run` has them, with everything in the demo's folder.
+fn settings(args: &DemoArgs, folder: &Folder) -> anyhow::Result<Settings> {
+    let flags = [
+        ("http.listen", args.listen.to_string()),
+        ("state.dir", folder.path().join("state").display().to_string()),
+        ("sink.url", folder.path().join("lake").display().to_string()),
+        // Files soon, for whoever looks.
+        ("sink.age_max", "5s".to_owned()),
+        ("engine.threads", "1".to_owned()),
+    ];
+    let flags: BTreeMap<String, String> = flags.map(|(key, value)| (key.to_owned(), value)).into();
+    Ok(Settings::load(
+        &Sources {
+            flags,
+            ..Sources::default()
+        },
+        Purpose::Run,
+    )?)
+}
+
+async fn ready(running: &Running) -> anyhow::Result<()> {
+    let started = tokio::time::Instant::now();
+    while !running.queries().readiness().ready {
+        if started.elapsed() > READY_MAX {
+            bail!(
+                "not ready after {READY_MAX:?}: {}",
+                running.queries().readiness().reasons.join("; ")
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// Waits for a balance to show, then says where to look.
+async fn welcome(args: &DemoArgs, running: &Running, folder: &Folder) -> anyhow::Result<()> {
+    let started = tokio::time::Instant::now();
+    let mut account = None;
+    while account.is_none() && started.elapsed() < READY_MAX {
+        let page = running.queries().page(processors::stores::BALANCES, None, 1, |_, _| true);
+        account = page.ok().and_then(|page| page.value.first().map(|(id, _)| *id));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let account = account.context("no balance appeared")?;
+    let url = format!("http://{}", running.address);
+    say(format_args!(
+        "
+Riverbank is open (seed {}, {} operations a second)
+
+  API, to try out       {url}/docs
+  a live balance        {url}/accounts/{account}/balance
+  its account           {url}/accounts/{account}
+  all accounts          {url}/accounts
+  the topology          {url}/topology
+  lag                   {url}/lag
+  metrics               {url}/metrics
+  readiness             {url}/health/ready
+  Parquet files         {}
+
+{}\n",
+        args.seed,
+        args.rate,
+        folder.path().join("lake").display(),
+        match args.run_for {
+            Some(time) => format!("Ends by itself after {}, or with Ctrl-C.", humantime::format_duration(time)),
+            None => "Ctrl-C ends it.".to_owned(),
+        }
+    ))
+}
+
+/// Tells now and then how it goes, until the simulated bank ends.
+async fn watch(
+    mut busy: tokio::task::JoinHandle<anyhow::Result<Totals>>,
+    running: &Running,
+    auditor: &mut Auditor,
+    stop: &CancellationToken,
+) -> anyhow::Result<Totals> {
+    let mut ticks = tokio::time::interval(STATUS_EVERY);
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            ended = &mut busy => return ended?,
+            _ = ticks.tick() => {
+                auditor.follow()?;
+                let waiting: i64 = running.queries().lag().iter().map(|lag| lag.records).sum();
+                let trouble = running.queries().readiness().reasons;
+                if !stop.is_cancelled() {
+                    say(format_args!("  {} postings in the journal, {waiting} records wait {}\n", auditor.postings(), trouble.join("; ")))?;
+                }
+            }
+        }
+    }
+}
+
+fn say(text: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
+    crate::say(text)
+}
