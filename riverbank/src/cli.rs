@@ -30,6 +30,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Simulate a bank: customers, accounts and transactions, into Postgres or straight to the topics
     Generate(GenerateArgs),
+    /// Bring the source database's schema up to date, register the connector, and wait until it runs; safe to repeat
+    Connect(SettingFlags),
     /// Run the Parquet sinks alone, as members of their own consumer group
     Sink(SettingFlags),
     /// Ask about the topology without running it

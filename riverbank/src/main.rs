@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use riverbank::cli::{Cli, Command, LakeCommand, TopologyCommand};
 use riverbank::config::{LogFormat, LogSettings, Purpose, SettingFlags, Settings, SettingsError};
-use riverbank::{app, demo, describe, generate, health, lake, telemetry};
+use riverbank::{app, capture, demo, describe, generate, health, lake, telemetry};
 use sinks::lake::Depth;
 
 /// The settings, or an argument, are wrong.
@@ -22,6 +22,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(flags) => app::run(load(flags, Purpose::Run)?),
         Command::Sink(flags) => app::sink(load(flags, Purpose::Sink)?),
+        Command::Connect(flags) => capture::set_up(load(flags, Purpose::Connect)?),
         Command::Demo(args) => {
             telemetry::init(&LogSettings {
                 level: "warn".to_owned(),

@@ -210,6 +210,7 @@ fn an_empty_value_is_none_and_kubernetes_links_are_no_settings() {
         ("RIVERBANK_SERVICE_PORT_HTTP", "8080"),
         ("RIVERBANK_PORT", "tcp://10.0.0.7:8080"),
         ("RIVERBANK_PORT_8080_TCP_ADDR", "10.0.0.7"),
+        ("RIVERBANK_CACHE", "/var/cache/riverbank"),
         ("HOME", "/root"),
     ]));
     assert_eq!(settings.s3.endpoint, None);

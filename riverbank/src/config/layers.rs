@@ -14,6 +14,8 @@ use super::setting::{ENV_PREFIX, Setting, Table};
 
 /// The variable that names the settings file; `--config` overrides it.
 pub const CONFIG_VARIABLE: &str = "RIVERBANK_CONFIG";
+/// Not of the program: the folder in which `make` keeps builds and servers. It must not stop a program that make starts.
+const CACHE_VARIABLE: &str = "RIVERBANK_CACHE";
 /// The settings file that is read if it is there and no other is named.
 pub const CONFIG_DEFAULT: &str = "riverbank.yaml";
 
@@ -182,7 +184,7 @@ fn from_environment(table: &Table, environment: &BTreeMap<String, String>, layer
             put(layered, setting, value, origin);
         } else if let Some(setting) = by_file.get(name) {
             from_secret_file(setting, value, origin, environment, layered, problems);
-        } else if name != CONFIG_VARIABLE && !is_service_link(name, value) {
+        } else if name != CONFIG_VARIABLE && name != CACHE_VARIABLE && !is_service_link(name, value) {
             problems.push(unknown(name, None));
         }
     }
