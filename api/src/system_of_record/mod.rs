@@ -1,15 +1,15 @@
 //! The system of record: the database that owns customers, accounts and transactions.
 //!
 //! [`SystemOfRecord`] is the port. It commits [`Change`]s, several of them together or not at all, and tells which
-//! [`Rule`] forbids one. Postgres is the bank's database; [`InProcess`] keeps
-//! the same rules in memory and sends the same change events that Debezium would, for the embedded default. One conformance
-//! suite runs on both.
+//! [`Rule`] forbids one. [`Postgres`] is the bank's database; [`InProcess`] keeps the same rules in memory and sends the same
+//! change events that Debezium would, for the embedded default. One conformance suite runs on both.
 
 mod change;
 mod checks;
 mod error;
 pub mod in_process;
 mod port;
+pub mod postgres;
 mod rows;
 
 pub use change::{AccountDraft, AccountUpdate, Change, CustomerDraft, Ref, TransactionDraft};
@@ -17,4 +17,5 @@ pub use checks::AMOUNT_MAX;
 pub use error::{Entity, Rule, SystemOfRecordError};
 pub use in_process::{InProcess, InProcessError};
 pub use port::{CHANGES_MAX, SystemOfRecord, SystemOfRecordExt};
+pub use postgres::{Postgres, PostgresSettings};
 pub use rows::{Account, Customer, Row, Transaction, Version};
