@@ -11,6 +11,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./postgres/migrations");
 /// The role that the connector logs in as; it may replicate, read the three tables and write the heartbeat.
 pub const CAPTURE_ROLE: &str = "riverbank_cdc";
 
+/// Makes the role and gives it its rights.
+const CAPTURE_ROLE_SQL: &str = include_str!("../postgres/capture_role.sql");
+
 /// The narrower schema that batch stacks have (see the file's head); for a database of its own.
 pub const BATCH_STACK_SQL: &str = include_str!("../postgres/batch_stack.sql");
 
@@ -40,10 +43,14 @@ pub async fn migrate(url: &str) -> Result<(), MigrationError> {
     connection.close().await.map_err(MigrationError::Unavailable)
 }
 
-/// Lets [`CAPTURE_ROLE`] log in with this password. The migrations make the role without one, since a password has no
-/// place among them.
+/// Lets [`CAPTURE_ROLE`] log in with this password and capture the database at `url`: makes the role if need be, and gives
+/// it the rights to what the publication `riverbank` holds. Safe to repeat; a password has no place in a migration.
 pub async fn allow_capture(url: &str, password: &str) -> Result<(), MigrationError> {
     let mut connection = open(url).await?;
+    sqlx::raw_sql(CAPTURE_ROLE_SQL)
+        .execute(&mut connection)
+        .await
+        .map_err(MigrationError::Statement)?;
     // ALTER ROLE takes no parameters, so the server itself quotes the password into the statement.
     let statement: String = sqlx::query_scalar("SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', $1::text, $2::text)")
         .bind(CAPTURE_ROLE)

@@ -32,16 +32,24 @@ impl Testbed {
         migrated.await.map_err(|error| unexpected("postgres", &error))
     }
 
-    /// Captures another database: one that has a publication, but was not made by our migrations.
+    /// Makes the narrower schema of batch stacks in a database of its own.
+    pub async fn create_batch_stack(&self, database: &str) -> Result<(), TestbedError> {
+        use sqlx::Connection;
+        self.postgres().create_database(database).await?;
+        let made = async {
+            let mut connection = sqlx::PgConnection::connect(&self.postgres().url_of(database)).await?;
+            sqlx::raw_sql(connect::BATCH_STACK_SQL).execute(&mut connection).await?;
+            connection.close().await
+        };
+        made.await.map_err(|error| unexpected("postgres", &error))
+    }
+
+    /// Captures a database that [`create_batch_stack`](Self::create_batch_stack) made; returns when the task runs.
     pub async fn capture_batch_stack(&self, database: &str) -> Result<(), TestbedError> {
-        let mut settings = ConnectorSettings::batch_stack(self.captured(database), self.registry().url());
-        let mut url = self.postgres().url_of(database);
-        // Nobody made a login there for us; the superuser may do everything.
-        let login = url.split_off("postgres://".len());
-        if let Some((user, password)) = login.split('@').next().and_then(|login| login.split_once(':')) {
-            settings.database.user = user.to_owned();
-            settings.database.password = password.to_owned();
-        }
+        connect::allow_capture(&self.postgres().url_of(database), CAPTURE_PASSWORD)
+            .await
+            .map_err(|error| unexpected("postgres", &error))?;
+        let settings = ConnectorSettings::batch_stack(self.captured(database), self.registry().url());
         self.register(&settings).await
     }
 

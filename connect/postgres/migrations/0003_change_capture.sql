@@ -1,4 +1,5 @@
--- What Debezium needs, and no more: full old rows, one publication, a heartbeat, and a role that can only read and replicate.
+-- What Debezium needs: full old rows, one publication, a heartbeat. Its login is made apart from this (capture_role.sql), since
+-- roles belong to the server, not to the database.
 
 ALTER TABLE customers REPLICA IDENTITY FULL;
 ALTER TABLE accounts REPLICA IDENTITY FULL;
@@ -13,16 +14,3 @@ CREATE TABLE riverbank_heartbeat (
 INSERT INTO riverbank_heartbeat (id, beat_at) VALUES (1, now());
 
 CREATE PUBLICATION riverbank FOR TABLE customers, accounts, transactions, riverbank_heartbeat;
-
--- Roles belong to the server, not to the database: another database may have made it already. It can log in once its
--- password is set, which is no migration's business.
-DO $$
-BEGIN
-    CREATE ROLE riverbank_cdc NOLOGIN REPLICATION;
-EXCEPTION WHEN duplicate_object OR unique_violation THEN
-    NULL;
-END $$;
-
-GRANT USAGE ON SCHEMA public TO riverbank_cdc;
-GRANT SELECT ON customers, accounts, transactions TO riverbank_cdc;
-GRANT SELECT, INSERT, UPDATE ON riverbank_heartbeat TO riverbank_cdc;

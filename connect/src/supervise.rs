@@ -1,0 +1,67 @@
+//! Keeps a connector running.
+//!
+//! Connect restarts nothing by itself: a task that failed stays failed. Debezium waits for a database that is away, and
+//! the producer for a broker; but a registry that is away in the moment when a new schema must be registered ends the task
+//! (the converter's error does not count as one that may pass). Nothing is lost by that (what was not sent was not
+//! acknowledged), but nothing moves either, until somebody starts the task again. This is that somebody.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::{restart_failed, status};
+
+/// The longest pause between two restarts of a task that fails again and again.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Looks at the connector at this interval, for ever, and starts again what has failed; pauses between restarts double up
+/// to a minute while they do not help. Ends when the future is dropped.
+pub async fn supervise(connect_url: &str, name: &str, interval: Duration) {
+    let mut pause = interval;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = match status(connect_url, name).await {
+            Ok(Some(status)) => match status.failure() {
+                None => interval,
+                Some(trace) => {
+                    let cause = cause(trace);
+                    warn!(connector = name, cause, "the connector has failed; starting it again");
+                    restart(connect_url, name).await;
+                    (pause * 2).min(PAUSE_MAX)
+                }
+            },
+            Ok(None) => interval,
+            Err(error) => {
+                warn!(connector = name, %error, "cannot look at the connector");
+                (pause * 2).min(PAUSE_MAX)
+            }
+        };
+    }
+}
+
+async fn restart(connect_url: &str, name: &str) {
+    match restart_failed(connect_url, name).await {
+        Ok(()) => info!(connector = name, "the connector was told to start again"),
+        Err(error) => warn!(connector = name, %error, "the connector could not be started again"),
+    }
+}
+
+/// The last cause in a Java trace: what really happened.
+fn cause(trace: &str) -> &str {
+    let last = trace.lines().rev().find(|line| line.starts_with("Caused by: "));
+    last.or_else(|| trace.lines().next())
+        .unwrap_or("unknown")
+        .trim_start_matches("Caused by: ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_innermost_cause_is_named() {
+        let trace = "a.Outer: wrapped\n\tat x\nCaused by: b.Middle: why\n\tat y\nCaused by: c.Inner: Connection refused\n\tat z";
+        assert_eq!(cause(trace), "c.Inner: Connection refused");
+        assert_eq!(cause("a.Only: one\n\tat x"), "a.Only: one");
+    }
+}
