@@ -111,6 +111,8 @@ impl KafkaSettings {
     fn writing(&self, client_id: &str) -> ClientConfig {
         let mut config = self.base(client_id);
         config
+            // A record for a topic that is not there fails after this.
+            .set("topic.metadata.propagation.max.ms", "5000")
             .set("linger.ms", "1")
             .set("compression.type", "lz4")
             .set("queue.buffering.max.messages", "200000")

@@ -2,7 +2,7 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-use crate::port::BrokerError;
+use crate::port::{BrokerError, TopicPartition};
 
 /// Maps an error of a call; `doing` says what was being done.
 pub(super) fn from_kafka(doing: &str, error: &KafkaError) -> BrokerError {
@@ -54,6 +54,23 @@ pub(super) fn is_fence(code: Code) -> bool {
             | Code::GaplessGuarantee
             | Code::AssignmentLost
     )
+}
+
+/// There is no such topic or partition.
+pub(super) fn is_missing(code: Code) -> bool {
+    matches!(
+        code,
+        Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition
+    )
+}
+
+/// The error of a partition that is not there.
+pub(super) fn missing(partition: &TopicPartition, text: &str) -> BrokerError {
+    let (topic, number) = (partition.topic.to_string(), partition.partition);
+    BrokerError::Topic {
+        topic,
+        reason: format!("partition {number}: {text}"),
+    }
 }
 
 /// The broker is away, slow, or busy with a change: the same again may well succeed.

@@ -7,12 +7,14 @@
 mod admin;
 mod config;
 mod context;
+mod copier;
 mod errors;
 mod group;
 mod native;
 mod producer;
 mod reader;
 mod reaper;
+mod slots;
 mod transactions;
 
 use std::fmt;

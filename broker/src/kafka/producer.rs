@@ -12,7 +12,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 
 use super::config::{KafkaSettings, PATIENCE};
 use super::context::Watch;
-use super::errors::from_kafka;
+use super::errors::{from_kafka, is_missing};
 use super::reaper::reap;
 use crate::port::{BrokerError, Outgoing, Producer, TopicPartition};
 
@@ -78,7 +78,7 @@ impl ProducerContext for Reports {
         let mut delivered = self.delivered.lock();
         match result {
             Ok(message) => delivered.note(message.topic(), message.partition(), message.offset()),
-            Err((error, message)) => delivered.fail(from_kafka(&format!("writing to {}", message.topic()), error)),
+            Err((error, message)) => delivered.fail(refused(message.topic(), error)),
         }
     }
 }
@@ -108,7 +108,7 @@ impl Sender {
                 Err(refused) => refused,
             };
             if error.rdkafka_error_code() != Some(Code::QueueFull) {
-                return Err(refused(&outgoing, &error));
+                return Err(refused(outgoing.topic, &error));
             }
             if started.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
                 return Err(BrokerError::Unavailable(format!("{}: the queue stayed full", outgoing.topic)));
@@ -167,18 +167,14 @@ fn record_of<'a>(outgoing: &Outgoing<'a>) -> BaseRecord<'a, [u8], [u8], ()> {
     record
 }
 
-fn refused(outgoing: &Outgoing<'_>, error: &KafkaError) -> BrokerError {
+/// Why a record could not be written.
+fn refused(topic: &str, error: &KafkaError) -> BrokerError {
     match error.rdkafka_error_code() {
-        Some(Code::UnknownPartition | Code::UnknownTopic | Code::UnknownTopicOrPartition) => {
-            let place = outgoing
-                .partition
-                .map_or_else(String::new, |partition| format!("partition {partition}: "));
-            BrokerError::Topic {
-                topic: outgoing.topic.to_owned(),
-                reason: format!("{place}{error}"),
-            }
-        }
-        _ => from_kafka(&format!("writing to {}", outgoing.topic), error),
+        Some(code) if is_missing(code) => BrokerError::Topic {
+            topic: topic.to_owned(),
+            reason: error.to_string(),
+        },
+        _ => from_kafka(&format!("writing to {topic}"), error),
     }
 }
 

@@ -51,6 +51,7 @@ macro_rules! conformance {
                 nothing_comes_after_an_unassign,
                 a_slot_is_free_for_reuse,
                 a_paused_slot_is_silent_and_loses_nothing,
+                a_pause_at_the_end_loses_nothing,
                 bounds_stop_at_an_open_transaction,
             ];
             hammer: [money_is_conserved];

@@ -264,6 +264,24 @@ pub fn a_paused_slot_is_silent_and_loses_nothing(broker: Arc<dyn Broker>) {
     assert_eq!(offsets, (0..3_000).collect::<Vec<_>>(), "nothing lost, nothing twice");
 }
 
+pub fn a_pause_at_the_end_loses_nothing(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "pause-end");
+    let topic = world.topic("t", 1);
+    let mut producer = world.broker.producer("p").unwrap();
+    let mut reading = world.reader_of(&[(&topic, 1)]);
+    for round in 0..5_usize {
+        producer.send_all(&[record(&topic, 0, "k", &round.to_string())]).unwrap();
+        reading.until_count(round + 1);
+        reading.until_ends();
+        reading.glance();
+        reading.reader.pause(0).unwrap();
+        reading.reader.pause(0).unwrap();
+        reading.reader.resume(0).unwrap();
+    }
+    let offsets: Vec<_> = reading.polled.messages.iter().map(|message| message.offset).collect();
+    assert_eq!(offsets, [0, 1, 2, 3, 4]);
+}
+
 pub fn bounds_stop_at_an_open_transaction(broker: Arc<dyn Broker>) {
     let world = World::new(broker, "bounds");
     let topic = world.topic("t", 1);

@@ -1,0 +1,219 @@
+//! The conformance suite on Kafka, and what only Kafka can be asked.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+mod conformance;
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use broker::{Broker, BrokerError, Committed, KafkaBroker, KafkaSettings, Membership, Rebalance, Start, TopicPartition};
+use conformance::world::{GLANCE, PATIENCE, World, record, settle, sizes, write};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use testbed::Testbed;
+
+/// One Kafka for the tests that run at the same time; it ends with the last of them.
+struct Shared {
+    broker: Arc<dyn Broker>,
+    bed: Arc<Testbed>,
+}
+
+impl Deref for Shared {
+    type Target = Arc<dyn Broker>;
+
+    fn deref(&self) -> &Arc<dyn Broker> {
+        &self.broker
+    }
+}
+
+fn kafka() -> Shared {
+    kafka_with(&[])
+}
+
+fn kafka_with(extra: &[(&str, &str)]) -> Shared {
+    static BED: Mutex<Weak<Testbed>> = Mutex::new(Weak::new());
+    let mut bed = BED.lock().unwrap_or_else(PoisonError::into_inner);
+    let running = bed.upgrade().unwrap_or_else(|| {
+        let started = Arc::new(Testbed::builder().kafka().start_blocking().expect("Kafka starts"));
+        *bed = Arc::downgrade(&started);
+        started
+    });
+    let settings = KafkaSettings {
+        bootstrap: running.kafka().bootstrap().to_owned(),
+        extra: extra
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+    };
+    Shared {
+        broker: Arc::new(KafkaBroker::new(settings)),
+        bed: running,
+    }
+}
+
+conformance!(kafka().clone());
+
+#[test]
+fn no_end_is_told_while_a_transaction_is_open() {
+    let kafka = kafka();
+    let world = World::new(kafka.clone(), "open");
+    let topic = world.topic("t", 1);
+    let mut producer = world.transactions("p");
+    write(producer.as_mut(), &[record(&topic, 0, "k", "before")]);
+    producer.begin().unwrap();
+    producer.send(record(&topic, 0, "k", "amid")).unwrap();
+    // Until the record is in the log.
+    std::thread::sleep(GLANCE);
+    let mut reading = world.reader_of(&[(&topic, 1)]);
+    reading.until_count(1);
+    reading.glance();
+    assert_eq!(
+        reading.polled.ends,
+        [],
+        "a restore that stopped here would miss what is committed next"
+    );
+    producer.commit(&[], &Membership::NoGroup).unwrap();
+    reading.until("the end", |polled| !polled.ends.is_empty());
+    assert_eq!(reading.values(), ["amid", "before"]);
+}
+
+/// As when its process was killed: nobody aborts it but the coordinator.
+#[test]
+fn an_orphaned_transaction_holds_readers_up_only_until_it_times_out() {
+    let kafka = kafka_with(&[
+        ("producer.transaction.timeout.ms", "3000"),
+        ("producer.socket.timeout.ms", "3000"),
+    ]);
+    let world = World::new(kafka.clone(), "orphan");
+    let topic = world.topic("t", 1);
+    let mut orphan = world.transactions("orphan");
+    orphan.begin().unwrap();
+    orphan.send(record(&topic, 0, "k", "lost")).unwrap();
+    std::thread::sleep(GLANCE);
+    std::mem::forget(orphan);
+    write(world.transactions("p").as_mut(), &[record(&topic, 0, "k", "kept")]);
+    let mut reading = world.reader_of(&[(&topic, 1)]);
+    reading.glance();
+    assert_eq!(
+        reading.values(),
+        Vec::<String>::new(),
+        "what follows an open transaction has to wait"
+    );
+    let started = Instant::now();
+    reading.until("the end", |polled| !polled.ends.is_empty());
+    assert_eq!(reading.values(), ["kept"]);
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_reader_before_the_start_is_told() {
+    let kafka = kafka();
+    let world = World::new(kafka.clone(), "deleted");
+    let topic = world.topic("t", 1);
+    world
+        .broker
+        .producer("p")
+        .unwrap()
+        .send_all(&vec![record(&topic, 0, "k", "v"); 25])
+        .unwrap();
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", kafka.bed.kafka().bootstrap())
+        .create()
+        .unwrap();
+    let mut until = TopicPartitionList::new();
+    until.add_partition_offset(&topic, 0, Offset::Offset(15)).unwrap();
+    futures::executor::block_on(admin.delete_records(&until, &AdminOptions::new())).unwrap();
+
+    let place = TopicPartition::new(topic.as_str(), 0);
+    let mut reading = world.reader();
+    assert_eq!(reading.reader.bounds(&place, PATIENCE).unwrap(), (15, 25));
+    let slot = reading.assign(&topic, 0, Start::At(3));
+    let started = Instant::now();
+    let error = loop {
+        assert!(started.elapsed() < PATIENCE, "no error came");
+        if let Err(error) = reading.reader.poll(100, Duration::from_millis(100), &mut reading.polled) {
+            break error;
+        }
+    };
+    assert!(
+        matches!(&error, BrokerError::OffsetOutOfRange { partition, offset: 3 } if *partition == place),
+        "{error:?}"
+    );
+    reading.unassign(slot);
+    reading.assign(&topic, 0, Start::Earliest);
+    reading.until_ends();
+    let offsets: Vec<_> = reading.polled.messages.iter().map(|message| message.offset).collect();
+    assert_eq!(offsets, (15..25).collect::<Vec<_>>());
+}
+
+/// A worker that hangs: its heartbeats go on, but it does not poll.
+#[test]
+fn a_member_that_hangs_loses_its_partitions_and_is_told() {
+    let kafka = kafka_with(&[
+        ("consumer.max.poll.interval.ms", "6000"),
+        ("consumer.session.timeout.ms", "6000"),
+    ]);
+    let world = World::new(kafka.clone(), "hang");
+    let topic = world.topic("t", 2);
+    let place = TopicPartition::new(topic.as_str(), 0);
+    let offsets = [(
+        place.clone(),
+        Committed {
+            offset: 9,
+            metadata: String::new(),
+        },
+    )];
+    let mut first = world.member("first", &[&topic]);
+    settle(&mut [&mut first], "the first has all", |held| held[0].len() == 2);
+    let last = first.group.membership().unwrap();
+    let mut second = world.member("second", &[&topic]);
+    let started = Instant::now();
+    while second.held().len() < 2 {
+        second.step(Duration::from_millis(100));
+        assert!(started.elapsed() < PATIENCE, "nothing was taken over");
+    }
+
+    let fenced = |result: Result<(), BrokerError>| assert!(matches!(result, Err(BrokerError::Fenced(_))), "{result:?}");
+    fenced(first.group.membership().map(drop));
+    fenced(first.group.commit(&offsets));
+    let mut producer = world.transactions("p");
+    producer.begin().unwrap();
+    fenced(producer.commit(&offsets, &last).map(drop));
+    assert_eq!(second.group.committed(&[place], PATIENCE).unwrap(), [None]);
+
+    // Two members hold the same until the one that hung has been told, which it must be before anything else.
+    first.steps.clear();
+    while !first.held().is_empty() {
+        first.step(Duration::from_millis(100));
+        assert!(started.elapsed() < 2 * PATIENCE, "it was not told");
+    }
+    assert!(
+        first.steps.iter().all(|step| matches!(step, Rebalance::Lost(_))),
+        "{:?}",
+        first.steps
+    );
+    settle(&mut [&mut first, &mut second], "one each again", |held| sizes(held) == [1, 1]);
+}
+
+#[test]
+fn a_missing_topic_is_told() {
+    let kafka = kafka();
+    let world = World::new(kafka.clone(), "missing");
+    let name = world.name("never-made");
+    let sent = world.broker.producer("p").unwrap().send_all(&[record(&name, 0, "k", "v")]);
+    assert!(
+        matches!(&sent, Err(BrokerError::Topic { topic, .. }) if *topic == name),
+        "{sent:?}"
+    );
+    let bounds = world
+        .reader()
+        .reader
+        .bounds(&TopicPartition::new(name.as_str(), 0), Duration::from_secs(5));
+    assert!(
+        matches!(&bounds, Err(BrokerError::Topic { topic, .. }) if *topic == name),
+        "{bounds:?}"
+    );
+}

@@ -1,0 +1,155 @@
+//! Kafka goes away, by being killed and by hanging: nothing may block for ever, and nothing may be lost or doubled.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+#[path = "conformance/world.rs"]
+#[allow(dead_code)]
+mod world;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use broker::{BrokerError, Committed, KafkaBroker, KafkaSettings, Membership, TopicPartition, TopicSpec};
+use testbed::{Testbed, block_on};
+use world::{Member, PATIENCE, Reading, World, patiently, record, settle, text, write};
+
+/// A Kafka of its own, with a reader and a member of a group at work.
+struct Scene {
+    bed: Testbed,
+    world: World,
+    topic: String,
+    place: TopicPartition,
+    reading: Reading,
+    member: Member,
+}
+
+impl Scene {
+    fn set() -> Self {
+        let bed = Testbed::builder().kafka().start_blocking().expect("Kafka starts");
+        let settings = KafkaSettings {
+            bootstrap: bed.kafka().bootstrap().to_owned(),
+            ..KafkaSettings::default()
+        };
+        let world = World::new(Arc::new(KafkaBroker::new(settings)), "faults");
+        let topic = world.topic("t", 1);
+        let reading = world.reader_of(&[(&topic, 1)]);
+        let mut member = world.member("m", &[&topic]);
+        settle(&mut [&mut member], "the member has all", |held| held[0] == [0]);
+        let place = TopicPartition::new(topic.as_str(), 0);
+        Self {
+            bed,
+            world,
+            topic,
+            place,
+            reading,
+            member,
+        }
+    }
+
+    fn at(&self, offset: i64) -> [(TopicPartition, Committed); 1] {
+        [(
+            self.place.clone(),
+            Committed {
+                offset,
+                metadata: String::new(),
+            },
+        )]
+    }
+
+    /// Begins a transaction, has the fault happen, and commits: that must fail in time, and letting go must not block.
+    fn commit_amid(&mut self, with_offsets: bool, fault: impl FnOnce(&Testbed)) {
+        let mut producer = patiently(|| self.world.broker.transactional_producer(&self.world.name("p"), PATIENCE));
+        producer.begin().unwrap();
+        producer.send(record(&self.topic, 0, "k", "in doubt")).unwrap();
+        let membership = if with_offsets {
+            self.member.group.membership().unwrap()
+        } else {
+            Membership::NoGroup
+        };
+        let offsets = if with_offsets { self.at(77).to_vec() } else { Vec::new() };
+        fault(&self.bed);
+        let started = Instant::now();
+        let error = producer.commit(&offsets, &membership).unwrap_err();
+        println!("the commit failed after {:?}: {error}", started.elapsed());
+        assert!(
+            matches!(error, BrokerError::Unavailable(_) | BrokerError::Fenced(_)),
+            "{error:?}"
+        );
+        assert!(started.elapsed() < Duration::from_secs(25), "{:?}", started.elapsed());
+        let started = Instant::now();
+        drop(producer);
+        assert!(
+            started.elapsed() < Duration::from_millis(500),
+            "a drop took {:?}",
+            started.elapsed()
+        );
+    }
+
+    /// While Kafka is away: errors that say so, within their time-outs; trouble; no panic.
+    fn all_is_away(&mut self) {
+        let short = Duration::from_secs(1);
+        let away = |what: &str, error: Option<BrokerError>| {
+            assert!(matches!(error, Some(BrokerError::Unavailable(_))), "{what}: {error:?}");
+        };
+        let started = Instant::now();
+        away("bounds", self.reading.reader.bounds(&self.place, short).err());
+        away("committed", self.member.group.committed(&[self.place.clone()], short).err());
+        away("a producer", self.world.broker.transactional_producer("other", short).err());
+        let spec = TopicSpec {
+            accept_existing: true,
+            ..self.world.spec("t", 1)
+        };
+        away("topics", self.world.broker.ensure_topics(&[spec], short).err());
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+        while self.reading.reader.trouble().is_none() {
+            self.reading
+                .reader
+                .poll(10, Duration::from_millis(100), &mut self.reading.polled)
+                .unwrap();
+            assert!(started.elapsed() < PATIENCE, "a reader in trouble must say so");
+        }
+    }
+
+    /// After Kafka is back: the same reader and member go on; what was in doubt is there as a whole or not at all.
+    fn all_is_well(&mut self) {
+        let started = Instant::now();
+        while self.member.group.membership().is_err() || self.member.held() != [0] {
+            self.member.step(Duration::from_millis(100));
+            assert!(started.elapsed() < PATIENCE, "the member did not get its partition back");
+        }
+        println!("a member again after {:?}", started.elapsed());
+        let mut producer = patiently(|| self.world.broker.transactional_producer(&self.world.name("p"), PATIENCE));
+        write(producer.as_mut(), &[record(&self.topic, 0, "k", "after")]);
+        let (of_after, place) = (
+            |message: &broker::Message| text(&message.value) == "after",
+            self.place.clone(),
+        );
+        self.reading
+            .until("the record after", |polled| polled.messages.iter().any(of_after));
+        assert_eq!(self.reading.reader.trouble(), None, "the trouble is over");
+        let in_doubt = self.reading.values().iter().filter(|value| *value == "in doubt").count();
+        let stand = self.member.group.committed(&[place], PATIENCE).unwrap();
+        println!("in doubt: {in_doubt} records, offset {stand:?}");
+        assert!(in_doubt <= 1);
+    }
+}
+
+#[test]
+fn a_killed_broker_comes_back() {
+    let mut scene = Scene::set();
+    scene.commit_amid(true, |bed| bed.kafka().kill().unwrap());
+    scene.all_is_away();
+    block_on(scene.bed.kafka().start()).unwrap();
+    scene.all_is_well();
+}
+
+#[test]
+fn a_broker_that_hangs_holds_nobody_up_for_ever() {
+    for with_offsets in [false, true] {
+        let mut scene = Scene::set();
+        scene.commit_amid(with_offsets, |bed| bed.kafka().pause());
+        scene.all_is_away();
+        scene.bed.kafka().resume();
+        scene.all_is_well();
+    }
+}
