@@ -1,7 +1,7 @@
 //! What every request goes through: a request id, a log line and a measure of time; limits of body and time; a panic becomes a 500;
 //! each error is a problem; headers that keep browsers from doing what they should not.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -13,6 +13,7 @@ use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::Response;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::classify::ServerErrorsFailureClass;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -39,7 +40,7 @@ pub fn router(parts: Parts, settings: &HttpSettings) -> Result<Router, ApiError>
         .layer(header(CACHE_CONTROL, "private, no-cache"));
     let trace = ServiceBuilder::new()
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
-        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(failed))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID));
     // From the innermost to the outermost.
     Ok(routes::all()
@@ -59,6 +60,14 @@ pub fn router(parts: Parts, settings: &HttpSettings) -> Result<Router, ApiError>
 
 fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+}
+
+/// "Not now" is an answer, and probes ask for it all the time; everything else of this class is a fault.
+fn failed(class: ServerErrorsFailureClass, latency: Duration, _: &tracing::Span) {
+    match class {
+        ServerErrorsFailureClass::StatusCode(StatusCode::SERVICE_UNAVAILABLE) => tracing::debug!(?latency, "not available"),
+        class => tracing::error!(%class, ?latency, "the request failed"),
+    }
 }
 
 /// Paths hold ids, and queries may hold more: the log has the route alone.

@@ -24,14 +24,31 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { driver: TestDriver::new(bank().unwrap()).unwrap(), lsn: 0 }
+        Self {
+            driver: TestDriver::new(bank().unwrap()).unwrap(),
+            lsn: 0,
+        }
     }
 
     fn event<R>(&mut self, op: Op, after: Option<R>) -> Envelope<R> {
         self.lsn += 10;
         let ts_ms = 1_700_000_000_000 + self.lsn;
-        let source = Source { lsn: Some(self.lsn), tx_id: Some(self.lsn), ts_ms, ..Source::default() };
-        Envelope { before: None, after, source, transaction: None, op, ts_ms: Some(ts_ms), ts_us: None, ts_ns: None }
+        let source = Source {
+            lsn: Some(self.lsn),
+            tx_id: Some(self.lsn),
+            ts_ms,
+            ..Source::default()
+        };
+        Envelope {
+            before: None,
+            after,
+            source,
+            transaction: None,
+            op,
+            ts_ms: Some(ts_ms),
+            ts_us: None,
+            ts_ns: None,
+        }
     }
 
     fn send<R: Clone>(&mut self, topic: Topic<CdcKey, Envelope<R>>, id: i64, event: &Envelope<R>)
@@ -54,17 +71,26 @@ impl Bench {
 
     fn booked(&self) -> BTreeMap<i64, (String, String)> {
         let all = self.driver.view(stores::BALANCES);
-        all.into_iter().map(|(id, b)| (id.0, (b.booked.to_string(), b.available.to_string()))).collect()
+        all.into_iter()
+            .map(|(id, b)| (id.0, (b.booked.to_string(), b.available.to_string())))
+            .collect()
     }
 
     #[track_caller]
     fn check(&self, expected: &[(i64, &str, &str)]) {
-        let expected = expected.iter().map(|(id, booked, available)| (*id, ((*booked).to_owned(), (*available).to_owned()))).collect();
+        let expected = expected
+            .iter()
+            .map(|(id, booked, available)| (*id, ((*booked).to_owned(), (*available).to_owned())))
+            .collect();
         assert_eq!(self.booked(), expected);
     }
 
     fn rejected(&mut self) -> Vec<(i64, String)> {
-        self.driver.drain(SILVER_REJECTED).into_iter().map(|r| (r.key, r.value.unwrap().rule)).collect()
+        self.driver
+            .drain(SILVER_REJECTED)
+            .into_iter()
+            .map(|r| (r.key, r.value.unwrap().rule))
+            .collect()
     }
 }
 
@@ -93,7 +119,10 @@ fn transaction(id: i64, account: i64, kind: &str, amount: &str, status: &str) ->
 }
 
 fn transfer(id: i64, from: i64, to: i64, amount: &str, status: &str) -> TransactionRow {
-    TransactionRow { related_account_id: Some(to), ..transaction(id, from, "TRANSFER", amount, status) }
+    TransactionRow {
+        related_account_id: Some(to),
+        ..transaction(id, from, "TRANSFER", amount, status)
+    }
 }
 
 #[test]
@@ -117,10 +146,18 @@ fn a_changed_or_deleted_transaction_is_reversed() {
     bank.check(&[(1, "80.00", "80.00"), (2, "20.00", "20.00")]);
     bank.transaction(Op::Delete, transfer(1, 1, 2, "20.00", "COMPLETED"));
     bank.check(&[(1, "100.00", "100.00"), (2, "0.00", "0.00")]);
-    let postings: Vec<_> = bank.driver.drain(SILVER_POSTINGS).into_iter().map(|r| r.value.unwrap()).collect();
+    let postings: Vec<_> = bank
+        .driver
+        .drain(SILVER_POSTINGS)
+        .into_iter()
+        .map(|r| r.value.unwrap())
+        .collect();
     assert_eq!(postings.len(), 8, "two legs; two back and two again; two back");
     for posting in postings.iter().filter_map(|p| p.reverses.as_ref()) {
-        assert!(postings.iter().any(|p| p.posting_id == *posting), "{posting} is reversed but was never posted");
+        assert!(
+            postings.iter().any(|p| p.posting_id == *posting),
+            "{posting} is reversed but was never posted"
+        );
     }
 }
 
@@ -158,7 +195,13 @@ fn what_breaks_a_rule_is_kept_apart() {
     bank.transaction(Op::Create, transaction(1, 1, "DEPOSIT", "5.00", "COMPLETED"));
     bank.transaction(Op::Update, transaction(1, 1, "DEPOSIT", "-5.00", "COMPLETED"));
     bank.transaction(Op::Create, transaction(2, 1, "GIFT", "5.00", "COMPLETED"));
-    bank.transaction(Op::Create, TransactionRow { amount: None, ..transaction(3, 1, "DEPOSIT", "5.00", "COMPLETED") });
+    bank.transaction(
+        Op::Create,
+        TransactionRow {
+            amount: None,
+            ..transaction(3, 1, "DEPOSIT", "5.00", "COMPLETED")
+        },
+    );
     let mut no_currency = account(9, "1.00");
     no_currency.currency = Some("XQZ".into());
     let event = bank.event(Op::Create, Some(no_currency));
@@ -166,7 +209,12 @@ fn what_breaks_a_rule_is_kept_apart() {
     bank.check(&[(1, "105.00", "105.00")]);
     let mut rejected = bank.rejected();
     rejected.sort();
-    let rules = [(1, "amount_positive"), (2, "accepted_values"), (3, "not_null"), (9, "accepted_values")];
+    let rules = [
+        (1, "amount_positive"),
+        (2, "accepted_values"),
+        (3, "not_null"),
+        (9, "accepted_values"),
+    ];
     assert_eq!(rejected, rules.map(|(id, rule)| (id, rule.to_owned())));
 }
 
@@ -183,7 +231,12 @@ fn bytes_that_are_no_record_stop_nothing() {
     let letters = bank.driver.drain_bytes("riverbank-dead-letters");
     assert_eq!(letters.len(), 5);
     for letter in letters {
-        assert!(letter.headers.iter().any(|(name, value)| name == "__streams.errors.message" && value.is_some()));
+        assert!(
+            letter
+                .headers
+                .iter()
+                .any(|(name, value)| name == "__streams.errors.message" && value.is_some())
+        );
     }
 }
 
@@ -209,10 +262,20 @@ fn duplicates_and_snapshots_change_nothing() {
 #[test]
 fn a_narrow_source_opens_with_its_first_balance() {
     let mut bank = Bench::new();
-    let narrow = AccountRow { opening_balance: None, status: None, ..account(1, "40.00") };
+    let narrow = AccountRow {
+        opening_balance: None,
+        status: None,
+        ..account(1, "40.00")
+    };
     let event = bank.event(Op::Read, Some(narrow));
     bank.send(CDC_ACCOUNTS, 1, &event);
-    bank.transaction(Op::Create, TransactionRow { status: None, ..transaction(1, 1, "DEPOSIT", "5.00", "x") });
+    bank.transaction(
+        Op::Create,
+        TransactionRow {
+            status: None,
+            ..transaction(1, 1, "DEPOSIT", "5.00", "x")
+        },
+    );
     bank.check(&[(1, "45.00", "45.00")]);
 }
 
@@ -281,23 +344,38 @@ fn check_random(seed: u64) {
     for record in bank.driver.drain(ACCOUNT_BALANCES) {
         public.insert(record.key, record.value.unwrap().booked);
     }
-    assert_eq!(public.into_iter().map(|(id, m)| (id.0, m)).collect::<BTreeMap<_, _>>(), expected, "seed {seed}: topic");
+    assert_eq!(
+        public.into_iter().map(|(id, m)| (id.0, m)).collect::<BTreeMap<_, _>>(),
+        expected,
+        "seed {seed}: topic"
+    );
     let mut journal: BTreeMap<i64, Money> = BTreeMap::new();
     let mut per_transaction: BTreeMap<TransactionId, Money> = BTreeMap::new();
     let mut ids = std::collections::BTreeSet::new();
     for record in bank.driver.drain(SILVER_POSTINGS) {
         let posting = record.value.unwrap();
-        assert!(ids.insert(posting.posting_id.clone()), "seed {seed}: {} twice", posting.posting_id);
+        assert!(
+            ids.insert(posting.posting_id.clone()),
+            "seed {seed}: {} twice",
+            posting.posting_id
+        );
         let sum = |map: Money| map.checked_add(posting.amount).unwrap();
         let of_account = journal.entry(posting.account_id.0).or_default();
         *of_account = sum(*of_account);
         let of_transaction = per_transaction.entry(posting.transaction_id).or_default();
         *of_transaction = sum(*of_transaction);
     }
-    assert!(per_transaction.values().all(|sum| *sum == Money::ZERO), "seed {seed}: a transaction's legs sum to zero");
+    assert!(
+        per_transaction.values().all(|sum| *sum == Money::ZERO),
+        "seed {seed}: a transaction's legs sum to zero"
+    );
     for (id, booked) in &expected {
         let posted = journal.get(id).copied().unwrap_or_default();
-        assert_eq!(money("1000.00").checked_add(posted).unwrap(), *booked, "seed {seed}: journal of {id}");
+        assert_eq!(
+            money("1000.00").checked_add(posted).unwrap(),
+            *booked,
+            "seed {seed}: journal of {id}"
+        );
     }
 }
 
@@ -333,5 +411,8 @@ fn customers_are_cleaned() {
     let event = bank.event(Op::Create, Some(row));
     bank.send(CDC_CUSTOMERS, 1, &event);
     let customers = bank.driver.view(stores::CUSTOMERS);
-    assert_eq!((customers[0].1.first_name.as_str(), customers[0].1.email.as_str()), ("Ada", "ada@example.org"));
+    assert_eq!(
+        (customers[0].1.first_name.as_str(), customers[0].1.email.as_str()),
+        ("Ada", "ada@example.org")
+    );
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use api::system_of_record::{InProcess, SystemOfRecord};
+use api::system_of_record::{InProcess, Postgres, PostgresSettings, SystemOfRecord};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,14 @@ pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         let metrics = prometheus::Registry::new();
         process_metrics(&metrics)?;
         let records: Arc<dyn SystemOfRecord> = match &settings.postgres.url {
-            Some(_) => anyhow::bail!("postgres"),
+            Some(url) => {
+                let connections_max = settings.postgres.connections;
+                let limits = PostgresSettings {
+                    connections_max,
+                    ..PostgresSettings::default()
+                };
+                Arc::new(Postgres::connect_lazy(url.reveal(), &limits).context("postgres.url")?)
+            }
             None => in_process_records(&settings, &log).await?,
         };
         let stop = until_signal()?;

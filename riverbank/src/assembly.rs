@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use broker::Broker;
@@ -56,6 +57,8 @@ pub fn sink_settings(settings: &Settings, instance: &str) -> sinks::SinkSettings
         rows_max: settings.sink.rows_max,
         bytes_max: settings.sink.bytes_max,
         age_max: settings.sink.age_max,
+        // What a killed process held is taken over after this.
+        session_timeout: Duration::from_secs(10),
         ..sinks::SinkSettings::default()
     }
 }

@@ -1,0 +1,266 @@
+//! From somebody's SQL to a balance, on real servers, while processes are killed: afterwards Postgres, HTTP, the compacted topic
+//! and the Parquet files say the same, to the cent.
+
+mod support {
+    pub mod lake;
+    pub mod stack;
+    pub mod workload;
+}
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use schemas::topics::{ACCOUNT_BALANCES, CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
+use support::stack::{Riverbank, Stack, eventually};
+use support::workload::{Workload, postgres_balances};
+use support::{lake, workload};
+
+const READY: Duration = Duration::from_secs(60);
+const TRANSACTIONS: usize = 10_000;
+const KILLS: usize = 5;
+
+fn seed() -> u64 {
+    std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_123)
+}
+
+/// What an instance answers for these accounts.
+async fn http_balances(
+    http: &reqwest::Client,
+    url: &str,
+    ids: impl Iterator<Item = i64>,
+) -> Result<BTreeMap<i64, String>, String> {
+    let mut all = BTreeMap::new();
+    for id in ids {
+        let answer = http
+            .get(format!("{url}/accounts/{id}/balance"))
+            .send()
+            .await
+            .map_err(|e| e.to_string())?;
+        let status = answer.status();
+        let body = answer.text().await.map_err(|e| e.to_string())?;
+        if !status.is_success() {
+            return Err(format!("account {id}: {status} {body}"));
+        }
+        let json: serde_json::Value = serde_json::from_str(&body).map_err(|e| e.to_string())?;
+        all.insert(id, json["booked"].as_str().ok_or("no booked balance")?.to_owned());
+    }
+    Ok(all)
+}
+
+async fn metric(http: &reqwest::Client, url: &str, name: &str) -> f64 {
+    let text = http
+        .get(format!("{url}/metrics"))
+        .send()
+        .await
+        .expect("metrics answer")
+        .text()
+        .await
+        .expect("metrics are text");
+    text.lines()
+        .filter(|line| line.starts_with(name))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
+}
+
+fn differences(left: &BTreeMap<i64, String>, right: &BTreeMap<i64, String>) -> Result<(), String> {
+    if left == right {
+        return Ok(());
+    }
+    let ids = left.keys().chain(right.keys()).collect::<std::collections::BTreeSet<_>>();
+    let differ: Vec<String> = ids
+        .into_iter()
+        .filter(|id| left.get(id) != right.get(id))
+        .map(|id| format!("{id}: {:?} {:?}", left.get(id), right.get(id)))
+        .collect();
+    Err(format!(
+        "{} differ: {}",
+        differ.len(),
+        differ[..differ.len().min(5)].join(", ")
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_cent_arrives_everywhere_whatever_dies() {
+    let seed = seed();
+    println!("seed {seed}");
+    let stack = Stack::start().await;
+    let mut instances = [stack.riverbank("one"), stack.riverbank("two")];
+    for instance in &mut instances {
+        instance.spawn();
+    }
+    for instance in &mut instances {
+        let took = instance.ready(&stack.http, READY).await;
+        println!("{}: ready after {took:?}", instance.name);
+    }
+    stack.capture().await;
+
+    let workload = Arc::new(Workload::open(&stack.postgres_url(), seed).await);
+    let work = tokio::spawn(workload.clone().run(TRANSACTIONS));
+    let chaos = chaos(&stack, &mut instances, &workload, seed);
+    let (restarts, work) = tokio::join!(chaos, work);
+    work.expect("the workload ends");
+    println!(
+        "{} transactions committed, {} refused",
+        workload.committed(),
+        workload.refused()
+    );
+
+    let expected = postgres_balances(&stack.postgres_url()).await;
+    assert!(expected.len() >= 50);
+    let caught_up = Instant::now();
+    for instance in &instances {
+        let what = format!("HTTP on {} equals Postgres", instance.name);
+        eventually(&what, Duration::from_secs(120), || async {
+            differences(
+                &expected,
+                &http_balances(&stack.http, &instance.url, expected.keys().copied()).await?,
+            )
+        })
+        .await;
+    }
+    println!(
+        "both instances answer as Postgres does {:?} after the last commit",
+        caught_up.elapsed()
+    );
+    for instance in &instances {
+        let wipes = metric(&stack.http, &instance.url, "riverbank_state_wipes_total").await;
+        assert_eq!(wipes, 0.0, "{}: no store may be wiped", instance.name);
+    }
+    println!("restart to ready: {restarts:?}");
+
+    let store = stack.bed.minio().bucket(support::stack::BUCKET).expect("the bucket opens");
+    eventually(
+        "the newest rows in Parquet equal Postgres",
+        Duration::from_secs(120),
+        || async { differences(&expected, &lake::newest_balances(store.as_ref()).await) },
+    )
+    .await;
+    // A clean end writes what is open.
+    for instance in &mut instances {
+        instance.stop(Duration::from_secs(60)).await;
+    }
+    let topic = lake::compacted(
+        stack.bed.kafka().bootstrap(),
+        stack.bed.registry().url(),
+        ACCOUNT_BALANCES,
+        |balance| balance.booked.to_string(),
+    );
+    differences(&expected, &topic).expect("the compacted topic equals Postgres");
+    for topic in [CDC_CUSTOMERS.name(), CDC_ACCOUNTS.name(), CDC_TRANSACTIONS.name()] {
+        let rows = lake::check_offsets(store.as_ref(), stack.bed.kafka().bootstrap(), topic).await;
+        println!("{topic}: {rows} offsets, each in Parquet exactly once");
+    }
+}
+
+/// Kills one or the other, starts it again; in the middle the broker goes and comes back.
+async fn chaos(stack: &Stack, instances: &mut [Riverbank; 2], workload: &Workload, seed: u64) -> Vec<Duration> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut restarts = Vec::new();
+    for kill in 0..KILLS {
+        // Spread over the work, so that every kill meets records on their way.
+        let at = TRANSACTIONS * (kill + 1) / (KILLS + 1);
+        workload.reaches(at).await;
+        if kill == KILLS / 2 {
+            stack.bed.kafka().kill().expect("the broker can be killed");
+            stack.bed.kafka().start().await.expect("the broker comes back");
+            println!("the broker was restarted at {at} transactions");
+        }
+        let victim = &mut instances[random.random_range(0..2)];
+        victim.kill();
+        victim.spawn();
+        let took = victim.ready(&stack.http, READY).await;
+        println!("{} killed at {at} transactions, ready again after {took:?}", victim.name);
+        restarts.push(took);
+    }
+    restarts
+}
+
+/// Commit to visible over the whole path, at a hundred transactions a second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn latency_from_commit_to_visible() {
+    let stack = Stack::start().await;
+    let mut instance = stack.riverbank("one");
+    instance.spawn();
+    instance.ready(&stack.http, READY).await;
+    stack.capture().await;
+    let workload = Arc::new(Workload::open(&stack.postgres_url(), seed()).await);
+    let expected = postgres_balances(&stack.postgres_url()).await;
+    eventually("the accounts are there", Duration::from_secs(60), || async {
+        differences(
+            &expected,
+            &http_balances(&stack.http, &instance.url, expected.keys().copied()).await?,
+        )
+    })
+    .await;
+    let mut latencies = workload::probe(&workload, &stack.http, &instance.url, 100, Duration::from_secs(20)).await;
+    latencies.sort();
+    let at = |percent: usize| latencies[(latencies.len() * percent / 100).min(latencies.len() - 1)];
+    println!(
+        "commit to visible over HTTP at 100 transactions a second, {} probes: p50 {:?}, p99 {:?}",
+        latencies.len(),
+        at(50),
+        at(99)
+    );
+    let mean = async |what: &str| {
+        let sum = metric(&stack.http, &instance.url, &what.replacen("{", "_sum{", 1)).await;
+        let count = metric(&stack.http, &instance.url, &what.replacen("{", "_count{", 1)).await;
+        sum / count.max(1.0) * 1000.0
+    };
+    let debezium = lake::capture_delay_ms(stack.bed.kafka().bootstrap(), stack.bed.registry().url());
+    let legs = mean("riverbank_end_to_end_latency_seconds{topic=\"bank.public.transactions\"}").await;
+    let balance = mean("riverbank_end_to_end_latency_seconds{topic=\"riverbank-legs\"}").await;
+    let commits = metric(&stack.http, &instance.url, "riverbank_commit_duration_seconds_sum").await;
+    let count = metric(&stack.http, &instance.url, "riverbank_commit_duration_seconds_count").await;
+    println!(
+        "where the time goes (means since the commit in Postgres): in Kafka by Debezium {debezium:.1} ms; legs committed {legs:.1} ms;"
+    );
+    println!(
+        "balance committed {balance:.1} ms; of which a commit of ours takes {:.1} ms",
+        commits / count.max(1.0) * 1000.0
+    );
+    instance.stop(Duration::from_secs(60)).await;
+}
+
+/// The same pipeline on a database that knows nothing of us.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_narrow_schema_is_read_as_it_is() {
+    let stack = Stack::start_narrow().await;
+    let mut instance = stack.riverbank("one");
+    instance.spawn();
+    instance.ready(&stack.http, READY).await;
+    let pool = sqlx::PgPool::connect(&stack.postgres_url())
+        .await
+        .expect("the database answers");
+    let run = async |sql: &'static str| {
+        sqlx::raw_sql(sql)
+            .execute(&pool)
+            .await
+            .map(|_| ())
+            .expect("the statement runs")
+    };
+    // Before the capture: a snapshot shows it.
+    run("INSERT INTO customers (first_name, last_name, email) VALUES ('Ada', 'Lovelace', ' Ada@Example.org ');
+         INSERT INTO accounts (customer_id, account_type, balance, currency) VALUES (1, 'Checking', 100.50, 'EUR'), (1, 'SAVINGS', 0, 'EUR');
+         INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'DEPOSIT', 10.25);")
+    .await;
+    stack.capture().await;
+    run(
+        "INSERT INTO transactions (account_id, txn_type, amount, related_account_id) VALUES (1, 'TRANSFER', 50.00, 2);
+         INSERT INTO transactions (account_id, txn_type, amount) VALUES (2, 'WITHDRAWAL', 5.00), (2, 'WITHDRAWAL', 7.00);
+         UPDATE transactions SET amount = 4.00 WHERE id = 3;
+         DELETE FROM transactions WHERE id = 4;",
+    )
+    .await;
+    let expected = BTreeMap::from([(1, "60.75".to_owned()), (2, "46.00".to_owned())]);
+    eventually("the balances of a narrow source", Duration::from_secs(60), || async {
+        differences(
+            &expected,
+            &http_balances(&stack.http, &instance.url, expected.keys().copied()).await?,
+        )
+    })
+    .await;
+    instance.stop(Duration::from_secs(60)).await;
+}

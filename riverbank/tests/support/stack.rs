@@ -1,0 +1,232 @@
+//! The whole system for tests: real servers, and Riverbank as processes that can be killed.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use connect::{ConnectorSettings, Database};
+use testbed::Testbed;
+
+pub const BUCKET: &str = "lake";
+
+/// Real servers with the bank's schema, and the connector once it is registered.
+pub struct Stack {
+    pub bed: Testbed,
+    pub http: reqwest::Client,
+    database: String,
+}
+
+impl Stack {
+    /// Starts the servers; the bank's own schema is in the database `bank`.
+    pub async fn start() -> Self {
+        let bed = Testbed::builder().everything().start().await.expect("the servers start");
+        bed.minio().create_bucket(BUCKET).await.expect("the bucket is made");
+        connect::migrate(&bed.postgres().url()).await.expect("the schema is made");
+        connect::allow_capture(&bed.postgres().url(), "capture")
+            .await
+            .expect("the capture role is made");
+        Self {
+            bed,
+            http: reqwest::Client::new(),
+            database: "bank".to_owned(),
+        }
+    }
+
+    /// The same on the schema of a batch stack, in a database of its own.
+    pub async fn start_narrow() -> Self {
+        let bed = Testbed::builder().everything().start().await.expect("the servers start");
+        bed.minio().create_bucket(BUCKET).await.expect("the bucket is made");
+        bed.postgres().create_database("narrow").await.expect("the database is made");
+        let pool = sqlx::PgPool::connect(&bed.postgres().url_of("narrow"))
+            .await
+            .expect("the database answers");
+        sqlx::raw_sql(connect::BATCH_STACK_SQL)
+            .execute(&pool)
+            .await
+            .expect("the schema is made");
+        pool.close().await;
+        Self {
+            bed,
+            http: reqwest::Client::new(),
+            database: "narrow".to_owned(),
+        }
+    }
+
+    /// The database's address.
+    pub fn postgres_url(&self) -> String {
+        self.bed.postgres().url_of(&self.database)
+    }
+
+    /// Registers Debezium, and waits until it runs.
+    pub async fn capture(&self) {
+        let port = self.bed.postgres().port();
+        let registry = self.bed.registry().url();
+        let settings = match self.database.as_str() {
+            // A database that knows nothing of us has no role for us.
+            "narrow" => {
+                let url = reqwest::Url::parse(&self.postgres_url()).expect("the database has a URL");
+                let password = url.password().unwrap_or_default();
+                ConnectorSettings::batch_stack(Database::new("127.0.0.1", port, "narrow", url.username(), password), registry)
+            }
+            name => ConnectorSettings::bank(
+                Database::new("127.0.0.1", port, name, connect::CAPTURE_ROLE, "capture"),
+                registry,
+            ),
+        };
+        connect::register(self.bed.connect().url(), &settings, Duration::from_secs(90))
+            .await
+            .expect("the connector runs");
+    }
+
+    /// A Riverbank that is not started yet.
+    pub fn riverbank(&self, name: &str) -> Riverbank {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|l| l.local_addr())
+            .expect("a port is free")
+            .port();
+        let folder = self.bed.folder().join(name);
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        let minio = self.bed.minio();
+        let environment = [
+            ("KAFKA_BROKERS", self.bed.kafka().bootstrap().to_owned()),
+            ("REGISTRY_URL", self.bed.registry().url().to_owned()),
+            ("POSTGRES_URL", self.postgres_url()),
+            ("HTTP_LISTEN", format!("127.0.0.1:{port}")),
+            ("STATE_DIR", folder.join("state").display().to_string()),
+            ("ENGINE_THREADS", "1".to_owned()),
+            ("SINK_URL", format!("s3://{BUCKET}/bank")),
+            ("SINK_AGE_MAX", "5s".to_owned()),
+            ("S3_ENDPOINT", minio.endpoint().to_owned()),
+            ("S3_ACCESS_KEY", minio.access_key().to_owned()),
+            ("S3_SECRET_KEY", minio.secret_key().to_owned()),
+            ("S3_ALLOW_HTTP", "true".to_owned()),
+            ("LOG_LEVEL", "info".to_owned()),
+        ];
+        Riverbank {
+            name: name.to_owned(),
+            url: format!("http://127.0.0.1:{port}"),
+            environment: environment.map(|(name, value)| (format!("RIVERBANK_{name}"), value)).to_vec(),
+            log: folder.join("log"),
+            child: None,
+        }
+    }
+}
+
+/// A Riverbank process.
+pub struct Riverbank {
+    pub name: String,
+    pub url: String,
+    environment: Vec<(String, String)>,
+    pub log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Riverbank {
+    /// Starts it, again if need be.
+    pub fn spawn(&mut self) {
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .expect("the log can be opened");
+        // The kernel ends it with this test, however the test ends.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_riverbank"), "run"])
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a handle can be doubled"))
+            .stderr(log)
+            .spawn()
+            .expect("riverbank starts");
+        self.child = Some(child);
+    }
+
+    /// Waits until it says that it is ready; returns how long that took.
+    pub async fn ready(&mut self, http: &reqwest::Client, bound: Duration) -> Duration {
+        let started = Instant::now();
+        let mut last = String::new();
+        while started.elapsed() < bound {
+            if let Ok(answer) = http
+                .get(format!("{}/health/ready", self.url))
+                .timeout(Duration::from_secs(2))
+                .send()
+                .await
+            {
+                let status = answer.status();
+                last = format!("{status}: {}", answer.text().await.unwrap_or_default());
+                if status.is_success() {
+                    return started.elapsed();
+                }
+            }
+            if let Some(Ok(Some(status))) = self.child.as_mut().map(Child::try_wait) {
+                panic!("{} ended with {status}:\n{}", self.name, self.tail());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{} is not ready after {bound:?}: {last}\n{}", self.name, self.tail());
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("the process can be killed");
+            child.wait().expect("the process ends");
+        }
+    }
+
+    /// SIGTERM; it must end with exit code 0.
+    pub async fn stop(&mut self, bound: Duration) {
+        let Some(mut child) = self.child.take() else { return };
+        let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("the process can be told");
+        let started = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().expect("the process can be asked") {
+                assert!(status.success(), "{} ended with {status}:\n{}", self.name, self.tail());
+                return;
+            }
+            if started.elapsed() > bound {
+                let _ = child.kill();
+                panic!("{} did not end within {bound:?}:\n{}", self.name, self.tail());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The end of its log.
+    pub fn tail(&self) -> String {
+        tail(&self.log)
+    }
+}
+
+impl Drop for Riverbank {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}
+
+/// Waits for a condition, bounded; the last reason is in the panic.
+pub async fn eventually<F: Future<Output = Result<T, String>>, T>(
+    what: &str,
+    bound: Duration,
+    mut check: impl FnMut() -> F,
+) -> T {
+    let started = Instant::now();
+    loop {
+        match check().await {
+            Ok(value) => return value,
+            Err(reason) if started.elapsed() > bound => panic!("{what}: not within {bound:?}: {reason}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
