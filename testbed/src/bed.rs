@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::error::io;
 use crate::folder::Folder;
 use crate::installed::{Installed, Part};
-use crate::ports::{Lease, Ports, is_free};
+use crate::ports::{Lease, Ports};
 use crate::process::{Lifetime, Program};
+use crate::ready::Probe;
 use crate::servers::{Kafka, KafkaConnect, Minio, Postgres, Prometheus, Registry};
 use crate::{Server, TestbedError};
 
@@ -133,6 +134,7 @@ impl Builder {
             postgres: self.postgres.then(|| Postgres::prepare(&site)).transpose()?,
             minio: self.minio.then(|| Minio::prepare(&site)).transpose()?,
             folder,
+            lifetime,
             _lease: lease,
         })
     }
@@ -149,6 +151,7 @@ pub struct Testbed {
     postgres: Option<Postgres>,
     minio: Option<Minio>,
     folder: Folder,
+    lifetime: Lifetime,
     _lease: Option<Lease>,
 }
 
@@ -217,6 +220,25 @@ impl Testbed {
         all.into_iter().filter_map(|(name, server)| Some((name, server?))).collect()
     }
 
+    /// Another program beside the servers, under the same control, with a folder of its own. It counts as ready when a GET
+    /// of `ready_url` succeeds. Nothing is started yet.
+    pub fn program(
+        &self,
+        name: &'static str,
+        exe: &Path,
+        args: &[&str],
+        env: &[(&str, String)],
+        ready_url: &str,
+    ) -> Result<Server, TestbedError> {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir_all(&folder).map_err(io(format!("create {}", folder.display())))?;
+        let mut program = Program::new(name, exe, &folder, self.lifetime).args(args);
+        for (name, value) in env {
+            program = program.env(name, value);
+        }
+        Ok(Server::new(program, Probe::Http(ready_url.to_owned()), &[]))
+    }
+
     /// The folder with the servers' configuration, data and logs.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -263,15 +285,7 @@ impl Site {
     }
 
     pub(crate) fn program(&self, name: &'static str, exe: &Path, folder: &Path) -> Program {
-        Program {
-            name,
-            exe: exe.to_owned(),
-            args: Vec::new(),
-            env: Vec::new(),
-            user: None,
-            folder: folder.to_owned(),
-            lifetime: self.lifetime,
-        }
+        Program::new(name, exe, folder, self.lifetime)
     }
 
     /// A Java program, with a log that a reader can use.
@@ -284,16 +298,5 @@ impl Site {
             "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
             "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.utils.AppInfoParser=warn",
         ])
-    }
-
-    /// Fails if a port of a server that is to be started is taken by somebody else.
-    pub(crate) fn claim(&self, server: &'static str, ports: &[u16], program: &Program) -> Result<(), TestbedError> {
-        if program.is_running() {
-            return Ok(());
-        }
-        match ports.iter().copied().find(|port| !is_free(*port)) {
-            Some(port) => Err(TestbedError::PortTaken { server, port }),
-            None => Ok(()),
-        }
     }
 }

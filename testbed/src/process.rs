@@ -48,6 +48,18 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    pub(crate) fn new(name: &'static str, exe: &Path, folder: &Path, lifetime: Lifetime) -> Self {
+        Self {
+            name,
+            exe: exe.to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+            user: None,
+            folder: folder.to_owned(),
+            lifetime,
+        }
+    }
+
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.args.push(arg.as_ref().to_owned());
         self
@@ -71,11 +83,7 @@ impl Program {
         self.folder.join(format!("{}.pid", self.name))
     }
 
-    /// Whether a detached server of this name already runs.
-    pub(crate) fn is_running(&self) -> bool {
-        self.left_running().is_some()
-    }
-
+    /// A detached server of this name that an earlier process has started.
     fn left_running(&self) -> Option<Identity> {
         match self.lifetime {
             Lifetime::Detached => Identity::from_file(&self.pid_file()).filter(Identity::is_alive),

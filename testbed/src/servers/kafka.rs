@@ -46,9 +46,12 @@ impl Kafka {
                 .run()?;
         }
         let program: Program = java("kafka").arg("kafka.Kafka").arg(&config);
-        site.claim("kafka", &[site.ports.kafka, site.ports.kafka_controller], &program)?;
         Ok(Self {
-            server: Server::new(program, Probe::Kafka(bootstrap.clone())),
+            server: Server::new(
+                program,
+                Probe::Kafka(bootstrap.clone()),
+                &[site.ports.kafka, site.ports.kafka_controller],
+            ),
             bootstrap,
         })
     }

@@ -28,9 +28,8 @@ impl KafkaConnect {
             .arg(site.installed.kafka_class_path())
             .arg("org.apache.kafka.connect.cli.ConnectDistributed")
             .arg(&config);
-        site.claim("connect", &[site.ports.connect], &program)?;
         Ok(Self {
-            server: Server::new(program, Probe::Http(format!("{url}/connectors"))),
+            server: Server::new(program, Probe::Http(format!("{url}/connectors")), &[site.ports.connect]),
             url,
         })
     }

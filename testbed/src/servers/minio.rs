@@ -41,9 +41,12 @@ impl Minio {
             .env("MINIO_BROWSER", "off")
             .env("MINIO_UPDATE", "off")
             .env("HOME", folder.display().to_string());
-        site.claim("minio", &[site.ports.minio, site.ports.minio_console], &program)?;
         Ok(Self {
-            server: Server::new(program, Probe::Http(format!("{endpoint}/minio/health/ready"))),
+            server: Server::new(
+                program,
+                Probe::Http(format!("{endpoint}/minio/health/ready")),
+                &[site.ports.minio, site.ports.minio_console],
+            ),
             endpoint,
         })
     }

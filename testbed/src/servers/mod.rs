@@ -20,6 +20,7 @@ pub use prometheus::Prometheus;
 pub use registry::Registry;
 
 use crate::TestbedError;
+use crate::ports::is_free;
 use crate::process::{Process, Program};
 use crate::ready::Probe;
 
@@ -38,23 +39,40 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 pub struct Server {
     process: Process,
     probe: Probe,
+    /// What it listens on.
+    ports: Vec<u16>,
     /// What asks it to end in good order.
     stop_signal: Signal,
 }
 
 impl Server {
-    fn new(program: Program, probe: Probe) -> Self {
+    pub(crate) fn new(program: Program, probe: Probe, ports: &[u16]) -> Self {
         Self {
             process: Process::new(program),
             probe,
+            ports: ports.to_vec(),
             stop_signal: Signal::SIGTERM,
         }
     }
 
     /// Starts it, unless it runs, and waits until it is ready.
     pub async fn start(&self) -> Result<(), TestbedError> {
+        if self.process.pid().is_none() {
+            self.claim_ports()?;
+        }
         self.process.start()?;
         self.probe.wait(&self.process).await
+    }
+
+    /// A port that another program has is named here, rather than in the server's log.
+    fn claim_ports(&self) -> Result<(), TestbedError> {
+        match self.ports.iter().copied().find(|port| !is_free(*port)) {
+            Some(port) => Err(TestbedError::PortTaken {
+                server: self.process.program().name,
+                port,
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Ends it at once, as a power cut would: SIGKILL to its process and its children. Returns when they are gone.

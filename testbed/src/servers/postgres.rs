@@ -68,8 +68,11 @@ impl Postgres {
         for (name, value) in settings(site.ports.postgres) {
             server = server.arg("-c").arg(format!("{name}={value}"));
         }
-        site.claim("postgres", &[site.ports.postgres], &server)?;
-        let mut server = Server::new(server, Probe::Postgres(url(site.ports.postgres, "postgres")));
+        let mut server = Server::new(
+            server,
+            Probe::Postgres(url(site.ports.postgres, "postgres")),
+            &[site.ports.postgres],
+        );
         // Ends sessions rather than waiting for them.
         server.stop_signal = Signal::SIGINT;
         Ok(Self {

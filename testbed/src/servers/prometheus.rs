@@ -25,9 +25,8 @@ impl Prometheus {
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{}", site.ports.prometheus));
-        site.claim("prometheus", &[site.ports.prometheus], &program)?;
         Ok(Self {
-            server: Server::new(program, Probe::Http(format!("{url}/-/ready"))),
+            server: Server::new(program, Probe::Http(format!("{url}/-/ready")), &[site.ports.prometheus]),
             url,
         })
     }

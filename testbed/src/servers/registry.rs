@@ -36,9 +36,12 @@ impl Registry {
             .arg("-Dapicurio.rules.global.compatibility=BACKWARD")
             .arg("-jar")
             .arg(site.installed.registry().join("quarkus-run.jar"));
-        site.claim("registry", &[site.ports.registry, site.ports.registry_management], &program)?;
         Ok(Self {
-            server: Server::new(program, Probe::Http(format!("{url}/subjects"))),
+            server: Server::new(
+                program,
+                Probe::Http(format!("{url}/subjects")),
+                &[site.ports.registry, site.ports.registry_management],
+            ),
             url,
         })
     }
