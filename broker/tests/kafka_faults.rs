@@ -9,9 +9,11 @@ mod world;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker::{BrokerError, Committed, KafkaBroker, KafkaSettings, Membership, TopicPartition, TopicSpec};
+use broker::{BrokerError, Committed, KafkaBroker, KafkaSettings, TopicPartition, TopicSpec};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use testbed::{Testbed, block_on};
-use world::{Member, PATIENCE, Reading, World, patiently, record, settle, text, write};
+use world::{GLANCE, Member, PATIENCE, Reading, World, patiently, record, settle, text, write};
 
 /// A Kafka of its own, with a reader and a member of a group at work.
 struct Scene {
@@ -46,6 +48,17 @@ impl Scene {
         }
     }
 
+    /// The end of the log, open transactions included.
+    fn high_watermark(&self) -> i64 {
+        let bootstrap = self.bed.kafka().bootstrap();
+        let mut config = ClientConfig::new();
+        let config = config
+            .set("bootstrap.servers", bootstrap)
+            .set("isolation.level", "read_uncommitted");
+        let consumer: BaseConsumer = config.create().unwrap();
+        consumer.fetch_watermarks(&self.topic, 0, PATIENCE).unwrap().1
+    }
+
     fn at(&self, offset: i64) -> [(TopicPartition, Committed); 1] {
         [(
             self.place.clone(),
@@ -57,19 +70,24 @@ impl Scene {
     }
 
     /// Begins a transaction, has the fault happen, and commits: that must fail in time, and letting go must not block.
-    fn commit_amid(&mut self, with_offsets: bool, fault: impl FnOnce(&Testbed)) {
+    /// If the record is `settled`, it is acknowledged before the fault, so that adding the offsets is what is in the way.
+    fn commit_amid(&mut self, settled: bool, fault: impl FnOnce(&Testbed)) {
         let mut producer = patiently(|| self.world.broker.transactional_producer(&self.world.name("p"), PATIENCE));
         producer.begin().unwrap();
         producer.send(record(&self.topic, 0, "k", "in doubt")).unwrap();
-        let membership = if with_offsets {
-            self.member.group.membership().unwrap()
-        } else {
-            Membership::NoGroup
-        };
-        let offsets = if with_offsets { self.at(77).to_vec() } else { Vec::new() };
+        if settled {
+            let before = self.high_watermark();
+            let started = Instant::now();
+            while self.high_watermark() == before {
+                assert!(started.elapsed() < PATIENCE, "the record was not written");
+            }
+            std::thread::sleep(GLANCE);
+            producer.service().unwrap();
+        }
+        let membership = self.member.group.membership().unwrap();
         fault(&self.bed);
         let started = Instant::now();
-        let error = producer.commit(&offsets, &membership).unwrap_err();
+        let error = producer.commit(&self.at(77), &membership).unwrap_err();
         println!("the commit failed after {:?}: {error}", started.elapsed());
         assert!(
             matches!(error, BrokerError::Unavailable(_) | BrokerError::Fenced(_)),
@@ -93,7 +111,10 @@ impl Scene {
         };
         let started = Instant::now();
         away("bounds", self.reading.reader.bounds(&self.place, short).err());
-        away("committed", self.member.group.committed(&[self.place.clone()], short).err());
+        away(
+            "committed",
+            self.member.group.committed(std::slice::from_ref(&self.place), short).err(),
+        );
         away("a producer", self.world.broker.transactional_producer("other", short).err());
         let spec = TopicSpec {
             accept_existing: true,
@@ -118,6 +139,16 @@ impl Scene {
             assert!(started.elapsed() < PATIENCE, "the member did not get its partition back");
         }
         println!("a member again after {:?}", started.elapsed());
+        while self.reading.reader.trouble().is_some() {
+            self.reading
+                .reader
+                .poll(10, Duration::from_millis(100), &mut self.reading.polled)
+                .unwrap();
+            assert!(
+                started.elapsed() < PATIENCE,
+                "the trouble is over, even if there is nothing to read"
+            );
+        }
         let mut producer = patiently(|| self.world.broker.transactional_producer(&self.world.name("p"), PATIENCE));
         write(producer.as_mut(), &[record(&self.topic, 0, "k", "after")]);
         let (of_after, place) = (
@@ -130,14 +161,19 @@ impl Scene {
         let in_doubt = self.reading.values().iter().filter(|value| *value == "in doubt").count();
         let stand = self.member.group.committed(&[place], PATIENCE).unwrap();
         println!("in doubt: {in_doubt} records, offset {stand:?}");
-        assert!(in_doubt <= 1);
+        let expected = if in_doubt == 1 { Some(77) } else { None };
+        assert_eq!(
+            stand[0].as_ref().map(|committed| committed.offset),
+            expected,
+            "with {in_doubt} of the records"
+        );
     }
 }
 
 #[test]
 fn a_killed_broker_comes_back() {
     let mut scene = Scene::set();
-    scene.commit_amid(true, |bed| bed.kafka().kill().unwrap());
+    scene.commit_amid(false, |bed| bed.kafka().kill().unwrap());
     scene.all_is_away();
     block_on(scene.bed.kafka().start()).unwrap();
     scene.all_is_well();
@@ -145,11 +181,9 @@ fn a_killed_broker_comes_back() {
 
 #[test]
 fn a_broker_that_hangs_holds_nobody_up_for_ever() {
-    for with_offsets in [false, true] {
-        let mut scene = Scene::set();
-        scene.commit_amid(with_offsets, |bed| bed.kafka().pause());
-        scene.all_is_away();
-        scene.bed.kafka().resume();
-        scene.all_is_well();
-    }
+    let mut scene = Scene::set();
+    scene.commit_amid(true, |bed| bed.kafka().pause());
+    scene.all_is_away();
+    scene.bed.kafka().resume();
+    scene.all_is_well();
 }

@@ -16,8 +16,8 @@ use super::errors::{from_kafka, is_missing};
 use super::reaper::reap;
 use crate::port::{BrokerError, Outgoing, Producer, TopicPartition};
 
-/// One wait for delivery reports; a report ends it early.
-const STEP: Duration = Duration::from_millis(5);
+/// One wait for delivery reports. The crate's poll uses up its whole time even when a report comes, so it is short.
+const STEP: Duration = Duration::from_millis(1);
 
 /// What the delivery reports have told since they were last taken.
 #[derive(Default)]
@@ -118,9 +118,17 @@ impl Sender {
         }
     }
 
-    /// Serves what reports there are.
+    /// Serves what reports there are. A poll without waiting serves one, so it is repeated while that helps.
     pub fn service(&self) {
-        self.producer.poll(Duration::ZERO);
+        let mut before = self.producer.in_flight_count();
+        while before > 0 {
+            self.producer.poll(Duration::ZERO);
+            let after = self.producer.in_flight_count();
+            if after >= before {
+                return;
+            }
+            before = after;
+        }
     }
 
     /// Waits until all that was sent is acknowledged, and returns the highest offset in each partition.

@@ -30,12 +30,17 @@ const BATCH_MAX: usize = 4_096;
 /// How long one wait lasts, so that log lines are seen in between.
 const WAIT_MAX: Duration = Duration::from_millis(500);
 
+/// In trouble, how often to ask whether it is over, and how long to wait for the answer.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+const PROBE_MAX: Duration = Duration::from_millis(200);
+
 pub(super) struct KafkaReader {
     /// `None` only while it is being dropped.
     queue: Option<FetchQueue<Watch>>,
     slots: Slots,
     /// What is yet to be told: each came with a batch whose records go first.
     faults: VecDeque<BrokerError>,
+    probed: Instant,
 }
 
 impl KafkaReader {
@@ -48,6 +53,7 @@ impl KafkaReader {
             queue: Some(FetchQueue::new(consumer)),
             slots: Slots::default(),
             faults: VecDeque::new(),
+            probed: Instant::now(),
         })
     }
 
@@ -101,6 +107,24 @@ impl KafkaReader {
         for (index, end) in ends {
             self.slots.reached(index, end, into);
         }
+    }
+
+    /// Asks whether a trouble is over: if there is nothing to read, nothing else would tell.
+    fn probe(&mut self) {
+        if self.probed.elapsed() < PROBE_EVERY || self.trouble().is_none() {
+            return;
+        }
+        let answered = match self.slots.any() {
+            Some(place) => self
+                .consumer()
+                .fetch_watermarks(&place.topic, place.partition as i32, PROBE_MAX)
+                .map(drop),
+            None => self.consumer().fetch_metadata(None, PROBE_MAX).map(drop),
+        };
+        if answered.is_ok() {
+            self.consumer().context().is_well();
+        }
+        self.probed = Instant::now();
     }
 
     fn watch_logs(&self) {
@@ -166,6 +190,7 @@ impl Reader for KafkaReader {
             }
             self.take(max, left.min(WAIT_MAX), into);
             self.watch_logs();
+            self.probe();
             if (into.messages.len(), into.ends.len()) != before {
                 self.consumer().context().is_well();
                 return Ok(());

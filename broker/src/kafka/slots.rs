@@ -62,6 +62,11 @@ impl Slots {
         found.ok_or_else(|| BrokerError::Fatal(format!("slot {index} is not assigned")))
     }
 
+    /// One of the partitions.
+    pub fn any(&self) -> Option<&TopicPartition> {
+        self.slots.iter().flatten().map(|slot| &slot.partition).next()
+    }
+
     pub fn has(&self, partition: &TopicPartition) -> bool {
         self.slots.iter().flatten().any(|slot| slot.partition == *partition)
     }
