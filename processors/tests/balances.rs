@@ -1,5 +1,7 @@
 //! The bank as a whole, driven through its change log: whatever comes, and however often, the books balance.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
 //! From somebody's SQL to a balance, on real servers, while processes are killed: afterwards Postgres, HTTP, the compacted topic
 //! and the Parquet files say the same, to the cent.
 
+#![allow(clippy::print_stdout, reason = "what was measured is shown")]
+
 mod support {
     pub mod lake;
     pub mod stack;

@@ -1,5 +1,7 @@
 //! Every contract: the type and its schema fit each other, and the schema reads what was written before.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fmt::Debug;
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! Exactly once under faults: commits that fail before or after they took effect, crashes, restarts, lost state.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,5 +1,7 @@
 //! The engine on a real Kafka: instances share the tasks, come and go, and every record counts once.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! The stores' own contract, on both backends: layers over a backend behave as one ordered map does.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;

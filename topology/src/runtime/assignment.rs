@@ -240,12 +240,12 @@ impl Worker {
             tracing::error!(task = %slot.task.name, "its state could not be written in time; the changelog has it");
             return;
         }
-        if keep && matches!(slot.stage, Stage::Running) {
-            if let Some(job) = slot.task.flush(self.parts.clock.now_ms())
-                && let Err(error) = job.run()
-            {
-                tracing::error!(task = %slot.task.name, %error, "its state could not be written; the changelog has it");
-            }
+        if keep
+            && matches!(slot.stage, Stage::Running)
+            && let Some(job) = slot.task.flush(self.parts.clock.now_ms())
+            && let Err(error) = job.run()
+        {
+            tracing::error!(task = %slot.task.name, %error, "its state could not be written; the changelog has it");
         }
         tracing::info!(task = %slot.task.name, "closed");
     }

@@ -130,6 +130,9 @@ pub(crate) trait FlushPart: Send {
     fn done(&self);
 }
 
+/// Receives a change for the changelog: key, value and timestamp in milliseconds.
+pub(crate) type EmitChange<'a> = dyn FnMut(&[u8], Option<&[u8]>, i64) -> Result<(), ProcessError> + 'a;
+
 /// A task's store with its types forgotten.
 pub(crate) trait AnyStore: Send {
     fn name(&self) -> &'static str;
@@ -141,10 +144,7 @@ pub(crate) trait AnyStore: Send {
     /// How many keys the open transaction has written.
     fn uncommitted_len(&self) -> usize;
     /// Hands every uncommitted change to `emit`: the changelog's key, value and timestamp.
-    fn changelog(
-        &mut self,
-        emit: &mut dyn FnMut(&[u8], Option<&[u8]>, i64) -> Result<(), ProcessError>,
-    ) -> Result<(), ProcessError>;
+    fn changelog(&mut self, emit: &mut EmitChange<'_>) -> Result<(), ProcessError>;
     /// The transaction has committed.
     fn promote(&mut self);
     /// The transaction has not committed.

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use parking_lot::RwLock;
 use wire::{Codec, WireError};
 
-use super::backend::{AnyStore, Backend, Batch, FlushPart, StoreContext, StoreDef};
+use super::backend::{AnyStore, Backend, Batch, EmitChange, FlushPart, StoreContext, StoreDef};
 use super::{KeyValue, StoreKey, StoreValue, View};
 use crate::error::{EngineError, ProcessError, StoreError};
 
@@ -231,10 +231,7 @@ impl<K: StoreKey, V: StoreValue> AnyStore for KeyValueStore<K, V> {
         self.uncommitted.len()
     }
 
-    fn changelog(
-        &mut self,
-        emit: &mut dyn FnMut(&[u8], Option<&[u8]>, i64) -> Result<(), ProcessError>,
-    ) -> Result<(), ProcessError> {
+    fn changelog(&mut self, emit: &mut EmitChange<'_>) -> Result<(), ProcessError> {
         let (key_bytes, value_bytes) = &mut self.scratch;
         for (key, entry) in &self.uncommitted {
             key_bytes.clear();
