@@ -4,6 +4,8 @@
 
 pub mod events;
 pub mod flaky;
+pub mod follower;
+pub mod http;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,196 @@
+//! Probes, metrics, topology, lag and the API's document.
+
+mod support;
+
+use std::sync::Arc;
+
+use api::Parts;
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::json;
+use support::http::{Bank, limits, send};
+
+#[tokio::test]
+async fn probes() {
+    let bank = Bank::new();
+    assert_eq!(bank.get("/health/live").await.status, 200);
+    let ready = bank.get("/health/ready").await;
+    assert_eq!(
+        (ready.status.as_u16(), ready.json()),
+        (200, json!({"ready": true, "reasons": []}))
+    );
+    bank.reads.stall("task group 3 is being restored");
+    let ready = bank.get("/health/ready").await;
+    let expected = json!({"ready": false, "reasons": ["task group 3 is being restored"]});
+    assert_eq!((ready.status.as_u16(), ready.json()), (503, expected));
+    assert_eq!(bank.get("/health/live").await.status, 200);
+}
+
+#[tokio::test]
+async fn another_parts_trouble_makes_it_not_ready() {
+    let bank = Bank::new();
+    let parts = Parts {
+        reads: bank.reads.clone(),
+        records: bank.records.clone(),
+        registry: prometheus::Registry::new(),
+        topology: api::TopologyDescription::default(),
+        troubles: vec![Arc::new(|| vec!["the object store refuses the login".to_owned()])],
+    };
+    let router = api::router(parts, &limits()).expect("a router");
+    let answer = send(&router, Request::get("/health/ready").body(Body::empty()).expect("a request")).await;
+    assert_eq!(answer.json()["reasons"], json!(["the object store refuses the login"]));
+}
+
+#[tokio::test]
+async fn lag_and_topology() {
+    let bank = Bank::new();
+    let expected = json!([{
+        "topic": "bank.public.accounts", "partition": 2, "lag_records": 5, "oldest_waiting": "2023-11-14T22:13:20Z"
+    }]);
+    assert_eq!(bank.get("/lag").await.json(), expected);
+    let text = bank.get("/topology").await;
+    assert_eq!(
+        (text.header("content-type"), text.text.as_str()),
+        ("text/plain; charset=utf-8", "Topologies:\n")
+    );
+    let request = Request::get("/topology")
+        .header("accept", "application/json")
+        .body(Body::empty())
+        .expect("a request");
+    assert_eq!(bank.send(request).await.json(), json!({"sub_topologies": []}));
+}
+
+#[tokio::test]
+async fn metrics_have_routes_not_paths() {
+    let bank = Bank::new();
+    bank.get("/customers/4711").await;
+    bank.get("/no/such/4711").await;
+    bank.send(
+        Request::builder()
+            .method("BREW")
+            .uri("/customers")
+            .body(Body::empty())
+            .expect("a request"),
+    )
+    .await;
+    let metrics = bank.get("/metrics").await;
+    assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"));
+    for line in [
+        r#"http_request_duration_seconds_count{method="GET",route="/customers/{id}",status="404"} 1"#,
+        r#"http_request_duration_seconds_count{method="GET",route="unmatched",status="404"} 1"#,
+        r#"http_request_duration_seconds_count{method="other",route="/customers",status="405"} 1"#,
+    ] {
+        assert!(metrics.text.contains(line), "{line} in\n{}", metrics.text);
+    }
+    assert!(!metrics.text.contains("4711"));
+}
+
+#[tokio::test]
+async fn every_answer_has_its_headers() {
+    let bank = Bank::new();
+    for path in ["/customers", "/nowhere", "/docs/", "/openapi.json"] {
+        let answer = bank.get(path).await;
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "no-referrer"),
+        ] {
+            assert_eq!(answer.header(name), value, "{name} of {path}");
+        }
+        assert!(answer.header("content-security-policy").starts_with("default-src 'self'"));
+        assert_eq!(answer.header("x-request-id").len(), 36, "{path}");
+    }
+    let request = Request::get("/customers")
+        .header("x-request-id", "my-own")
+        .body(Body::empty())
+        .expect("a request");
+    assert_eq!(bank.send(request).await.header("x-request-id"), "my-own");
+}
+
+#[tokio::test]
+async fn the_document_lists_every_route() {
+    let bank = Bank::new();
+    let served = bank.get("/openapi.json").await.json();
+    let document = serde_json::to_value(api::routes::openapi()).expect("a document");
+    assert_eq!(served, document);
+    let mut listed: Vec<String> = Vec::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            listed.push(format!("{} {path}", method.to_uppercase()));
+            // What is listed is there: its answer is not that of a path or method that is not.
+            let request = Request::builder()
+                .method(method.to_uppercase().as_str())
+                .uri(path.replace("{id}", "1"));
+            let answer = bank.send(request.body(Body::empty()).expect("a request")).await;
+            assert!(
+                answer.status != 405 && !answer.text.contains("no-such-route"),
+                "{method} {path}"
+            );
+            // And what it answers is listed.
+            let status = answer.status.as_str();
+            assert!(
+                operation["responses"][status].is_object(),
+                "{method} {path} answered {status}: {}",
+                answer.text
+            );
+        }
+    }
+    listed.sort();
+    let expected = [
+        "DELETE /accounts/{id}",
+        "DELETE /customers/{id}",
+        "DELETE /transactions/{id}",
+        "GET /accounts",
+        "GET /accounts/{id}",
+        "GET /accounts/{id}/balance",
+        "GET /customers",
+        "GET /customers/{id}",
+        "GET /health/live",
+        "GET /health/ready",
+        "GET /lag",
+        "GET /metrics",
+        "GET /topology",
+        "GET /transactions",
+        "GET /transactions/{id}",
+        "POST /accounts",
+        "POST /customers",
+        "POST /transactions",
+        "PUT /accounts/{id}",
+        "PUT /customers/{id}",
+        "PUT /transactions/{id}",
+    ];
+    assert_eq!(listed, expected);
+    let schemas = document["components"]["schemas"].as_object().expect("schemas");
+    for name in [
+        "Customer",
+        "Account",
+        "Transaction",
+        "Balance",
+        "Problem",
+        "AccountInput",
+        "TransactionTypeCode",
+    ] {
+        assert!(
+            schemas.contains_key(name),
+            "{name} in {:?}",
+            schemas.keys().collect::<Vec<_>>()
+        );
+    }
+    check_references(&document, &document);
+    assert!(bank.get("/docs/").await.text.contains("swagger-ui"));
+}
+
+/// Every reference within the document leads somewhere.
+fn check_references(document: &serde_json::Value, part: &serde_json::Value) {
+    match part {
+        serde_json::Value::Object(fields) => fields.iter().for_each(|(name, value)| match value.as_str() {
+            Some(reference) if name == "$ref" => {
+                let pointer = reference.strip_prefix('#').expect("within the document");
+                assert!(document.pointer(pointer).is_some(), "{reference}");
+            }
+            _ => check_references(document, value),
+        }),
+        serde_json::Value::Array(items) => items.iter().for_each(|item| check_references(document, item)),
+        _ => {}
+    }
+}
