@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use prometheus::{HistogramOpts, HistogramVec, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntGauge, Registry};
 
 use crate::HttpSettings;
 use crate::forward::Forwarder;
@@ -55,6 +55,7 @@ pub(crate) struct App {
     pub troubles: Vec<Trouble>,
     pub forwarder: Forwarder,
     pub durations: HistogramVec,
+    pub ready: IntGauge,
 }
 
 /// The state of the router.
@@ -66,6 +67,8 @@ impl App {
             .buckets(prometheus::exponential_buckets(0.000_25, 2.0, 16)?);
         let durations = HistogramVec::new(options, &["method", "route", "status"])?;
         parts.registry.register(Box::new(durations.clone()))?;
+        let ready = IntGauge::new("riverbank_ready", "Whether this instance can do its work, asked at each scrape.")?;
+        parts.registry.register(Box::new(ready.clone()))?;
         Ok(Arc::new(Self {
             reads: parts.reads,
             records: parts.records,
@@ -74,6 +77,7 @@ impl App {
             troubles: parts.troubles,
             forwarder: Forwarder::new(settings.forward_timeout)?,
             durations,
+            ready,
         }))
     }
 }

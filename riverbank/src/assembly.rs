@@ -18,6 +18,7 @@ use wire::{FileRegistry, HttpRegistry, Registry};
 
 use crate::config::Settings;
 use crate::lake;
+use crate::rejections::Rejections;
 
 /// The log and the registry that a process works on.
 #[derive(Clone)]
@@ -67,6 +68,7 @@ pub fn sink_settings(settings: &Settings, instance: &str) -> sinks::SinkSettings
 pub struct Assembly {
     engine: Engine,
     sink: SinkHandle,
+    rejections: Rejections,
 }
 
 impl Assembly {
@@ -100,7 +102,12 @@ impl Assembly {
             sinks::tables::all(),
         )
         .start(metrics)?;
-        Ok(Self { engine, sink })
+        let rejections = Rejections::follow(log, metrics)?;
+        Ok(Self {
+            engine,
+            sink,
+            rejections,
+        })
     }
 
     /// Answers from committed state.
@@ -121,6 +128,7 @@ impl Assembly {
     /// Ends cleanly: the engine commits and writes its state, then the sinks write what is open.
     pub fn stop(self) -> anyhow::Result<()> {
         self.engine.stop();
+        drop(self.rejections);
         self.sink.stop()?;
         Ok(())
     }

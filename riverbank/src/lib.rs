@@ -16,6 +16,7 @@ pub mod describe;
 pub mod generate;
 pub mod health;
 pub mod lake;
+pub mod rejections;
 pub mod telemetry;
 
 /// Writes to standard output at once, for whoever watches.

@@ -4,8 +4,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use riverbank::config::Secret;
-use riverbank::generate::{Pace, PostgresTeller, Profile, SimulatedBank, Totals, drive};
+use api::system_of_record::{Postgres, PostgresSettings};
+use riverbank::generate::{Pace, Profile, RecordTeller, SimulatedBank, Totals, drive};
 use sqlx::PgPool;
 use testbed::Testbed;
 
@@ -39,9 +39,8 @@ async fn a_database_that_is_killed_gets_every_operation_once() {
     let seed = rand::random::<u32>().into();
     println!("seed {seed}");
 
-    let teller = PostgresTeller::connect(&Secret::new(url.clone()), 8)
-        .await
-        .expect("a connection");
+    let postgres = Postgres::connect_lazy(&url, &PostgresSettings::default()).expect("an address");
+    let teller = RecordTeller::new(Arc::new(postgres));
     let lanes = SimulatedBank::lanes(
         seed,
         Profile {
@@ -102,4 +101,34 @@ async fn connect_makes_an_empty_database_a_source_and_may_be_repeated() {
         .expect("an answer")
         .expect("a connector");
     assert!(status.is_running(), "{status:?}");
+
+    // The database is empty, so nothing is in the topics: a simulated bank may fill them.
+    let generate = || {
+        Command::new(env!("CARGO_BIN_EXE_riverbank"))
+            .args([
+                "generate",
+                "--into",
+                "topics",
+                "--seed",
+                "5",
+                "--count",
+                "200",
+                "--rate",
+                "0",
+                "--customers",
+                "10",
+            ])
+            .env("RIVERBANK_KAFKA_BROKERS", bed.kafka().bootstrap())
+            .env("RIVERBANK_REGISTRY_URL", bed.registry().url())
+            .output()
+            .expect("the program starts")
+    };
+    let output = generate();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("accounts opened"), "{said}");
+    let output = generate();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("holds a bank's changes already"), "{said}");
 }

@@ -57,6 +57,17 @@ pub async fn live() -> Json<Liveness> {
     responses((status = 200, body = ReadinessReport), (status = 503, body = ReadinessReport))
 )]
 pub async fn ready(State(app): State<AppState>) -> (StatusCode, Json<ReadinessReport>) {
+    let report = readiness(&app).await;
+    let status = if report.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(report))
+}
+
+/// Asks every part whether something holds it up.
+pub(crate) async fn readiness(app: &AppState) -> ReadinessReport {
     let stores = app.reads.readiness();
     let mut reasons = stores.reasons;
     if !stores.ready && reasons.is_empty() {
@@ -70,13 +81,10 @@ pub async fn ready(State(app): State<AppState>) -> (StatusCode, Json<ReadinessRe
         Ok(Err(error)) => reasons.push(error.to_string()),
         Err(_) => reasons.push(format!("the system of record did not answer within {CHECK_TIMEOUT:?}")),
     }
-    let ready = reasons.is_empty();
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (status, Json(ReadinessReport { ready, reasons }))
+    ReadinessReport {
+        ready: reasons.is_empty(),
+        reasons,
+    }
 }
 
 /// How far this instance is behind its inputs, in records and in time.

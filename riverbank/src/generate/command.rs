@@ -1,90 +1,114 @@
 //! `riverbank generate`: reads the knobs, opens the target, keeps it busy until the end or Ctrl-C, prints the totals.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
+use api::system_of_record::{Postgres, PostgresSettings, SystemOfRecord};
+use broker::TopicPartition;
+use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
 
 use super::args::GenerateArgs;
 use super::bank::SimulatedBank;
 use super::drive::{Pace, drive};
-use super::postgres::PostgresTeller;
 use super::profile::{Plan, Target};
-use super::teller::Teller;
+use super::record::RecordTeller;
+use crate::app::{in_process_records, runtime, until_signal};
+use crate::assembly::Log;
 use crate::config::{Problem, Purpose, Secret, Settings, SettingsError, Sources};
 use crate::{say, telemetry};
+
+/// How long Kafka may take to say what is in a topic.
+const KAFKA_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs the command.
 pub fn generate(args: GenerateArgs) -> anyhow::Result<ExitCode> {
     let plan = Plan::load(&args.sources())?;
-    let settings = Settings::load(&Sources::of_process(None, Default::default()), Purpose::Generate)?;
+    let settings = Settings::load(&Sources::of_process(None, BTreeMap::new()), Purpose::Generate)?;
     telemetry::init(&settings.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("start a runtime")?;
-    runtime.block_on(run(plan, settings))?;
+    runtime()?.block_on(run(plan, settings))?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn run(plan: Plan, settings: Settings) -> anyhow::Result<()> {
-    match plan.into.clone() {
-        Target::Database(url) => into_postgres(plan, url).await,
-        Target::Settings => match settings.postgres.url {
-            Some(url) => into_postgres(plan, url).await,
-            None => Err(missing(
+    let records = match (&plan.into, &settings.postgres.url) {
+        (Target::Database(url), _) | (Target::Settings, Some(url)) => postgres(url, plan.connections).await?,
+        (Target::Settings, None) => {
+            return Err(missing(
                 "postgres.url",
-                "is missing: `into` is postgres, which means the database of this setting",
-            )
-            .into()),
-        },
-        Target::Topics => bail!("`generate --into topics` has not landed in this build"),
-    }
-}
-
-fn missing(setting: &str, message: &str) -> SettingsError {
-    SettingsError {
-        problems: vec![Problem {
-            setting: setting.to_owned(),
-            origin: None,
-            message: message.to_owned(),
-        }],
-    }
-}
-
-async fn into_postgres(plan: Plan, url: Secret) -> anyhow::Result<()> {
-    let teller = PostgresTeller::connect(&url, plan.connections as u32).await?;
-    keep_busy(plan, teller).await
-}
-
-async fn keep_busy(plan: Plan, teller: impl Teller) -> anyhow::Result<()> {
+                "`into` is postgres, which means the database of this setting",
+            ));
+        }
+        (Target::Topics, _) => topics(&settings).await?,
+    };
     let seed = plan.seed.unwrap_or_else(|| rand::random::<u32>().into());
     let lanes = SimulatedBank::lanes(seed, plan.profile, plan.connections);
     say(format_args!("seed {seed}, {} connections; Ctrl-C ends it\n", lanes.len()))?;
-    let stop = CancellationToken::new();
-    stop_on_signal(stop.clone()).context("listen for signals")?;
     let pace = Pace {
         rate: plan.rate,
         count: plan.count,
         run_for: plan.run_for,
-        stop,
+        stop: until_signal()?,
     };
-    let totals = drive(lanes, Arc::new(teller), pace).await?;
+    let totals = drive(lanes, Arc::new(RecordTeller::new(records)), pace).await?;
     say(format_args!("{totals}"))
 }
 
-/// Ctrl-C and SIGTERM end the run between two commits.
-fn stop_on_signal(stop: CancellationToken) -> std::io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+fn missing(setting: &str, why: &str) -> anyhow::Error {
+    let problem = Problem {
+        setting: setting.to_owned(),
+        origin: None,
+        message: format!("is missing: {why}"),
+    };
+    SettingsError { problems: vec![problem] }.into()
+}
+
+async fn postgres(url: &Secret, connections: usize) -> anyhow::Result<Arc<dyn SystemOfRecord>> {
+    let settings = PostgresSettings {
+        connections_max: connections as u32,
+        ..PostgresSettings::default()
+    };
+    let postgres = Postgres::connect_lazy(url.reveal(), &settings)?;
+    postgres
+        .check()
+        .await
+        .with_context(|| format!("reach Postgres at {}", url.address()))?;
+    Ok(Arc::new(postgres))
+}
+
+/// A bank of our own, whose change events go to Kafka as Debezium would send them.
+async fn topics(settings: &Settings) -> anyhow::Result<Arc<dyn SystemOfRecord>> {
+    for (setting, is_set) in [
+        ("kafka.brokers", settings.kafka.brokers.is_some()),
+        ("registry.url", settings.registry.url.is_some()),
+    ] {
+        if !is_set {
+            return Err(missing(setting, "`into` is topics, which are Kafka's"));
         }
-        stop.cancel();
-    });
-    Ok(())
+    }
+    let log = Log::of(settings)?;
+    let found = {
+        let log = log.clone();
+        tokio::task::spawn_blocking(move || occupied(&log)).await??
+    };
+    if let Some(topic) = found {
+        bail!("{topic} holds a bank's changes already, and a second bank would give its rows the same ids; use empty topics");
+    }
+    Ok(in_process_records(settings, &log).await?)
+}
+
+/// The first of the change topics that has ever had a record.
+fn occupied(log: &Log) -> anyhow::Result<Option<&'static str>> {
+    let mut reader = log.broker.reader("riverbank-generate")?;
+    for topic in [CDC_CUSTOMERS.name(), CDC_ACCOUNTS.name(), CDC_TRANSACTIONS.name()] {
+        for partition in 0..log.broker.partitions(topic, KAFKA_TIMEOUT)?.unwrap_or(0) {
+            let (_, end) = reader.bounds(&TopicPartition::new(topic, partition), KAFKA_TIMEOUT)?;
+            if end > 0 {
+                return Ok(Some(topic));
+            }
+        }
+    }
+    Ok(None)
 }
