@@ -97,7 +97,7 @@ async fn events_replayed_are_the_tables() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_fails_loses_nothing_and_doubles_nothing() {
     let seed: u64 = rand::random();
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let broker = InProcessBroker::default();
     let flaky = Arc::new(FlakyBroker::new(broker.clone(), seed));
     let (records, registry) = start(flaky.clone());

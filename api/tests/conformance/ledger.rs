@@ -79,7 +79,7 @@ async fn by_hand(records: &dyn SystemOfRecord) {
 
 async fn at_random(records: &dyn SystemOfRecord) {
     let seed: u64 = rand::rng().random();
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let mut random = SmallRng::seed_from_u64(seed);
     let mut accounts: Vec<Account> = Vec::new();
     for _ in 0..4 {
@@ -98,7 +98,7 @@ async fn at_random(records: &dyn SystemOfRecord) {
             _ if !rows.is_empty() => {
                 let place = random.random_range(0..rows.len());
                 let deleted = records.delete_transaction(rows[place].id, None).await;
-                deleted.map(|_| drop(rows.swap_remove(place)))
+                deleted.map(|_| _ = rows.swap_remove(place))
             }
             _ => Ok(()),
         };
