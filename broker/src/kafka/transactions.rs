@@ -13,7 +13,10 @@
 //! ```
 //!
 //! Right after a commit the coordinator is still writing its markers, and answers the next transaction's first request with
-//! CONCURRENT_TRANSACTIONS; librdkafka then waits a fixed 20 ms. No setting changes that.
+//! CONCURRENT_TRANSACTIONS; librdkafka then waits a fixed 20 ms. Ten records with offsets, from `begin` to the end of
+//! `commit`, took 6 to 9 ms in the median on a local broker, and that wait showed in one of ten (17 to 26 ms at the 90th
+//! percentile). Neither `retry.backoff.ms` (1, 10, 100) nor a pause of up to 10 ms between transactions changed that; 50 ms
+//! did (13 ms). So who commits whenever its input runs dry need not spin, and gains nothing by waiting a little.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

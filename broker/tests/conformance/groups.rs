@@ -70,6 +70,27 @@ pub fn leaving_hands_over(broker: Arc<dyn Broker>) {
     assert_eq!(second.fewest, Some(2), "it kept {kept:?} all the time");
 }
 
+pub fn leaving_amid_a_step_hands_over(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "amid");
+    let tasks = world.topic("tasks", 4);
+    let mut first = world.member("first", &[&tasks]);
+    settle(&mut [&mut first], "the first has all", |held| held[0].len() == 4);
+    let mut second = world.member("second", &[&tasks]);
+    let started = Instant::now();
+    // The first is asked to give half away, and the second to wait for it.
+    while first.group.poll(Duration::from_millis(20)).unwrap().is_none() {
+        second.step(Duration::ZERO);
+        assert!(started.elapsed() < PATIENCE, "no step came");
+    }
+    first.group.leave().unwrap();
+    let left = Instant::now();
+    settle(&mut [&mut second], "the second has all", |held| held[0] == [0, 1, 2, 3]);
+    assert!(
+        left.elapsed() < Duration::from_secs(8),
+        "sooner than the session would have expired"
+    );
+}
+
 pub fn membership_outlives_a_rebalance_that_moves_nothing(broker: Arc<dyn Broker>) {
     let world = World::new(broker, "outlive");
     let (tasks, input) = (world.topic("tasks", 1), world.topic("in", 1));
