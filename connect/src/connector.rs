@@ -13,6 +13,9 @@ const AVRO_CONVERTER: &str = "org.apache.pulsar.kafka.shade.io.confluent.connect
 const HEARTBEAT_QUERY: &str = "INSERT INTO riverbank_heartbeat (id, beat_at) VALUES (1, now()) \
                                ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at";
 
+/// The name of the connector of the bank's own schema.
+pub const CONNECTOR: &str = "riverbank";
+
 /// The source database, as the connector reaches it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Database {
@@ -79,7 +82,7 @@ impl ConnectorSettings {
     /// For the schema of this crate's migrations.
     pub fn bank(database: Database, registry_url: &str) -> Self {
         Self {
-            name: "riverbank".to_owned(),
+            name: CONNECTOR.to_owned(),
             database,
             tables: ["customers", "accounts", "transactions"]
                 .map(|table| format!("public.{table}"))

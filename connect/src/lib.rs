@@ -27,7 +27,7 @@ mod migrations;
 mod register;
 mod supervise;
 
-pub use connector::{ConnectorSettings, Database};
+pub use connector::{CONNECTOR, ConnectorSettings, Database};
 pub use migrations::{BATCH_STACK_SQL, CAPTURE_ROLE, MigrationError, allow_capture, migrate};
 pub use register::{ConnectorStatus, RegisterError, TaskStatus, register, restart_failed, status};
 pub use supervise::supervise;

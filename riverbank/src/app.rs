@@ -14,7 +14,7 @@ use topology::clock::SystemClock;
 
 use crate::assembly::{Assembly, Log, sink_settings};
 use crate::config::Settings;
-use crate::lake;
+use crate::{capture, lake};
 
 /// `riverbank run`: the stream processor, the HTTP service and the sinks, until SIGTERM.
 pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
@@ -35,6 +35,7 @@ pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         };
         let stop = until_signal()?;
         let running = Running::start(&settings, &log, records, metrics).await?;
+        capture::watch(&settings);
         tracing::info!(address = %running.address, "riverbank runs");
         stop.cancelled().await;
         running.stop().await?;

@@ -5,13 +5,15 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use connect::{CAPTURE_ROLE, ConnectorSettings, Database, MigrationError};
+use connect::{CAPTURE_ROLE, CONNECTOR, ConnectorSettings, Database, MigrationError};
 use reqwest::Url;
 
 use crate::config::Settings;
 
 /// Between two attempts to reach Postgres.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks at the connector.
+const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 const POSTGRES_PORT: u16 = 5432;
 
 /// Runs the command.
@@ -22,6 +24,14 @@ pub fn set_up(settings: Settings) -> anyhow::Result<ExitCode> {
         .context("start a runtime")?;
     runtime.block_on(run(settings))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Looks after the connector while the program runs, where `connect.url` says whom to ask: Connect itself starts nothing
+/// again that has failed. Several instances may do so at once.
+pub fn watch(settings: &Settings) {
+    if let Some(worker) = settings.connect.url.clone() {
+        tokio::spawn(async move { connect::supervise(worker.as_str(), CONNECTOR, WATCH_INTERVAL).await });
+    }
 }
 
 async fn run(settings: Settings) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::io;
 use crate::folder::Folder;
 use crate::installed::{Installed, Part};
-use crate::ports::{Lease, Ports};
+use crate::ports::{Lease, Ports, Turn};
 use crate::process::{Lifetime, Program};
 use crate::ready::Probe;
 use crate::servers::{Kafka, KafkaConnect, Minio, Postgres, Prometheus, Registry};
@@ -76,7 +76,12 @@ impl Builder {
     /// Starts the servers, all at once, and waits until each is ready (three minutes at most). Installs first what is
     /// missing.
     pub async fn start(self) -> Result<Testbed, TestbedError> {
-        let bed = tokio::task::spawn_blocking(move || self.prepare())
+        let prepare = move || {
+            // Many JVMs that start at once on a few cores keep each other from being ready in time.
+            let turn = self.parts().contains(&Part::Jvm).then(Turn::wait).transpose()?;
+            Ok((self.prepare()?, turn))
+        };
+        let (bed, _turn) = tokio::task::spawn_blocking(prepare)
             .await
             .map_err(|error| io("prepare the servers")(std::io::Error::other(error)))??;
         bed.start().await?;

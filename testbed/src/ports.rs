@@ -1,4 +1,4 @@
-//! Ports: free ones for a test, fixed ones for `make up`.
+//! What tests on one machine share: its ports (free ones for a test, fixed ones for `make up`), and the time to start.
 //!
 //! A free port is found, and only later bound by the server; between the two nobody else may take it. Asking the system
 //! for an ephemeral port leaves that gap open: any outgoing connection may be given the same one. So ports come from
@@ -7,6 +7,7 @@
 use std::fs::{File, TryLockError};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::TestbedError;
 use crate::error::io;
@@ -14,6 +15,7 @@ use crate::error::io;
 /// Linux hands out ephemeral ports from 32768 on.
 const FIRST: u16 = 20_000;
 const LAST: u16 = 31_999;
+const TURN_WITHIN: Duration = Duration::from_secs(600);
 
 /// The ports of all servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +102,30 @@ impl Lease {
         Err(io("find a free port")(std::io::Error::other(format!(
             "none between {FIRST} and {LAST}"
         ))))
+    }
+}
+
+/// The right to start JVM servers, which one test on the machine has at a time.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _lock: File,
+}
+
+impl Turn {
+    /// Waits for it, ten minutes at most; after that, starts all the same.
+    pub(crate) fn wait() -> Result<Self, TestbedError> {
+        let path = lock_folder()?.join("starting");
+        let lock = File::create(&path).map_err(io(format!("create {}", path.display())))?;
+        let deadline = Instant::now() + TURN_WITHIN;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() > deadline => break,
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(100)),
+                Err(TryLockError::Error(error)) => return Err(io(format!("lock {}", path.display()))(error)),
+            }
+        }
+        Ok(Self { _lock: lock })
     }
 }
 

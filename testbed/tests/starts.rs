@@ -1,6 +1,9 @@
 //! A testbed's promises about its own servers: ready when started, controllable, and gone at the end.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use testbed::Testbed;
 
@@ -53,6 +56,55 @@ async fn a_paused_server_answers_nothing_until_it_is_resumed() {
     bed.postgres().resume();
     bed.postgres().ready().await.expect("ready again");
     sqlx_execute(&url, "SELECT 1").await.expect("an answer");
+}
+
+/// Kills a test process of its own, which has had no chance to clean up, and sees its servers end.
+#[tokio::test]
+async fn servers_end_when_their_test_is_killed() {
+    let mut child = Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "holds_servers_until_it_is_killed", "--ignored", "--nocapture"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a second test process");
+    let output = BufReader::new(child.stdout.take().expect("its output"));
+    let servers: Vec<u32> = output
+        .lines()
+        .map_while(Result::ok)
+        .find_map(|line| Some(line.split_once("servers: ")?.1.split(' ').flat_map(str::parse).collect()))
+        .expect("the pids of its servers");
+    assert_eq!(servers.len(), 2);
+    assert!(servers.iter().all(|pid| runs(*pid)), "they run: {servers:?}");
+
+    child.kill().expect("a kill");
+    child.wait().expect("its end");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while servers.iter().any(|pid| runs(*pid)) {
+        assert!(Instant::now() < deadline, "servers outlive their test: {servers:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "a part of servers_end_when_their_test_is_killed, which runs it as a process of its own"]
+async fn holds_servers_until_it_is_killed() {
+    // Started within a runtime and a thread that end at once: neither may take the servers along.
+    let start = || testbed::block_on(Testbed::builder().postgres().minio().start());
+    let bed = std::thread::spawn(start).join().expect("a thread").expect("servers");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let pids: Vec<String> = bed
+        .servers()
+        .iter()
+        .filter_map(|(_, s)| s.pid())
+        .map(|pid| pid.to_string())
+        .collect();
+    println!("servers: {}", pids.join(" "));
+    tokio::time::sleep(Duration::from_secs(120)).await;
+}
+
+/// A zombie, which only waits to be seen by its parent, does not run.
+fn runs(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
 }
 
 async fn sqlx_execute(url: &str, sql: &'static str) -> Result<(), sqlx::Error> {

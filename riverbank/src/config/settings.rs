@@ -33,7 +33,10 @@ pub const TABLE: Table = Table {
             "the bank's database, postgres://user:password@host:port/database; needed with kafka.brokers, for writes",
         ),
         Setting::new("postgres.connections", "10", "the most connections to the database, 1 to 200"),
-        Setting::optional("connect.url", "Kafka Connect's REST address; for riverbank connect"),
+        Setting::optional(
+            "connect.url",
+            "Kafka Connect's REST address; for riverbank connect, and for run to start the connector again when it has failed",
+        ),
         Setting::secret(
             "connect.admin_url",
             "the bank's database as Connect reaches it, with a login that may change its schema; for riverbank connect",
