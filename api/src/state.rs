@@ -67,7 +67,10 @@ impl App {
             .buckets(prometheus::exponential_buckets(0.000_25, 2.0, 16)?);
         let durations = HistogramVec::new(options, &["method", "route", "status"])?;
         parts.registry.register(Box::new(durations.clone()))?;
-        let ready = IntGauge::new("riverbank_ready", "Whether this instance can do its work, asked at each scrape.")?;
+        let ready = IntGauge::new(
+            "riverbank_ready",
+            "Whether this instance can do its work, asked at each scrape.",
+        )?;
         parts.registry.register(Box::new(ready.clone()))?;
         Ok(Arc::new(Self {
             reads: parts.reads,

@@ -230,7 +230,7 @@ fn every_record_counts_once_whatever_fails() {
 
 #[test]
 fn the_same_on_rocksdb() {
-    for seed in seeds(5) {
+    for seed in seeds(3) {
         let folder = tempfile::tempdir().unwrap();
         check(seed, Arc::new(RocksBackends::new(folder.path(), RocksSettings::default())));
     }

@@ -14,10 +14,10 @@ const CLOSE_BOUND: Duration = Duration::from_secs(20);
 impl Worker {
     /// Opens the tasks of a group: partition `partition` of every sub-topology.
     pub fn open_group(&mut self, partition: u32) -> Result<(), EngineError> {
-        self.shared.groups.lock().insert(partition, false);
         for sub in 0..self.parts.topology.subs.len() {
-            if partition < self.parts.sub_partitions[sub] {
-                self.open_task(TaskId { sub, partition })?;
+            let id = TaskId { sub, partition };
+            if partition < self.parts.sub_partitions[sub] && !self.tasks.contains_key(&id) {
+                self.open_task(id)?;
             }
         }
         Ok(())
@@ -200,6 +200,7 @@ impl Worker {
     /// Closes the tasks of a group; what is committed goes to the backend, what is not is forgotten.
     pub fn close_group(&mut self, partition: u32) {
         self.shared.groups.lock().remove(&partition);
+        self.to_open.remove(&partition);
         let ids: Vec<TaskId> = self.tasks.keys().filter(|id| id.partition == partition).copied().collect();
         for id in ids {
             self.close_task(id, true);

@@ -1,6 +1,6 @@
 //! A worker's turn: rebalance, fetch, process, commit, flush.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +65,8 @@ pub(crate) struct Worker {
     pub polled: Polled,
     pub retry_at_ms: i64,
     pub housekeeping_at_ms: i64,
+    /// Groups that are this worker's, but whose tasks are not open yet: a disk that refuses holds up nobody else.
+    pub to_open: BTreeSet<u32>,
 }
 
 const IDLE_POLL: Duration = Duration::from_millis(50);
@@ -99,6 +101,7 @@ impl Worker {
             polled: Polled::default(),
             retry_at_ms: 0,
             housekeeping_at_ms: 0,
+            to_open: BTreeSet::new(),
         })
     }
 
@@ -127,6 +130,11 @@ impl Worker {
         if now_ms < self.retry_at_ms {
             std::thread::sleep(idle.min(Duration::from_millis(20)));
             return Ok(progress);
+        }
+        while let Some(group) = self.to_open.first().copied() {
+            self.open_group(group)?;
+            self.to_open.remove(&group);
+            progress = true;
         }
         if self.producer.is_none() && !self.tasks.is_empty() {
             self.recover()?;
@@ -173,7 +181,8 @@ impl Worker {
         match &step {
             Rebalance::Assigned(partitions) => {
                 for partition in partitions {
-                    self.open_group(partition.partition)?;
+                    self.shared.groups.lock().insert(partition.partition, false);
+                    self.to_open.insert(partition.partition);
                 }
             }
             Rebalance::Revoked(partitions) => {
