@@ -181,6 +181,9 @@ impl Reader for KafkaReader {
     }
 
     fn poll(&mut self, max: usize, timeout: Duration, into: &mut Polled) -> Result<(), BrokerError> {
+        if max == 0 {
+            return Ok(());
+        }
         let started = Instant::now();
         let before = (into.messages.len(), into.ends.len());
         loop {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use broker::{Broker, Committed, Rebalance, TopicPartition};
 use rand::{RngExt, SeedableRng};
 
-use super::world::{Member, PATIENCE, World, settle, sizes};
+use super::world::{Member, PATIENCE, World, seed, settle, sizes};
 
 pub fn a_second_member_takes_half_and_the_first_keeps_the_rest(broker: Arc<dyn Broker>) {
     let world = World::new(broker, "half");
@@ -130,8 +130,7 @@ pub fn membership_outlives_a_rebalance_that_moves_nothing(broker: Arc<dyn Broker
 }
 
 pub fn many_members_come_and_go(broker: Arc<dyn Broker>) {
-    let seed = rand::random::<u64>();
-    println!("seed {seed}");
+    let seed = seed();
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     let world = World::new(broker, "churn");
     let tasks = world.topic("tasks", 6);
@@ -145,7 +144,7 @@ pub fn many_members_come_and_go(broker: Arc<dyn Broker>) {
         }
         let count = members.len();
         let mut all: Vec<&mut Member> = members.iter_mut().collect();
-        settle(&mut all, &format!("round {round}, seed {seed}"), |held| {
+        settle(&mut all, &format!("round {round}, SEED={seed}"), |held| {
             let sizes = sizes(held);
             sizes.iter().sum::<usize>() == 6 && sizes[count - 1] - sizes[0] <= 1
         });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use broker::{Broker, Membership};
 use rand::{RngExt, SeedableRng};
 
-use super::world::{World, record, text};
+use super::world::{World, record, seed, text};
 
 const PARTITIONS: u32 = 3;
 const PRODUCERS: u32 = 4;
@@ -14,8 +14,7 @@ const TRANSFERS: u32 = 40;
 /// theirs. While they do, a reader follows. In the end every transfer is there as a whole or not at all, once, in its
 /// producer's order, and those that were told committed are there.
 pub fn money_is_conserved(broker: Arc<dyn Broker>) {
-    let seed = rand::random::<u64>();
-    println!("seed {seed}");
+    let seed = seed();
     let world = World::new(broker, "hammer");
     let topic = world.topic("t", PARTITIONS);
     let mut reading = world.reader_of(&[(&topic, PARTITIONS)]);
@@ -46,17 +45,17 @@ pub fn money_is_conserved(broker: Arc<dyn Broker>) {
         let before = last.insert((message.slot, producer.to_owned()), number);
         assert!(
             before.is_none_or(|before| before <= number),
-            "seed {seed}: {name} came after {before:?}"
+            "SEED={seed}: {name} came after {before:?}"
         );
     }
     for (name, (sum, count)) in &parts {
-        assert_eq!((*sum, *count), (0, 2), "seed {seed}: {name} is not whole");
+        assert_eq!((*sum, *count), (0, 2), "SEED={seed}: {name} is not whole");
     }
     let mut seen: Vec<_> = parts.into_keys().collect();
     let mut committed = committed;
     seen.sort();
     committed.sort();
-    assert_eq!(seen, committed, "seed {seed}");
+    assert_eq!(seen, committed, "SEED={seed}");
 }
 
 /// Returns the names of the transfers whose transactions committed.

@@ -15,6 +15,14 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How long to look for something that must not come.
 pub const GLANCE: Duration = Duration::from_millis(300);
 
+/// A new seed, or the one in `SEED` to see a failure again.
+pub fn seed() -> u64 {
+    let given = std::env::var("SEED").ok().map(|seed| seed.parse().expect("SEED is a number"));
+    let seed = given.unwrap_or_else(rand::random);
+    println!("SEED={seed}");
+    seed
+}
+
 /// A broker, with names that no other test uses.
 pub struct World {
     pub broker: Arc<dyn Broker>,
