@@ -1,6 +1,6 @@
 //! The sink's metrics, in base units.
 
-use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// What the sinks of one process count. Cheap to clone; clones count together.
 #[derive(Clone)]
@@ -19,6 +19,8 @@ pub struct Metrics {
     pub lag_records: IntGaugeVec,
     /// The age of the oldest record that was read and is in no finished file, in seconds, by table and partition.
     pub lag_seconds: GaugeVec,
+    /// What open files and waiting records hold in memory, in bytes.
+    pub memory_bytes: IntGauge,
 }
 
 const TABLE: &[&str] = &["table"];
@@ -57,6 +59,10 @@ impl Metrics {
                 ),
                 TABLE_PARTITION,
             )?,
+            memory_bytes: IntGauge::new(
+                "riverbank_sink_memory_bytes",
+                "Memory that open files and waiting records hold",
+            )?,
         };
         for counter in [&metrics.rows, &metrics.files, &metrics.bytes, &metrics.failures] {
             registry.register(Box::new(counter.clone()))?;
@@ -64,6 +70,7 @@ impl Metrics {
         registry.register(Box::new(metrics.write_seconds.clone()))?;
         registry.register(Box::new(metrics.lag_records.clone()))?;
         registry.register(Box::new(metrics.lag_seconds.clone()))?;
+        registry.register(Box::new(metrics.memory_bytes.clone()))?;
         Ok(metrics)
     }
 

@@ -216,7 +216,9 @@ impl<'a> Session<'a> {
 
     fn advance(&mut self, stopping: bool) -> Result<(), Halt> {
         let budget = self.parts.settings.memory_bytes_max;
-        let pressed = self.memory_bytes() > budget;
+        let memory = self.memory_bytes();
+        self.parts.metrics.memory_bytes.set(i64::try_from(memory).unwrap_or(i64::MAX));
+        let pressed = memory > budget;
         if pressed && let Some(largest) = self.tasks.values_mut().max_by_key(|task| task.sealable_bytes()) {
             largest.seal()?;
         }

@@ -98,6 +98,8 @@ enum State {
         identity: Identity,
         bytes: u64,
     },
+    /// The files are of another log. An operator must act; the sink does not try again.
+    Refused(String),
 }
 
 /// Whether a step led on, or there is nothing to do for now.
@@ -114,8 +116,10 @@ pub(super) struct Task {
     /// Everything before this offset was delivered.
     delivered_to: i64,
     at_end: bool,
-    /// The log's end, as the broker last said.
-    log_end: Option<i64>,
+    /// The log's first offset and its end, as the broker last said.
+    log: Option<(i64, i64)>,
+    /// The offset that the group's commit names; `None` before it was asked, or where nothing is committed.
+    next: Option<i64>,
     /// The smallest timestamp of what was decided upon and is not finished.
     oldest_ms: Option<i64>,
 }
@@ -132,7 +136,8 @@ impl Task {
             inbox: VecDeque::new(),
             delivered_to: 0,
             at_end: false,
-            log_end: None,
+            log: None,
+            next: None,
             oldest_ms: None,
         }
     }
@@ -199,7 +204,7 @@ impl Task {
     pub fn is_idle(&self) -> bool {
         matches!(
             self.state,
-            State::Asking | State::Looking(_) | State::Filling { writer: None, .. }
+            State::Asking | State::Looking(_) | State::Refused(_) | State::Filling { writer: None, .. }
         )
     }
 
@@ -226,7 +231,7 @@ impl Task {
         match &self.state {
             State::Filling {
                 writer: Some(writer), ..
-            } if writer.len() > 0 => writer.memory_bytes(),
+            } if writer.row_count() > 0 => writer.memory_bytes(),
             _ => 0,
         }
     }
@@ -244,7 +249,10 @@ impl Task {
     }
 
     pub fn trouble(&self, settings: &SinkSettings) -> Option<String> {
-        let trouble = self.retry.trouble(&settings.retry)?;
+        let trouble = match &self.state {
+            State::Refused(reason) => reason.clone(),
+            _ => self.retry.trouble(&settings.retry)?,
+        };
         Some(format!("table {}, {}: {trouble}", self.table.name(), self.partition))
     }
 
@@ -253,28 +261,26 @@ impl Task {
         if self.is_exact() {
             return;
         }
-        if let Ok((_, end)) = reader.bounds(&self.partition, ASK_TIMEOUT) {
-            self.log_end = Some(end);
+        if let Ok(bounds) = reader.bounds(&self.partition, ASK_TIMEOUT) {
+            self.log = Some(bounds);
         }
     }
 
     pub fn lag(&self, now_ms: i64) -> PartitionLag {
-        let (next, in_hand, oldest_ms) = match &self.state {
-            State::Filling { start, writer } => (
-                *start,
-                writer.as_ref().map_or(0, |writer| writer.len()),
-                writer.as_ref().and_then(|writer| writer.oldest_ms()),
-            ),
-            State::Deciding { file, content } | State::Writing { file, content, .. } => {
-                (file.start, content.identity.rows, self.oldest_ms)
+        let (in_hand, oldest_ms) = match &self.state {
+            State::Filling {
+                writer: Some(writer), ..
             }
-            State::Refilling { file, writer } => (file.start, writer.len(), writer.oldest_ms()),
-            State::Checking { file, .. } => (file.start, 0, None),
-            State::Finishing { file, identity, .. } => (file.start, identity.rows, self.oldest_ms),
-            State::Asking | State::Looking(_) => (i64::MAX, 0, None),
+            | State::Refilling { writer, .. } => (writer.row_count(), writer.oldest_ms()),
+            State::Deciding { content, .. } | State::Writing { content, .. } => (content.identity.rows, self.oldest_ms),
+            State::Finishing { identity, .. } => (identity.rows, self.oldest_ms),
+            _ => (0, None),
         };
         let in_hand = in_hand + self.inbox.len() as u64;
-        let behind = self.log_end.map_or(0, |end| end.saturating_sub(next).max(0) as u64);
+        // Where nothing is committed, and the files were not asked yet, all of the log is behind.
+        let behind = self
+            .log
+            .map_or(0, |(first, end)| end.saturating_sub(self.next.unwrap_or(first)).max(0) as u64);
         let oldest_ms = oldest_ms.or_else(|| self.inbox.front().map(|message| message.timestamp_ms));
         PartitionLag {
             table: self.table.name().to_owned(),
@@ -296,6 +302,7 @@ impl Task {
         match state {
             State::Asking if tools.stopping => Ok((State::Asking, false)),
             State::Asking => self.ask(tools),
+            State::Refused(reason) => Ok((State::Refused(reason), false)),
             State::Looking(job) => self.look(job, tools),
             State::Filling { start, writer } => self.fill(start, writer, tools),
             State::Deciding { file, content } => self.commit_intent(file, content, tools),
@@ -316,6 +323,7 @@ impl Task {
             Ok(committed) => committed.into_iter().next().flatten(),
             Err(error) => return self.broker_failed(State::Asking, error, tools),
         };
+        self.next = committed.as_ref().map(|committed| committed.offset);
         let standing = committed
             .map(|committed| protocol::read(self.table.name(), self.partition.partition, &committed))
             .transpose();
@@ -349,14 +357,18 @@ impl Task {
             Ok(bounds) => bounds,
             Err(error) => return self.broker_failed(State::Asking, error, tools),
         };
-        self.log_end = Some(end);
+        self.log = Some((first, end));
         let start = last.map_or(first, |last| last + 1);
+        self.next = Some(start);
         if start > end {
+            // Not tried again: once the new log is as long as the old one was, its records would be taken for written.
             let reason = format!(
-                "the store has files up to offset {}, but the log ends at {end}: was the topic made anew? It needs another sink.url",
+                "the store has files up to offset {}, but the log ends at {end}: the topic was made anew. Its records need another \
+                 place than these files",
                 start - 1
             );
-            return Ok((self.fault(State::Asking, reason, tools), false));
+            tracing::error!(table = self.table.name(), partition = %self.partition, reason, "the partition is not written");
+            return Ok((State::Refused(reason), false));
         }
         Ok((State::Filling { start, writer: None }, true))
     }
@@ -365,7 +377,7 @@ impl Task {
         if tools.stopping {
             self.inbox.clear();
             return match writer {
-                Some(writer) if writer.len() > 0 => self.decide(start, *writer),
+                Some(writer) if writer.row_count() > 0 => self.decide(start, *writer),
                 _ => Ok((State::Filling { start, writer: None }, false)),
             };
         }
@@ -545,6 +557,7 @@ impl Task {
         }
         self.retry.succeeded();
         self.oldest_ms = None;
+        self.next = Some(file.end + 1);
         let label = &[self.table.name()];
         tools.metrics.files.with_label_values(label).inc();
         tools.metrics.rows.with_label_values(label).inc_by(identity.rows);
@@ -674,7 +687,8 @@ fn ended<T>(job: &mut Job<T>) -> Option<Result<T, String>> {
 fn lost(error: &BrokerError) -> String {
     match error {
         BrokerError::OffsetOutOfRange { .. } => format!(
-            "{error}: the log has dropped records that are in no file; to go on without them, commit a later offset for the group"
+            "{error}: the log has dropped records that are in no file, or the topic was made anew; to go on without them, commit \
+             another offset for the group"
         ),
         error => error.to_string(),
     }

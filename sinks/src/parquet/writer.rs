@@ -122,7 +122,7 @@ impl FileWriter {
     }
 
     /// How many rows it has.
-    pub fn len(&self) -> u64 {
+    pub fn row_count(&self) -> u64 {
         self.taken
     }
 

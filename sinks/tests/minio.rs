@@ -1,0 +1,233 @@
+//! The sink between a real Kafka and a real object store.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use broker::kafka::{KafkaBroker, KafkaSettings};
+use broker::{Broker, CleanupPolicy, Membership, Outgoing, TopicSpec};
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use sinks::lake::{self, Depth};
+use sinks::{Probe, S3Options, SinkHandle, SinkRunner, SinkSettings, Step, Table};
+use support::{CrashAt, PARTITIONS, Plain, hasty, wait_for};
+use testbed::Testbed;
+use wire::MemoryRegistry;
+
+/// The lake in a bucket, opened as the program opens it.
+fn open(bed: &Testbed, prefix: &str) -> Arc<dyn ObjectStore> {
+    let minio = bed.minio();
+    let s3 = S3Options {
+        endpoint: Some(minio.endpoint().to_owned()),
+        access_key: Some(minio.access_key().to_owned()),
+        secret_key: Some(minio.secret_key().to_owned()),
+        region: Some("us-east-1".to_owned()),
+        allow_http: true,
+    };
+    sinks::open(&format!("s3://lake/{prefix}"), &s3).unwrap()
+}
+
+#[test]
+fn of_many_who_create_an_object_one_does() {
+    let bed = Testbed::builder().minio().start_blocking().unwrap();
+    testbed::block_on(async {
+        bed.minio().create_bucket("lake").await.unwrap();
+        let (store, path) = (open(&bed, "some/prefix"), Path::from("t/one.parquet"));
+        let create = |content: String| {
+            let (store, path) = (store.clone(), path.clone());
+            async move {
+                let options = PutOptions {
+                    mode: PutMode::Create,
+                    ..PutOptions::default()
+                };
+                store.put_opts(&path, content.clone().into(), options).await.map(|_| content)
+            }
+        };
+        let ended = futures::future::join_all((0..16).map(|i| create(format!("content {i}")))).await;
+        let created: Vec<_> = ended.iter().filter_map(|end| end.as_ref().ok()).collect();
+        assert_eq!(created.len(), 1, "{ended:?}");
+        // Requests at the same instant may also be told to come again; none is told that it succeeded.
+        let again = create("late".to_owned()).await;
+        assert!(matches!(again, Err(Error::AlreadyExists { .. })), "{again:?}");
+        let stored = store.get(&path).await.unwrap().bytes().await.unwrap();
+        assert_eq!(stored, created[0].as_bytes());
+    });
+}
+
+struct Bench {
+    bed: Testbed,
+    broker: Arc<KafkaBroker>,
+    store: Arc<dyn ObjectStore>,
+    table: Arc<Plain>,
+    rng: ChaCha8Rng,
+}
+
+impl Bench {
+    fn start(seed: u64) -> Self {
+        println!("seed {seed}");
+        let bed = Testbed::builder().kafka().minio().start_blocking().unwrap();
+        testbed::block_on(bed.minio().create_bucket("lake")).unwrap();
+        let broker = KafkaBroker::new(KafkaSettings {
+            bootstrap: bed.kafka().bootstrap().to_owned(),
+            ..KafkaSettings::default()
+        });
+        let spec = TopicSpec {
+            name: "records".into(),
+            partitions: PARTITIONS,
+            accept_existing: false,
+            cleanup: CleanupPolicy::Delete(None),
+        };
+        broker.ensure_topics(&[spec], Duration::from_secs(60)).unwrap();
+        let store = open(&bed, "lake");
+        Self {
+            bed,
+            broker: Arc::new(broker),
+            store,
+            table: Arc::new(Plain::new("records")),
+            rng: ChaCha8Rng::seed_from_u64(seed),
+        }
+    }
+
+    fn sink(&self, client: &str, probe: Option<Arc<dyn Probe>>) -> SinkHandle {
+        let settings = SinkSettings {
+            client_id: client.to_owned(),
+            age_max: Duration::from_millis(300),
+            put_timeout: Duration::from_secs(2),
+            session_timeout: Duration::from_secs(6),
+            ..hasty()
+        };
+        let tables = vec![self.table.clone() as Arc<dyn Table>];
+        let runner = SinkRunner::new(
+            settings,
+            self.broker.clone(),
+            Arc::new(MemoryRegistry::default()),
+            self.store.clone(),
+            tables,
+        );
+        let runner = match probe {
+            Some(probe) => runner.with_probe(probe),
+            None => runner,
+        };
+        runner.start(&prometheus::Registry::new()).unwrap()
+    }
+
+    /// Writes records in transactions of random sizes; some are left to their end by a producer that goes away.
+    fn produce(&mut self, records: u32) {
+        let mut left = records;
+        let timeout = Duration::from_secs(60);
+        let mut producer = self.broker.transactional_producer("producer", timeout).unwrap();
+        while left > 0 {
+            let some = self.rng.random_range(1..=left.min(100));
+            left -= some;
+            producer.begin().unwrap();
+            for _ in 0..some {
+                let (key, value) = (self.rng.random_range(0..50).to_string(), self.rng.random::<u64>().to_string());
+                let record = Outgoing {
+                    topic: "records",
+                    partition: None,
+                    key: Some(key.as_bytes()),
+                    value: Some(value.as_bytes()),
+                    timestamp_ms: 1_700_000_000_000,
+                    headers: &[],
+                };
+                producer.send(record).unwrap();
+            }
+            if self.rng.random_bool(0.1) {
+                // Its successor aborts what it left open.
+                drop(producer);
+                producer = self.broker.transactional_producer("producer", timeout).unwrap();
+            } else {
+                producer.commit(&[], &Membership::NoGroup).unwrap();
+            }
+        }
+    }
+
+    fn look(&self) -> (u64, u64, Vec<String>) {
+        let report = testbed::block_on(lake::verify(&self.store, "records", Depth::Offsets)).unwrap();
+        let compared =
+            lake::compare_with_log(self.broker.as_ref(), self.table.as_ref(), &report, Duration::from_secs(30)).unwrap();
+        let problems = report
+            .problems
+            .iter()
+            .chain(&compared.problems)
+            .map(ToString::to_string)
+            .collect();
+        let rows = report.partitions.iter().map(|partition| partition.rows()).sum();
+        (
+            rows,
+            compared.partitions.iter().map(|partition| partition.unwritten).sum(),
+            problems,
+        )
+    }
+
+    fn prove(&self, sinks: &[&SinkHandle]) {
+        let mut rows = 0;
+        let mut told = Instant::now();
+        wait_for("every record is in a file", || {
+            if told.elapsed() > Duration::from_secs(5) {
+                told = Instant::now();
+                sinks
+                    .iter()
+                    .for_each(|sink| println!("{:?} {:?}", sink.trouble(), sink.lag()));
+            }
+            let (written, unwritten, problems) = self.look();
+            assert_eq!(problems, Vec::<String>::new());
+            rows = written;
+            unwritten == 0
+        });
+        println!("{rows} rows, each offset once");
+        assert!(rows > 0);
+    }
+}
+
+#[test]
+fn crashes_and_faults_of_real_servers_are_made_good() {
+    let mut bench = Bench::start(1);
+    bench.produce(2_000);
+    for step in Step::ALL {
+        let name = format!("{step:?}");
+        let sink = bench.sink(&name, Some(CrashAt::new(step, 3)));
+        wait_for("the crash", || sink.is_finished());
+        bench.produce(500);
+    }
+    let (first, second) = (bench.sink("first", None), bench.sink("second", None));
+    wait_for("both have partitions", || !first.lag().is_empty() && !second.lag().is_empty());
+    bench.prove(&[&first, &second]);
+
+    // The store freezes: connections stay open, and nothing is answered.
+    bench.bed.minio().pause();
+    bench.produce(500);
+    wait_for("trouble is told", || {
+        first
+            .trouble()
+            .or(second.trouble())
+            .is_some_and(|trouble| trouble.contains("the store"))
+    });
+    assert!(!first.lag().is_empty() && !second.lag().is_empty(), "they stay members");
+    bench.bed.minio().resume();
+    bench.prove(&[&first, &second]);
+    wait_for("trouble is over", || first.trouble().is_none() && second.trouble().is_none());
+
+    // The store and the log die, and come back on their data.
+    bench.bed.minio().kill().unwrap();
+    bench.produce(500);
+    bench.bed.kafka().kill().unwrap();
+    let down = Instant::now();
+    testbed::block_on(async {
+        bench.bed.minio().start().await.unwrap();
+        bench.bed.kafka().start().await.unwrap();
+    });
+    println!("down for {:?}", down.elapsed());
+    bench.produce(500);
+    bench.prove(&[&first, &second]);
+    first.stop().unwrap();
+    bench.produce(500);
+    bench.prove(&[&second]);
+    second.stop().unwrap();
+    bench.prove(&[]);
+}
