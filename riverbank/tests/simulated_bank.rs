@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use riverbank::config::Sources;
-use riverbank::generate::profile::{self, Target};
 use riverbank::generate::{
     AccountRef, Batch, CustomerRef, Draft, Operation, Pace, Plan, Profile, SimulatedBank, Teller, TellerError, Totals,
     TransactionRef, Verdict, drive,
 };
+use riverbank::generate::{Target, knobs};
 use schemas::Currency;
 use schemas::silver::{TransactionStatus, TransactionType};
 
@@ -331,7 +331,7 @@ fn config_yaml_shows_every_knob_at_its_default() {
     let shown = Plan::load(&sources).unwrap_or_else(|error| panic!("{error}"));
     let default = Plan::load(&Sources::default()).expect("the defaults are right");
     assert_eq!(shown, default);
-    for setting in profile::TABLE.settings {
+    for setting in knobs::TABLE.settings {
         let leaf = setting.key.rsplit('.').next().expect("a name");
         assert!(text.contains(&format!("{leaf}:")), "{} is not in config.yaml", setting.key);
     }

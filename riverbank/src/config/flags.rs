@@ -8,7 +8,7 @@ use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches, value_parser};
 
 use super::layers::{CONFIG_DEFAULT, CONFIG_VARIABLE, Sources};
 use super::setting::Setting;
-use super::settings::TABLE;
+use super::table::TABLE;
 
 const CONFIG: &str = "config";
 

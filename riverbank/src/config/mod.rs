@@ -1,7 +1,7 @@
 //! What can be set, and that it is right before anything starts.
 //!
 //! A program that begins to work and then finds its third setting wrong has done a third of the harm already. So all
-//! settings are rows of one table ([`settings::TABLE`]), gathered from defaults, the file, the environment and flags
+//! settings are rows of one table ([`table::TABLE`]), gathered from defaults, the file, the environment and flags
 //! ([`layers`]), read into [`Settings`] and checked as a whole; every problem is reported at once, with the setting's
 //! name and where its value came from.
 //!
@@ -17,20 +17,23 @@
 //! );
 //! ```
 
+pub mod check;
 pub mod error;
 pub mod flags;
 pub mod layers;
 pub mod reader;
 pub mod setting;
 pub mod settings;
+pub mod table;
 pub mod value;
 
+pub use check::Purpose;
 pub use error::{Origin, Problem, SettingsError};
 pub use flags::SettingFlags;
 pub use layers::Sources;
 pub use setting::{Setting, Table};
 pub use settings::{
-    ConnectSettings, EngineSettings, HttpSettings, KafkaSettings, LogFormat, LogSettings, PostgresSettings, Purpose,
-    RegistrySettings, S3Settings, Settings, SinkSettings, StateSettings,
+    ConnectSettings, EngineSettings, HttpSettings, KafkaSettings, LogFormat, LogSettings, PostgresSettings, RegistrySettings,
+    S3Settings, Settings, SinkSettings, StateSettings,
 };
 pub use value::{Properties, Secret};

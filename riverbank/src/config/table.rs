@@ -1,0 +1,104 @@
+//! The settings of the program, by name: one row each.
+
+use super::setting::{Setting, Table};
+
+/// Every setting, in the order of the help.
+pub const TABLE: Table = Table {
+    environment: true,
+    settings: &[
+        Setting::optional(
+            "kafka.brokers",
+            "Kafka's brokers, host:port divided by commas; without them the log is in the process itself",
+        ),
+        Setting::secret(
+            "kafka.properties",
+            "librdkafka's properties for TLS and SASL, name=value per line: security.protocol=SASL_SSL",
+        ),
+        Setting::optional(
+            "registry.url",
+            "the schema registry's Confluent API; needed with kafka.brokers",
+        ),
+        Setting::secret(
+            "postgres.url",
+            "the bank's database, postgres://user:password@host:port/database; needed with kafka.brokers, for writes",
+        ),
+        Setting::new("postgres.connections", "10", "the most connections to the database, 1 to 200"),
+        Setting::optional(
+            "connect.url",
+            "Kafka Connect's REST address; for riverbank connect, and for run to start the connector again when it has failed",
+        ),
+        Setting::secret(
+            "connect.admin_url",
+            "the bank's database as Connect reaches it, with a login that may change its schema; for riverbank connect",
+        ),
+        Setting::secret(
+            "connect.capture_password",
+            "the password that Debezium's login gets; for riverbank connect",
+        ),
+        Setting::new(
+            "connect.timeout",
+            "2m",
+            "how long the connector may take until it runs, 1s to 1h",
+        ),
+        Setting::new("http.listen", "127.0.0.1:8080", "the address and port of the HTTP service"),
+        Setting::optional(
+            "http.advertised_url",
+            "where the other instances and clients reach this one; without it, http:// and http.listen",
+        ),
+        Setting::new(
+            "state.dir",
+            "riverbank-data/state",
+            "the folder of the state stores; one per instance, kept over restarts",
+        ),
+        Setting::new("engine.threads", "auto", "workers, 1 to 256, or auto for one per processor"),
+        Setting::new(
+            "engine.commit_interval",
+            "100ms",
+            "the longest time between commits, 1ms to 30s; idle input commits at once",
+        ),
+        Setting::new(
+            "engine.flush_interval",
+            "1s",
+            "how often committed state is written to disk, 10ms to 10m",
+        ),
+        Setting::new(
+            "engine.partitions",
+            "4",
+            "partitions of the topics that the program creates, 1 to 1000",
+        ),
+        Setting::new(
+            "sink.url",
+            "riverbank-data/lake",
+            "where Parquet goes: s3://bucket/prefix, file:///folder or a folder",
+        ),
+        Setting::new(
+            "sink.rows_max",
+            "1000000",
+            "a file is closed at this many rows, 1 to 100000000",
+        ),
+        Setting::new(
+            "sink.bytes_max",
+            "128MiB",
+            "a file is closed at this many bytes of records, 1KiB to 4GiB",
+        ),
+        Setting::new(
+            "sink.age_max",
+            "60s",
+            "a file is closed this long after its first record, 100ms to 1d",
+        ),
+        Setting::optional("s3.endpoint", "an S3-compatible store's address; without it, AWS"),
+        Setting::secret(
+            "s3.access_key",
+            "the access key; without it, what the machine's own role gives",
+        ),
+        Setting::secret("s3.secret_key", "the secret key that belongs to s3.access_key"),
+        Setting::new("s3.region", "us-east-1", "the store's region"),
+        Setting::new("s3.allow_http", "false", "whether s3.endpoint may be http:// (no encryption)"),
+        Setting::new(
+            "log.level",
+            "info",
+            "what is logged: error, warn, info, debug, trace, or a filter such as info,topology=debug",
+        ),
+        Setting::new("log.format", "text", "text for people, json for machines"),
+    ],
+};
