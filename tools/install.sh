@@ -112,7 +112,8 @@ wheel() {
 
 maven() {
   command -v mvn >/dev/null || debian maven default-jre-headless
-  retry mvn -B -ntp -q -Dstyle.color=never "$@" || die "maven failed: $*"
+  # A repository of this run alone: nothing of it is needed once the jars are copied.
+  retry mvn -B -ntp -q -Dstyle.color=never "-Dmaven.repo.local=$WORK/m2" "$@" || die "maven failed: $*"
 }
 # maven_copy GROUP:ARTIFACT:VERSION:TYPE[:CLASSIFIER] DIR
 maven_copy() {
