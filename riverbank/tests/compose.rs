@@ -1,6 +1,6 @@
 //! What compose.yaml, the image and the example files say to the program is what the program understands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use config::{File, FileFormat, Map, Source, Value};
@@ -98,6 +98,20 @@ fn the_image_alone_runs_the_embedded_default() {
     };
     let settings = Settings::load(&sources, Purpose::Run).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(settings.state.dir, Path::new("/var/lib/riverbank/state"));
+}
+
+#[test]
+fn no_variable_is_given_twice() {
+    let text = read("compose.yaml");
+    for service in text.split("\n\n") {
+        let names: Vec<&str> = service
+            .lines()
+            .filter_map(|line| line.trim().split_once(": ").map(|(name, _)| name))
+            .filter(|name| name.starts_with("RIVERBANK_") || name.starts_with("KAFKA_"))
+            .collect();
+        let distinct: BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(names.len(), distinct.len(), "{service}");
+    }
 }
 
 #[test]
