@@ -85,13 +85,12 @@ impl HttpRegistry {
     }
 }
 
-/// Whether the registry itself said no. Everything else (no connection, a time-out, a gateway's page) says nothing.
+/// The HTTP status that the registry answered with. Without one (no connection, a time-out) it has said nothing.
+///
+/// It is read where the client puts it, and nowhere else: the cause may name a URL, whose port is no status.
 fn status(error: &SRCError) -> Option<u16> {
-    let text = error.to_string();
-    ["404", "40403", "409", "422", "400"]
-        .iter()
-        .find(|code| text.contains(*code))
-        .and_then(|code| code[..3].parse().ok())
+    let (_, answer) = error.error.split_once("failed with status ")?;
+    answer.split(' ').next()?.parse().ok()
 }
 
 impl Registry for HttpRegistry {
@@ -140,5 +139,73 @@ impl Drop for HttpRegistry {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, TcpListener};
+
+    use super::*;
+
+    /// A server that gives every request this answer.
+    fn answering(status: &'static str, body: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                // Closing with a request half read would reset the connection, and the answer with it.
+                let _ = stream.shutdown(Shutdown::Write);
+                let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
+                let _ = std::io::copy(&mut stream, &mut std::io::sink());
+            }
+        });
+        url
+    }
+
+    #[test]
+    fn a_no_is_final_and_a_trouble_is_not() {
+        let missing = answering("404 Not Found", r#"{"error_code":40403,"message":"none"}"#);
+        let error = HttpRegistry::new(&missing).unwrap().by_id(7).unwrap_err();
+        assert!(matches!(error, RegistryError::NotFound(7)), "{error}");
+
+        let strict = answering("409 Conflict", r#"{"error_code":409,"message":"incompatible"}"#);
+        let error = HttpRegistry::new(&strict).unwrap().register("s", "\"long\"").unwrap_err();
+        assert!(matches!(error, RegistryError::Refused { .. }), "{error}");
+
+        for trouble in [
+            "500 Internal Server Error",
+            "503 Service Unavailable",
+            "429 Too Many Requests",
+        ] {
+            let away = answering(trouble, r#"{"error_code":404,"message":"404 409 422"}"#);
+            let error = HttpRegistry::new(&away).unwrap().by_id(7).unwrap_err();
+            assert!(matches!(error, RegistryError::Unavailable(_)), "{trouble}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_port_in_the_message_is_no_answer() {
+        let cause = SRCError::new(
+            "http call to schema registry failed",
+            Some("http://127.0.0.1:40912/schemas/ids/404".into()),
+            true,
+        );
+        assert_eq!(status(&cause), None);
+    }
+
+    #[tokio::test]
+    async fn it_may_be_asked_and_dropped_inside_a_runtime() {
+        let url = answering("404 Not Found", r#"{"error_code":40403,"message":"none"}"#);
+        let registry = HttpRegistry::new(&url).unwrap();
+        assert!(registry.by_id(7).is_err());
     }
 }
