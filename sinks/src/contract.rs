@@ -41,10 +41,19 @@ pub struct Origin<'a> {
     pub partition: u32,
 }
 
+/// What a record became.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Row {
+    /// A row that says what the record said.
+    Whole,
+    /// A row with the record's bytes and the reason why they cannot be read.
+    Undecodable,
+}
+
 /// Rows on their way into a file.
 pub trait Rows: Send {
-    /// Appends exactly one row for the record, whatever its bytes are. On an error, nothing was appended.
-    fn push(&mut self, origin: Origin<'_>, record: &Message) -> Result<(), RowError>;
+    /// Appends exactly one row for the record, whatever its bytes are, and says which kind. On an error, nothing was appended.
+    fn push(&mut self, origin: Origin<'_>, record: &Message) -> Result<Row, RowError>;
     /// How many rows wait.
     fn len(&self) -> usize;
     /// Whether none waits.

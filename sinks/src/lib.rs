@@ -15,7 +15,7 @@ pub mod settings;
 pub mod tables;
 pub mod target;
 
-pub use contract::{Origin, RowError, Rows, Table};
+pub use contract::{Origin, Row, RowError, Rows, Table};
 pub use parquet::{Go, PartitionLag, Probe, SinkError, SinkHandle, SinkRunner, Step};
 pub use settings::{RetrySettings, SinkSettings};
 pub use target::{S3Options, TargetError, open};

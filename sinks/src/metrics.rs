@@ -11,6 +11,8 @@ pub struct Metrics {
     pub files: IntCounterVec,
     /// Bytes of finished files, by table.
     pub bytes: IntCounterVec,
+    /// Rows of files written that stand for records which cannot be read, by table.
+    pub undecodable: IntCounterVec,
     /// Failed attempts at anything, by table.
     pub failures: IntCounterVec,
     /// From the first attempt at a put to its success, in seconds, by table.
@@ -43,6 +45,10 @@ impl Metrics {
             rows: counter("riverbank_sink_rows_total", "Rows in finished files")?,
             files: counter("riverbank_sink_files_total", "Finished files")?,
             bytes: counter("riverbank_sink_written_bytes_total", "Bytes of finished files")?,
+            undecodable: counter(
+                "riverbank_sink_undecodable_rows_total",
+                "Rows that stand for records which cannot be read",
+            )?,
             failures: counter("riverbank_sink_failures_total", "Attempts that failed and are made again")?,
             write_seconds: HistogramVec::new(seconds, TABLE)?,
             lag_records: IntGaugeVec::new(
@@ -64,7 +70,13 @@ impl Metrics {
                 "Memory that open files and waiting records hold",
             )?,
         };
-        for counter in [&metrics.rows, &metrics.files, &metrics.bytes, &metrics.failures] {
+        for counter in [
+            &metrics.rows,
+            &metrics.files,
+            &metrics.bytes,
+            &metrics.undecodable,
+            &metrics.failures,
+        ] {
             registry.register(Box::new(counter.clone()))?;
         }
         registry.register(Box::new(metrics.write_seconds.clone()))?;
@@ -76,7 +88,7 @@ impl Metrics {
 
     /// Makes a table's counters, so that they are served as zeros from the start.
     pub(crate) fn introduce(&self, table: &str) {
-        for counter in [&self.rows, &self.files, &self.bytes, &self.failures] {
+        for counter in [&self.rows, &self.files, &self.bytes, &self.undecodable, &self.failures] {
             counter.with_label_values(&[table]);
         }
         self.write_seconds.with_label_values(&[table]);

@@ -10,7 +10,7 @@ use schemas::bronze::{AccountRow, CdcKey, CustomerRow, Envelope, Op, Source, Tra
 use schemas::gold::AccountBalance;
 use schemas::{AccountId, CustomerId, Money, topics};
 use sinks::tables::{self, Balances};
-use sinks::{Origin, RowError, Table};
+use sinks::{Origin, Row, RowError, Table};
 use wire::{Codec, MemoryRegistry, Registry, RegistryError, Wire};
 
 const AT: i64 = 1_700_000_000_000_000;
@@ -41,7 +41,7 @@ impl Case {
     /// Pushes these records as offsets 0, 1, … of partition 7, and takes the rows out.
     fn rows(&self, table: &dyn Table, records: Vec<(Option<bytes::Bytes>, Option<bytes::Bytes>)>) -> RecordBatch {
         let mut rows = table.rows(self.registry.clone());
-        let count = records.len();
+        let (count, mut kinds) = (records.len(), Vec::new());
         for (offset, (key, value)) in records.into_iter().enumerate() {
             let record = Message {
                 slot: 0,
@@ -51,20 +51,28 @@ impl Case {
                 value,
                 headers: vec![],
             };
-            rows.push(
-                Origin {
-                    topic: table.topic(),
-                    partition: 7,
-                },
-                &record,
-            )
-            .unwrap();
+            kinds.push(
+                rows.push(
+                    Origin {
+                        topic: table.topic(),
+                        partition: 7,
+                    },
+                    &record,
+                )
+                .unwrap(),
+            );
         }
         assert_eq!(rows.len(), count, "each record is exactly one row");
         let batch = rows.take().unwrap();
         assert_eq!(batch.schema(), table.schema());
         assert!(rows.is_empty());
-        for row in 0..count {
+        for (row, kind) in kinds.into_iter().enumerate() {
+            let op = if table.is_compacted() { "op" } else { "_op" };
+            assert_eq!(
+                kind == Row::Undecodable,
+                text(&batch, op, row).unwrap() == "undecodable",
+                "{kind:?}"
+            );
             assert_eq!(text(&batch, "_topic", row), Some(table.topic().to_owned()));
             assert_eq!(
                 batch

@@ -525,6 +525,7 @@ impl Task {
                     .write_seconds
                     .with_label_values(&[self.table.name()])
                     .observe(since.elapsed().as_secs_f64());
+                self.count_undecodable(&file, content.undecodable, tools);
                 self.probe(Step::Written, tools)?;
                 Ok((
                     State::Finishing {
@@ -548,6 +549,14 @@ impl Task {
                 ),
                 false,
             )),
+        }
+    }
+
+    /// Such records are in the lake, with their bytes; but somebody should look at them.
+    fn count_undecodable(&self, file: &FileName, rows: u64, tools: &Tools<'_>) {
+        if rows > 0 {
+            tracing::warn!(%file, rows, "records that cannot be read are kept as raw bytes");
+            tools.metrics.undecodable.with_label_values(&[self.table.name()]).inc_by(rows);
         }
     }
 

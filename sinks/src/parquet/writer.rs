@@ -16,7 +16,7 @@ use wire::Registry;
 
 use super::footer::Identity;
 use super::layout::{FileName, day_of};
-use crate::{Origin, RowError, Rows, SinkSettings, Table};
+use crate::{Origin, Row, RowError, Rows, SinkSettings, Table};
 
 /// Rows that are gathered before they are encoded.
 const BATCH_ROWS: usize = 4_096;
@@ -31,6 +31,7 @@ pub struct FileWriter {
     rows: Box<dyn Rows>,
     arrow: ArrowWriter<Vec<u8>>,
     taken: u64,
+    undecodable: u64,
     record_bytes: u64,
     waiting_bytes: u64,
     day: Option<Date>,
@@ -46,6 +47,8 @@ pub struct FileBytes {
     pub identity: Identity,
     /// The whole file.
     pub bytes: Bytes,
+    /// How many of its rows stand for records that cannot be read.
+    pub undecodable: u64,
 }
 
 impl FileWriter {
@@ -63,6 +66,7 @@ impl FileWriter {
             table,
             arrow,
             taken: 0,
+            undecodable: 0,
             record_bytes: 0,
             waiting_bytes: 0,
             day: None,
@@ -75,7 +79,7 @@ impl FileWriter {
     /// Takes a record. On an error it is not taken.
     pub fn push(&mut self, partition: u32, record: &Message) -> Result<(), RowError> {
         let table = self.table.clone();
-        self.rows.push(
+        let row = self.rows.push(
             Origin {
                 topic: table.topic(),
                 partition,
@@ -88,6 +92,7 @@ impl FileWriter {
             .map(|part| part.len() as u64)
             .sum::<u64>();
         self.taken += 1;
+        self.undecodable += u64::from(row == Row::Undecodable);
         self.record_bytes += bytes;
         self.waiting_bytes += bytes;
         self.last_offset = Some(record.offset);
@@ -168,6 +173,7 @@ impl FileWriter {
         Ok(FileBytes {
             identity,
             bytes: bytes.into(),
+            undecodable: self.undecodable,
         })
     }
 }

@@ -14,7 +14,7 @@ use schemas::{AccountId, topics};
 use wire::{Codec, Registry, Wire, WireError};
 
 use super::columns::{self, Cell, Column, Columns, Kind};
-use crate::{Origin, RowError, Rows, Table};
+use crate::{Origin, Row, RowError, Rows, Table};
 
 const SCHEMA_VERSION: u32 = 1;
 
@@ -135,7 +135,7 @@ fn place<'a>(origin: Origin<'a>, record: &Message) -> [Cell<'a>; 4] {
 }
 
 impl Rows for BalanceRows {
-    fn push(&mut self, origin: Origin<'_>, record: &Message) -> Result<(), RowError> {
+    fn push(&mut self, origin: Origin<'_>, record: &Message) -> Result<Row, RowError> {
         let no_key = || WireError::Malformed("there is no key".to_owned());
         let key = record
             .key
@@ -155,15 +155,19 @@ impl Rows for BalanceRows {
         let id = key.as_ref().ok().map(|id| id.0);
         let error = match (&key, &value) {
             (Ok(_), Ok(Some(balance))) => match self.push_upsert(origin, record, balance) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(Row::Whole),
                 Err(error) => error,
             },
-            (Ok(_), Ok(None)) => return self.push_bare(origin, record, "delete", id, None).map_err(RowError::Table),
+            (Ok(_), Ok(None)) => {
+                self.push_bare(origin, record, "delete", id, None).map_err(RowError::Table)?;
+                return Ok(Row::Whole);
+            }
             (Err(error), _) => format!("key: {error}"),
             (_, Err(error)) => error.to_string(),
         };
         self.push_bare(origin, record, "undecodable", id, Some(&error))
-            .map_err(RowError::Table)
+            .map_err(RowError::Table)?;
+        Ok(Row::Undecodable)
     }
 
     fn len(&self) -> usize {

@@ -14,7 +14,7 @@ use schemas::bronze::{AccountRow, CdcKey, CustomerRow, Envelope, Op, Transaction
 use wire::{Codec, Registry, Topic, Wire, WireError};
 
 use super::columns::{self, Cell, Column, Columns, Kind};
-use crate::{Origin, RowError, Rows, Table};
+use crate::{Origin, Row, RowError, Rows, Table};
 
 /// The version of the shape of all tables of Bronze.
 const SCHEMA_VERSION: u32 = 1;
@@ -242,32 +242,43 @@ fn place(origin: Origin<'_>, offset: i64) -> [Cell<'_>; 3] {
     ]
 }
 
+/// Sets apart what may be read later from what never will be.
+fn available<T>(read: Result<T, WireError>) -> Result<Result<T, WireError>, RowError> {
+    match read {
+        Err(error) if error.is_transient() => Err(RowError::Unavailable(error.to_string())),
+        read => Ok(read),
+    }
+}
+
 impl<R: BronzeRow> Rows for BronzeRows<R>
 where
     Envelope<R>: Wire,
 {
-    fn push(&mut self, origin: Origin<'_>, record: &Message) -> Result<(), RowError> {
-        let (key, event) = (self.key(record), self.event(record));
-        for error in [key.as_ref().err(), event.as_ref().err()].into_iter().flatten() {
-            if error.is_transient() {
-                return Err(RowError::Unavailable(error.to_string()));
-            }
-        }
+    fn push(&mut self, origin: Origin<'_>, record: &Message) -> Result<Row, RowError> {
+        let event = available(self.event(record))?;
+        // A change names its row itself: its key is read only where the row is missing.
+        let key = match &event {
+            Ok(Event::Change(envelope)) if envelope.after.is_some() => Ok(None),
+            _ => available(self.key(record))?,
+        };
         let id = key.as_ref().ok().copied().flatten();
         let error = match (&key, &event) {
-            // A change names its row itself, so its key is not needed; a tombstone has nothing else.
             (_, Ok(Event::Change(envelope))) => match self.push_change(origin, record.offset, id, envelope) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(Row::Whole),
                 Err(error) => error,
             },
             (Ok(_), Ok(Event::Tombstone)) => {
-                return self.push_bare(origin, record, "tombstone", id, None).map_err(RowError::Table);
+                self.push_bare(origin, record, "tombstone", id, None)
+                    .map_err(RowError::Table)?;
+                return Ok(Row::Whole);
             }
             (Err(error), Ok(Event::Tombstone)) => format!("key: {error}"),
             (_, Err(error)) => error.to_string(),
         };
+        let id = id.or_else(|| self.key(record).ok().flatten());
         self.push_bare(origin, record, "undecodable", id, Some(&error))
-            .map_err(RowError::Table)
+            .map_err(RowError::Table)?;
+        Ok(Row::Undecodable)
     }
 
     fn len(&self) -> usize {

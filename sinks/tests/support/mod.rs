@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use sinks::lake::{self, Depth};
-use sinks::{Go, Origin, Probe, RetrySettings, RowError, Rows, SinkHandle, SinkRunner, SinkSettings, Step, Table};
+use sinks::{Go, Origin, Probe, RetrySettings, Row, RowError, Rows, SinkHandle, SinkRunner, SinkSettings, Step, Table};
 use wire::{MemoryRegistry, Registry};
 
 pub use store::{Fault, FaultyStore};
@@ -84,7 +84,7 @@ struct PlainRows {
 }
 
 impl Rows for PlainRows {
-    fn push(&mut self, _: Origin<'_>, record: &Message) -> Result<(), RowError> {
+    fn push(&mut self, _: Origin<'_>, record: &Message) -> Result<Row, RowError> {
         if *self.away.lock() {
             return Err(RowError::Unavailable("the registry is away".into()));
         }
@@ -93,7 +93,7 @@ impl Rows for PlainRows {
         self.values.append_option(text(&record.value));
         self.offsets.append_value(record.offset);
         self.len += 1;
-        Ok(())
+        Ok(Row::Whole)
     }
     fn len(&self) -> usize {
         self.len
