@@ -139,6 +139,7 @@ impl Worker {
         self.assign_inputs(id)?;
         let slot = self.tasks.get_mut(&id).expect("the caller has it");
         slot.stage = Stage::Running;
+        slot.task.restored(now_ms);
         let took_ms = now_ms - slot.assigned_at_ms;
         self.parts.metrics.restore_duration.observe(took_ms.max(0) as f64 / 1000.0);
         tracing::info!(task = %slot.task.name, took_ms, "running");

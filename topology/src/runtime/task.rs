@@ -34,7 +34,7 @@ pub struct Position {
     pub offsets: Vec<(Arc<str>, i64)>,
     /// Event time of the newest record, in milliseconds since the epoch.
     pub stream_time_ms: i64,
-    /// When the last transaction committed, in milliseconds since the epoch.
+    /// When the last transaction committed, or later the state was restored, in milliseconds since the epoch.
     pub committed_at_ms: i64,
 }
 
@@ -539,6 +539,17 @@ impl Task {
         self.changelogs[store].1 = next;
         batch.stored = Some(self.stored(now_ms));
         backend.write(&batch)
+    }
+
+    /// The state reflects all that the group had committed at this time.
+    pub fn restored(&mut self, now_ms: i64) {
+        let mut position = self.position.write();
+        position.offsets = self
+            .inputs
+            .iter()
+            .map(|i| (i.partition.topic.clone(), i.committed.max(0)))
+            .collect();
+        position.committed_at_ms = now_ms;
     }
 
     /// Sizes of its stores in the backend.
