@@ -10,16 +10,21 @@ use testbed::Testbed;
 
 pub const BUCKET: &str = "lake";
 
+/// Three JVMs, Postgres and an object store are enough for one machine; and latencies are measured without a neighbour.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Real servers with the bank's schema, and the connector once it is registered.
 pub struct Stack {
     pub bed: Testbed,
     pub http: reqwest::Client,
     database: String,
+    _turn: tokio::sync::MutexGuard<'static, ()>,
 }
 
 impl Stack {
     /// Starts the servers; the bank's own schema is in the database `bank`.
     pub async fn start() -> Self {
+        let turn = ONE_AT_A_TIME.lock().await;
         let bed = Testbed::builder().everything().start().await.expect("the servers start");
         bed.minio().create_bucket(BUCKET).await.expect("the bucket is made");
         connect::migrate(&bed.postgres().url()).await.expect("the schema is made");
@@ -30,11 +35,13 @@ impl Stack {
             bed,
             http: reqwest::Client::new(),
             database: "bank".to_owned(),
+            _turn: turn,
         }
     }
 
     /// The same on the schema of a batch stack, in a database of its own.
     pub async fn start_narrow() -> Self {
+        let turn = ONE_AT_A_TIME.lock().await;
         let bed = Testbed::builder().everything().start().await.expect("the servers start");
         bed.minio().create_bucket(BUCKET).await.expect("the bucket is made");
         bed.postgres().create_database("narrow").await.expect("the database is made");
@@ -50,6 +57,7 @@ impl Stack {
             bed,
             http: reqwest::Client::new(),
             database: "narrow".to_owned(),
+            _turn: turn,
         }
     }
 
