@@ -178,10 +178,6 @@ impl Running {
         self.drain.cancel();
         self.http.await??;
         let assembly = self.assembly;
-        tokio::task::spawn_blocking(move || match Arc::try_unwrap(assembly) {
-            Ok(assembly) => assembly.stop(),
-            Err(_) => anyhow::bail!("a request is still open; its part is ended with the process"),
-        })
-        .await?
+        tokio::task::spawn_blocking(move || assembly.stop()).await?
     }
 }

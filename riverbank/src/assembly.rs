@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use broker::Broker;
 use broker::in_process::InProcessBroker;
+use parking_lot::Mutex;
 use sinks::{SinkHandle, SinkRunner};
 use topology::clock::SystemClock;
 use topology::store::{RocksBackends, RocksSettings};
@@ -65,7 +66,15 @@ pub fn sink_settings(settings: &Settings, instance: &str) -> sinks::SinkSettings
 }
 
 /// Engine and sinks at work.
+///
+/// Open HTTP connections share it until they are closed, so it can be stopped while it is shared.
 pub struct Assembly {
+    queries: Queries,
+    topology: Arc<topology::Topology>,
+    running: Mutex<Option<Parts>>,
+}
+
+struct Parts {
     engine: Engine,
     sink: SinkHandle,
     rejections: Rejections,
@@ -104,32 +113,39 @@ impl Assembly {
         .start(metrics)?;
         let rejections = Rejections::follow(log, metrics)?;
         Ok(Self {
-            engine,
-            sink,
-            rejections,
+            queries: engine.queries(),
+            topology: engine.topology(),
+            running: Mutex::new(Some(Parts {
+                engine,
+                sink,
+                rejections,
+            })),
         })
     }
 
     /// Answers from committed state.
     pub fn queries(&self) -> Queries {
-        self.engine.queries()
+        self.queries.clone()
     }
 
     /// The topology that runs.
     pub fn topology(&self) -> Arc<topology::Topology> {
-        self.engine.topology()
+        self.topology.clone()
     }
 
     /// What the sinks complain of.
     pub fn sink_trouble(&self) -> Option<String> {
-        self.sink.trouble()
+        self.running.lock().as_ref().and_then(|parts| parts.sink.trouble())
     }
 
-    /// Ends cleanly: the engine commits and writes its state, then the sinks write what is open.
-    pub fn stop(self) -> anyhow::Result<()> {
-        self.engine.stop();
-        drop(self.rejections);
-        self.sink.stop()?;
+    /// Ends cleanly: the engine commits and writes its state, then the sinks write what is open. A second call does nothing.
+    pub fn stop(&self) -> anyhow::Result<()> {
+        let Some(parts) = self.running.lock().take() else {
+            return Ok(());
+        };
+        parts.engine.stop();
+        drop(parts.rejections);
+        parts.sink.stop()?;
         Ok(())
     }
 }

@@ -1,8 +1,6 @@
 //! From somebody's SQL to a balance, on real servers, while processes are killed: afterwards Postgres, HTTP, the compacted topic
 //! and the Parquet files say the same, to the cent.
 
-#![allow(clippy::print_stdout, reason = "what was measured is shown")]
-
 mod support {
     pub mod lake;
     pub mod stack;
@@ -19,6 +17,14 @@ use schemas::topics::{ACCOUNT_BALANCES, CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSAC
 use support::stack::{Riverbank, Stack, eventually};
 use support::workload::{Workload, postgres_balances};
 use support::{lake, workload};
+
+/// Prints what was measured, past the test runner's capture: it is wanted of tests that pass, too.
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        writeln!(std::io::stdout().lock(), $($text)*).expect("standard output takes it");
+    }};
+}
 
 const READY: Duration = Duration::from_secs(60);
 const TRANSACTIONS: usize = 10_000;
@@ -87,7 +93,7 @@ fn differences(left: &BTreeMap<i64, String>, right: &BTreeMap<i64, String>) -> R
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_cent_arrives_everywhere_whatever_dies() {
     let seed = seed();
-    println!("seed {seed}");
+    tell!("seed {seed}");
     let stack = Stack::start().await;
     let mut instances = [stack.riverbank("one"), stack.riverbank("two")];
     for instance in &mut instances {
@@ -95,7 +101,7 @@ async fn every_cent_arrives_everywhere_whatever_dies() {
     }
     for instance in &mut instances {
         let took = instance.ready(&stack.http, READY).await;
-        println!("{}: ready after {took:?}", instance.name);
+        tell!("{}: ready after {took:?}", instance.name);
     }
     stack.capture().await;
 
@@ -104,7 +110,7 @@ async fn every_cent_arrives_everywhere_whatever_dies() {
     let chaos = chaos(&stack, &mut instances, &workload, seed);
     let (restarts, work) = tokio::join!(chaos, work);
     work.expect("the workload ends");
-    println!(
+    tell!(
         "{} transactions committed, {} refused",
         workload.committed(),
         workload.refused()
@@ -123,7 +129,7 @@ async fn every_cent_arrives_everywhere_whatever_dies() {
         })
         .await;
     }
-    println!(
+    tell!(
         "both instances answer as Postgres does {:?} after the last commit",
         caught_up.elapsed()
     );
@@ -131,7 +137,7 @@ async fn every_cent_arrives_everywhere_whatever_dies() {
         let wipes = metric(&stack.http, &instance.url, "riverbank_state_wipes_total").await;
         assert_eq!(wipes, 0.0, "{}: no store may be wiped", instance.name);
     }
-    println!("restart to ready: {restarts:?}");
+    tell!("restart to ready: {restarts:?}");
 
     let store = stack.bed.minio().bucket(support::stack::BUCKET).expect("the bucket opens");
     eventually(
@@ -153,7 +159,7 @@ async fn every_cent_arrives_everywhere_whatever_dies() {
     differences(&expected, &topic).expect("the compacted topic equals Postgres");
     for topic in [CDC_CUSTOMERS.name(), CDC_ACCOUNTS.name(), CDC_TRANSACTIONS.name()] {
         let rows = lake::check_offsets(store.as_ref(), stack.bed.kafka().bootstrap(), topic).await;
-        println!("{topic}: {rows} offsets, each in Parquet exactly once");
+        tell!("{topic}: {rows} offsets, each in Parquet exactly once");
     }
 }
 
@@ -168,13 +174,13 @@ async fn chaos(stack: &Stack, instances: &mut [Riverbank; 2], workload: &Workloa
         if kill == KILLS / 2 {
             stack.bed.kafka().kill().expect("the broker can be killed");
             stack.bed.kafka().start().await.expect("the broker comes back");
-            println!("the broker was restarted at {at} transactions");
+            tell!("the broker was restarted at {at} transactions");
         }
         let victim = &mut instances[random.random_range(0..2)];
         victim.kill();
         victim.spawn();
         let took = victim.ready(&stack.http, READY).await;
-        println!("{} killed at {at} transactions, ready again after {took:?}", victim.name);
+        tell!("{} killed at {at} transactions, ready again after {took:?}", victim.name);
         restarts.push(took);
     }
     restarts
@@ -200,7 +206,7 @@ async fn latency_from_commit_to_visible() {
     let mut latencies = workload::probe(&workload, &stack.http, &instance.url, 100, Duration::from_secs(20)).await;
     latencies.sort();
     let at = |percent: usize| latencies[(latencies.len() * percent / 100).min(latencies.len() - 1)];
-    println!(
+    tell!(
         "commit to visible over HTTP at 100 transactions a second, {} probes: p50 {:?}, p99 {:?}",
         latencies.len(),
         at(50),
@@ -216,10 +222,10 @@ async fn latency_from_commit_to_visible() {
     let balance = mean("riverbank_end_to_end_latency_seconds{topic=\"riverbank-legs\"}").await;
     let commits = metric(&stack.http, &instance.url, "riverbank_commit_duration_seconds_sum").await;
     let count = metric(&stack.http, &instance.url, "riverbank_commit_duration_seconds_count").await;
-    println!(
+    tell!(
         "where the time goes (means since the commit in Postgres): in Kafka by Debezium {debezium:.1} ms; legs committed {legs:.1} ms;"
     );
-    println!(
+    tell!(
         "balance committed {balance:.1} ms; of which a commit of ours takes {:.1} ms",
         commits / count.max(1.0) * 1000.0
     );
