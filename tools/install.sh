@@ -6,7 +6,8 @@
 #   tools/install.sh postgres     Postgres
 #   tools/install.sh minio        the S3-compatible object store
 #   tools/install.sh prometheus   Prometheus and promtool
-#   tools/install.sh all          everything
+#   tools/install.sh all          everything above
+#   tools/install.sh bench        the load tests' Kafka Streams peer, built from load-tests/peers (and a JDK to build it)
 #
 # Safe to repeat: each part lands under $RIVERBANK_CACHE/opt/NAME-VERSION by one rename, and is skipped when it is there.
 # Versions are pinned in tools/versions.env. Works as root, with sudo, or with neither where no Debian package is missing.
@@ -171,6 +172,37 @@ install_registry() {
 
 install_jvm() { install_java; install_kafka; install_plugins; install_registry; }
 
+# --- the load tests' peer ----------------------------------------------------------------------------------------------
+
+# Prints the folder name of the peer that these sources and versions make: an edit makes another one.
+peer_name() {
+  local sum
+  sum="$(cd "$1" && {
+    printf '%s\n' "$KAFKA_VERSION" "$AVRO_VERSION" "$SLF4J_VERSION" "$MAVEN_DEPENDENCY_PLUGIN_VERSION"
+    find pom.xml src -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+  } | sha256sum)"
+  printf 'kafka-streams-peer-%s\n' "${sum:0:12}"
+}
+
+# The current one is always at opt/kafka-streams-peer (a link), its jars in lib/.
+install_bench() {
+  local sources name
+  sources="$TOOLS/../load-tests/peers/kafka-streams"
+  name="$(peer_name "$sources")"
+  install_java
+  if ! have "$name"; then
+    command -v javac >/dev/null || debian default-jdk-headless
+    say "building the Kafka Streams peer"
+    maven -f "$sources/pom.xml" "-Dkafka.version=$KAFKA_VERSION" "-Davro.version=$AVRO_VERSION" \
+      "-Dslf4j.version=$SLF4J_VERSION" "-Ddependency.plugin.version=$MAVEN_DEPENDENCY_PLUGIN_VERSION" \
+      "-Dbuild.folder=$WORK/peer-build" "-Dlib=$WORK/peer/lib" package
+    land "$name" "$WORK/peer"
+  fi
+  # A rename replaces the old link in one step.
+  ln -s "$name" "$WORK/peer-link"
+  mv -fT "$WORK/peer-link" "$OPT/kafka-streams-peer"
+}
+
 # --- Postgres ----------------------------------------------------------------------------------------------------------
 
 install_postgres() {
@@ -257,8 +289,8 @@ flock -n 9 || { say "another install is running in $CACHE; waiting for it (at mo
 [ $# -gt 0 ] || set -- all
 for part in "$@"; do
   case "$part" in
-    build | jvm | postgres | minio | prometheus) "install_$part" ;;
+    build | jvm | postgres | minio | prometheus | bench) "install_$part" ;;
     all) install_build; install_jvm; install_postgres; install_prometheus; install_minio ;;
-    *) die "unknown part '$part': build, jvm, postgres, minio, prometheus or all" ;;
+    *) die "unknown part '$part': build, jvm, postgres, minio, prometheus, bench or all" ;;
   esac
 done
