@@ -19,6 +19,9 @@ use crate::port::{BrokerError, Outgoing, Producer, TopicPartition};
 /// One wait for delivery reports. The crate's poll uses up its whole time even when a report comes, so it is short.
 const STEP: Duration = Duration::from_millis(1);
 
+/// Between looks for the last reports of a transaction: a commit must not wait for a timer.
+const GLANCE: Duration = Duration::from_micros(200);
+
 /// What the delivery reports have told since they were last taken.
 #[derive(Default)]
 pub(super) struct Delivered {
@@ -135,9 +138,13 @@ impl Sender {
     ///
     /// Not by `flush`, which waits in steps of 100 ms.
     pub fn drain(&self, until: Instant) -> Result<Vec<(TopicPartition, i64)>, BrokerError> {
-        while self.producer.in_flight_count() > 0 {
-            self.producer.poll(STEP);
+        loop {
+            self.service();
             self.failure()?;
+            if self.producer.in_flight_count() == 0 {
+                break;
+            }
+            std::thread::sleep(GLANCE);
             if Instant::now() > until {
                 let count = self.producer.in_flight_count();
                 return Err(BrokerError::Unavailable(format!(
@@ -145,7 +152,6 @@ impl Sender {
                 )));
             }
         }
-        self.failure()?;
         let delivered = std::mem::take(&mut *self.producer.context().delivered.lock());
         Ok(delivered.highest)
     }

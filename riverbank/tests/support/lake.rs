@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Decimal128Type, Int32Type, Int64Type};
@@ -64,13 +64,16 @@ pub fn compacted<V: Wire>(
     newest
 }
 
-/// How long Debezium takes from the commit to the log, on average, in milliseconds.
-pub fn capture_delay_ms(bootstrap: &str, registry: &str) -> f64 {
+/// How long Debezium takes from the commit to the log, on average, in milliseconds, since a time.
+pub fn capture_delay_ms(bootstrap: &str, registry: &str, since: SystemTime) -> f64 {
+    let since_ms = since.duration_since(UNIX_EPOCH).expect("the clock is set").as_millis() as i64;
     let registry: Arc<dyn Registry> = Arc::new(HttpRegistry::new(registry).expect("the registry's address is right"));
     let codec = Codec::reader(registry);
     let mut delays = Vec::new();
     for message in read_all(bootstrap, CDC_TRANSACTIONS.name()).into_iter().flatten() {
-        let Some(value) = &message.value else { continue };
+        let Some(value) = message.value.as_ref().filter(|_| message.timestamp_ms >= since_ms) else {
+            continue;
+        };
         let event =
             <schemas::bronze::Envelope<schemas::bronze::TransactionRow>>::decode(value, &codec).expect("the event is readable");
         delays.push(message.timestamp_ms as f64 - event.source.committed_at_us() as f64 / 1000.0);
