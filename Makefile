@@ -15,7 +15,7 @@ BIN := $(CARGO_TARGET_DIR)/debug
 BUILD := cargo build --workspace --all-targets
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down status lint format
+.PHONY: help demo test up down status lint format bench bench-reference
 
 help: ## List these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -59,3 +59,11 @@ lint: ## Check what CI checks before the tests: format, lints, dependency direct
 
 format: ## Format the code
 	cargo fmt --all
+
+bench: bench-reference ## Measure the engine beside Kafka Streams and a bare loop: ARGS="--records N --engines riverbank,kafka-streams"
+
+bench-reference:
+	@tools/install.sh build jvm bench
+	@echo "bench: building with optimisations; the first build takes 20 to 40 minutes"
+	@cargo build --release --bin load-tests
+	@$(CARGO_TARGET_DIR)/release/load-tests reference $(ARGS)

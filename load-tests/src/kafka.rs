@@ -1,0 +1,180 @@
+//! What the harness itself asks of Kafka: topics, progress of a group, filling, reading back.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use broker::{Broker as _, CleanupPolicy, KafkaBroker, KafkaSettings, Outgoing, Polled, Start, TopicPartition, TopicSpec};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaResult;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::reference::input::Changes;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The cluster of a run.
+pub struct Kafka {
+    /// Where it is.
+    pub brokers: String,
+    broker: KafkaBroker,
+}
+
+impl Kafka {
+    /// A cluster that runs.
+    pub fn at(brokers: &str) -> Self {
+        let settings = KafkaSettings {
+            bootstrap: brokers.to_owned(),
+            ..KafkaSettings::default()
+        };
+        Self {
+            brokers: brokers.to_owned(),
+            broker: KafkaBroker::new(settings),
+        }
+    }
+
+    /// Makes a topic.
+    pub fn create(&self, name: &str, partitions: u32, cleanup: CleanupPolicy) -> anyhow::Result<()> {
+        let spec = TopicSpec {
+            name: name.to_owned(),
+            partitions,
+            accept_existing: false,
+            cleanup,
+        };
+        Ok(self.broker.ensure_topics(&[spec], PATIENCE)?)
+    }
+
+    /// How many partitions a topic has.
+    pub fn partitions(&self, topic: &str) -> anyhow::Result<u32> {
+        self.broker
+            .partitions(topic, PATIENCE)?
+            .with_context(|| format!("there is no topic {topic}"))
+    }
+
+    /// The client's own configuration.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers);
+        config
+    }
+
+    /// Deletes what a finished run has left, so that it costs the next one nothing.
+    pub fn delete(&self, topics: &[String]) -> anyhow::Result<()> {
+        let admin: AdminClient<DefaultClientContext> = self.client().create()?;
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        testbed::block_on(admin.delete_topics(&names, &AdminOptions::new().operation_timeout(Some(PATIENCE))))?;
+        Ok(())
+    }
+
+    /// The topics whose name starts so.
+    pub fn topics(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
+        let consumer: BaseConsumer = self.client().create()?;
+        let metadata = consumer.fetch_metadata(None, PATIENCE)?;
+        let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
+        Ok(names.filter(|name| name.starts_with(prefix)).collect())
+    }
+
+    /// Writes so many changes, all with this timestamp.
+    pub fn fill(&self, topic: &str, changes: &mut Changes, count: usize, timestamp_ms: i64) -> anyhow::Result<()> {
+        let mut producer = self.broker.producer("fill")?;
+        let mut left = count;
+        while left > 0 {
+            let events = (0..left.min(50_000))
+                .map(|_| changes.next())
+                .collect::<anyhow::Result<Vec<_>>>()?;
+            left -= events.len();
+            let records: Vec<_> = events
+                .iter()
+                .map(|event| Outgoing {
+                    topic,
+                    partition: None,
+                    key: Some(&event.key),
+                    value: Some(&event.value),
+                    timestamp_ms,
+                    headers: &[],
+                })
+                .collect();
+            producer.send_all(&records)?;
+        }
+        Ok(())
+    }
+
+    /// The newest value of each key of a compacted topic, without the values' frames, and how many records it holds.
+    pub fn newest(&self, topic: &str) -> anyhow::Result<(BTreeMap<Vec<u8>, Option<Vec<u8>>>, usize)> {
+        let mut reader = self.broker.reader("compare")?;
+        let mut open = BTreeMap::new();
+        for partition in 0..self.partitions(topic)? {
+            let slot = reader.assign(&TopicPartition::new(topic, partition), Start::Earliest)?;
+            open.insert(slot, ());
+        }
+        let (mut newest, mut count) = (BTreeMap::new(), 0);
+        let mut polled = Polled::default();
+        while !open.is_empty() {
+            reader.poll(50_000, PATIENCE, &mut polled)?;
+            if polled.messages.is_empty() && polled.ends.is_empty() {
+                bail!("{topic} could not be read to its end");
+            }
+            count += polled.messages.len();
+            for message in polled.messages.drain(..) {
+                let key = message.key.context("a record has a key")?.to_vec();
+                let value = message.value.map(|v| v.slice(wire::HEADER_LEN.min(v.len())..).to_vec());
+                newest.insert(key, value);
+            }
+            for (slot, _) in polled.ends.drain(..) {
+                open.remove(&slot);
+            }
+        }
+        Ok((newest, count))
+    }
+}
+
+/// How far a group is in topics.
+pub struct Progress {
+    group: BaseConsumer,
+}
+
+impl Progress {
+    /// Of this group. It does not join.
+    pub fn of(kafka: &Kafka, group: &str) -> anyhow::Result<Self> {
+        let group = kafka
+            .client()
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .create()?;
+        Ok(Self { group })
+    }
+
+    /// A broker that has just started has no coordinators for a while.
+    fn asked<T>(&self, ask: impl Fn(&BaseConsumer) -> KafkaResult<T>) -> anyhow::Result<T> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match ask(&self.group) {
+                Ok(answer) => return Ok(answer),
+                Err(error) if Instant::now() > until => return Err(error.into()),
+                Err(_) => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
+    }
+
+    /// The committed offsets, 0 where there are none.
+    pub fn committed(&self, topic: &str, partitions: u32) -> anyhow::Result<Vec<i64>> {
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions {
+            list.add_partition(topic, partition as i32);
+        }
+        let committed = self.asked(|group| group.committed_offsets(list.clone(), PATIENCE))?;
+        let offset = |offset| match offset {
+            Offset::Offset(offset) => offset,
+            _ => 0,
+        };
+        Ok(committed.elements().iter().map(|e| offset(e.offset())).collect())
+    }
+
+    /// The ends of a topic's partitions, transaction markers included.
+    pub fn ends(&self, topic: &str, partitions: u32) -> anyhow::Result<Vec<i64>> {
+        let end = |partition| Ok(self.asked(|group| group.fetch_watermarks(topic, partition as i32, PATIENCE))?.1);
+        (0..partitions).map(end).collect()
+    }
+}

@@ -1,0 +1,42 @@
+//! Load tests: what the engine costs, beside what a user would take instead, in the same run.
+
+mod kafka;
+mod measure;
+mod reference;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(about = "Measures Riverbank beside its peers")]
+enum Command {
+    /// The same work by Riverbank's engine, Kafka Streams and a bare loop.
+    Reference(reference::Reference),
+    /// The reference work on Riverbank's engine, as a process of its own.
+    #[command(hide = true)]
+    Engine(reference::Program),
+    /// The reference work as a bare loop.
+    #[command(hide = true)]
+    BareLoop(reference::Program),
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "error".into()))
+        .with_writer(std::io::stderr)
+        .init();
+    let outcome = match Command::parse() {
+        Command::Reference(scenario) => scenario.run(),
+        Command::Engine(program) => program.run(),
+        Command::BareLoop(program) => reference::run_bare_loop(&program),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

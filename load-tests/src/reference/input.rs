@@ -1,0 +1,144 @@
+//! Change events of transactions, as Debezium writes them.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use schemas::Money;
+use schemas::bronze::{Envelope, Op, Source, TransactionRow};
+use serde::Serialize;
+use serde_avro_fast::Schema;
+use serde_avro_fast::ser::SerializerConfig;
+
+/// The schema of Debezium's Postgres connector 3.7 for the table, as it registered it.
+pub const SCHEMA: &str = include_str!("../../../schemas/tests/data/debezium/bank.public.transactions-value.json");
+
+/// Makes change events, the same ones for the same seed: nine inserts in ten, the rest updates and deletes of recent rows.
+pub struct Changes {
+    rng: ChaCha8Rng,
+    accounts: i64,
+    next_id: i64,
+    recent: Vec<TransactionRow>,
+    schema: Schema,
+    key_schema: Schema,
+}
+
+/// Rows that may still change.
+const RECENT: usize = 1_000;
+
+/// A key and a value, framed.
+pub struct Event {
+    /// The row's id.
+    pub key: Vec<u8>,
+    /// The envelope.
+    pub value: Vec<u8>,
+}
+
+/// Milliseconds since the epoch.
+#[allow(clippy::disallowed_methods, reason = "a load test measures real time")]
+pub fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_millis() as i64)
+}
+
+impl Changes {
+    /// Transactions on so many accounts.
+    pub fn new(seed: u64, accounts: i64) -> anyhow::Result<Self> {
+        Ok(Self {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            accounts,
+            next_id: 1,
+            recent: Vec::new(),
+            schema: SCHEMA.parse()?,
+            key_schema: KEY_SCHEMA.parse()?,
+        })
+    }
+
+    /// The next change.
+    pub fn next(&mut self) -> anyhow::Result<Event> {
+        let kind = self.rng.random_range(0..100);
+        let (before, after, op) = if kind < 90 || self.recent.is_empty() {
+            let row = self.row();
+            (None, Some(row), Op::Create)
+        } else {
+            let old = self.recent.swap_remove(self.rng.random_range(0..self.recent.len()));
+            if kind < 97 {
+                let new = TransactionRow {
+                    amount: Some(Money::from_hundredths(self.rng.random_range(1..1_000_000))),
+                    ..old.clone()
+                };
+                (Some(old), Some(new), Op::Update)
+            } else {
+                (Some(old), None, Op::Delete)
+            }
+        };
+        let row = after.as_ref().or(before.as_ref()).expect("a change has a row");
+        let key = framed(&Key { id: row.id }, &self.key_schema)?;
+        if let Some(row) = &after {
+            if self.recent.len() == RECENT {
+                self.recent.swap_remove(self.rng.random_range(0..RECENT));
+            }
+            self.recent.push(row.clone());
+        }
+        let at_us = 1_790_000_000_000_000 + self.next_id * 1_000;
+        let envelope = Envelope {
+            before,
+            after,
+            source: Source {
+                version: "3.7.0.Final".to_owned(),
+                connector: "postgresql".to_owned(),
+                name: "bank".to_owned(),
+                ts_ms: at_us / 1_000,
+                snapshot: Some("false".to_owned()),
+                db: "bank".to_owned(),
+                sequence: Some(format!("[\"{}\",\"{}\"]", 24_000_000 + at_us % 1_000_000, 24_000_056)),
+                ts_us: Some(at_us),
+                ts_ns: Some(at_us * 1_000),
+                schema: "public".to_owned(),
+                table: "transactions".to_owned(),
+                tx_id: Some(self.next_id),
+                lsn: Some(24_000_000 + self.next_id * 100),
+                ..Source::default()
+            },
+            transaction: None,
+            op,
+            ts_ms: Some(at_us / 1_000 + 20),
+            ts_us: Some(at_us + 20_000),
+            ts_ns: Some(at_us * 1_000 + 20_000_000),
+        };
+        Ok(Event {
+            key,
+            value: framed(&envelope, &self.schema)?,
+        })
+    }
+
+    fn row(&mut self) -> TransactionRow {
+        let id = self.next_id;
+        self.next_id += 1;
+        let kind = ["DEPOSIT", "WITHDRAWAL", "TRANSFER"][self.rng.random_range(0..3)];
+        let at_us = 1_790_000_000_000_000 + id * 1_000;
+        TransactionRow {
+            id,
+            account_id: Some(self.rng.random_range(1..=self.accounts)),
+            txn_type: Some(kind.to_owned()),
+            amount: Some(Money::from_hundredths(self.rng.random_range(1..1_000_000))),
+            related_account_id: None,
+            status: Some("COMPLETED".to_owned()),
+            created_at: Some(at_us),
+            updated_at: Some(at_us),
+        }
+    }
+}
+
+const KEY_SCHEMA: &str = r#"{"type": "record", "name": "Key", "fields": [{"name": "id", "type": "long"}]}"#;
+
+#[derive(Serialize)]
+struct Key {
+    id: i64,
+}
+
+fn framed<T: Serialize>(value: &T, schema: &Schema) -> anyhow::Result<Vec<u8>> {
+    let header = vec![0, 0, 0, 0, 1];
+    Ok(serde_avro_fast::to_datum(value, header, &mut SerializerConfig::new(schema))?)
+}
