@@ -174,7 +174,11 @@ impl Progress {
 
     /// The ends of a topic's partitions, transaction markers included.
     pub fn ends(&self, topic: &str, partitions: u32) -> anyhow::Result<Vec<i64>> {
-        let end = |partition| Ok(self.asked(|group| group.fetch_watermarks(topic, partition as i32, PATIENCE))?.1);
+        let end = |partition| {
+            Ok(self
+                .asked(|group| group.fetch_watermarks(topic, partition as i32, PATIENCE))?
+                .1)
+        };
         (0..partitions).map(end).collect()
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use wire::Decimal;
 
 /// An amount in hundredths of its currency's unit, as the source's `NUMERIC(18,2)` has it. Never a float.
 ///
@@ -111,24 +112,53 @@ impl FromStr for Money {
     }
 }
 
-impl Serialize for Money {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+impl From<Money> for Decimal {
+    fn from(money: Money) -> Self {
+        Self {
+            unscaled: money.0,
+            scale: 2,
+        }
     }
 }
 
+impl TryFrom<Decimal> for Money {
+    type Error = MoneyError;
+
+    fn try_from(Decimal { unscaled, scale }: Decimal) -> Result<Self, MoneyError> {
+        let power = |digits: u32| 10_i128.checked_pow(digits).ok_or(MoneyError::Overflow);
+        let hundredths = match scale {
+            2 => unscaled,
+            0 | 1 => unscaled.checked_mul(power(2 - scale)?).ok_or(MoneyError::Overflow)?,
+            _ if unscaled % power(scale - 2)? == 0 => unscaled / power(scale - 2)?,
+            _ => return Err(MoneyError::TooPrecise(format!("{unscaled}e-{scale}"))),
+        };
+        Money::ZERO.checked_add(Money(hundredths))
+    }
+}
+
+/// For Avro. JSON has its own form: see [`as_text`].
+impl Serialize for Money {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Decimal::from(*self).serialize(serializer)
+    }
+}
+
+/// From an Avro decimal, or from text.
 impl<'de> Deserialize<'de> for Money {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
-        impl de::Visitor<'_> for Visitor {
+        impl<'de> de::Visitor<'de> for Visitor {
             type Value = Money;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a decimal with at most two places")
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Money, A::Error> {
+                Decimal::from_map(map)?.try_into().map_err(de::Error::custom)
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Money, E> {
                 text.parse().map_err(E::custom)
             }
         }
-        deserializer.deserialize_str(Visitor)
+        deserializer.deserialize_any(Visitor)
     }
 }

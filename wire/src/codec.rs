@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use parking_lot::RwLock;
 use serde_avro_fast::Schema;
 
+use crate::decimal;
 use crate::{Registry, RegistryError, WireError};
 
 /// A type that has a format on the wire.
@@ -98,9 +99,15 @@ impl Codec {
 }
 
 fn parse(id: u32, text: &str) -> Result<Schema, WireError> {
-    text.parse()
-        .map_err(|error: serde_avro_fast::schema::SchemaError| WireError::Unresolvable {
-            id,
-            reason: error.to_string(),
-        })
+    let unresolvable = |reason: String| WireError::Unresolvable { id, reason };
+    let mut schema: serde_json::Value = match text.trim_start().starts_with(['{', '[', '"']) {
+        true => serde_json::from_str(text).map_err(|error| unresolvable(error.to_string()))?,
+        // A primitive type may be a bare word.
+        false => serde_json::Value::String(text.trim().to_owned()),
+    };
+    decimal::replace(&mut schema);
+    schema
+        .to_string()
+        .parse()
+        .map_err(|error: serde_avro_fast::schema::SchemaError| unresolvable(error.to_string()))
 }

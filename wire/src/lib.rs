@@ -9,6 +9,7 @@
 
 mod avro;
 mod codec;
+mod decimal;
 mod error;
 mod framing;
 mod keys;
@@ -17,6 +18,7 @@ mod topic;
 
 pub use avro::{decode_avro, encode_avro};
 pub use codec::{Codec, Wire};
+pub use decimal::Decimal;
 pub use error::{RegistryError, WireError};
 pub use framing::{HEADER_LEN, split};
 pub use keys::OrderedKey;

@@ -15,6 +15,7 @@ mod producer;
 mod reader;
 mod reaper;
 mod slots;
+mod topics;
 mod transactions;
 
 use std::fmt;

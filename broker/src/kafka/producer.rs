@@ -14,6 +14,7 @@ use super::config::{KafkaSettings, PATIENCE};
 use super::context::Watch;
 use super::errors::{from_kafka, is_missing};
 use super::reaper::reap;
+use super::topics::Topics;
 use crate::port::{BrokerError, Outgoing, Producer, TopicPartition};
 
 /// One wait for delivery reports. The crate's poll uses up its whole time even when a report comes, so it is short.
@@ -88,28 +89,35 @@ impl ProducerContext for Reports {
 
 /// A producer and the calls that both kinds need. Shared with the thread that ends it, hence `Arc`.
 pub(super) struct Sender {
+    // Declared before `producer`: its handles must go first.
+    topics: Topics,
     pub producer: Arc<BaseProducer<Reports>>,
 }
 
 impl Sender {
     pub fn new(config: &ClientConfig) -> Result<Self, BrokerError> {
-        let producer = config.create_with_context(Reports::default());
-        producer
-            .map(|producer| Self {
-                producer: Arc::new(producer),
-            })
-            .map_err(|error| from_kafka("making a producer", &error))
+        let producer: BaseProducer<Reports> = config
+            .create_with_context(Reports::default())
+            .map_err(|error| from_kafka("making a producer", &error))?;
+        // SAFETY: the producer is dropped after the topics, and lives on the heap of librdkafka.
+        #[allow(unsafe_code)]
+        let topics = unsafe { Topics::of(producer.client().native_ptr()) };
+        Ok(Self {
+            topics,
+            producer: Arc::new(producer),
+        })
     }
 
     /// Queues a record; while the queue is full, waits for what is in it to be written.
-    pub fn send(&self, outgoing: Outgoing<'_>) -> Result<(), BrokerError> {
-        let mut record = record_of(&outgoing);
+    pub fn send(&mut self, outgoing: Outgoing<'_>) -> Result<(), BrokerError> {
         let mut started = None;
         loop {
-            let (error, back) = match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err(refused) => refused,
+            let sent = if outgoing.headers.is_empty() {
+                self.topics.produce(&outgoing)
+            } else {
+                self.producer.send(record_of(&outgoing)).map_err(|(error, _)| error)
             };
+            let Err(error) = sent else { return Ok(()) };
             if error.rdkafka_error_code() != Some(Code::QueueFull) {
                 return Err(refused(outgoing.topic, &error));
             }
@@ -117,7 +125,6 @@ impl Sender {
                 return Err(BrokerError::Unavailable(format!("{}: the queue stayed full", outgoing.topic)));
             }
             self.producer.poll(STEP);
-            record = back;
         }
     }
 
@@ -173,11 +180,9 @@ fn record_of<'a>(outgoing: &Outgoing<'a>) -> BaseRecord<'a, [u8], [u8], ()> {
     record.key = outgoing.key;
     record.payload = outgoing.value;
     record.partition = outgoing.partition.map(|partition| partition as i32);
-    if !outgoing.headers.is_empty() {
-        let empty = OwnedHeaders::new_with_capacity(outgoing.headers.len());
-        let add = |headers: OwnedHeaders, &(key, value): &(&str, &[u8])| headers.insert(Header { key, value: Some(value) });
-        record.headers = Some(outgoing.headers.iter().fold(empty, add));
-    }
+    let empty = OwnedHeaders::new_with_capacity(outgoing.headers.len());
+    let add = |headers: OwnedHeaders, &(key, value): &(&str, &[u8])| headers.insert(Header { key, value: Some(value) });
+    record.headers = Some(outgoing.headers.iter().fold(empty, add));
     record
 }
 
@@ -207,7 +212,7 @@ impl KafkaProducer {
 
 impl Producer for KafkaProducer {
     fn send_all(&mut self, records: &[Outgoing<'_>]) -> Result<(), BrokerError> {
-        let sender = self.sender.as_ref().expect("only a drop takes the sender");
+        let sender = self.sender.as_mut().expect("only a drop takes the sender");
         for record in records {
             sender.send(*record)?;
         }
@@ -218,7 +223,7 @@ impl Producer for KafkaProducer {
 impl Drop for KafkaProducer {
     fn drop(&mut self) {
         if let Some(sender) = self.sender.take() {
-            reap(sender.producer, Duration::ZERO);
+            reap(sender, Duration::ZERO);
         }
     }
 }

@@ -138,6 +138,7 @@ impl<K: Send + 'static, V: Send + 'static> Stream<K, V> {
             Ok(Box::new(ProcessorNode {
                 processor: make(),
                 stores: stores.clone(),
+                at: Vec::new(),
                 waiting: Vec::new(),
             }))
         });

@@ -159,8 +159,9 @@ where
 /// A [`Processor`] at work.
 pub(crate) struct ProcessorNode<P: Processor> {
     pub processor: P,
-    /// Where its stores stand among the task's.
     pub stores: Vec<&'static str>,
+    /// Where its stores stand among the task's; found with the first record.
+    pub at: Vec<usize>,
     pub waiting: Vec<Record<P::KeyOut, P::Out>>,
 }
 
@@ -171,19 +172,19 @@ impl<P: Processor> ProcessorNode<P> {
         timestamp_ms: i64,
         step: impl FnOnce(&mut P, &mut Context<'_, P>) -> Result<(), ProcessError>,
     ) -> Result<(), ProcessError> {
-        let mut slots: Vec<Option<&mut Box<dyn AnyStore>>> = Vec::with_capacity(self.stores.len());
-        slots.resize_with(self.stores.len(), || None);
-        for store in env.stores.iter_mut() {
-            if let Some(i) = self.stores.iter().position(|name| *name == store.name()) {
-                slots[i] = Some(store);
-            }
+        if self.at.len() < self.stores.len() {
+            let place = |name: &&'static str| env.stores.iter().position(|store| store.name() == *name);
+            let places = self
+                .stores
+                .iter()
+                .map(|name| place(name).expect("a task has the stores of its processors"));
+            self.at = places.collect();
         }
-        let slots = slots
-            .into_iter()
-            .map(|s| s.expect("a task has the stores of its processors"))
-            .collect();
         let mut cx = Context {
-            stores: P::Stores::handles(Slots(slots)),
+            stores: P::Stores::handles(Slots {
+                all: env.stores,
+                at: &self.at,
+            }),
             out: Forward {
                 records: &mut self.waiting,
                 timestamp_ms,

@@ -14,6 +14,7 @@ mod assignment;
 mod commit;
 mod directory;
 mod engine;
+mod flow;
 mod flusher;
 mod metrics;
 mod settings;

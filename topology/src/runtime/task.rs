@@ -13,10 +13,11 @@ use broker::{Committed, Message, Outgoing, TopicPartition, TransactionalProducer
 use parking_lot::RwLock;
 use wire::Registry;
 
+use super::flow::Flow;
 use crate::error::{EngineError, ProcessError, StoreError};
-use crate::graph::{Env, Kind, Node, Outgoings, SubTopology, Topology};
+use crate::graph::{Kind, Node, Outgoings, SubTopology, Topology};
 use crate::record::RecordMetadata;
-use crate::store::{AnyStore, Backend, Backends, Batch, FlushPart, StoreContext, Stored};
+use crate::store::{Backend, Backends, Batch, FlushPart, StoreContext, Stored};
 
 /// A task's name: which sub-topology, which partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,13 +60,10 @@ pub(crate) struct Input {
 pub(crate) struct Task {
     pub id: TaskId,
     pub name: String,
-    nodes: Vec<Option<Box<dyn Node>>>,
+    flow: Flow,
     topology: Arc<Topology>,
-    stores: Vec<Box<dyn AnyStore>>,
     backend: Option<Arc<dyn Backend>>,
     pub inputs: Vec<Input>,
-    out: Outgoings,
-    at: RecordMetadata,
     pub position: Arc<RwLock<Position>>,
     /// Next wall-clock calls, per punctuating node.
     punctuations: Vec<(usize, Duration, i64)>,
@@ -163,16 +161,18 @@ impl Task {
         Ok(Self {
             id,
             name,
-            nodes,
+            flow: Flow {
+                nodes,
+                stores,
+                out: Outgoings::default(),
+                at: RecordMetadata {
+                    partition: id.partition,
+                    ..RecordMetadata::default()
+                },
+            },
             topology: topology.clone(),
-            stores,
             backend,
             inputs,
-            out: Outgoings::default(),
-            at: RecordMetadata {
-                partition: id.partition,
-                ..RecordMetadata::default()
-            },
             position: Arc::default(),
             punctuations,
             changelogs,
@@ -186,7 +186,7 @@ impl Task {
 
     /// The views of its stores, for queries.
     pub fn views(&self) -> Vec<(&'static str, Arc<dyn Any + Send + Sync>)> {
-        self.stores.iter().map(|s| (s.name(), s.view())).collect()
+        self.flow.stores.iter().map(|s| (s.name(), s.view())).collect()
     }
 
     pub fn buffer(&mut self, input: usize, message: Message) {
@@ -217,100 +217,44 @@ impl Task {
             return Ok(Step::Idle);
         };
         let input = &mut self.inputs[chosen];
-        let message = input.waiting.front().expect("the chosen input has a record");
-        self.at.topic = input.partition.topic.clone();
-        self.at.offset = message.offset;
-        self.at.timestamp_ms = message.timestamp_ms;
-        self.at.key = message.key.clone();
-        self.at.value = message.value.clone();
+        let message = input.waiting.front_mut().expect("the chosen input has a record");
+        if !Arc::ptr_eq(&self.flow.at.topic, &input.partition.topic) {
+            self.flow.at.topic = input.partition.topic.clone();
+        }
+        self.flow.at.offset = message.offset;
+        self.flow.at.timestamp_ms = message.timestamp_ms;
+        // Taken, not cloned: counting references costs more than decoding a small key.
+        self.flow.at.key = message.key.take();
+        self.flow.at.value = message.value.take();
         let node = input.node;
-        self.begin_record(self.at.timestamp_ms);
-        let outcome = self.run_source(node, now_ms);
+        let outcome = self.flow.run_source(&self.topology, node, now_ms);
         let step = match outcome {
             Ok(()) => {
                 self.send_out(producer)?;
                 Step::Processed
             }
             Err(ProcessError::Wire(error)) if error.is_transient() => {
-                self.undo_record();
+                self.flow.undo_record();
+                let waiting = self.inputs[chosen].waiting.front_mut().expect("it is still there");
+                (waiting.key, waiting.value) = (self.flow.at.key.take(), self.flow.at.value.take());
                 return Ok(Step::Later(error.to_string()));
             }
             Err(ProcessError::Store(error)) => return Err(error.into()),
             Err(error) => {
-                self.undo_record();
+                self.flow.undo_record();
                 self.send_dead_letter(producer, &error.to_string())?;
                 Step::DeadLetter
             }
         };
         let input = &mut self.inputs[chosen];
         input.waiting.pop_front();
-        input.next = self.at.offset + 1;
+        input.next = self.flow.at.offset + 1;
         input.end = input.end.max(input.next);
-        input.newest_ms = self.at.timestamp_ms;
+        input.newest_ms = self.flow.at.timestamp_ms;
         input.processed += 1;
         self.dirty = true;
         self.records += 1;
         Ok(step)
-    }
-
-    fn begin_record(&mut self, timestamp_ms: i64) {
-        self.out.clear();
-        self.stores.iter_mut().for_each(|s| s.begin_record(timestamp_ms));
-    }
-
-    fn undo_record(&mut self) {
-        self.out.clear();
-        self.stores.iter_mut().for_each(|s| s.undo_record());
-        self.nodes.iter_mut().flatten().for_each(|n| n.clear());
-    }
-
-    fn run_source(&mut self, node: usize, now_ms: i64) -> Result<(), ProcessError> {
-        let mut source = self.nodes[node].take().expect("a source is not its own descendant");
-        let mut env = Env {
-            stores: &mut self.stores,
-            out: &mut self.out,
-            at: &self.at,
-            now_ms,
-        };
-        let decoded = source.source(&mut env);
-        let outcome = decoded.and_then(|event_time_ms| {
-            self.at.timestamp_ms = event_time_ms;
-            self.stores.iter_mut().for_each(|s| s.begin_record(event_time_ms));
-            self.pass_on(node, source.as_mut(), now_ms)
-        });
-        if outcome.is_err() {
-            source.clear();
-        }
-        self.nodes[node] = Some(source);
-        outcome
-    }
-
-    /// Gives what waits in a node to its children, depth first.
-    fn pass_on(&mut self, id: usize, node: &mut dyn Node, now_ms: i64) -> Result<(), ProcessError> {
-        let topology = self.topology.clone();
-        node.emit(&mut |port, record| {
-            for &child in &topology.nodes[id].children[port] {
-                self.run(child, record, now_ms)?;
-            }
-            Ok(())
-        })
-    }
-
-    fn run(&mut self, id: usize, record: &dyn Any, now_ms: i64) -> Result<(), ProcessError> {
-        let mut node = self.nodes[id].take().expect("the graph has no cycle");
-        let mut env = Env {
-            stores: &mut self.stores,
-            out: &mut self.out,
-            at: &self.at,
-            now_ms,
-        };
-        let processed = node.process(record, &mut env);
-        let outcome = processed.and_then(|()| self.pass_on(id, node.as_mut(), now_ms));
-        if outcome.is_err() {
-            node.clear();
-        }
-        self.nodes[id] = Some(node);
-        outcome
     }
 
     /// Calls the punctuators whose time has come. Returns whether any was called.
@@ -322,26 +266,17 @@ impl Task {
                 continue;
             }
             self.punctuations[i].2 = now_ms + every.as_millis() as i64;
-            self.at = RecordMetadata {
+            self.flow.at = RecordMetadata {
                 partition: self.id.partition,
                 offset: -1,
                 timestamp_ms: now_ms,
                 ..RecordMetadata::default()
             };
-            self.begin_record(now_ms);
-            let mut node = self.nodes[id].take().expect("no node is at work between records");
-            let mut env = Env {
-                stores: &mut self.stores,
-                out: &mut self.out,
-                at: &self.at,
-                now_ms,
-            };
-            let called = node.punctuate(&mut env);
-            let outcome = called.and_then(|()| self.pass_on(id, node.as_mut(), now_ms));
-            self.nodes[id] = Some(node);
+            self.flow.begin_record(now_ms);
+            let outcome = self.flow.punctuate(&self.topology, id, now_ms);
             match outcome {
                 Ok(()) => {
-                    let wrote = !self.out.entries.is_empty() || self.stores.iter().any(|s| s.uncommitted_len() > 0);
+                    let wrote = !self.flow.out.entries.is_empty() || self.flow.stores.iter().any(|s| s.uncommitted_len() > 0);
                     self.send_out(producer)?;
                     self.dirty |= wrote;
                     any |= wrote;
@@ -349,7 +284,7 @@ impl Task {
                 Err(ProcessError::Store(error)) => return Err(error.into()),
                 Err(error) => {
                     // No record is at fault: it is tried again at its next time.
-                    self.undo_record();
+                    self.flow.undo_record();
                     tracing::error!(task = %self.name, node = %self.topology.nodes[id].name, %error, "a punctuation failed");
                 }
             }
@@ -364,35 +299,35 @@ impl Task {
 
     fn send_out(&mut self, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
         let mut start = 0;
-        for entry in &self.out.entries {
+        for entry in &self.flow.out.entries {
             let end = entry.value_end.unwrap_or(entry.key_end);
             producer.send(Outgoing {
                 topic: entry.topic,
                 partition: None,
-                key: Some(&self.out.arena[start..entry.key_end]),
-                value: entry.value_end.map(|end| &self.out.arena[entry.key_end..end]),
+                key: Some(&self.flow.out.arena[start..entry.key_end]),
+                value: entry.value_end.map(|end| &self.flow.out.arena[entry.key_end..end]),
                 timestamp_ms: entry.timestamp_ms,
                 headers: &[],
             })?;
             start = end;
         }
-        self.out.clear();
+        self.flow.out.clear();
         Ok(())
     }
 
     fn send_dead_letter(&mut self, producer: &mut dyn TransactionalProducer, reason: &str) -> Result<(), EngineError> {
-        tracing::warn!(task = %self.name, topic = %self.at.topic, offset = self.at.offset, reason, "a record goes to the dead-letter topic");
+        tracing::warn!(task = %self.name, topic = %self.flow.at.topic, offset = self.flow.at.offset, reason, "a record goes to the dead-letter topic");
         // The header names are those of Kafka Streams' own dead-letter queue (KIP-1034).
-        let (partition, offset) = (self.at.partition.to_string(), self.at.offset.to_string());
+        let (partition, offset) = (self.flow.at.partition.to_string(), self.flow.at.offset.to_string());
         producer.send(Outgoing {
             topic: &self.dead_letter_topic,
             partition: None,
-            key: self.at.key.as_deref(),
-            value: self.at.value.as_deref(),
-            timestamp_ms: self.at.timestamp_ms,
+            key: self.flow.at.key.as_deref(),
+            value: self.flow.at.value.as_deref(),
+            timestamp_ms: self.flow.at.timestamp_ms,
             headers: &[
                 ("__streams.errors.message", reason.as_bytes()),
-                ("__streams.errors.topic", self.at.topic.as_bytes()),
+                ("__streams.errors.topic", self.flow.at.topic.as_bytes()),
                 ("__streams.errors.partition", partition.as_bytes()),
                 ("__streams.errors.offset", offset.as_bytes()),
                 ("__streams.errors.application", self.instance_application.as_bytes()),
@@ -403,7 +338,7 @@ impl Task {
 
     /// Sends the changelog of the open transaction.
     pub fn send_changelog(&mut self, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
-        for (store, (topic, _)) in self.stores.iter_mut().zip(&self.changelogs) {
+        for (store, (topic, _)) in self.flow.stores.iter_mut().zip(&self.changelogs) {
             let mut refused = None;
             let result = store.changelog(&mut |key, value, timestamp_ms| {
                 let record = Outgoing {
@@ -452,7 +387,7 @@ impl Task {
     /// how many records of each input it held.
     pub fn promote(&mut self, written: &[(TopicPartition, i64)], now_ms: i64) -> Vec<u64> {
         let mut position = self.position.write();
-        self.stores.iter_mut().for_each(|s| s.promote());
+        self.flow.stores.iter_mut().for_each(|s| s.promote());
         for (topic, next) in &mut self.changelogs {
             if let Some((_, last)) = written
                 .iter()
@@ -479,9 +414,9 @@ impl Task {
 
     /// The transaction did not commit: forgets all of it. The inputs must be read again from their committed offsets.
     pub fn discard(&mut self, registry: &Arc<dyn Registry>) -> Result<(), EngineError> {
-        self.stores.iter_mut().for_each(|s| s.discard());
-        self.out.clear();
-        for (id, node) in self.nodes.iter_mut().enumerate().filter(|(_, n)| n.is_some()) {
+        self.flow.stores.iter_mut().for_each(|s| s.discard());
+        self.flow.out.clear();
+        for (id, node) in self.flow.nodes.iter_mut().enumerate().filter(|(_, n)| n.is_some()) {
             *node = Some((self.topology.nodes[id].make)(registry)?);
         }
         for input in &mut self.inputs {
@@ -497,7 +432,7 @@ impl Task {
     /// Takes what is committed for a flush; `None` if there is nothing new.
     pub fn flush(&mut self, now_ms: i64) -> Option<FlushJob> {
         let backend = self.backend.clone()?;
-        let parts: Vec<_> = self.stores.iter_mut().filter_map(|s| s.flush()).collect();
+        let parts: Vec<_> = self.flow.stores.iter_mut().filter_map(|s| s.flush()).collect();
         if parts.is_empty() {
             return None;
         }
@@ -512,6 +447,7 @@ impl Task {
     fn stored(&self, now_ms: i64) -> Stored {
         Stored {
             changelog: self
+                .flow
                 .stores
                 .iter()
                 .zip(&self.changelogs)
@@ -533,7 +469,7 @@ impl Task {
         let mut batch = Batch::default();
         for message in messages {
             if let Some(key) = &message.key {
-                self.stores[store].restore(key, message.value.as_deref(), &mut batch)?;
+                self.flow.stores[store].restore(key, message.value.as_deref(), &mut batch)?;
             }
         }
         self.changelogs[store].1 = next;
@@ -555,7 +491,8 @@ impl Task {
     /// Sizes of its stores in the backend.
     pub fn sizes(&self) -> Vec<(&'static str, u64)> {
         let Some(backend) = &self.backend else { return Vec::new() };
-        self.stores
+        self.flow
+            .stores
             .iter()
             .enumerate()
             .map(|(family, s)| (s.name(), backend.size_bytes(family as u16)))

@@ -7,7 +7,12 @@ mod sealed {
     use super::{AnyStore, StoreDef};
 
     /// Keeps the engine's inner types out of the public trait's contract.
-    pub struct Slots<'t>(pub(crate) Vec<&'t mut Box<dyn AnyStore>>);
+    pub struct Slots<'t> {
+        /// The task's stores.
+        pub(crate) all: &'t mut [Box<dyn AnyStore>],
+        /// Where the processor's stand among them, in its order.
+        pub(crate) at: &'t [usize],
+    }
     pub struct Definitions(pub(crate) Vec<StoreDef>);
 }
 pub(crate) use sealed::{Definitions, Slots};
@@ -43,7 +48,7 @@ impl<K: StoreKey, V: StoreValue> StoreSet for KeyValue<K, V> {
         Definitions(vec![KeyValueStore::definition(*self)])
     }
     fn handles(slots: Slots<'_>) -> Self::Handles<'_> {
-        typed(slots.0.into_iter().next().expect("one slot per store"))
+        typed(&mut slots.all[slots.at[0]])
     }
 }
 
@@ -55,8 +60,9 @@ macro_rules! tuple {
                 Definitions(vec![$(KeyValueStore::definition(self.$i)),+])
             }
             fn handles(slots: Slots<'_>) -> Self::Handles<'_> {
-                let mut slots = slots.0.into_iter();
-                ($(typed::<$k, $v>(slots.next().expect("one slot per store")),)+)
+                let mine = slots.all.get_disjoint_mut([$(slots.at[$i]),+]);
+                let mut mine = mine.expect("a processor's stores are different ones").into_iter();
+                ($(typed::<$k, $v>(mine.next().expect("one for each type")),)+)
             }
         }
     };

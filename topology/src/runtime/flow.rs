@@ -1,0 +1,82 @@
+//! A record's way through the nodes of a task, depth first.
+
+use std::any::Any;
+
+use crate::error::ProcessError;
+use crate::graph::{Env, Node, Outgoings, Topology};
+use crate::record::RecordMetadata;
+use crate::store::AnyStore;
+
+/// A task's nodes and stores, and the record in hand.
+pub(super) struct Flow {
+    /// By the topology's numbers; those of other sub-topologies are empty, and a node is out while it is at work.
+    pub nodes: Vec<Option<Box<dyn Node>>>,
+    pub stores: Vec<Box<dyn AnyStore>>,
+    /// What the record in hand writes to topics.
+    pub out: Outgoings,
+    pub at: RecordMetadata,
+}
+
+impl Flow {
+    pub fn begin_record(&mut self, timestamp_ms: i64) {
+        self.out.clear();
+        self.stores.iter_mut().for_each(|s| s.begin_record(timestamp_ms));
+    }
+
+    /// The record in hand has written nothing.
+    pub fn undo_record(&mut self) {
+        self.out.clear();
+        self.stores.iter_mut().for_each(|s| s.undo_record());
+        self.nodes.iter_mut().flatten().for_each(|n| n.clear());
+    }
+
+    /// Takes the record in `at` from its source on.
+    pub fn run_source(&mut self, topology: &Topology, id: usize, now_ms: i64) -> Result<(), ProcessError> {
+        self.begin_record(self.at.timestamp_ms);
+        self.with_node(topology, id, now_ms, |node, env| node.source(env).map(Some))
+    }
+
+    /// Calls a node's punctuator.
+    pub fn punctuate(&mut self, topology: &Topology, id: usize, now_ms: i64) -> Result<(), ProcessError> {
+        self.with_node(topology, id, now_ms, |node, env| node.punctuate(env).map(|()| None))
+    }
+
+    fn run(&mut self, topology: &Topology, id: usize, record: &dyn Any, now_ms: i64) -> Result<(), ProcessError> {
+        self.with_node(topology, id, now_ms, |node, env| node.process(record, env).map(|()| None))
+    }
+
+    /// Lets a node work, then gives what it forwards to its children. A source tells the record's event time.
+    fn with_node(
+        &mut self,
+        topology: &Topology,
+        id: usize,
+        now_ms: i64,
+        work: impl FnOnce(&mut dyn Node, &mut Env<'_>) -> Result<Option<i64>, ProcessError>,
+    ) -> Result<(), ProcessError> {
+        let mut node = self.nodes[id].take().expect("a node is not its own descendant");
+        let mut env = Env {
+            stores: &mut self.stores,
+            out: &mut self.out,
+            at: &self.at,
+            now_ms,
+        };
+        let worked = work(node.as_mut(), &mut env);
+        let outcome = worked.and_then(|event_time_ms| {
+            if let Some(event_time_ms) = event_time_ms.filter(|at| *at != self.at.timestamp_ms) {
+                self.at.timestamp_ms = event_time_ms;
+                self.stores.iter_mut().for_each(|s| s.begin_record(event_time_ms));
+            }
+            node.emit(&mut |port, record| {
+                for &child in &topology.nodes[id].children[port] {
+                    self.run(topology, child, record, now_ms)?;
+                }
+                Ok(())
+            })
+        });
+        if outcome.is_err() {
+            node.clear();
+        }
+        self.nodes[id] = Some(node);
+        outcome
+    }
+}
