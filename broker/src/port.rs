@@ -235,6 +235,10 @@ pub struct GroupOptions {
     pub topics: Vec<String>,
     /// A name for logs.
     pub client_id: String,
+    /// A name that this member keeps over restarts (Kafka's static membership): within the session timeout it gets its
+    /// partitions back at once and without a rebalance, even after a crash. It then keeps them, too, when it leaves, until that
+    /// time is over. `None`: a new member each time.
+    pub member: Option<String>,
     /// After how long without a sign of life a member is taken for dead.
     pub session_timeout: Duration,
 }

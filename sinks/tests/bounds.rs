@@ -246,6 +246,7 @@ fn a_sink_is_a_good_member_while_the_store_stalls() {
         group: "sinks".into(),
         topics: vec!["records".into()],
         client_id: "observer".into(),
+        member: None,
         session_timeout: BOUND,
     };
     let mut observer = bench.broker.group(options).unwrap();

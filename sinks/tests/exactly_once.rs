@@ -227,6 +227,7 @@ fn a_note_of_another_program_stops_its_partition_only() {
             group: "sinks".into(),
             topics: vec!["records".into()],
             client_id: "stranger".into(),
+            member: None,
             session_timeout: Duration::from_secs(10),
         };
         let mut group = bench.broker.group(options).unwrap();

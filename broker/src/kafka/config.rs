@@ -84,6 +84,9 @@ impl KafkaSettings {
             .set("heartbeat.interval.ms", heartbeat_ms.to_string())
             .set("max.poll.interval.ms", poll_interval_ms.to_string())
             .set("topic.metadata.refresh.interval.ms", "30000");
+        if let Some(member) = &options.member {
+            config.set("group.instance.id", member);
+        }
         let fixed = [
             ("group.id", options.group.as_str()),
             ("group.protocol", "classic"),

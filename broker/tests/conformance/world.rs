@@ -88,6 +88,7 @@ impl World {
             group: self.name("group"),
             topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
             client_id: client.to_owned(),
+            member: None,
             session_timeout: Duration::from_secs(10),
         };
         Member {

@@ -43,6 +43,7 @@ pub fn run(program: &Program) -> anyhow::Result<()> {
         group: program.application_id.clone(),
         topics: vec![program.input.clone()],
         client_id: "bare".to_owned(),
+        member: None,
         session_timeout: Duration::from_secs(6),
     })?;
     let mut reader = broker.reader("bare")?;

@@ -51,6 +51,7 @@ impl<'a> Session<'a> {
             group: settings.group.clone(),
             topics: parts.tables.keys().cloned().collect(),
             client_id: settings.client_id.clone(),
+            member: None,
             session_timeout: settings.session_timeout,
         })?;
         let reader = parts.broker.reader(&settings.client_id)?;

@@ -81,6 +81,7 @@ impl Worker {
             group: application,
             topics: vec![parts.topology.tasks_topic()],
             client_id: client.clone(),
+            member: Some(client.clone()),
             session_timeout: parts.settings.session_timeout,
         })?;
         let reader = parts.broker.reader(&client)?;
