@@ -4,6 +4,7 @@ mod kafka;
 mod measure;
 mod reference;
 mod report;
+mod restart;
 
 use std::process::ExitCode;
 
@@ -14,6 +15,8 @@ use clap::Parser;
 enum Command {
     /// The same work by Riverbank's engine, Kafka Streams and a bare loop.
     Reference(reference::Reference),
+    /// From a kill -9 to the last balance that waited, by the number of keys.
+    Restart(restart::Restart),
     /// The reference work on Riverbank's engine, as a process of its own.
     #[command(hide = true)]
     Engine(reference::Program),
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
         .init();
     let outcome = match Command::parse() {
         Command::Reference(scenario) => scenario.run(),
+        Command::Restart(scenario) => scenario.run(),
         Command::Engine(program) => program.run(),
         Command::BareLoop(program) => reference::run_bare_loop(&program),
     };

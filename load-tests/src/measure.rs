@@ -30,11 +30,6 @@ pub fn memory_mib_max(pid: u32) -> anyhow::Result<f64> {
     Ok(kib / 1024.0)
 }
 
-/// How many files and sockets a process holds open.
-pub fn open_files(pid: u32) -> anyhow::Result<usize> {
-    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
-}
-
 /// The value below which `percent` of the sorted values lie.
 pub fn percentile(sorted: &[i64], percent: f64) -> i64 {
     let at = (sorted.len() as f64 * percent / 100.0).ceil() as usize;

@@ -1,14 +1,14 @@
 //! Change events of transactions, as Debezium writes them.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use schemas::Money;
 use schemas::bronze::{Envelope, Op, Source, TransactionRow};
-use serde::Serialize;
-use serde_avro_fast::Schema;
-use serde_avro_fast::ser::SerializerConfig;
+use serde::{Deserialize, Serialize};
+use wire::{Codec, MemoryRegistry, Registry, Wire, avro_wire};
 
 /// The schema of Debezium's Postgres connector 3.7 for the table, as it registered it.
 pub const SCHEMA: &str = include_str!("../../../schemas/tests/data/debezium/bank.public.transactions-value.json");
@@ -17,10 +17,11 @@ pub const SCHEMA: &str = include_str!("../../../schemas/tests/data/debezium/bank
 pub struct Changes {
     rng: ChaCha8Rng,
     accounts: i64,
+    in_turn: bool,
     next_id: i64,
     recent: Vec<TransactionRow>,
-    schema: Schema,
-    key_schema: Schema,
+    values: Codec,
+    keys: Codec,
 }
 
 /// Rows that may still change.
@@ -45,20 +46,30 @@ pub fn now_ms() -> i64 {
 impl Changes {
     /// Transactions on so many accounts.
     pub fn new(seed: u64, accounts: i64) -> anyhow::Result<Self> {
+        let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());
         Ok(Self {
             rng: ChaCha8Rng::seed_from_u64(seed),
             accounts,
+            in_turn: false,
             next_id: 1,
             recent: Vec::new(),
-            schema: SCHEMA.parse()?,
-            key_schema: KEY_SCHEMA.parse()?,
+            values: Codec::register::<Debezium>(registry.clone(), "values")?,
+            keys: Codec::register::<Key>(registry, "keys")?,
+        })
+    }
+
+    /// Inserts only, on one account after the other.
+    pub fn in_turn(seed: u64, accounts: i64) -> anyhow::Result<Self> {
+        Ok(Self {
+            in_turn: true,
+            ..Self::new(seed, accounts)?
         })
     }
 
     /// The next change.
     pub fn next(&mut self) -> anyhow::Result<Event> {
         let kind = self.rng.random_range(0..100);
-        let (before, after, op) = if kind < 90 || self.recent.is_empty() {
+        let (before, after, op) = if kind < 90 || self.in_turn || self.recent.is_empty() {
             let row = self.row();
             (None, Some(row), Op::Create)
         } else {
@@ -74,7 +85,7 @@ impl Changes {
             }
         };
         let row = after.as_ref().or(before.as_ref()).expect("a change has a row");
-        let key = framed(&Key { id: row.id }, &self.key_schema)?;
+        let key = framed(&Key { id: row.id }, &self.keys)?;
         if let Some(row) = &after {
             if self.recent.len() == RECENT {
                 self.recent.swap_remove(self.rng.random_range(0..RECENT));
@@ -109,7 +120,7 @@ impl Changes {
         };
         Ok(Event {
             key,
-            value: framed(&envelope, &self.schema)?,
+            value: framed(&Debezium(envelope), &self.values)?,
         })
     }
 
@@ -120,7 +131,10 @@ impl Changes {
         let at_us = 1_790_000_000_000_000 + id * 1_000;
         TransactionRow {
             id,
-            account_id: Some(self.rng.random_range(1..=self.accounts)),
+            account_id: Some(match self.in_turn {
+                true => id % self.accounts + 1,
+                false => self.rng.random_range(1..=self.accounts),
+            }),
             txn_type: Some(kind.to_owned()),
             amount: Some(Money::from_hundredths(self.rng.random_range(1..1_000_000))),
             related_account_id: None,
@@ -131,14 +145,25 @@ impl Changes {
     }
 }
 
-const KEY_SCHEMA: &str = r#"{"type": "record", "name": "Key", "fields": [{"name": "id", "type": "long"}]}"#;
+/// As the table's own source writes it.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Debezium(Envelope<TransactionRow>);
 
-#[derive(Serialize)]
+avro_wire!(Debezium, SCHEMA);
+
+#[derive(Serialize, Deserialize)]
 struct Key {
     id: i64,
 }
 
-fn framed<T: Serialize>(value: &T, schema: &Schema) -> anyhow::Result<Vec<u8>> {
-    let header = vec![0, 0, 0, 0, 1];
-    Ok(serde_avro_fast::to_datum(value, header, &mut SerializerConfig::new(schema))?)
+avro_wire!(
+    Key,
+    r#"{"type": "record", "name": "Key", "fields": [{"name": "id", "type": "long"}]}"#
+);
+
+fn framed<T: Wire>(value: &T, codec: &Codec) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    value.encode(codec, &mut bytes)?;
+    Ok(bytes)
 }

@@ -1,8 +1,8 @@
 //! The reference scenario: the same work by this engine, by Kafka Streams and by a bare loop, on the same broker.
 
 mod bare;
-mod drain;
-mod engines;
+pub mod drain;
+pub mod engines;
 pub mod input;
 mod latency;
 mod program;
@@ -165,7 +165,8 @@ impl Reference {
     }
 }
 
-fn clean(kafka: &Kafka, kind: EngineKind, job: &Job) -> anyhow::Result<()> {
+/// Deletes what a job has left.
+pub fn clean(kafka: &Kafka, kind: EngineKind, job: &Job) -> anyhow::Result<()> {
     let mut topics = kafka.topics(&job.application)?;
     if !topics.contains(&job.output(kind)) {
         topics.push(job.output(kind));
