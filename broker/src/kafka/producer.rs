@@ -20,9 +20,6 @@ use crate::port::{BrokerError, Outgoing, Producer, TopicPartition};
 /// One wait for delivery reports. The crate's poll uses up its whole time even when a report comes, so it is short.
 const STEP: Duration = Duration::from_millis(1);
 
-/// Between looks for the last reports of a transaction: a commit must not wait for a timer.
-const GLANCE: Duration = Duration::from_micros(200);
-
 /// What the delivery reports have told since they were last taken.
 #[derive(Default)]
 pub(super) struct Delivered {
@@ -142,8 +139,6 @@ impl Sender {
     }
 
     /// Waits until all that was sent is acknowledged, and returns the highest offset in each partition.
-    ///
-    /// Not by `flush`, which waits in steps of 100 ms.
     pub fn drain(&self, until: Instant) -> Result<Vec<(TopicPartition, i64)>, BrokerError> {
         loop {
             self.service();
@@ -151,7 +146,7 @@ impl Sender {
             if self.producer.in_flight_count() == 0 {
                 break;
             }
-            std::thread::sleep(GLANCE);
+            self.topics.hurry();
             if Instant::now() > until {
                 let count = self.producer.in_flight_count();
                 return Err(BrokerError::Unavailable(format!(
