@@ -80,16 +80,25 @@ debian() {
 
 # --- what cargo needs --------------------------------------------------------------------------------------------------
 
+# The C library (libclang-cpp is another one) and, beside it, the compiler's own headers: libclang1 alone lacks them.
 has_libclang() {
+  local llvm
   [ -n "${LIBCLANG_PATH:-}" ] && return 0
-  compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || compgen -G '/usr/lib/*/libclang*.so*' >/dev/null
+  for llvm in /usr/lib/llvm-*; do
+    { compgen -G "$llvm/lib/libclang.so*" || compgen -G "$llvm/lib/libclang-[0-9]*.so*"; } >/dev/null || continue
+    if compgen -G "$llvm/lib/clang/*/include/stddef.h" >/dev/null; then return 0; fi
+  done
+  return 1
 }
+
+# A minimal machine trusts nobody: neither cargo nor pip could fetch anything.
+CERTIFICATES=/etc/ssl/certs/ca-certificates.crt
 
 install_build() {
   local missing=()
+  [ -s "$CERTIFICATES" ] || missing+=(ca-certificates)
   command -v g++ >/dev/null || missing+=(g++)
   command -v make >/dev/null || missing+=(make)
-  command -v perl >/dev/null || missing+=(perl)
   command -v pkg-config >/dev/null || missing+=(pkg-config)
   has_libclang || missing+=(libclang-dev)
   # librdkafka's TLS links the system's OpenSSL and zlib.
