@@ -278,8 +278,8 @@ install_minio() {
   ( cd "$WORK"
     export GOTOOLCHAIN=local GOBIN="$WORK/minio/bin" GOPATH="$WORK/gopath" GOCACHE="$WORK/gocache" GOMODCACHE="$WORK/gomod"
     export CGO_ENABLED=0 GOFLAGS="-buildvcs=false -modcacherw -trimpath"
-    retry nice -n 19 "$go" install -ldflags '-s -w' "github.com/minio/minio@$MINIO_VERSION"
-  ) || die "building MinIO failed"
+    retry nice -n 19 "$go" install -ldflags '-s -w' "github.com/minio/minio@$MINIO_VERSION" >"$WORK/minio.log" 2>&1
+  ) || { tail -n 40 "$WORK/minio.log" >&2; die "building MinIO failed"; }
   land "$name" "$WORK/minio"
 }
 
