@@ -285,7 +285,16 @@ install_minio() {
 
 # --- Prometheus --------------------------------------------------------------------------------------------------------
 
+# Since Debian 13, promtool is a package of its own.
+download_prometheus() (
+  cd "$WORK/prometheus-dl"
+  packages=(prometheus)
+  if apt-cache show promtool >/dev/null 2>&1; then packages+=(promtool); fi
+  apt-get download -qq "${packages[@]}"
+)
+
 install_prometheus() {
+  local package
   have prometheus-debian && return 0
   if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
     mkdir -p "$WORK/prometheus/bin"
@@ -294,11 +303,11 @@ install_prometheus() {
     # Unpacked rather than installed: the package would start a service.
     command -v apt-get >/dev/null || die "this machine has no apt-get; install Prometheus by hand"
     mkdir -p "$WORK/prometheus-dl" "$WORK/prometheus"
-    ( cd "$WORK/prometheus-dl" && apt-get download -qq prometheus >/dev/null 2>&1 ) || {
+    download_prometheus >/dev/null 2>&1 || {
       can_be_root && apt_update prometheus
-      ( cd "$WORK/prometheus-dl" && retry apt-get download -qq prometheus ) || die "cannot download the Debian package prometheus"
+      retry download_prometheus || die "cannot download the Debian package prometheus"
     }
-    dpkg -x "$WORK"/prometheus-dl/prometheus_*.deb "$WORK/prometheus/root"
+    for package in "$WORK"/prometheus-dl/*.deb; do dpkg -x "$package" "$WORK/prometheus/root"; done
     mkdir "$WORK/prometheus/bin"
     ln -s ../root/usr/bin/prometheus ../root/usr/bin/promtool "$WORK/prometheus/bin/"
   fi
