@@ -274,9 +274,12 @@ install_minio() {
   have "$name" && return 0
   go="$(find_go)"
   say "building MinIO with $("$go" version | cut -d' ' -f3) (about 5 minutes on two cores, once)"
-  # Its own build cache, dropped at the end: 2.5 GB that nothing else would use. GOFLAGS keeps go from reading a VCS.
+  # Its own folders, dropped at the end: 3.5 GB that nothing else would use, and that a small /tmp could not hold. GOFLAGS
+  # keeps go from reading a VCS.
   ( cd "$WORK"
     export GOTOOLCHAIN=local GOBIN="$WORK/minio/bin" GOPATH="$WORK/gopath" GOCACHE="$WORK/gocache" GOMODCACHE="$WORK/gomod"
+    export GOTMPDIR="$WORK/gotmp"
+    mkdir "$GOTMPDIR"
     export CGO_ENABLED=0 GOFLAGS="-buildvcs=false -modcacherw -trimpath"
     retry nice -n 19 "$go" install -ldflags '-s -w' "github.com/minio/minio@$MINIO_VERSION" >"$WORK/minio.log" 2>&1
   ) || { tail -n 40 "$WORK/minio.log" >&2; die "building MinIO failed"; }
