@@ -318,15 +318,24 @@ install_prometheus() {
   land prometheus-debian "$WORK/prometheus"
 }
 
-# One installer at a time in one cache: the second waits, then finds everything there.
-exec 9>"$OPT/.lock"
-flock -n 9 || { say "another install is running in $CACHE; waiting for it (at most 30 minutes)"; flock -w 1800 9 || die "the other install did not end"; }
+main() {
+  local part
+  # One installer at a time in one cache: the second waits, then finds everything there.
+  exec 9>"$OPT/.lock"
+  flock -n 9 || {
+    say "another install is running in $CACHE; waiting for it (at most 30 minutes)"
+    flock -w 1800 9 || die "the other install did not end"
+  }
+  [ $# -gt 0 ] || set -- all
+  for part in "$@"; do
+    case "$part" in
+      build | jvm | postgres | minio | prometheus) "install_$part" ;;
+      bench) install_bench ;;
+      all) install_build; install_jvm; install_postgres; install_prometheus; install_minio ;;
+      *) die "unknown part '$part': build, jvm, postgres, minio, prometheus, bench or all" ;;
+    esac
+  done
+}
 
-[ $# -gt 0 ] || set -- all
-for part in "$@"; do
-  case "$part" in
-    build | jvm | postgres | minio | prometheus | bench) "install_$part" ;;
-    all) install_build; install_jvm; install_postgres; install_prometheus; install_minio ;;
-    *) die "unknown part '$part': build, jvm, postgres, minio, prometheus, bench or all" ;;
-  esac
-done
+# In one line, so that a file that changes meanwhile is not read any further.
+main "$@"; exit
