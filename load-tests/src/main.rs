@@ -1,14 +1,9 @@
-//! Load tests: what the engine costs, beside what a user would take instead, in the same run.
-
-mod kafka;
-mod measure;
-mod reference;
-mod report;
-mod restart;
+//! The command line of the load tests.
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use load_tests::{reference, restart};
 
 #[derive(Parser)]
 #[command(about = "Measures Riverbank beside its peers")]

@@ -5,8 +5,8 @@ pub mod drain;
 pub mod engines;
 pub mod input;
 mod latency;
-mod program;
-mod work;
+pub mod program;
+pub mod work;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
