@@ -84,7 +84,9 @@ fn decode_balance(bencher: Bencher<'_, '_>) {
 const KEYS: u64 = 100_000;
 
 fn database(folder: &tempfile::TempDir) -> Arc<dyn topology::store::Backend> {
-    RocksBackends::new(folder.path(), RocksSettings::default()).open("bench", &["balances"]).unwrap()
+    RocksBackends::new(folder.path(), RocksSettings::default())
+        .open("bench", &["balances"])
+        .unwrap()
 }
 
 fn written(keys: impl Iterator<Item = u64>) -> Batch {
@@ -113,6 +115,8 @@ fn rocksdb_write_thousand(bencher: Bencher<'_, '_>) {
     let mut start = 0_u64;
     bencher.bench_local(|| {
         start += 1;
-        database.write(&written((0..1_000).map(|i| (start + i * 7_919) % KEYS))).unwrap();
+        database
+            .write(&written((0..1_000).map(|i| (start + i * 7_919) % KEYS)))
+            .unwrap();
     });
 }

@@ -35,6 +35,45 @@ pub(crate) struct Committed<K, V> {
     pub fresh: Layer<K, V>,
     /// On its way to the backend; still read until it is there.
     pub flushing: Option<Arc<Layer<K, V>>>,
+    /// What was flushed last, newest first: the backend holds the same, at a multiple of the cost of a look here.
+    pub flushed: [Option<Arc<Layer<K, V>>>; 2],
+}
+
+/// The most keys that a store of a task keeps in [`Committed::flushed`].
+const FLUSHED_KEYS_MAX: usize = 32_768;
+
+impl<K: StoreKey, V> Committed<K, V> {
+    fn new() -> Self {
+        Self {
+            fresh: Layer::new(),
+            flushing: None,
+            flushed: [None, None],
+        }
+    }
+
+    /// The newest entry of a key above the backend.
+    fn get(&self, key: &K) -> Option<&Entry<V>> {
+        self.fresh.get(key).or_else(|| {
+            let older = self.flushing.iter().chain(self.flushed.iter().flatten());
+            older.filter_map(|layer| layer.get(key)).next()
+        })
+    }
+
+    /// What was on its way has arrived. Returns what is no longer kept, to be dropped when no lock is held.
+    fn arrived(&mut self) -> Option<Arc<Layer<K, V>>> {
+        let newest = self.flushing.take();
+        let [middle, oldest] = std::mem::replace(&mut self.flushed, [newest, None]);
+        let len = |layer: &Option<Arc<Layer<K, V>>>| layer.as_ref().map_or(0, |layer| layer.len());
+        if len(&self.flushed[0]) > FLUSHED_KEYS_MAX {
+            self.flushed[0] = None;
+            return middle;
+        }
+        if len(&self.flushed[0]) + len(&middle) > FLUSHED_KEYS_MAX {
+            return middle;
+        }
+        self.flushed[1] = middle;
+        oldest
+    }
 }
 
 impl<K: StoreKey, V: StoreValue> Shared<K, V> {
@@ -49,10 +88,7 @@ impl<K: StoreKey, V: StoreValue> Shared<K, V> {
     pub fn get(&self, key: &K) -> Result<Option<V>, StoreError> {
         {
             let layers = self.layers.read();
-            if let Some(entry) = layers.fresh.get(key) {
-                return Ok(entry.value.clone());
-            }
-            if let Some(entry) = layers.flushing.as_ref().and_then(|layer| layer.get(key)) {
+            if let Some(entry) = layers.get(key) {
                 return Ok(entry.value.clone());
             }
         }
@@ -180,10 +216,7 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
             Ok(Box::new(KeyValueStore::<K, V> {
                 shared: Arc::new(Shared {
                     name: store.name(),
-                    layers: RwLock::new(Committed {
-                        fresh: Layer::new(),
-                        flushing: None,
-                    }),
+                    layers: RwLock::new(Committed::new()),
                     backend: cx.backend.clone(),
                     family: cx.family,
                     codec,
@@ -318,6 +351,7 @@ impl<K: StoreKey, V: StoreValue> FlushPart for Flushing<K, V> {
     }
 
     fn done(&self) {
-        self.shared.layers.write().flushing = None;
+        let gone = self.shared.layers.write().arrived();
+        drop(gone);
     }
 }
