@@ -119,9 +119,10 @@ fn pace(kafka: &Kafka, topic: &str, changes: &mut Changes, rate: u32, seconds: u
         let due = started + Duration::from_nanos(number * 1_000_000_000 / u64::from(rate));
         let early = due.saturating_duration_since(Instant::now());
         if early > Duration::from_millis(1) {
-            producer.poll(Duration::ZERO);
             std::thread::sleep(early);
         }
+        // One report each: with no linger there is about one per record.
+        producer.poll(Duration::ZERO);
         let event = changes.next()?;
         let at_ms = now_ms();
         if number == total / 2 {

@@ -36,7 +36,9 @@ impl Worker {
             promote(slot, &written, now_ms, metrics);
         }
         metrics.commit_records.observe(records as f64);
-        metrics.commit_duration.observe(started.elapsed().as_secs_f64());
+        let took = started.elapsed();
+        metrics.commit_duration.observe(took.as_secs_f64());
+        tracing::debug!(worker = self.index, records, ?took, "committed");
         Ok(())
     }
 
