@@ -15,7 +15,7 @@ BIN := $(CARGO_TARGET_DIR)/debug
 BUILD := cargo build --workspace --all-targets
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down status lint format bench bench-reference
+.PHONY: help demo test up down status lint format bench bench-reference bench-restart bench-steps
 
 help: ## List these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -60,10 +60,14 @@ lint: ## Check what CI checks before the tests: format, lints, dependency direct
 format: ## Format the code
 	cargo fmt --all
 
-bench: bench-reference ## Measure the engine beside Kafka Streams and a bare loop: ARGS="--records N --engines riverbank,kafka-streams"
+bench: bench-reference ## Measure the engine beside Kafka Streams and a bare loop: ARGS="--rounds 1 --engines riverbank,kafka-streams"
 
-bench-reference:
+bench-reference bench-restart: bench-%:
 	@tools/install.sh build jvm bench
 	@echo "bench: building with optimisations; the first build takes 20 to 40 minutes"
 	@cargo build --release --bin load-tests
-	@$(CARGO_TARGET_DIR)/release/load-tests reference $(ARGS)
+	@$(CARGO_TARGET_DIR)/release/load-tests $* $(ARGS)
+
+bench-steps:
+	@tools/install.sh build
+	@cargo bench --bench hot_path -- $(ARGS)

@@ -6,6 +6,7 @@
 #   tools/install.sh postgres     Postgres
 #   tools/install.sh minio        the S3-compatible object store
 #   tools/install.sh prometheus   Prometheus and promtool
+#   tools/install.sh valgrind     what counts instructions
 #   tools/install.sh all          everything above
 #   tools/install.sh bench        the load tests' Kafka Streams peer, built from load-tests/peers (and a JDK to build it)
 #
@@ -318,6 +319,10 @@ install_prometheus() {
   land prometheus-debian "$WORK/prometheus"
 }
 
+# --- valgrind ----------------------------------------------------------------------------------------------------------
+
+install_valgrind() { command -v valgrind >/dev/null || debian valgrind; }
+
 main() {
   local part
   # One installer at a time in one cache: the second waits, then finds everything there.
@@ -329,10 +334,10 @@ main() {
   [ $# -gt 0 ] || set -- all
   for part in "$@"; do
     case "$part" in
-      build | jvm | postgres | minio | prometheus) "install_$part" ;;
+      build | jvm | postgres | minio | prometheus | valgrind) "install_$part" ;;
       bench) install_bench ;;
-      all) install_build; install_jvm; install_postgres; install_prometheus; install_minio ;;
-      *) die "unknown part '$part': build, jvm, postgres, minio, prometheus, bench or all" ;;
+      all) install_build; install_jvm; install_postgres; install_prometheus; install_minio; install_valgrind ;;
+      *) die "unknown part '$part': build, jvm, postgres, minio, prometheus, valgrind, bench or all" ;;
     esac
   done
 }

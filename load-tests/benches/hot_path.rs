@@ -21,7 +21,7 @@ fn registry() -> Arc<dyn Registry> {
 /// Values of change events.
 fn envelopes() -> Vec<Vec<u8>> {
     let mut changes = Changes::new(1, 100_000).unwrap();
-    (0..1_000).map(|_| changes.next().unwrap().value).collect()
+    (0..1_000).map(|_| changes.event().unwrap().value).collect()
 }
 
 fn posting() -> Posting {

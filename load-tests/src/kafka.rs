@@ -82,7 +82,7 @@ impl Kafka {
         let mut left = count;
         while left > 0 {
             let events = (0..left.min(50_000))
-                .map(|_| changes.next())
+                .map(|_| changes.event())
                 .collect::<anyhow::Result<Vec<_>>>()?;
             left -= events.len();
             let records: Vec<_> = events
@@ -102,7 +102,7 @@ impl Kafka {
     }
 
     /// The newest value of each key of a compacted topic, without the values' frames, and how many records it holds.
-    pub fn newest(&self, topic: &str) -> anyhow::Result<(BTreeMap<Vec<u8>, Option<Vec<u8>>>, usize)> {
+    pub fn newest(&self, topic: &str) -> anyhow::Result<(Newest, usize)> {
         let mut reader = self.broker.reader("compare")?;
         let mut open = BTreeMap::new();
         for partition in 0..self.partitions(topic)? {
@@ -129,6 +129,9 @@ impl Kafka {
         Ok((newest, count))
     }
 }
+
+/// The newest value of each key; `None` where it is deleted.
+pub type Newest = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// How far a group is in topics.
 pub struct Progress {

@@ -5,3 +5,4 @@ pub mod measure;
 pub mod reference;
 pub mod report;
 pub mod restart;
+pub mod steps;

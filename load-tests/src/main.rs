@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use load_tests::{reference, restart};
+use load_tests::{reference, restart, steps};
 
 #[derive(Parser)]
 #[command(about = "Measures Riverbank beside its peers")]
@@ -12,6 +12,14 @@ enum Command {
     Reference(reference::Reference),
     /// From a kill -9 to the last balance that waited, by the number of keys.
     Restart(restart::Restart),
+    /// A step of one record, many times: for counting instructions.
+    #[command(hide = true)]
+    Step {
+        /// Which.
+        step: steps::Step,
+        /// How many times.
+        count: usize,
+    },
     /// The reference work on Riverbank's engine, as a process of its own.
     #[command(hide = true)]
     Engine(reference::Program),
@@ -28,6 +36,7 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Reference(scenario) => scenario.run(),
         Command::Restart(scenario) => scenario.run(),
+        Command::Step { step, count } => steps::run(step, count),
         Command::Engine(program) => program.run(),
         Command::BareLoop(program) => reference::run_bare_loop(&program),
     };

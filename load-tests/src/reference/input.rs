@@ -67,7 +67,7 @@ impl Changes {
     }
 
     /// The next change.
-    pub fn next(&mut self) -> anyhow::Result<Event> {
+    pub fn event(&mut self) -> anyhow::Result<Event> {
         let kind = self.rng.random_range(0..100);
         let (before, after, op) = if kind < 90 || self.in_turn || self.recent.is_empty() {
             let row = self.row();

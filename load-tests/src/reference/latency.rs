@@ -123,7 +123,7 @@ fn pace(kafka: &Kafka, topic: &str, changes: &mut Changes, rate: u32, seconds: u
         }
         // One report each: with no linger there is about one per record.
         producer.poll(Duration::ZERO);
-        let event = changes.next()?;
+        let event = changes.event()?;
         let at_ms = now_ms();
         if number == total / 2 {
             from_ms = at_ms;
