@@ -56,9 +56,9 @@ impl KafkaSettings {
             .set("fetch.wait.max.ms", "20")
             .set("fetch.queue.backoff.ms", "2")
             .set("fetch.error.backoff.ms", "50")
-            .set("queued.min.messages", "50000")
-            .set("queued.max.messages.kbytes", "32768")
-            .set("fetch.message.max.bytes", "4194304")
+            .set("queued.min.messages", "20000")
+            .set("queued.max.messages.kbytes", "8192")
+            .set("fetch.message.max.bytes", "1048576")
             .set("check.crcs", "true");
         let fixed = [
             ("group.id", client_id),

@@ -39,8 +39,8 @@ impl Default for EngineSettings {
             commit_interval: Duration::from_millis(100),
             flush_interval: Duration::from_secs(1),
             commit_records_max: 100_000,
-            poll_records_max: 10_000,
-            buffered_records_max: 20_000,
+            poll_records_max: 4_000,
+            buffered_records_max: 8_000,
             session_timeout: Duration::from_secs(6),
             broker_timeout: Duration::from_secs(15),
         }
