@@ -82,21 +82,66 @@ impl Postgres {
         match transaction.commit().await {
             Ok(()) => Ok(rows),
             Err(error) if error.as_database_error().is_some() => Err(Stop::Database(error)),
-            Err(error) => self.ask_what_became(&id, error).await.map(|()| rows),
+            Err(error) => self.ask_what_became(&id, changes, &rows, error).await.map(|()| rows),
         }
     }
 
     /// Whether a transaction whose commit broke off is in force.
-    async fn ask_what_became(&self, id: &str, broke_off: sqlx::Error) -> Result<(), Stop> {
+    async fn ask_what_became(&self, id: &str, changes: &[Change], rows: &[Row], broke_off: sqlx::Error) -> Result<(), Stop> {
         for _ in 0..ASKED_MAX {
             let status = sqlx::query_scalar::<_, Option<String>>("SELECT pg_xact_status($1::text::xid8)");
             match status.bind(id).fetch_one(&self.pool).await.as_ref().map(Option::as_deref) {
-                Ok(Some("committed")) => return Ok(()),
+                Ok(Some("committed")) => match self.is_in_force(changes, rows).await {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => return Err(Stop::Database(broke_off)),
+                    Err(_) => tokio::time::sleep(ASKED_EVERY).await,
+                },
                 Ok(Some("aborted")) => return Err(Stop::Database(broke_off)),
                 _ => tokio::time::sleep(ASKED_EVERY).await,
             }
         }
         Err(Stop::Told(SystemOfRecordError::OutcomeUnknown(broke_off.to_string())))
+    }
+
+    /// Whether what a transaction wrote is there. Its id alone proves nothing after a crash: Postgres gives ids, and numbers of a
+    /// sequence, that never reached the disk a second time, so the id may be another transaction's by now. Times tell them apart.
+    async fn is_in_force(&self, changes: &[Change], rows: &[Row]) -> Result<bool, sqlx::Error> {
+        let made = |change: &Change| {
+            matches!(
+                change,
+                Change::InsertCustomer(_) | Change::InsertAccount(_) | Change::InsertTransaction(_)
+            )
+        };
+        let gone = |change: &Change| matches!(change, Change::DeleteCustomer { .. } | Change::DeleteTransaction { .. });
+        let written = || changes.iter().zip(rows);
+        // The best witness there is: a new row, a changed one, one that is gone.
+        let witness = written().find(|(change, _)| made(change));
+        let witness = witness.or_else(|| written().find(|(change, _)| !gone(change)));
+        let Some((change, row)) = witness.or_else(|| written().next()) else {
+            return Ok(true);
+        };
+        let (table, created_us, updated_us) = match row {
+            Row::Customer(row) => ("customers", row.created_at, row.updated_at),
+            Row::Account(row) => ("accounts", row.created_at, row.updated_at),
+            Row::Transaction(row) => ("transactions", row.created_at, row.updated_at),
+        };
+        let (condition, at_us) = match (made(change), gone(change)) {
+            (true, _) => (
+                "EXISTS (SELECT FROM {} WHERE id = $1 AND (extract(epoch FROM created_at) * 1000000)::bigint = $2)",
+                created_us,
+            ),
+            (_, true) => ("NOT EXISTS (SELECT FROM {} WHERE id = $1 AND $2 > 0)", updated_us),
+            _ => (
+                "EXISTS (SELECT FROM {} WHERE id = $1 AND (extract(epoch FROM updated_at) * 1000000)::bigint >= $2)",
+                updated_us,
+            ),
+        };
+        let query = format!("SELECT {}", condition.replace("{}", table));
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+            .bind(row.id())
+            .bind(at_us)
+            .fetch_one(&self.pool)
+            .await
     }
 }
 
