@@ -1,4 +1,4 @@
-//! The few calls that the rdkafka crate does not offer, and all `unsafe` of this crate.
+//! The few calls that the rdkafka crate does not offer, on the reading side; [`super::topics`] has the writing one's.
 //!
 //! Why not the crate's own `poll`? It returns one message per call, at three times the cost of a batch, and the end of a
 //! partition without its topic. [`FetchQueue`] takes whole batches off librdkafka's consumer queue and hands each

@@ -29,7 +29,7 @@ impl Wire for Unread {
 }
 
 /// A change of a row of `transactions`: what the work needs of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Change {
     /// The row as it was.
     #[serde(default)]
@@ -40,7 +40,7 @@ pub struct Change {
 }
 
 /// A transaction's row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Row {
     /// The transaction.
     pub id: i64,
@@ -54,7 +54,7 @@ pub struct Row {
 }
 
 /// Whether a transaction adds to the balance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// A deposit.
     In,
