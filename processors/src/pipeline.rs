@@ -43,7 +43,7 @@ pub fn bank() -> Result<Topology, EngineError> {
         .flat_map_values(|_, outcome| outcome.changed())
         .process(|| Journal)
         .rekeyed()
-        .through(LEGS);
+        .repartition(LEGS);
     let rows = b.changes(SILVER_ACCOUNTS).map_values(|_, row| AccountEvent::Row(row.clone()));
     let ledger = rows
         .merge(&legs.map_values(|_, leg| AccountEvent::Leg(leg.clone())))

@@ -24,7 +24,8 @@ const SEEN: Topic<i64, i64> = Topic::new("seen");
 const TOTAL: KeyValue<i64, i64> = KeyValue::backed_by("total", TOTALS);
 const COUNT: KeyValue<i64, i64> = KeyValue::new("count");
 
-struct Sum;
+/// The offset of the record before.
+struct Sum(i64);
 
 impl Processor for Sum {
     type KeyIn = i64;
@@ -37,6 +38,8 @@ impl Processor for Sum {
     const PUNCTUATE: Option<Duration> = Some(Duration::from_secs(7));
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
+        assert!(cx.at.offset > self.0, "offset {} after {}", cx.at.offset, self.0);
+        self.0 = cx.at.offset;
         let count = cx.stores.1.get(&record.key)?.unwrap_or(0) + 1;
         cx.stores.1.put(record.key, count);
         if record.value == POISON {
@@ -65,8 +68,8 @@ fn sums() -> Topology {
     builder
         .stream(INPUT)
         .rekey(|key, _| key % 7)
-        .through(BY_KEY)
-        .process(|| Sum)
+        .repartition(BY_KEY)
+        .process(|| Sum(-1))
         .to(SEEN);
     builder.build().unwrap()
 }
@@ -145,8 +148,12 @@ impl TransactionalProducer for FaultyProducer {
 fn check(seed: u64, backends: Arc<dyn Backends>) {
     let mut random = StdRng::seed_from_u64(seed);
     let faults = Arc::new(Faults::default());
+    // Small, so that commits and back-pressure fall into the middle of what travels together.
     let settings = EngineSettings {
         partitions: 3,
+        poll_records_max: random.random_range(1..20),
+        commit_records_max: random.random_range(1..20),
+        buffered_records_max: random.random_range(1..20),
         ..EngineSettings::default()
     };
     let wrapped = faults.clone();
@@ -234,4 +241,31 @@ fn the_same_on_rocksdb() {
         let folder = tempfile::tempdir().unwrap();
         check(seed, Arc::new(RocksBackends::new(folder.path(), RocksSettings::default())));
     }
+}
+
+#[test]
+fn a_broken_pack_goes_to_the_dead_letters_from_its_break_on() {
+    let mut driver = TestDriver::new(sums()).unwrap();
+    for value in [1, 2, 4] {
+        driver.queue(INPUT, 1000, &7, Some(&value));
+    }
+    driver.settle();
+    let packs = driver.drain_bytes(BY_KEY.name());
+    let [pack] = packs.as_slice() else {
+        panic!("three records of one key travel together, not {packs:?}")
+    };
+    let whole = pack.value.as_ref().unwrap();
+    for broken in [&whole[..whole.len() - 1], b"no pack", b""] {
+        driver.send_bytes(BY_KEY.name(), 1000, Some(&0i64.to_be_bytes()), Some(broken));
+    }
+    driver.send_bytes(BY_KEY.name(), 1000, Some(&0i64.to_be_bytes()), None);
+    driver.send(INPUT, 1000, &7, Some(&8));
+    assert_eq!(driver.view(TOTAL), [(0, 1 + 2 + 4 + 1 + 2 + 8)]);
+    let dead: Vec<_> = driver
+        .drain_bytes("faults-dead-letters")
+        .into_iter()
+        .map(|m| m.value)
+        .collect();
+    assert_eq!(dead.len(), 4);
+    assert_eq!(dead[0].as_deref(), Some(&whole[..whole.len() - 1]));
 }

@@ -46,7 +46,7 @@ fn sums() -> Topology {
     builder
         .stream(AMOUNTS)
         .rekey(|key, _| key % 10)
-        .through(BY_KEY)
+        .repartition(BY_KEY)
         .process(|| Add);
     builder.build().unwrap()
 }

@@ -223,7 +223,7 @@ pub fn topology(application: &str, input: &str, output: &str, variant: Variant) 
     let by_account: Stream<i64, Posting> = builder
         .stream(changes)
         .flat_map(|_, change| postings(change).map(|posting| (posting.account_id, posting)))
-        .through(repartition);
+        .repartition(repartition);
     match variant {
         Variant::Changelog => by_account
             .process(|| Book(Own))

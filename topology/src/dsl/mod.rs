@@ -1,6 +1,6 @@
 //! The DSL: streams of typed records, from topics to topics.
 //!
-//! Each operator is a node. A stream that was re-keyed is a [`Rekeyed`], which offers only [`Rekeyed::through`]: state on a
+//! Each operator is a node. A stream that was re-keyed is a [`Rekeyed`], which offers only [`Rekeyed::repartition`]: state on a
 //! stream that is not partitioned by its key does not compile. Internal topics and stores are always named, so that names
 //! do not shift when the topology changes.
 //!

@@ -4,17 +4,21 @@ use broker::CleanupPolicy;
 use wire::{Topic, Wire};
 
 use super::{Builder, Stream};
+use crate::graph::TopicUse;
 use crate::record::Payload;
 
-/// A stream that was given other keys. It can only be written to a topic, or go on [`through`](Rekeyed::through) one.
+/// A stream that was given other keys. It can only be written to a topic, or be [repartitioned](Rekeyed::repartition).
 pub struct Rekeyed<K, V> {
     pub(super) stream: Stream<K, V>,
 }
 
 impl<K: Wire, V: Wire + Payload<V>> Rekeyed<K, V> {
     /// Writes the records to a topic and reads them from it again, now partitioned by key.
-    pub fn through(&self, topic: Topic<K, V>) -> Stream<K, V> {
-        self.stream.write(topic, CleanupPolicy::Delete(None));
+    ///
+    /// The topic is the topology's own: there many records travel as one, in a form that only the engine reads. So the offsets
+    /// of [`RecordMetadata`](crate::RecordMetadata) are finer than the log's there: times 65,536, plus a place.
+    pub fn repartition(&self, topic: Topic<K, V>) -> Stream<K, V> {
+        self.stream.write_as(topic, TopicUse::Repartition);
         let builder = Builder {
             application: String::new(),
             graph: self.stream.graph.clone(),

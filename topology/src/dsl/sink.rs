@@ -32,6 +32,13 @@ impl<K: Wire, V: Send + 'static> Stream<K, V> {
     where
         V: Payload<T>,
     {
+        self.write_as(topic, TopicUse::Own(cleanup));
+    }
+
+    pub(super) fn write_as<T: Wire>(&self, topic: Topic<K, T>, how: TopicUse)
+    where
+        V: Payload<T>,
+    {
         let make = Arc::new(move |registry: &Arc<dyn Registry>| -> Result<Box<dyn Node>, EngineError> {
             let register = |subject: String| move |source| EngineError::Schema { subject, source };
             let key = Codec::register::<K>(registry.clone(), &topic.key_subject()).map_err(register(topic.key_subject()))?;
@@ -51,7 +58,7 @@ impl<K: Wire, V: Send + 'static> Stream<K, V> {
             more += 1;
             name = format!("{}#{more}", topic.name());
         }
-        graph.use_topic(topic.name(), TopicUse::Own(cleanup));
+        graph.use_topic(topic.name(), how);
         graph.add(
             name,
             Kind::Sink { topic: topic.name() },

@@ -51,6 +51,8 @@ pub(crate) enum TopicUse {
     Foreign,
     /// Written by this topology.
     Own(CleanupPolicy),
+    /// Written and read by this topology alone, in packs of records.
+    Repartition,
 }
 
 /// A topology under construction.
@@ -105,14 +107,17 @@ impl Graph {
 
     pub fn use_topic(&mut self, topic: &'static str, how: TopicUse) {
         match (self.topics.get(topic).copied(), how) {
-            (None, _) | (Some(TopicUse::Foreign), TopicUse::Own(_)) => {
+            (None | Some(TopicUse::Foreign), _) => {
                 self.topics.insert(topic, how);
             }
-            (Some(TopicUse::Own(known)), TopicUse::Own(other)) if known != other => {
-                self.problems
-                    .push(format!("topic {topic} is written with two cleanup policies"));
-            }
-            _ => {}
+            (Some(_), TopicUse::Foreign) => {}
+            (Some(known), other) if known == other => {}
+            (Some(TopicUse::Repartition), _) | (_, TopicUse::Repartition) => self.problems.push(format!(
+                "topic {topic} is a repartition topic: nothing else can be written to it"
+            )),
+            _ => self
+                .problems
+                .push(format!("topic {topic} is written with two cleanup policies")),
         }
     }
 }
@@ -162,6 +167,16 @@ impl Topology {
     /// The application's name: prefix of internal topics, consumer group, transactional ids.
     pub fn application(&self) -> &str {
         &self.application
+    }
+
+    pub(crate) fn is_repartition(&self, topic: &str) -> bool {
+        self.topics.get(topic) == Some(&TopicUse::Repartition)
+    }
+
+    /// The sub-topology that reads a repartition topic; `None` for any other topic.
+    pub(crate) fn repartition_reader(&self, topic: &str) -> Option<usize> {
+        let reads = |sub: &SubTopology| sub.sources.iter().any(|(source, _)| *source == topic);
+        self.subs.iter().position(reads).filter(|_| self.is_repartition(topic))
     }
 
     /// The topic whose partitions stand for the groups of tasks.

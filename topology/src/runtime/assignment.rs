@@ -31,6 +31,7 @@ impl Worker {
             self.parts.backends.as_ref(),
             &self.parts.registry,
             now_ms,
+            &self.parts.sub_partitions,
         )?;
         tracing::info!(task = %task.name, changelogs = ?task.changelogs, "opened");
         self.tasks.insert(
@@ -74,9 +75,8 @@ impl Worker {
         for id in opened {
             let slot = self.tasks.get_mut(&id).expect("listed above");
             for input in &mut slot.task.inputs {
-                // −1: nothing was ever committed.
-                input.committed = committed.next().flatten().map_or(-1, |c| c.offset);
-                input.next = input.committed.max(0);
+                input.committed = input.offset_of(committed.next().flatten().as_ref());
+                input.rewind();
             }
             let mut left = Vec::new();
             for (store, (topic, from)) in slot.task.changelogs.iter().enumerate() {
@@ -173,7 +173,7 @@ impl Worker {
             let start = if input.committed < 0 {
                 Start::Earliest
             } else {
-                Start::At(input.committed)
+                Start::At(input.log_offset(input.committed))
             };
             let number = self.reader.assign(&input.partition, start)?;
             input.slot = Some(number);

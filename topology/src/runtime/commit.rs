@@ -67,11 +67,13 @@ impl Worker {
     fn settle(&mut self, id: TaskId) -> Result<(), EngineError> {
         let slot = self.tasks.get_mut(&id).expect("the caller has it");
         let inputs: Vec<TopicPartition> = slot.task.inputs.iter().map(|i| i.partition.clone()).collect();
-        let stand: Vec<i64> = self
-            .group
-            .committed(&inputs, self.parts.settings.broker_timeout)?
-            .into_iter()
-            .map(|c| c.map_or(-1, |c| c.offset))
+        let committed = self.group.committed(&inputs, self.parts.settings.broker_timeout)?;
+        let stand: Vec<i64> = slot
+            .task
+            .inputs
+            .iter()
+            .zip(&committed)
+            .map(|(input, committed)| input.offset_of(committed.as_ref()))
             .collect();
         let took_effect = slot.task.dirty
             && slot.task.inputs.iter().any(|i| i.processed > 0)

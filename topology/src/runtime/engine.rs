@@ -131,6 +131,7 @@ pub(crate) fn prepare(topology: Topology, settings: EngineSettings, parts: Engin
                 ..spec(topic, settings.partitions, CleanupPolicy::Delete(None))
             },
             TopicUse::Own(cleanup) => spec(topic, settings.partitions, *cleanup),
+            TopicUse::Repartition => spec(topic, settings.partitions, CleanupPolicy::Delete(None)),
         });
     }
     specs.push(TopicSpec {

@@ -5,15 +5,16 @@
 //! ```
 
 use std::any::Any;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Committed, Message, Outgoing, TopicPartition, TransactionalProducer};
+use broker::{Committed, Message, Outgoing, TopicPartition, TransactionalProducer, partition_for_key};
 use parking_lot::RwLock;
 use wire::Registry;
 
 use super::flow::Flow;
+use super::input::{BrokenPack, Input};
+use super::pack::Pack;
 use crate::error::{EngineError, ProcessError, StoreError};
 use crate::graph::{Kind, Node, Outgoings, SubTopology, Topology};
 use crate::record::RecordMetadata;
@@ -39,24 +40,6 @@ pub struct Position {
     pub committed_at_ms: i64,
 }
 
-/// One input partition of a task.
-pub(crate) struct Input {
-    pub partition: TopicPartition,
-    node: usize,
-    pub slot: Option<u32>,
-    waiting: VecDeque<Message>,
-    /// The offset after the last record that was processed.
-    pub next: i64,
-    /// The offset that the group has.
-    pub committed: i64,
-    /// The partition's end as last seen, for the lag.
-    pub end: i64,
-    pub paused: bool,
-    pub newest_ms: i64,
-    /// Records in the open transaction.
-    pub processed: u64,
-}
-
 pub(crate) struct Task {
     pub id: TaskId,
     pub name: String,
@@ -64,6 +47,8 @@ pub(crate) struct Task {
     topology: Arc<Topology>,
     backend: Option<Arc<dyn Backend>>,
     pub inputs: Vec<Input>,
+    /// By repartition topic that it writes to, and partition: what is not sent yet.
+    packs: Vec<(&'static str, Vec<Pack>)>,
     pub position: Arc<RwLock<Position>>,
     /// Next wall-clock calls, per punctuating node.
     punctuations: Vec<(usize, Duration, i64)>,
@@ -95,6 +80,7 @@ impl Task {
         backends: &dyn Backends,
         registry: &Arc<dyn Registry>,
         now_ms: i64,
+        sub_partitions: &[u32],
     ) -> Result<Self, EngineError> {
         let sub: &SubTopology = &topology.subs[id.sub];
         let name = format!("{}/{}", sub.name, id.partition);
@@ -145,18 +131,7 @@ impl Task {
         let inputs = sub
             .sources
             .iter()
-            .map(|&(topic, node)| Input {
-                partition: TopicPartition::new(topic, id.partition),
-                node,
-                slot: None,
-                waiting: VecDeque::new(),
-                next: 0,
-                committed: 0,
-                end: 0,
-                paused: false,
-                newest_ms: 0,
-                processed: 0,
-            })
+            .map(|&(topic, node)| Input::new(TopicPartition::new(topic, id.partition), node, topology.is_repartition(topic)))
             .collect();
         Ok(Self {
             id,
@@ -173,6 +148,7 @@ impl Task {
             topology: topology.clone(),
             backend,
             inputs,
+            packs: packs(topology, sub, sub_partitions),
             position: Arc::default(),
             punctuations,
             changelogs,
@@ -189,45 +165,42 @@ impl Task {
         self.flow.stores.iter().map(|s| (s.name(), s.view())).collect()
     }
 
-    pub fn buffer(&mut self, input: usize, message: Message) {
-        self.inputs[input].waiting.push_back(message);
+    /// Returns how many records the message holds.
+    pub fn buffer(&mut self, input: usize, message: Message) -> usize {
+        self.inputs[input].buffer(message)
     }
 
     pub fn buffered(&self, input: usize) -> usize {
-        self.inputs[input].waiting.len()
+        self.inputs[input].buffered()
     }
 
     pub fn has_work(&self) -> bool {
-        self.inputs.iter().any(|i| !i.waiting.is_empty())
+        self.inputs.iter().any(Input::has_work)
     }
 
     /// The event time of the oldest record that waits in an input.
     pub fn oldest_waiting_ms(&self, input: usize) -> Option<i64> {
-        self.inputs[input].waiting.front().map(|m| m.timestamp_ms)
+        self.inputs[input].front_ms()
     }
 
     /// Processes the waiting record with the lowest timestamp.
     pub fn step(&mut self, producer: &mut dyn TransactionalProducer, now_ms: i64) -> Result<Step, EngineError> {
-        let heads = self
-            .inputs
-            .iter()
-            .enumerate()
-            .filter_map(|(i, input)| input.waiting.front().map(|m| (m.timestamp_ms, i)));
-        let Some((_, chosen)) = heads.min() else {
+        let heads = self.inputs.iter().enumerate();
+        let Some((_, chosen)) = heads.filter_map(|(i, input)| Some((input.front_ms()?, i))).min() else {
             return Ok(Step::Idle);
         };
         let input = &mut self.inputs[chosen];
-        let message = input.waiting.front_mut().expect("the chosen input has a record");
         if !Arc::ptr_eq(&self.flow.at.topic, &input.partition.topic) {
             self.flow.at.topic = input.partition.topic.clone();
         }
-        self.flow.at.offset = message.offset;
-        self.flow.at.timestamp_ms = message.timestamp_ms;
-        // Taken, not cloned: counting references costs more than decoding a small key.
-        self.flow.at.key = message.key.take();
-        self.flow.at.value = message.value.take();
         let node = input.node;
-        let outcome = self.flow.run_source(&self.topology, node, now_ms);
+        let outcome = match input.show(&mut self.flow.at) {
+            Ok(()) => self.flow.run_source(&self.topology, node, now_ms),
+            Err(BrokenPack) => {
+                self.flow.begin_record(self.flow.at.timestamp_ms);
+                Err(ProcessError::Record("the pack of records is broken".to_owned()))
+            }
+        };
         let step = match outcome {
             Ok(()) => {
                 self.send_out(producer)?;
@@ -235,23 +208,18 @@ impl Task {
             }
             Err(ProcessError::Wire(error)) if error.is_transient() => {
                 self.flow.undo_record();
-                let waiting = self.inputs[chosen].waiting.front_mut().expect("it is still there");
-                (waiting.key, waiting.value) = (self.flow.at.key.take(), self.flow.at.value.take());
+                self.inputs[chosen].put_back(self.flow.at.key.take(), self.flow.at.value.take());
                 return Ok(Step::Later(error.to_string()));
             }
             Err(ProcessError::Store(error)) => return Err(error.into()),
             Err(error) => {
                 self.flow.undo_record();
-                self.send_dead_letter(producer, &error.to_string())?;
+                let log_offset = self.inputs[chosen].log_offset(self.flow.at.offset);
+                self.send_dead_letter(producer, &error.to_string(), log_offset)?;
                 Step::DeadLetter
             }
         };
-        let input = &mut self.inputs[chosen];
-        input.waiting.pop_front();
-        input.next = self.flow.at.offset + 1;
-        input.end = input.end.max(input.next);
-        input.newest_ms = self.flow.at.timestamp_ms;
-        input.processed += 1;
+        self.inputs[chosen].pop();
         self.dirty = true;
         self.records += 1;
         Ok(step)
@@ -301,24 +269,50 @@ impl Task {
         let mut start = 0;
         for entry in &self.flow.out.entries {
             let end = entry.value_end.unwrap_or(entry.key_end);
+            let key = &self.flow.out.arena[start..entry.key_end];
+            let value = entry.value_end.map(|end| &self.flow.out.arena[entry.key_end..end]);
+            start = end;
+            if let Some((topic, packs)) = self.packs.iter_mut().find(|(topic, _)| *topic == entry.topic) {
+                let partition = partition_for_key(key, packs.len() as u32);
+                let pack = &mut packs[partition as usize];
+                pack.push(entry.timestamp_ms, Some(key), value);
+                if pack.is_full() {
+                    send_pack(topic, partition, pack, producer)?;
+                }
+                continue;
+            }
             producer.send(Outgoing {
                 topic: entry.topic,
                 partition: None,
-                key: Some(&self.flow.out.arena[start..entry.key_end]),
-                value: entry.value_end.map(|end| &self.flow.out.arena[entry.key_end..end]),
+                key: Some(key),
+                value,
                 timestamp_ms: entry.timestamp_ms,
                 headers: &[],
             })?;
-            start = end;
         }
         self.flow.out.clear();
         Ok(())
     }
 
-    fn send_dead_letter(&mut self, producer: &mut dyn TransactionalProducer, reason: &str) -> Result<(), EngineError> {
-        tracing::warn!(task = %self.name, topic = %self.flow.at.topic, offset = self.flow.at.offset, reason, "a record goes to the dead-letter topic");
+    /// Sends the packs that are not full, too: to be called before a commit.
+    pub fn send_packs(&mut self, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
+        for (topic, packs) in &mut self.packs {
+            for (partition, pack) in packs.iter_mut().enumerate().filter(|(_, pack)| !pack.is_empty()) {
+                send_pack(topic, partition as u32, pack, producer)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send_dead_letter(
+        &mut self,
+        producer: &mut dyn TransactionalProducer,
+        reason: &str,
+        offset: i64,
+    ) -> Result<(), EngineError> {
+        tracing::warn!(task = %self.name, topic = %self.flow.at.topic, offset, reason, "a record goes to the dead-letter topic");
         // The header names are those of Kafka Streams' own dead-letter queue (KIP-1034).
-        let (partition, offset) = (self.flow.at.partition.to_string(), self.flow.at.offset.to_string());
+        let (partition, offset) = (self.flow.at.partition.to_string(), offset.to_string());
         producer.send(Outgoing {
             topic: &self.dead_letter_topic,
             partition: None,
@@ -372,15 +366,8 @@ impl Task {
 
     /// The offsets that the open transaction moves to.
     pub fn offsets(&self) -> impl Iterator<Item = (TopicPartition, Committed)> {
-        self.inputs.iter().filter(|i| i.processed > 0).map(|i| {
-            (
-                i.partition.clone(),
-                Committed {
-                    offset: i.next,
-                    metadata: String::new(),
-                },
-            )
-        })
+        let moved = self.inputs.iter().filter(|i| i.processed > 0);
+        moved.map(|i| (i.partition.clone(), i.commit()))
     }
 
     /// The transaction has committed: its writes become visible in one step. `written` are the transaction's offsets. Returns
@@ -404,7 +391,7 @@ impl Task {
             processed.push(std::mem::take(&mut input.processed));
             position.stream_time_ms = position.stream_time_ms.max(input.newest_ms);
         }
-        position.offsets = self.inputs.iter().map(|i| (i.partition.topic.clone(), i.committed)).collect();
+        position.offsets = self.committed_offsets();
         position.committed_at_ms = now_ms;
         self.sequence += 1;
         self.dirty = false;
@@ -419,11 +406,8 @@ impl Task {
         for (id, node) in self.flow.nodes.iter_mut().enumerate().filter(|(_, n)| n.is_some()) {
             *node = Some((self.topology.nodes[id].make)(registry)?);
         }
-        for input in &mut self.inputs {
-            input.waiting.clear();
-            input.next = input.committed.max(0);
-            input.processed = 0;
-        }
+        self.packs.iter_mut().flat_map(|(_, packs)| packs).for_each(Pack::clear);
+        self.inputs.iter_mut().for_each(Input::rewind);
         self.dirty = false;
         self.records = 0;
         Ok(())
@@ -456,7 +440,7 @@ impl Task {
             sources: self
                 .inputs
                 .iter()
-                .map(|i| (i.partition.topic.to_string(), i.committed))
+                .map(|i| (i.partition.topic.to_string(), i.log_offset(i.committed)))
                 .collect(),
             sequence: self.sequence,
             written_at_ms: now_ms,
@@ -480,12 +464,13 @@ impl Task {
     /// The state reflects all that the group had committed at this time.
     pub fn restored(&mut self, now_ms: i64) {
         let mut position = self.position.write();
-        position.offsets = self
-            .inputs
-            .iter()
-            .map(|i| (i.partition.topic.clone(), i.committed.max(0)))
-            .collect();
+        position.offsets = self.committed_offsets();
         position.committed_at_ms = now_ms;
+    }
+
+    fn committed_offsets(&self) -> Vec<(Arc<str>, i64)> {
+        let offset = |input: &Input| (input.partition.topic.clone(), input.log_offset(input.committed.max(0)));
+        self.inputs.iter().map(offset).collect()
     }
 
     /// Sizes of its stores in the backend.
@@ -498,6 +483,34 @@ impl Task {
             .map(|(family, s)| (s.name(), backend.size_bytes(family as u16)))
             .collect()
     }
+}
+
+/// Empty packs for the repartition topics that a sub-topology writes to.
+fn packs(topology: &Topology, sub: &SubTopology, sub_partitions: &[u32]) -> Vec<(&'static str, Vec<Pack>)> {
+    let written = sub.nodes.iter().filter_map(|&node| match topology.nodes[node].kind {
+        Kind::Sink { topic } => topology.repartition_reader(topic).map(|reader| (topic, reader)),
+        _ => None,
+    });
+    written
+        .map(|(topic, reader)| {
+            let packs = std::iter::repeat_with(Pack::default);
+            (topic, packs.take(sub_partitions[reader] as usize).collect())
+        })
+        .collect()
+}
+
+fn send_pack(topic: &str, partition: u32, pack: &mut Pack, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
+    let timestamp_ms = pack.newest_ms;
+    producer.send(Outgoing {
+        topic,
+        partition: Some(partition),
+        key: None,
+        value: Some(pack.finish()),
+        timestamp_ms,
+        headers: &[],
+    })?;
+    pack.clear();
+    Ok(())
 }
 
 /// A task's committed layer on its way to the backend.

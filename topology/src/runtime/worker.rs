@@ -8,6 +8,7 @@ use broker::{Broker, BrokerError, Group, GroupOptions, Polled, Reader, Rebalance
 use wire::Registry;
 
 use super::flusher::Flusher;
+use super::input::Input;
 use super::shared::Shared;
 use super::task::{Step, Task, TaskId};
 use super::{EngineSettings, Metrics};
@@ -63,6 +64,8 @@ pub(crate) struct Worker {
     /// Input slot of the reader → task and input.
     pub slots: Vec<Option<(TaskId, usize)>>,
     pub polled: Polled,
+    /// As the last fetch had it: a message may be a pack of records.
+    pub records_per_message: usize,
     pub retry_at_ms: i64,
     pub housekeeping_at_ms: i64,
     /// Groups that are this worker's, but whose tasks are not open yet: a disk that refuses holds up nobody else.
@@ -70,6 +73,8 @@ pub(crate) struct Worker {
 }
 
 const IDLE_POLL: Duration = Duration::from_millis(50);
+/// A fetch asks for at least so many messages.
+const MESSAGES_MIN: usize = 16;
 const BACKOFF_MS: i64 = 250;
 const HOUSEKEEPING_MS: i64 = 500;
 
@@ -100,6 +105,7 @@ impl Worker {
             tasks: BTreeMap::new(),
             slots: Vec::new(),
             polled: Polled::default(),
+            records_per_message: 1,
             retry_at_ms: 0,
             housekeeping_at_ms: 0,
             to_open: BTreeSet::new(),
@@ -211,19 +217,22 @@ impl Worker {
     }
 
     fn fetch(&mut self, timeout: Duration) -> Result<bool, EngineError> {
+        // What waits already is this turn's work; a paused input may wait for a registry that is away, and holds up nobody.
+        let inputs = self.tasks.values().flat_map(|slot| &slot.task.inputs);
+        let waiting: usize = inputs.filter(|input| !input.paused).map(Input::buffered).sum();
+        let room = self.parts.settings.poll_records_max.saturating_sub(waiting) / self.records_per_message;
         self.polled.messages.clear();
         self.polled.ends.clear();
-        self.reader
-            .poll(self.parts.settings.poll_records_max, timeout, &mut self.polled)?;
+        self.reader.poll(room.max(MESSAGES_MIN), timeout, &mut self.polled)?;
         let mut polled = std::mem::take(&mut self.polled);
-        let any = !polled.messages.is_empty();
+        let (messages, mut records) = (polled.messages.len(), 0);
         for message in polled.messages.drain(..) {
             let Some((id, input)) = self.slots.get(message.slot as usize).copied().flatten() else {
                 continue;
             };
             let Some(slot) = self.tasks.get_mut(&id) else { continue };
             let number = message.slot;
-            slot.task.buffer(input, message);
+            records += slot.task.buffer(input, message);
             if !slot.task.inputs[input].paused && slot.task.buffered(input) >= self.parts.settings.buffered_records_max {
                 self.reader.pause(number)?;
                 slot.task.inputs[input].paused = true;
@@ -233,11 +242,14 @@ impl Worker {
             if let Some((id, input)) = self.slots.get(number as usize).copied().flatten()
                 && let Some(slot) = self.tasks.get_mut(&id)
             {
-                slot.task.inputs[input].end = next;
+                slot.task.inputs[input].ends_at(next);
             }
         }
         self.polled = polled;
-        Ok(any)
+        if let Some(average) = records.checked_div(messages) {
+            self.records_per_message = average.max(1);
+        }
+        Ok(messages > 0)
     }
 
     fn process(&mut self) -> Result<bool, EngineError> {
@@ -281,6 +293,7 @@ impl Worker {
                 budget -= 1;
                 progress = true;
             }
+            slot.task.send_packs(producer)?;
             for input in 0..slot.task.inputs.len() {
                 if slot.task.inputs[input].paused
                     && slot.task.buffered(input) < self.parts.settings.buffered_records_max / 2
@@ -343,10 +356,8 @@ impl Worker {
             let partition = slot.task.id.partition.to_string();
             for (i, input) in slot.task.inputs.iter().enumerate() {
                 let status = inputs.entry(input.partition.clone()).or_default();
-                let caught_up = slot.task.buffered(i) == 0;
-                // Markers of transactions fill the last offsets of a partition; they are not records that wait.
-                status.position = if caught_up { input.next.max(input.end) } else { input.next };
-                status.end = status.end.max(status.position);
+                let (position, end) = input.stand();
+                (status.position, status.end) = (position, status.end.max(end));
                 status.oldest_waiting_ms = slot.task.oldest_waiting_ms(i);
                 let labels = [&*input.partition.topic, partition.as_str()];
                 let age_s = status
