@@ -249,6 +249,8 @@ pub trait Broker: Send + Sync + 'static {
     fn ensure_topics(&self, specs: &[TopicSpec], timeout: Duration) -> Result<(), BrokerError>;
     /// How many partitions a topic has; `None` where there is no such topic.
     fn partitions(&self, topic: &str, timeout: Duration) -> Result<Option<u32>, BrokerError>;
+    /// Drops the records of each partition before an offset; `Ok` where they are gone already. Never moves a start back.
+    fn delete_records(&self, before: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), BrokerError>;
     /// A reader with nothing assigned.
     fn reader(&self, client_id: &str) -> Result<Box<dyn Reader>, BrokerError>;
     /// Joins a group.

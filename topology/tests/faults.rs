@@ -100,6 +100,9 @@ impl<B: Broker> Broker for FaultyBroker<B> {
     fn partitions(&self, topic: &str, timeout: Duration) -> Result<Option<u32>, BrokerError> {
         self.0.partitions(topic, timeout)
     }
+    fn delete_records(&self, before: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), BrokerError> {
+        self.0.delete_records(before, timeout)
+    }
     fn reader(&self, client_id: &str) -> Result<Box<dyn Reader>, BrokerError> {
         self.0.reader(client_id)
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker::kafka::{KafkaBroker, KafkaSettings};
-use broker::{Broker, Outgoing};
+use broker::{Broker, Outgoing, TopicPartition};
 use testbed::Testbed;
 use topology::clock::SystemClock;
 use topology::dsl::Builder;
@@ -72,6 +72,7 @@ impl Bench {
         };
         let settings = EngineSettings {
             instance: instance.to_owned(),
+            repartition_purge_interval: Duration::from_millis(500),
             ..EngineSettings::default()
         };
         Engine::start(sums(), settings, parts, instance).unwrap()
@@ -154,6 +155,19 @@ fn instances_share_the_work_and_count_each_record_once() {
     let one = bench.engine("one");
     bench.send(0..10_000);
     bench.check(&[&one]);
+
+    // What is done goes from the repartition topic, and only that.
+    let mut reader = bench.broker.reader("test").unwrap();
+    let mut is_purged = |partition| {
+        let place = TopicPartition::new(BY_KEY.name(), partition);
+        let (start, end) = reader.bounds(&place, Duration::from_secs(5)).unwrap();
+        start > 0 && start + 1 >= end
+    };
+    let end = Instant::now() + Duration::from_secs(20);
+    while !(0..4).all(&mut is_purged) {
+        assert!(Instant::now() < end, "the repartition topic keeps what is done");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 
     // A second instance takes over half, while records come.
     let two = bench.engine("two");

@@ -65,6 +65,9 @@ impl Broker for FlakyBroker {
         self.faults.strike(0.1)?;
         self.inner.partitions(topic, timeout)
     }
+    fn delete_records(&self, before: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), BrokerError> {
+        self.inner.delete_records(before, timeout)
+    }
     fn reader(&self, client_id: &str) -> Result<Box<dyn Reader>, BrokerError> {
         self.faults.strike(0.1)?;
         self.inner.reader(client_id)

@@ -93,6 +93,13 @@ impl PartitionLog {
         }
     }
 
+    /// Drops the records before an offset.
+    pub fn delete_before(&mut self, offset: i64) {
+        self.start = self.start.max(offset.min(self.end));
+        let gone = self.records.partition_point(|stored| stored.offset < self.start);
+        self.records.drain(..gone);
+    }
+
     /// Drops what the cleanup policy and the limits say, if it is time to.
     pub fn tidy(&mut self, limits: &Limits, now: Duration) {
         match self.cleanup {

@@ -31,7 +31,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::port::{Broker, BrokerError, Group, GroupOptions, Producer, Reader, TopicSpec, TransactionalProducer};
+use crate::port::{Broker, BrokerError, Group, GroupOptions, Producer, Reader, TopicPartition, TopicSpec, TransactionalProducer};
 use state::Shared;
 
 /// What bounds the memory of an [`InProcessBroker`].
@@ -117,6 +117,10 @@ impl Broker for InProcessBroker {
 
     fn partitions(&self, topic: &str, _timeout: Duration) -> Result<Option<u32>, BrokerError> {
         Ok(self.shared.partitions(topic))
+    }
+
+    fn delete_records(&self, before: &[(TopicPartition, i64)], _timeout: Duration) -> Result<(), BrokerError> {
+        self.shared.delete_records(before)
     }
 
     fn reader(&self, _client_id: &str) -> Result<Box<dyn Reader>, BrokerError> {

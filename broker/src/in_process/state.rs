@@ -122,6 +122,21 @@ impl Shared {
         Some(state.topics[id].partitions.len() as u32)
     }
 
+    pub fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<(), BrokerError> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        for (place, offset) in before {
+            let id = state.topic_ids.get(&*place.topic);
+            let log = id.and_then(|id| state.topics[*id].partitions.get_mut(place.partition as usize));
+            let missing = || BrokerError::Topic {
+                topic: place.topic.to_string(),
+                reason: format!("there is no {place}"),
+            };
+            log.ok_or_else(missing)?.delete_before(*offset);
+        }
+        Ok(())
+    }
+
     /// Runs `act` on a group, which is made if it is new.
     pub fn with_group<R>(&self, state: &mut State, name: &str, act: impl FnOnce(&mut Coordinator, &State) -> R) -> R {
         // The coordinator needs to see the topics while it changes, so it is taken out for the moment.

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::config::KafkaSettings;
 use super::errors::{from_code, from_kafka};
 use super::reaper::reap;
-use crate::port::{BrokerError, CleanupPolicy, TopicSpec};
+use crate::port::{BrokerError, CleanupPolicy, TopicPartition, TopicSpec};
 
 /// Leaves the number of replicas to the broker.
 const BROKER_DEFAULT: TopicReplication<'static> = TopicReplication::Fixed(-1);
@@ -25,6 +26,14 @@ pub(super) fn ensure_topics(settings: &KafkaSettings, specs: &[TopicSpec], timeo
 
 pub(super) fn partitions(settings: &KafkaSettings, topic: &str, timeout: Duration) -> Result<Option<u32>, BrokerError> {
     with_admin(settings, timeout, |admin| Ok(admin.known()?.get(topic).copied()))
+}
+
+pub(super) fn delete_records(
+    settings: &KafkaSettings,
+    before: &[(TopicPartition, i64)],
+    timeout: Duration,
+) -> Result<(), BrokerError> {
+    with_admin(settings, timeout, |admin| admin.delete_records(before))
 }
 
 /// Tries until it works, fails for good, or the time is up.
@@ -97,6 +106,25 @@ impl Admin {
             }
         }
         self.verify_policies(&ours)
+    }
+
+    fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<(), BrokerError> {
+        let mut list = TopicPartitionList::with_capacity(before.len());
+        for (partition, offset) in before {
+            let added = list.add_partition_offset(&partition.topic, partition.partition as i32, Offset::Offset(*offset));
+            added.map_err(|error| from_kafka(&format!("offset {offset} of {partition}"), &error))?;
+        }
+        let deleted = block_on(self.client.delete_records(&list, &self.options()));
+        let deleted = deleted.map_err(|error| from_kafka("deleting records", &error))?;
+        for element in deleted.elements() {
+            let of = || format!("deleting records of {}-{}", element.topic(), element.partition());
+            match element.error() {
+                // They are gone already.
+                Ok(()) | Err(KafkaError::OffsetFetch(Code::OffsetOutOfRange)) => {}
+                Err(error) => return Err(from_kafka(&of(), &error)),
+            }
+        }
+        Ok(())
     }
 
     fn create(&self, specs: &[&TopicSpec]) -> Result<(), BrokerError> {

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 pub use config::KafkaSettings;
 
-use crate::port::{Broker, BrokerError, Group, GroupOptions, Producer, Reader, TopicSpec, TransactionalProducer};
+use crate::port::{Broker, BrokerError, Group, GroupOptions, Producer, Reader, TopicPartition, TopicSpec, TransactionalProducer};
 
 /// A Kafka cluster.
 #[derive(Clone)]
@@ -54,6 +54,10 @@ impl Broker for KafkaBroker {
 
     fn partitions(&self, topic: &str, timeout: Duration) -> Result<Option<u32>, BrokerError> {
         admin::partitions(&self.settings, topic, timeout)
+    }
+
+    fn delete_records(&self, before: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), BrokerError> {
+        admin::delete_records(&self.settings, before, timeout)
     }
 
     fn reader(&self, client_id: &str) -> Result<Box<dyn Reader>, BrokerError> {

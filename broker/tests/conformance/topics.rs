@@ -1,6 +1,7 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use broker::{Broker, BrokerError, CleanupPolicy, Outgoing};
+use broker::{Broker, BrokerError, CleanupPolicy, Outgoing, TopicPartition};
 
 use super::world::{PATIENCE, World};
 
@@ -77,4 +78,31 @@ pub fn a_null_key_needs_no_partition(broker: Arc<dyn Broker>) {
             .iter()
             .all(|message| message.key.is_none() && message.value.is_none())
     );
+}
+
+pub fn records_are_deleted_up_to_an_offset(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "deleted");
+    let topic = world.topic("t", 2);
+    let record = Outgoing {
+        topic: &topic,
+        partition: Some(1),
+        key: None,
+        value: Some(b"v"),
+        timestamp_ms: 7,
+        headers: &[],
+    };
+    world.broker.producer("deleted").unwrap().send_all(&[record; 10]).unwrap();
+    let place = TopicPartition::new(topic.as_str(), 1);
+    // A start never moves back, and an end is no fault.
+    for (before, start) in [(4, 4), (2, 4), (4, 4), (10, 10)] {
+        world.broker.delete_records(&[(place.clone(), before)], PATIENCE).unwrap();
+        let mut reader = world.broker.reader("deleted").unwrap();
+        assert_eq!(reader.bounds(&place, PATIENCE).unwrap(), (start, 10));
+    }
+    world.broker.producer("deleted").unwrap().send_all(&[record]).unwrap();
+    let mut reading = world.reader_of(&[(&topic, 2)]);
+    reading.until_count(1);
+    assert_eq!(reading.polled.messages[0].offset, 10);
+    let nowhere = TopicPartition::new(world.spec("nowhere", 1).name, 0);
+    assert!(world.broker.delete_records(&[(nowhere, 1)], Duration::from_secs(1)).is_err());
 }

@@ -1,6 +1,6 @@
 //! Who has which tasks: instances announce themselves in a compacted topic of one partition, so that its order is everyone's.
 //!
-//! The same thread asks the broker where the inputs end, for the lag.
+//! The same thread asks the broker where the inputs end, for the lag, and has it drop what is done from repartition topics.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -27,6 +27,7 @@ struct Announcement {
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// An instance that was silent for so long is not asked.
 const SILENCE_MS: i64 = 20_000;
+const PURGE_PATIENCE: Duration = Duration::from_secs(5);
 const BOUNDS_EVERY: Duration = Duration::from_secs(2);
 
 pub(crate) struct Directory {
@@ -40,6 +41,7 @@ pub(crate) struct Directory {
     said: Option<Announcement>,
     said_at: Instant,
     bounds_at: Instant,
+    purged_at: Instant,
 }
 
 impl Directory {
@@ -66,6 +68,7 @@ impl Directory {
             said: None,
             said_at: now,
             bounds_at: now,
+            purged_at: now,
         };
         let run = move || {
             while !stop.load(Ordering::Relaxed) {
@@ -112,6 +115,25 @@ impl Directory {
         if self.bounds_at.elapsed() > BOUNDS_EVERY {
             self.ask_ends();
             self.bounds_at = Instant::now();
+        }
+        if self.purged_at.elapsed() > self.parts.settings.repartition_purge_interval {
+            self.purge();
+            self.purged_at = Instant::now();
+        }
+    }
+
+    /// Only this engine reads a repartition topic, so what its group has committed is done.
+    fn purge(&self) {
+        let inputs = self.shared.inputs.lock();
+        let done = inputs
+            .iter()
+            .filter(|(place, status)| status.committed > 0 && self.parts.topology.is_repartition(&place.topic));
+        let done: Vec<_> = done.map(|(place, status)| (place.clone(), status.committed)).collect();
+        drop(inputs);
+        if !done.is_empty()
+            && let Err(error) = self.parts.broker.delete_records(&done, PURGE_PATIENCE)
+        {
+            tracing::warn!(%error, "what is done could not be deleted from the repartition topics; trying again");
         }
     }
 

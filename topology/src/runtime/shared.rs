@@ -20,6 +20,8 @@ pub(crate) struct Served {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct InputStatus {
     pub position: i64,
+    /// What the group has; −1: nothing yet.
+    pub committed: i64,
     pub end: i64,
     pub oldest_waiting_ms: Option<i64>,
 }

@@ -357,6 +357,7 @@ impl Worker {
             for (i, input) in slot.task.inputs.iter().enumerate() {
                 let status = inputs.entry(input.partition.clone()).or_default();
                 let (position, end) = input.stand();
+                status.committed = input.log_offset(input.committed);
                 (status.position, status.end) = (position, status.end.max(end));
                 status.oldest_waiting_ms = slot.task.oldest_waiting_ms(i);
                 let labels = [&*input.partition.topic, partition.as_str()];
