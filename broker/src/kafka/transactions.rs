@@ -12,11 +12,11 @@
 //!                             └──any error──► Failed (drop it)
 //! ```
 //!
-//! Right after a commit the coordinator is still writing its markers, and answers the next transaction's first request with
-//! CONCURRENT_TRANSACTIONS; librdkafka then waits a fixed 20 ms. Ten records with offsets, from `begin` to the end of
-//! `commit`, took 6 to 9 ms in the median on a local broker, and that wait showed in one of ten (17 to 26 ms at the 90th
-//! percentile). Neither `retry.backoff.ms` (1, 10, 100) nor a pause of up to 10 ms between transactions changed that; 50 ms
-//! did (13 ms). So who commits whenever its input runs dry need not spin, and gains nothing by waiting a little.
+//! Right after a commit the coordinator is still writing its markers, and answers the same id's next transaction with
+//! CONCURRENT_TRANSACTIONS; librdkafka then waits a fixed 20 ms, which showed in one commit of five. So two ids take turns:
+//! when one begins, its last markers were written long ago. That changes nothing for readers: markers may be written in
+//! either order, but a partition's stable end stays below the older transaction until its own is there, and of two commits of
+//! an offset the group keeps the one that was written later.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,26 +54,72 @@ struct SendOffsets {
     answer: Channel<KafkaResult<()>>,
 }
 
-pub(super) struct KafkaTransactions {
+/// One transactional id.
+struct Client {
     id: String,
-    phase: Phase,
     // Declared before `calls`: the thread's reference must be the last.
     sender: Sender,
     calls: Channel<SendOffsets>,
 }
 
+pub(super) struct KafkaTransactions {
+    clients: [Client; 2],
+    /// Whose turn it is.
+    turn: usize,
+    phase: Phase,
+}
+
 impl KafkaTransactions {
     pub fn init(settings: &KafkaSettings, id: &str, timeout: Duration) -> Result<Self, BrokerError> {
+        let until = Instant::now() + timeout;
+        let other = format!("{id}-other");
+        let clients = std::thread::scope(|scope| {
+            let other = scope.spawn(|| Client::init(settings, &other, until));
+            let first = Client::init(settings, id, until);
+            let other = other.join().expect("it does not panic");
+            Ok::<_, BrokerError>([first?, other?])
+        })?;
+        Ok(Self {
+            clients,
+            turn: 0,
+            phase: Phase::Idle,
+        })
+    }
+
+    fn client(&mut self) -> &mut Client {
+        &mut self.clients[self.turn]
+    }
+
+    fn expect(&self, phase: Phase) -> Result<(), BrokerError> {
+        if self.phase == phase {
+            return Ok(());
+        }
+        Err(BrokerError::Fatal(match self.phase {
+            Phase::Idle => format!("{}: no transaction is open", self.clients[self.turn].id),
+            Phase::Open => format!("{}: a transaction is open already", self.clients[self.turn].id),
+            Phase::Failed => format!("{}: an earlier step has failed", self.clients[self.turn].id),
+        }))
+    }
+
+    fn failing<T>(&mut self, result: Result<T, BrokerError>) -> Result<T, BrokerError> {
+        if result.is_err() {
+            self.phase = Phase::Failed;
+        }
+        result
+    }
+}
+
+impl Client {
+    fn init(settings: &KafkaSettings, id: &str, until: Instant) -> Result<Self, BrokerError> {
         let sender = Sender::new(&settings.transactions(id))?;
         let calls = start_helper(sender.producer.clone())?;
-        let transactions = Self {
+        let client = Self {
             id: id.to_owned(),
-            phase: Phase::Idle,
             sender,
             calls,
         };
-        transactions.initialise(Instant::now() + timeout)?;
-        Ok(transactions)
+        client.initialise(until)?;
+        Ok(client)
     }
 
     /// Fences earlier producers of this id. What they left open is finished first, for which librdkafka is asked again.
@@ -90,24 +136,6 @@ impl KafkaTransactions {
         }
     }
 
-    fn expect(&self, phase: Phase) -> Result<(), BrokerError> {
-        if self.phase == phase {
-            return Ok(());
-        }
-        Err(BrokerError::Fatal(match self.phase {
-            Phase::Idle => format!("{}: no transaction is open", self.id),
-            Phase::Open => format!("{}: a transaction is open already", self.id),
-            Phase::Failed => format!("{}: an earlier step has failed", self.id),
-        }))
-    }
-
-    fn failing<T>(&mut self, result: Result<T, BrokerError>) -> Result<T, BrokerError> {
-        if result.is_err() {
-            self.phase = Phase::Failed;
-        }
-        result
-    }
-
     /// The client's own fatal error says more than what a call returns after it.
     fn failed(&self, doing: &str, error: &KafkaError) -> BrokerError {
         match self.sender.producer.client().fatal_error() {
@@ -116,16 +144,21 @@ impl KafkaTransactions {
         }
     }
 
-    fn commit_all(
+    fn commit(
         &self,
         offsets: &[(TopicPartition, Committed)],
         membership: &Membership,
     ) -> Result<Vec<(TopicPartition, i64)>, BrokerError> {
         // After that, the coordinator aborts it anyway.
         let until = Instant::now() + TRANSACTION_TIMEOUT;
+        // The offsets go to other connections than the records, and at the same time.
+        let answer = match offsets {
+            [] => None,
+            offsets => Some(self.send_offsets(offsets, membership, until)?),
+        };
         let highest = self.sender.drain(until)?;
-        if !offsets.is_empty() {
-            self.send_offsets(offsets, membership, until)?;
+        if let Some(answer) = answer {
+            self.await_offsets(&answer, until)?;
         }
         let left = until.saturating_duration_since(Instant::now());
         let committed = self.sender.producer.commit_transaction(left);
@@ -138,29 +171,31 @@ impl KafkaTransactions {
         offsets: &[(TopicPartition, Committed)],
         membership: &Membership,
         until: Instant,
-    ) -> Result<(), BrokerError> {
+    ) -> Result<Receiver<KafkaResult<()>>, BrokerError> {
         let Membership::Kafka(membership) = membership else {
             return Err(BrokerError::Fatal(
                 "offsets need a membership of a group of this broker".to_owned(),
             ));
         };
-        let timeout = until.saturating_duration_since(Instant::now());
         let (answer, answered) = bounded(1);
-        let offsets = offsets_list(offsets)?;
         let call = SendOffsets {
-            offsets,
+            offsets: offsets_list(offsets)?,
             membership: membership.clone(),
-            timeout,
+            timeout: until.saturating_duration_since(Instant::now()),
             answer,
         };
         // The channel has room: the thread has answered every call before this one.
-        if self.calls.try_send(call).is_err() {
-            return Err(BrokerError::Unavailable(format!(
+        match self.calls.try_send(call) {
+            Ok(()) => Ok(answered),
+            Err(_) => Err(BrokerError::Unavailable(format!(
                 "{}: its helper thread is stuck or gone",
                 self.id
-            )));
+            ))),
         }
-        match answered.recv_timeout(timeout + GRACE) {
+    }
+
+    fn await_offsets(&self, answer: &Receiver<KafkaResult<()>>, until: Instant) -> Result<(), BrokerError> {
+        match answer.recv_deadline(until + GRACE) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.failed("adding the offsets", &error)),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
@@ -180,11 +215,9 @@ impl KafkaTransactions {
 impl TransactionalProducer for KafkaTransactions {
     fn begin(&mut self) -> Result<(), BrokerError> {
         self.expect(Phase::Idle)?;
-        let begun = self
-            .sender
-            .producer
-            .begin_transaction()
-            .map_err(|error| self.failed("beginning", &error));
+        let client = self.client();
+        let begun = client.sender.producer.begin_transaction();
+        let begun = begun.map_err(|error| client.failed("beginning", &error));
         self.failing(begun)?;
         self.phase = Phase::Open;
         Ok(())
@@ -192,13 +225,14 @@ impl TransactionalProducer for KafkaTransactions {
 
     fn send(&mut self, record: Outgoing<'_>) -> Result<(), BrokerError> {
         self.expect(Phase::Open)?;
-        let sent = self.sender.send(record);
+        let sent = self.client().sender.send(record);
         self.failing(sent)
     }
 
     fn service(&mut self) -> Result<(), BrokerError> {
-        self.sender.service();
-        let failure = self.sender.failure();
+        let client = self.client();
+        client.sender.service();
+        let failure = client.sender.failure();
         self.failing(failure)
     }
 
@@ -208,9 +242,11 @@ impl TransactionalProducer for KafkaTransactions {
         membership: &Membership,
     ) -> Result<Vec<(TopicPartition, i64)>, BrokerError> {
         self.expect(Phase::Open)?;
-        let committed = self.commit_all(offsets, membership);
+        let committed = self.client().commit(offsets, membership);
         self.phase = Phase::Idle;
-        self.failing(committed)
+        let written = self.failing(committed)?;
+        self.turn = 1 - self.turn;
+        Ok(written)
     }
 }
 

@@ -109,7 +109,7 @@ fn watch(consumer: &BaseConsumer, stop: &AtomicBool) -> anyhow::Result<Vec<(i64,
 fn pace(kafka: &Kafka, topic: &str, changes: &mut Changes, rate: u32, seconds: u32) -> anyhow::Result<i64> {
     let producer: BaseProducer = kafka
         .client()
-        .set("linger.ms", "0")
+        .set("linger.ms", "5")
         .set("enable.idempotence", "true")
         .create()?;
     let started = Instant::now();
