@@ -11,6 +11,7 @@
 //! written: its commit may have returned to the writer already, so an end there would hide committed records.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -34,6 +35,9 @@ const WAIT_MAX: Duration = Duration::from_millis(500);
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE_MAX: Duration = Duration::from_millis(200);
 
+/// How long to wait for a topic's leaders; later they are found anyway.
+const MEET_MAX: Duration = Duration::from_millis(500);
+
 pub(super) struct KafkaReader {
     /// `None` only while it is being dropped.
     queue: Option<FetchQueue<Watch>>,
@@ -41,6 +45,8 @@ pub(super) struct KafkaReader {
     /// What is yet to be told: each came with a batch whose records go first.
     faults: VecDeque<BrokerError>,
     probed: Instant,
+    /// Topics whose leaders the client has been told.
+    met: Vec<Arc<str>>,
 }
 
 impl KafkaReader {
@@ -54,6 +60,7 @@ impl KafkaReader {
             slots: Slots::default(),
             faults: VecDeque::new(),
             probed: Instant::now(),
+            met: Vec::new(),
         })
     }
 
@@ -127,6 +134,16 @@ impl KafkaReader {
         self.probed = Instant::now();
     }
 
+    /// Has the client ask for a topic's leaders, which by itself it does only once in a second.
+    fn meet(&mut self, topic: &Arc<str>) {
+        if self.met.contains(topic) || self.trouble().is_some() {
+            return;
+        }
+        if self.consumer().fetch_metadata(Some(topic), MEET_MAX).is_ok() {
+            self.met.push(topic.clone());
+        }
+    }
+
     fn watch_logs(&self) {
         let queue = self.queue();
         queue.logs(|level, facility, text| queue.consumer().context().note(level, facility, text));
@@ -144,6 +161,7 @@ impl Reader for KafkaReader {
             Start::Latest => Offset::Offset(self.bounds(partition, PATIENCE)?.1),
             Start::At(offset) => Offset::Offset(offset),
         };
+        self.meet(&partition.topic);
         let list = list_of(partition, offset)?;
         let assigned = self.consumer().incremental_assign(&list);
         assigned.map_err(|error| from_kafka(&format!("assigning {partition}"), &error))?;

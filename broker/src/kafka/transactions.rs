@@ -124,6 +124,9 @@ impl Client {
 
     /// Fences earlier producers of this id. What they left open is finished first, for which librdkafka is asked again.
     fn initialise(&self, until: Instant) -> Result<(), BrokerError> {
+        // Waits for the first connection: initialising without one, librdkafka looks for one again after half a second.
+        let left = until.saturating_duration_since(Instant::now());
+        self.sender.producer.client().fetch_cluster_id(left.min(ATTEMPT));
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let result = self.sender.producer.init_transactions(left.min(ATTEMPT));
