@@ -39,20 +39,20 @@ fn check(step: &str, instructions: u64) {
 
 #[test]
 fn decoding_a_change_event() {
-    check("decode-change-event", 8_500);
+    check("decode-change-event", 3_400);
 }
 
 #[test]
 fn encoding_a_balance() {
-    check("encode-balance", 2_340);
+    check("encode-balance", 830);
 }
 
 #[test]
 fn decoding_a_balance() {
-    check("decode-balance", 1_300);
+    check("decode-balance", 680);
 }
 
 #[test]
 fn a_change_event_through_the_engine() {
-    check("engine", 31_200);
+    check("engine", 22_000);
 }

@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-use parking_lot::RwLock;
-use serde_avro_fast::Schema;
-
-use crate::decimal;
+use crate::avro::Plan;
+use crate::plans::Plans;
 use crate::{Registry, RegistryError, WireError};
 
 /// A type that has a format on the wire.
@@ -29,85 +26,77 @@ pub struct Codec {
 
 struct Inner {
     registry: Option<Arc<dyn Registry>>,
-    writer: Option<(u32, Arc<Schema>)>,
-    by_id: RwLock<HashMap<u32, Arc<Schema>>>,
+    /// The id to write with; its plan is among the others.
+    writer: Option<u32>,
+    plans: Plans,
 }
 
 impl Codec {
     /// For types with a fixed format.
     pub fn plain() -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                registry: None,
-                writer: None,
-                by_id: RwLock::default(),
-            }),
-        }
+        Self::new(None, None)
     }
 
     /// For reading what others wrote.
     pub fn reader(registry: Arc<dyn Registry>) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                registry: Some(registry),
-                writer: None,
-                by_id: RwLock::default(),
-            }),
-        }
+        Self::new(Some(registry), None)
     }
 
     /// For writing and reading: registers the type's schema under the subject, which the registry refuses when data already
     /// written could not be read with it.
     pub fn register<T: Wire>(registry: Arc<dyn Registry>, subject: &str) -> Result<Self, WireError> {
-        let Some(text) = T::SCHEMA else {
-            return Ok(Self::reader(registry));
-        };
-        let id = registry.register(subject, text)?;
-        let schema = Arc::new(parse(id, text)?);
-        let by_id = RwLock::new(HashMap::from_iter([(id, schema.clone())]));
-        Ok(Self {
-            inner: Arc::new(Inner {
-                registry: Some(registry),
-                writer: Some((id, schema)),
-                by_id,
-            }),
-        })
-    }
-
-    /// The id and schema to write with.
-    pub(crate) fn writer(&self) -> Result<&(u32, Arc<Schema>), WireError> {
-        self.inner
-            .writer
-            .as_ref()
-            .ok_or_else(|| WireError::Unencodable("this codec only reads: no schema was registered".to_owned()))
-    }
-
-    /// The schema that something was written with.
-    pub(crate) fn schema(&self, id: u32) -> Result<Arc<Schema>, WireError> {
-        if let Some(schema) = self.inner.by_id.read().get(&id) {
-            return Ok(schema.clone());
+        match T::SCHEMA {
+            Some(text) => Self::register_schema(registry, subject, text),
+            None => Ok(Self::reader(registry)),
         }
+    }
+
+    /// The same for a schema that is known at run time only.
+    pub fn register_schema(registry: Arc<dyn Registry>, subject: &str, text: &str) -> Result<Self, WireError> {
+        let id = registry.register(subject, text)?;
+        let codec = Self::new(Some(registry), Some(id));
+        codec.inner.plans.add(id, compile(id, text)?);
+        Ok(codec)
+    }
+
+    fn new(registry: Option<Arc<dyn Registry>>, writer: Option<u32>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                registry,
+                writer,
+                plans: Plans::default(),
+            }),
+        }
+    }
+
+    /// The id to write with, and its plan.
+    #[inline]
+    pub(crate) fn writer(&self) -> Result<(u32, &Plan), WireError> {
+        let id = self.inner.writer;
+        let id = id.ok_or_else(|| WireError::Unencodable("this codec only reads: no schema was registered".to_owned()))?;
+        Ok((id, self.plan(id)?))
+    }
+
+    /// The plan of the schema that something was written with.
+    #[inline]
+    pub(crate) fn plan(&self, id: u32) -> Result<&Plan, WireError> {
+        match self.inner.plans.get(id) {
+            Some(plan) => Ok(plan),
+            None => self.fetch(id),
+        }
+    }
+
+    #[cold]
+    fn fetch(&self, id: u32) -> Result<&Plan, WireError> {
         let registry = self.inner.registry.as_ref().ok_or(WireError::UnknownSchema { id })?;
         let text = registry.by_id(id).map_err(|error| match error {
             RegistryError::NotFound(id) => WireError::UnknownSchema { id },
             error => error.into(),
         })?;
-        let schema = Arc::new(parse(id, &text)?);
-        self.inner.by_id.write().insert(id, schema.clone());
-        Ok(schema)
+        Ok(self.inner.plans.add(id, compile(id, &text)?))
     }
 }
 
-fn parse(id: u32, text: &str) -> Result<Schema, WireError> {
-    let unresolvable = |reason: String| WireError::Unresolvable { id, reason };
-    let mut schema: serde_json::Value = match text.trim_start().starts_with(['{', '[', '"']) {
-        true => serde_json::from_str(text).map_err(|error| unresolvable(error.to_string()))?,
-        // A primitive type may be a bare word.
-        false => serde_json::Value::String(text.trim().to_owned()),
-    };
-    decimal::replace(&mut schema);
-    schema
-        .to_string()
-        .parse()
-        .map_err(|error: serde_avro_fast::schema::SchemaError| unresolvable(error.to_string()))
+fn compile(id: u32, text: &str) -> Result<Plan, WireError> {
+    Plan::compile(text).map_err(|reason| WireError::Unresolvable { id, reason })
 }

@@ -13,6 +13,7 @@ mod decimal;
 mod error;
 mod framing;
 mod keys;
+mod plans;
 mod registry;
 mod topic;
 
