@@ -49,10 +49,10 @@ fn encoding_a_balance() {
 
 #[test]
 fn decoding_a_balance() {
-    check("decode-balance", 680);
+    check("decode-balance", 690);
 }
 
 #[test]
 fn a_change_event_through_the_engine() {
-    check("engine", 22_000);
+    check("engine", 19_500);
 }
