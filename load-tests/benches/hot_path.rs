@@ -3,50 +3,27 @@
 use std::sync::Arc;
 
 use divan::{Bencher, black_box};
-use load_tests::reference::input::{Changes, SCHEMA};
-use load_tests::reference::program::OneSchema;
-use load_tests::reference::work::{Balance, Change, Posting, postings};
-use schemas::Money;
+use load_tests::reference::work::Change;
+use load_tests::samples;
 use topology::store::{Backends, Batch, RocksBackends, RocksSettings};
-use wire::{Codec, Registry, Wire};
+use wire::{Codec, Wire};
 
 fn main() {
     divan::main();
 }
 
-fn registry() -> Arc<dyn Registry> {
-    Arc::new(OneSchema::new(SCHEMA))
-}
-
-/// Values of change events.
-fn envelopes() -> Vec<Vec<u8>> {
-    let mut changes = Changes::new(1, 100_000).unwrap();
-    (0..1_000).map(|_| changes.event().unwrap().value).collect()
-}
-
-fn posting() -> Posting {
-    let codec = Codec::reader(registry());
-    let change = Change::decode(&envelopes()[0], &codec).unwrap();
-    postings(&change).next().unwrap()
-}
-
-fn balance() -> Balance {
-    Balance {
-        account_id: 12_345,
-        balance: Money::from_hundredths(-1_234_567),
-        postings: 17,
-    }
-}
-
 #[divan::bench]
 fn decode_change_event(bencher: Bencher<'_, '_>) {
-    let (codec, envelopes) = (Codec::reader(registry()), envelopes());
+    let (codec, envelopes) = (
+        Codec::reader(samples::registry()),
+        samples::envelopes(1_000, 100_000).unwrap(),
+    );
     let mut next = envelopes.iter().cycle();
     bencher.bench_local(|| Change::decode(black_box(next.next().unwrap()), &codec).unwrap());
 }
 
 fn encode<T: Wire>(bencher: Bencher<'_, '_>, value: &T) {
-    let codec = Codec::register::<T>(registry(), "values").unwrap();
+    let codec = samples::codec::<T>().unwrap();
     let mut out = Vec::new();
     bencher.bench_local(|| {
         out.clear();
@@ -55,7 +32,7 @@ fn encode<T: Wire>(bencher: Bencher<'_, '_>, value: &T) {
 }
 
 fn decode<T: Wire>(bencher: Bencher<'_, '_>, value: &T) {
-    let codec = Codec::register::<T>(registry(), "values").unwrap();
+    let codec = samples::codec::<T>().unwrap();
     let mut bytes = Vec::new();
     value.encode(&codec, &mut bytes).unwrap();
     bencher.bench_local(|| T::decode(black_box(&bytes), &codec).unwrap());
@@ -63,22 +40,22 @@ fn decode<T: Wire>(bencher: Bencher<'_, '_>, value: &T) {
 
 #[divan::bench]
 fn encode_posting(bencher: Bencher<'_, '_>) {
-    encode(bencher, &posting());
+    encode(bencher, &samples::posting().unwrap());
 }
 
 #[divan::bench]
 fn decode_posting(bencher: Bencher<'_, '_>) {
-    decode(bencher, &posting());
+    decode(bencher, &samples::posting().unwrap());
 }
 
 #[divan::bench]
 fn encode_balance(bencher: Bencher<'_, '_>) {
-    encode(bencher, &balance());
+    encode(bencher, &samples::balance());
 }
 
 #[divan::bench]
 fn decode_balance(bencher: Bencher<'_, '_>) {
-    decode(bencher, &balance());
+    decode(bencher, &samples::balance());
 }
 
 const KEYS: u64 = 100_000;

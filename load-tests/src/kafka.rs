@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use broker::{Broker as _, CleanupPolicy, KafkaBroker, KafkaSettings, Outgoing, Polled, Start, TopicPartition, TopicSpec};
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
@@ -44,6 +44,22 @@ impl Kafka {
             cleanup,
         };
         Ok(self.broker.ensure_topics(&[spec], PATIENCE)?)
+    }
+
+    /// Makes a topic with settings of Kafka's own, such as `segment.bytes`.
+    pub fn create_with(&self, name: &str, partitions: u32, settings: &[(&str, &str)]) -> anyhow::Result<()> {
+        let topic = NewTopic::new(name, partitions as i32, TopicReplication::Fixed(-1));
+        let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
+        let admin: AdminClient<DefaultClientContext> = self.client().create()?;
+        for made in testbed::block_on(admin.create_topics([&topic], &AdminOptions::new()))? {
+            made.map_err(|(name, code)| anyhow::anyhow!("topic {name}: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// The broker's port, for what is not the harness's own.
+    pub fn broker(&self) -> KafkaBroker {
+        self.broker.clone()
     }
 
     /// How many partitions a topic has.

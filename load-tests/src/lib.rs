@@ -1,8 +1,15 @@
 //! Load tests: what the engine costs, beside what a user would take instead, in the same run.
 
+pub mod growth;
 pub mod kafka;
+pub mod latency;
+pub mod load;
 pub mod measure;
+pub mod process;
 pub mod reference;
 pub mod report;
 pub mod restart;
+pub mod samples;
+pub mod soak;
 pub mod steps;
+pub mod way;

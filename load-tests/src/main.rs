@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use load_tests::{reference, restart, steps};
+use load_tests::{growth, latency, reference, restart, soak, steps};
 
 #[derive(Parser)]
 #[command(about = "Measures Riverbank beside its peers")]
@@ -12,6 +12,12 @@ enum Command {
     Reference(reference::Reference),
     /// From a kill -9 to the last balance that waited, by the number of keys.
     Restart(restart::Restart),
+    /// What an event costs, by the number of keys and of partitions.
+    Growth(growth::Growth),
+    /// How long until an effect is visible, by load and commit interval; and over the whole stack.
+    Latency(latency::Latency),
+    /// Half of what the engine can do, for long: whether anything grows.
+    Soak(soak::Soak),
     /// A step of one record, many times: for counting instructions.
     #[command(hide = true)]
     Step {
@@ -36,6 +42,9 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Reference(scenario) => scenario.run(),
         Command::Restart(scenario) => scenario.run(),
+        Command::Growth(scenario) => scenario.run(),
+        Command::Latency(scenario) => scenario.run(),
+        Command::Soak(scenario) => scenario.run(),
         Command::Step { step, count } => steps::run(step, count),
         Command::Engine(program) => program.run(),
         Command::BareLoop(program) => reference::run_bare_loop(&program),

@@ -1,6 +1,8 @@
 //! What the system tells of a process.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -21,13 +23,54 @@ pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
 
 /// The most memory that a process has held at once, in MiB.
 pub fn memory_mib_max(pid: u32) -> anyhow::Result<f64> {
+    Ok(status(pid, "VmHWM:")? / 1024.0)
+}
+
+/// The memory that a process holds, in MiB.
+pub fn memory_mib(pid: u32) -> anyhow::Result<f64> {
+    Ok(status(pid, "VmRSS:")? / 1024.0)
+}
+
+/// How many threads a process has.
+pub fn threads(pid: u32) -> anyhow::Result<f64> {
+    status(pid, "Threads:")
+}
+
+/// How many file handles a process has open.
+pub fn handles(pid: u32) -> anyhow::Result<f64> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count() as f64)
+}
+
+/// A number of `/proc/<pid>/status`; sizes are in KiB there.
+fn status(pid: u32, field: &str) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .context("a peak")?;
-    let kib: f64 = peak.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kib / 1024.0)
+    let value = status.lines().find_map(|line| line.strip_prefix(field));
+    let value = value.with_context(|| format!("a process has no {field}"))?;
+    Ok(value.trim().trim_end_matches("kB").trim().parse()?)
+}
+
+/// What the files beneath a folder take on disk, in MiB. Files that vanish meanwhile count for nothing.
+pub fn disk_mib(folder: &Path) -> f64 {
+    const BLOCK: f64 = 512.0;
+    let Ok(entries) = fs::read_dir(folder) else { return 0.0 };
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(data) if data.is_dir() => disk_mib(&entry.path()),
+        Ok(data) => data.blocks() as f64 * BLOCK / f64::from(1 << 20),
+        Err(_) => 0.0,
+    };
+    entries.flatten().map(size).sum()
+}
+
+/// The middle value; 0 of none.
+pub fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => 0.0,
+        odd if odd % 2 == 1 => values[middle],
+        _ => (values[middle - 1] + values[middle]) / 2.0,
+    }
 }
 
 /// The value below which `percent` of the sorted values lie.

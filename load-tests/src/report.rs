@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::measure;
+
 /// Figures by subject and name. A name carries its unit; several values of one figure become their median.
 pub struct Report {
     scenario: &'static str,
@@ -57,14 +59,8 @@ impl Report {
     }
 
     fn median(&self, subject: &str, figure: &str) -> Option<f64> {
-        let mut values = self.values.get(&(subject.to_owned(), figure.to_owned()))?.clone();
-        values.sort_by(f64::total_cmp);
-        let middle = values.len() / 2;
-        Some(if values.len() % 2 == 1 {
-            values[middle]
-        } else {
-            (values[middle - 1] + values[middle]) / 2.0
-        })
+        let values = self.values.get(&(subject.to_owned(), figure.to_owned()))?;
+        Some(measure::median(values))
     }
 
     /// How many times one subject's figure is another's, where both were measured.

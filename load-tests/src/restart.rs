@@ -2,14 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use broker::CleanupPolicy;
-use testbed::Testbed;
 
-use crate::kafka::Kafka;
-use crate::reference::drain::Way;
-use crate::reference::engines::{EngineKind, Job, Running};
-use crate::reference::input::{self, Changes, now_ms};
+use crate::reference::engines::{EngineKind, start};
+use crate::reference::ground::Ground;
+use crate::reference::input::{Changes, now_ms};
 use crate::report::Report;
 
 /// Settings of the scenario.
@@ -41,11 +38,8 @@ const SETTLE: Duration = Duration::from_secs(3);
 impl Restart {
     /// Runs it all, and prints the report.
     pub fn run(&self) -> anyhow::Result<()> {
-        let folder = tempfile::tempdir()?;
-        let bed = Testbed::builder().kafka().start_blocking().context("starting Kafka")?;
-        let kafka = Kafka::at(bed.kafka().bootstrap());
-        let schema_file = folder.path().join("schema.json");
-        std::fs::write(&schema_file, input::SCHEMA)?;
+        let ground = Ground::new()?;
+        let kafka = &ground.kafka;
         let mut report = Report::new("restart");
         report.setting("partitions", self.partitions);
         report.setting("rounds", self.rounds);
@@ -57,24 +51,17 @@ impl Restart {
             eprintln!("{keys} keys");
             kafka.fill(&input, &mut changes, keys as usize, now_ms())?;
             for &kind in &self.engines {
-                let job = Job {
-                    application: format!("{}-restart-{keys}", kind.name().replace('_', "-")),
-                    input: input.clone(),
-                    partitions: self.partitions,
-                    schema_file: schema_file.clone(),
-                    commit_interval_ms: 100,
-                    folder: folder.path().to_owned(),
-                };
+                let job = ground.job(kind, &format!("restart-{keys}"), &input, self.partitions, 100);
                 kafka.create(&job.output(kind), job.partitions, CleanupPolicy::Compact)?;
-                let mut running = Running::start(kind, &job, &kafka)?;
-                Way::new(&kafka, &job)?.finish(&kafka, &job, &mut running)?;
+                let mut running = start(kind, &job, kafka)?;
+                job.way(kafka)?.finish(kafka, &mut running)?;
                 for _ in 0..self.rounds {
                     std::thread::sleep(SETTLE);
                     running.kill()?;
                     kafka.fill(&input, &mut changes, WAITING, now_ms())?;
                     let started = Instant::now();
-                    running = Running::start(kind, &job, &kafka)?;
-                    Way::new(&kafka, &job)?.finish(&kafka, &job, &mut running)?;
+                    running = start(kind, &job, kafka)?;
+                    job.way(kafka)?.finish(kafka, &mut running)?;
                     report.add(
                         kind.name(),
                         &format!("restart_ms_{keys}_keys"),
@@ -82,7 +69,7 @@ impl Restart {
                     );
                 }
                 running.stop()?;
-                crate::reference::clean(&kafka, kind, &job)?;
+                ground.clean(kind, &job)?;
             }
             kafka.delete(&[input])?;
         }

@@ -1,15 +1,14 @@
 //! The steps of one record, so many times each: for counting instructions.
 
 use std::hint::black_box;
-use std::sync::Arc;
 
 use anyhow::ensure;
 use topology::testing::TestDriver;
-use wire::{Codec, Registry, Wire};
+use wire::{Codec, Wire};
 
-use crate::reference::input::{Changes, SCHEMA};
-use crate::reference::program::OneSchema;
+use crate::reference::input::SCHEMA;
 use crate::reference::work::{Balance, Change, Variant, postings, topology};
+use crate::samples;
 
 /// A step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -29,21 +28,14 @@ const DIFFERENT: usize = 256;
 
 /// Does a step so many times.
 pub fn run(step: Step, count: usize) -> anyhow::Result<()> {
-    let registry: Arc<dyn Registry> = Arc::new(OneSchema::new(SCHEMA));
-    let mut changes = Changes::new(1, 1_000)?;
-    let events = (0..DIFFERENT).map(|_| changes.event()).collect::<anyhow::Result<Vec<_>>>()?;
-    let balance = Balance {
-        account_id: 12_345,
-        balance: schemas::Money::from_hundredths(-1_234_567),
-        postings: 17,
-    };
-    let codec = Codec::register::<Balance>(registry.clone(), "balances")?;
+    let events = samples::envelopes(DIFFERENT, 1_000)?;
+    let (balance, codec) = (samples::balance(), samples::codec::<Balance>()?);
     let mut bytes = Vec::new();
     match step {
         Step::DecodeChangeEvent => {
-            let codec = Codec::reader(registry);
+            let codec = Codec::reader(samples::registry());
             for event in events.iter().cycle().take(count) {
-                black_box(Change::decode(black_box(&event.value), &codec)?);
+                black_box(Change::decode(black_box(event), &codec)?);
             }
         }
         Step::EncodeBalance => {
@@ -64,8 +56,8 @@ pub fn run(step: Step, count: usize) -> anyhow::Result<()> {
             let events: Vec<Vec<u8>> = events
                 .into_iter()
                 .map(|mut event| {
-                    event.value[1..5].copy_from_slice(&id.to_be_bytes());
-                    event.value
+                    event[1..5].copy_from_slice(&id.to_be_bytes());
+                    event
                 })
                 .collect();
             let codec = Codec::reader(driver.registry());

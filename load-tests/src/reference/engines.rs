@@ -1,15 +1,14 @@
-//! The programs that do the reference work, and how one is started, watched and ended.
+//! The programs that do the reference work, and how one is started.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use anyhow::{Context as _, bail, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use anyhow::{Context as _, ensure};
 
 use super::work::{BACKED_OUTPUT, Variant};
 use crate::kafka::Kafka;
+use crate::process::{Running, ourselves};
+use crate::way::Way;
 
 /// Who does the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -72,93 +71,46 @@ impl Job {
             _ => format!("{}-balances", self.application),
         }
     }
-}
 
-/// A program at work. Dropping it kills it.
-pub struct Running {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Running {
-    /// Starts it.
-    pub fn start(kind: EngineKind, job: &Job, kafka: &Kafka) -> anyhow::Result<Self> {
-        let log = job.folder.join(format!("{}.log", job.application));
-        let file = std::fs::File::options().create(true).append(true).open(&log)?;
-        let mut command = match kind {
-            EngineKind::KafkaStreams => kafka_streams(0)?,
-            EngineKind::KafkaStreamsCached => kafka_streams(CACHE_BYTES)?,
-            EngineKind::Riverbank | EngineKind::RiverbankBacked => ourselves("engine")?,
-            EngineKind::BareLoop => ourselves("bare-loop")?,
-        };
-        if kind == EngineKind::RiverbankBacked {
-            command.args(["--variant", clap_name(Variant::Backed)]);
-        }
-        command
-            .args(["--brokers", &kafka.brokers])
-            .args(["--application-id", &job.application])
-            .args(["--input", &job.input])
-            .args(["--output", &job.output(kind)])
-            .arg("--schema-file")
-            .arg(&job.schema_file)
-            .arg("--state-dir")
-            .arg(job.folder.join(&job.application))
-            .args(["--commit-interval-ms", &job.commit_interval_ms.to_string()])
-            .args(["--partitions", &job.partitions.to_string()])
-            .stdout(file.try_clone()?)
-            .stderr(file)
-            .stdin(Stdio::null());
-        let child = command.spawn().with_context(|| format!("starting {command:?}"))?;
-        Ok(Self { child, log })
+    /// The topic that every program repartitions through.
+    pub fn repartition(&self) -> String {
+        format!("{}-postings-repartition", self.application)
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    /// The folder of its state.
+    pub fn state(&self) -> PathBuf {
+        self.folder.join(&self.application)
     }
 
-    /// An error with the end of its log, if it has ended.
-    pub fn check(&mut self) -> anyhow::Result<()> {
-        match self.child.try_wait()? {
-            None => Ok(()),
-            Some(status) => bail!("{} ended with {status}: {}", self.log.display(), self.tail()),
-        }
-    }
-
-    fn tail(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(15)..].join("\n")
-    }
-
-    /// Kills it, as a power cut would.
-    pub fn kill(mut self) -> anyhow::Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
-    }
-
-    /// Ends it by SIGTERM.
-    pub fn stop(mut self) -> anyhow::Result<()> {
-        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM)?;
-        let until = Instant::now() + Duration::from_secs(40);
-        while Instant::now() < until {
-            if let Some(status) = self.child.try_wait()? {
-                ensure!(status.success(), "{status} at the end: {}", self.tail());
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        bail!("it does not end: {}", self.tail())
+    /// A program's way to the end of what the input holds now.
+    pub fn way(&self, kafka: &Kafka) -> anyhow::Result<Way> {
+        Way::new(kafka, &self.application, &[&self.input], &[&self.repartition()])
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Gone already after a stop.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// Starts a program on its job.
+pub fn start(kind: EngineKind, job: &Job, kafka: &Kafka) -> anyhow::Result<Running> {
+    let mut command = match kind {
+        EngineKind::KafkaStreams => kafka_streams(0)?,
+        EngineKind::KafkaStreamsCached => kafka_streams(CACHE_BYTES)?,
+        EngineKind::Riverbank | EngineKind::RiverbankBacked => ourselves("engine")?,
+        EngineKind::BareLoop => ourselves("bare-loop")?,
+    };
+    if kind == EngineKind::RiverbankBacked {
+        command.args(["--variant", clap_name(Variant::Backed)]);
     }
+    command
+        .args(["--brokers", &kafka.brokers])
+        .args(["--application-id", &job.application])
+        .args(["--input", &job.input])
+        .args(["--output", &job.output(kind)])
+        .arg("--schema-file")
+        .arg(&job.schema_file)
+        .arg("--state-dir")
+        .arg(job.state())
+        .args(["--commit-interval-ms", &job.commit_interval_ms.to_string()])
+        .args(["--partitions", &job.partitions.to_string()]);
+    Running::start(command, job.folder.join(format!("{}.log", job.application)))
 }
 
 fn clap_name(variant: Variant) -> &'static str {
@@ -166,12 +118,6 @@ fn clap_name(variant: Variant) -> &'static str {
         Variant::Changelog => "changelog",
         Variant::Backed => "backed",
     }
-}
-
-fn ourselves(subcommand: &str) -> anyhow::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg(subcommand);
-    Ok(command)
 }
 
 /// The folder that `tools/install.sh` fills.

@@ -3,8 +3,9 @@
 mod bare;
 pub mod drain;
 pub mod engines;
+pub mod ground;
 pub mod input;
-mod latency;
+pub mod latency;
 pub mod program;
 pub mod work;
 
@@ -13,11 +14,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use broker::CleanupPolicy;
-use testbed::Testbed;
 
-use crate::kafka::Kafka;
 use crate::report::Report;
-use engines::{EngineKind, Job};
+use engines::EngineKind;
+use ground::Ground;
 use input::Changes;
 
 pub use bare::run as run_bare_loop;
@@ -70,36 +70,10 @@ pub struct Reference {
 impl Reference {
     /// Runs it all, and prints the report.
     pub fn run(&self) -> anyhow::Result<()> {
-        let folder = tempfile::tempdir()?;
-        let bed = match &self.brokers {
-            None => Some(Testbed::builder().kafka().start_blocking().context("starting Kafka")?),
-            Some(_) => None,
+        let ground = match (&self.brokers, &self.schema_file) {
+            (Some(brokers), Some(schema_file)) => Ground::at(brokers, schema_file)?,
+            _ => Ground::new()?,
         };
-        let brokers = match (&bed, &self.brokers) {
-            (_, Some(brokers)) => brokers.clone(),
-            (Some(bed), None) => bed.kafka().bootstrap().to_owned(),
-            (None, None) => unreachable!("one or the other"),
-        };
-        let kafka = Kafka::at(&brokers);
-        let schema_file = match &self.schema_file {
-            Some(file) => file.clone(),
-            None => {
-                let file = folder.path().join("schema.json");
-                std::fs::write(&file, input::SCHEMA)?;
-                file
-            }
-        };
-        let topic = self.topic.clone().unwrap_or_else(|| "reference-input".to_owned());
-        if self.topic.is_none() {
-            eprintln!("writing {} change events", self.records);
-            kafka.create(&topic, self.partitions, CleanupPolicy::Delete(None))?;
-            kafka.fill(
-                &topic,
-                &mut Changes::new(self.seed, self.accounts)?,
-                self.records,
-                input::now_ms(),
-            )?;
-        }
         let mut report = Report::new("reference");
         report.setting("records", self.records);
         report.setting("accounts", self.accounts);
@@ -108,47 +82,13 @@ impl Reference {
         report.setting("warm_up_percent", self.warm_up_percent);
         report.setting("rounds", self.rounds);
         report.setting("seed", self.seed);
-        let job = |kind: EngineKind, what: &str, input: &str, partitions| Job {
-            application: format!("{}-{what}", kind.name().replace('_', "-")),
-            input: input.to_owned(),
-            partitions,
-            schema_file: schema_file.clone(),
-            commit_interval_ms: self.commit_interval_ms,
-            folder: folder.path().to_owned(),
+        let topic = match &self.topic {
+            Some(topic) => topic.clone(),
+            None => self.filled(&ground)?,
         };
-        let partitions = kafka.partitions(&topic)?;
-        let mut newest = BTreeMap::new();
-        for round in 0..self.rounds {
-            for &kind in &self.engines {
-                eprintln!("round {}: {} drains the topic", round + 1, kind.name());
-                let job = job(kind, &format!("drain-{round}"), &topic, partitions);
-                let drained = drain::measure(kind, &job, &kafka, self.records, self.warm_up_percent)?;
-                report.add(kind.name(), "cpu_us_per_record", drained.cpu_us_per_record);
-                report.add(kind.name(), "records_per_s", drained.records_per_s);
-                report.add(kind.name(), "memory_mib_max", drained.memory_mib_max);
-                let (held, count) = kafka.newest(&job.output(kind))?;
-                report.add(kind.name(), "outputs", count as f64);
-                newest.insert(kind, held);
-                clean(&kafka, kind, &job)?;
-            }
-        }
-        let mut held = newest.values();
-        let first = held.next().context("no engine was named")?;
-        report.fact("outputs_equal", held.all(|other| other == first) && !first.is_empty());
-        report.fact("accounts_with_postings", first.len());
+        self.rounds(&ground, &topic, &mut report)?;
         if self.latency_rate > 0 && self.topic.is_none() {
-            for &kind in self.engines.iter().filter(|kind| kind.writes_every_update()) {
-                eprintln!("{}: latency at {} change events a second", kind.name(), self.latency_rate);
-                let input = format!("{}-latency-input", kind.name().replace('_', "-"));
-                let job = job(kind, "latency", &input, self.partitions);
-                let changes = Changes::new(self.seed, self.accounts)?;
-                let measured = latency::measure(kind, &job, &kafka, changes, self.latency_rate, self.latency_seconds)?;
-                report.add(kind.name(), "latency_ms_p50", measured.p50_ms as f64);
-                report.add(kind.name(), "latency_ms_p99", measured.p99_ms as f64);
-                report.add(kind.name(), "latency_ms_max", measured.max_ms as f64);
-                clean(&kafka, kind, &job)?;
-                kafka.delete(&[input])?;
-            }
+            self.latencies(&ground, &mut report)?;
         }
         let ratios = [
             ("cpu_us_per_record", "kafka_streams", "riverbank"),
@@ -163,19 +103,56 @@ impl Reference {
         report.print();
         Ok(())
     }
-}
 
-/// Deletes what a job has left.
-pub fn clean(kafka: &Kafka, kind: EngineKind, job: &Job) -> anyhow::Result<()> {
-    let mut topics = kafka.topics(&job.application)?;
-    if !topics.contains(&job.output(kind)) {
-        topics.push(job.output(kind));
+    /// A topic of our own.
+    fn filled(&self, ground: &Ground) -> anyhow::Result<String> {
+        let topic = "reference-input";
+        eprintln!("writing {} change events", self.records);
+        ground.kafka.create(topic, self.partitions, CleanupPolicy::Delete(None))?;
+        let mut changes = Changes::new(self.seed, self.accounts)?;
+        ground.kafka.fill(topic, &mut changes, self.records, input::now_ms())?;
+        Ok(topic.to_owned())
     }
-    topics.retain(|name| *name != job.input);
-    kafka.delete(&topics)?;
-    let state = job.folder.join(&job.application);
-    if state.exists() {
-        std::fs::remove_dir_all(state)?;
+
+    /// Every engine drains the topic, in turns; their outputs are compared.
+    fn rounds(&self, ground: &Ground, topic: &str, report: &mut Report) -> anyhow::Result<()> {
+        let partitions = ground.kafka.partitions(topic)?;
+        let mut newest = BTreeMap::new();
+        for round in 0..self.rounds {
+            for &kind in &self.engines {
+                eprintln!("round {}: {} drains the topic", round + 1, kind.name());
+                let job = ground.job(kind, &format!("drain-{round}"), topic, partitions, self.commit_interval_ms);
+                let drained = drain::measure(kind, &job, &ground.kafka, self.records, self.warm_up_percent)?;
+                report.add(kind.name(), "cpu_us_per_record", drained.cpu_us_per_record);
+                report.add(kind.name(), "records_per_s", drained.records_per_s);
+                report.add(kind.name(), "memory_mib_max", drained.memory_mib_max);
+                let (held, count) = ground.kafka.newest(&job.output(kind))?;
+                report.add(kind.name(), "outputs", count as f64);
+                newest.insert(kind, held);
+                ground.clean(kind, &job)?;
+            }
+        }
+        let mut held = newest.values();
+        let first = held.next().context("no engine was named")?;
+        report.fact("outputs_equal", held.all(|other| other == first) && !first.is_empty());
+        report.fact("accounts_with_postings", first.len());
+        Ok(())
     }
-    Ok(())
+
+    /// Each engine at a fixed rate, in a run of its own.
+    fn latencies(&self, ground: &Ground, report: &mut Report) -> anyhow::Result<()> {
+        for &kind in self.engines.iter().filter(|kind| kind.writes_every_update()) {
+            eprintln!("{}: latency at {} change events a second", kind.name(), self.latency_rate);
+            let input = format!("{}-latency-input", kind.name().replace('_', "-"));
+            let job = ground.job(kind, "latency", &input, self.partitions, self.commit_interval_ms);
+            let changes = Changes::new(self.seed, self.accounts)?;
+            let measured = latency::measure(kind, &job, &ground.kafka, changes, self.latency_rate, self.latency_seconds)?;
+            report.add(kind.name(), "latency_ms_p50", measured.p50_ms as f64);
+            report.add(kind.name(), "latency_ms_p99", measured.p99_ms as f64);
+            report.add(kind.name(), "latency_ms_max", measured.max_ms as f64);
+            ground.clean(kind, &job)?;
+            ground.kafka.delete(&[input])?;
+        }
+        Ok(())
+    }
 }

@@ -1,0 +1,121 @@
+//! The growth scenario: what one change event costs with more and more keys in the store, at a fixed memory budget; and with more
+//! and more partitions on one worker.
+
+use broker::CleanupPolicy;
+use topology::store::RocksSettings;
+
+use crate::measure::disk_mib;
+use crate::reference::engines::{EngineKind, Job, start};
+use crate::reference::ground::Ground;
+use crate::reference::input::{Changes, now_ms};
+use crate::report::Report;
+
+/// Settings of the scenario.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Growth {
+    /// Keys in the store, one measurement each.
+    #[arg(long, value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000, 10_000_000])]
+    keys: Vec<i64>,
+    /// Partitions of the input, one measurement each; 0: none.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 4, 16])]
+    partitions: Vec<u32>,
+    /// Keys in the store while partitions grow.
+    #[arg(long, default_value_t = 100_000)]
+    partitions_keys: i64,
+    /// Partitions of the input while keys grow.
+    #[arg(long, default_value_t = 4)]
+    keys_partitions: u32,
+    /// Change events that are measured, on keys that are drawn evenly.
+    #[arg(long, default_value_t = 1_000_000)]
+    records: usize,
+    /// How much of them passes before the measurement starts, in percent: the new process has an empty cache.
+    #[arg(long, default_value_t = 30)]
+    warm_up_percent: usize,
+    /// How often each is measured; the medians are told.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// What the change events are made from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The longest transaction, in milliseconds.
+    #[arg(long, default_value_t = 100)]
+    commit_interval_ms: u64,
+}
+
+const KIND: EngineKind = EngineKind::Riverbank;
+
+impl Growth {
+    /// Runs it all, and prints the report.
+    pub fn run(&self) -> anyhow::Result<()> {
+        let ground = Ground::new()?;
+        let mut report = Report::new("growth");
+        let memory = RocksSettings::default();
+        report.setting("block_cache_bytes", memory.block_cache_bytes);
+        report.setting("write_buffer_bytes", memory.write_buffer_bytes);
+        report.setting("records", self.records);
+        report.setting("keys_partitions", self.keys_partitions);
+        report.setting("partitions_keys", self.partitions_keys);
+        report.setting("warm_up_percent", self.warm_up_percent);
+        report.setting("commit_interval_ms", self.commit_interval_ms);
+        report.setting("rounds", self.rounds);
+        report.setting("seed", self.seed);
+        for &keys in &self.keys {
+            self.one(&ground, &mut report, &keys_subject(keys), keys, self.keys_partitions)?;
+        }
+        for &partitions in self.partitions.iter().filter(|count| **count > 0) {
+            let subject = format!("partitions_{partitions}");
+            self.one(&ground, &mut report, &subject, self.partitions_keys, partitions)?;
+        }
+        if let (Some(&most), Some(&least)) = (self.keys.iter().max(), self.keys.iter().min()) {
+            report.ratio("cpu_us_per_record", &keys_subject(most), &keys_subject(least));
+            report.ratio("memory_mib_max", &keys_subject(most), &keys_subject(least));
+        }
+        report.print();
+        Ok(())
+    }
+
+    /// Fills the store once; then each round drains further events in a process of its own.
+    fn one(&self, ground: &Ground, report: &mut Report, subject: &str, keys: i64, partitions: u32) -> anyhow::Result<()> {
+        let kafka = &ground.kafka;
+        let input = format!("growth-input-{subject}");
+        let job = ground.job(
+            KIND,
+            &format!("growth-{subject}"),
+            &input,
+            partitions,
+            self.commit_interval_ms,
+        );
+        kafka.create(&input, partitions, CleanupPolicy::Delete(None))?;
+        kafka.create(&job.output(KIND), partitions, CleanupPolicy::Compact)?;
+        eprintln!("{keys} keys, {partitions} partitions");
+        kafka.fill(&input, &mut Changes::in_turn(self.seed, keys)?, keys as usize, now_ms())?;
+        let mut way = job.way(kafka)?;
+        let mut running = start(KIND, &job, kafka)?;
+        way.finish(kafka, &mut running)?;
+        running.stop()?;
+        let mut changes = Changes::new(self.seed, keys)?;
+        for _ in 0..self.rounds {
+            self.drain(ground, report, subject, &job, &mut changes)?;
+        }
+        ground.clean(KIND, &job)?;
+        kafka.delete(&[input])
+    }
+
+    fn drain(&self, ground: &Ground, report: &mut Report, subject: &str, job: &Job, changes: &mut Changes) -> anyhow::Result<()> {
+        let kafka = &ground.kafka;
+        kafka.fill(&job.input, changes, self.records, now_ms())?;
+        let mut way = job.way(kafka)?;
+        let mut running = start(KIND, job, kafka)?;
+        let drained = way.measure(kafka, &mut running, self.warm_up_percent)?;
+        running.stop()?;
+        report.add(subject, "cpu_us_per_record", drained.cpu_us_per_record);
+        report.add(subject, "records_per_s", drained.records_per_s);
+        report.add(subject, "memory_mib_max", drained.memory_mib_max);
+        report.add(subject, "state_mib", disk_mib(&job.state()));
+        Ok(())
+    }
+}
+
+fn keys_subject(keys: i64) -> String {
+    format!("keys_{keys}")
+}

@@ -1,0 +1,78 @@
+//! Kafka in, Kafka out: the reference work under loads that are shares of the rate at which the engine drains a full topic.
+
+use broker::CleanupPolicy;
+
+use super::Latency;
+use crate::reference::engines::EngineKind;
+use crate::reference::ground::Ground;
+use crate::reference::input::{Changes, now_ms};
+use crate::reference::{drain, latency};
+use crate::report::Report;
+
+/// How much of the full topic passes before its rate is measured, in percent.
+const WARM_UP_PERCENT: usize = 30;
+
+const INPUT: &str = "latency-full";
+
+impl Latency {
+    /// Measures every engine with every interval at every load.
+    pub(super) fn log(&self, report: &mut Report) -> anyhow::Result<()> {
+        report.setting("records", self.records);
+        report.setting("accounts", self.accounts);
+        report.setting("partitions", self.partitions);
+        let ground = Ground::new()?;
+        ground.kafka.create(INPUT, self.partitions, CleanupPolicy::Delete(None))?;
+        let mut changes = Changes::new(self.seed, self.accounts)?;
+        ground.kafka.fill(INPUT, &mut changes, self.records, now_ms())?;
+        for &interval_ms in &self.commit_intervals_ms {
+            for &kind in &self.engines {
+                self.loads(&ground, report, kind, interval_ms)?;
+            }
+            for &percent in &self.loads_percent {
+                let [peer, ours] =
+                    [EngineKind::KafkaStreams, EngineKind::Riverbank].map(|kind| subject(kind, interval_ms, percent));
+                report.ratio("p99_ms", &peer, &ours);
+            }
+        }
+        Ok(())
+    }
+
+    /// One engine with one interval: first its rate, then each load.
+    fn loads(&self, ground: &Ground, report: &mut Report, kind: EngineKind, interval_ms: u64) -> anyhow::Result<()> {
+        let job = ground.job(kind, &format!("full-{interval_ms}"), INPUT, self.partitions, interval_ms);
+        eprintln!("{} drains a full topic, {interval_ms} ms", kind.name());
+        let full = drain::measure(kind, &job, &ground.kafka, self.records, WARM_UP_PERCENT)?;
+        ground.clean(kind, &job)?;
+        report.fact(
+            &format!("{}_{interval_ms}_ms_full_records_per_s", kind.name()),
+            full.records_per_s.round(),
+        );
+        for &percent in &self.loads_percent {
+            let rate = (full.records_per_s * f64::from(percent) / 100.0).max(1.0) as u32;
+            let subject = subject(kind, interval_ms, percent);
+            eprintln!("{subject}: {rate} change events a second");
+            let input = format!("latency-input-{subject}");
+            let job = ground.job(
+                kind,
+                &format!("load-{interval_ms}-{percent}"),
+                &input,
+                self.partitions,
+                interval_ms,
+            );
+            let changes = Changes::new(self.seed, self.accounts)?;
+            let measured = latency::measure(kind, &job, &ground.kafka, changes, rate, self.seconds)?;
+            report.add(&subject, "p50_ms", measured.p50_ms as f64);
+            report.add(&subject, "p99_ms", measured.p99_ms as f64);
+            report.add(&subject, "max_ms", measured.max_ms as f64);
+            report.add(&subject, "load_per_s", measured.written.per_s);
+            report.add(&subject, "writer_behind_ms_max", measured.written.behind_ms_max as f64);
+            ground.clean(kind, &job)?;
+            ground.kafka.delete(&[input])?;
+        }
+        Ok(())
+    }
+}
+
+fn subject(kind: EngineKind, interval_ms: u64, percent: u32) -> String {
+    format!("{}_{interval_ms}_ms_{percent}_percent", kind.name())
+}

@@ -1,0 +1,191 @@
+//! A program's way through its topics, seen from outside: by what its group has committed.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+
+use crate::kafka::{Kafka, Progress};
+use crate::measure;
+use crate::process::Running;
+
+const PATIENCE: Duration = Duration::from_secs(600);
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+/// What a drain took, from the end of the warm-up to the last commit.
+#[derive(Debug, Clone, Copy)]
+pub struct Drained {
+    /// Of the process, user and system.
+    pub cpu_us_per_record: f64,
+    /// Records of the inputs.
+    pub records_per_s: f64,
+    /// From the process's start on.
+    pub memory_mib_max: f64,
+}
+
+/// Committed offsets, summed over the partitions.
+#[derive(Debug, Clone, Copy)]
+pub struct Stand {
+    /// In the inputs.
+    pub read: i64,
+    /// In the topics between.
+    pub passed: i64,
+}
+
+/// A group's way through inputs, which somebody else fills, and the topics between its own stages.
+pub struct Way {
+    progress: Progress,
+    group: String,
+    inputs: Vec<(String, Vec<i64>)>,
+    between: Vec<String>,
+    between_partitions: Vec<u32>,
+    before: Stand,
+}
+
+impl Way {
+    /// To the end of what the inputs hold now, from where the group is. The topics between need not be there yet.
+    pub fn new(kafka: &Kafka, group: &str, inputs: &[&str], between: &[&str]) -> anyhow::Result<Self> {
+        let progress = Progress::of(kafka, group)?;
+        let ends = |topic: &&str| Ok(((*topic).to_owned(), progress.ends(topic, kafka.partitions(topic)?)?));
+        let inputs = inputs.iter().map(ends).collect::<anyhow::Result<_>>()?;
+        let mut way = Self {
+            progress,
+            group: group.to_owned(),
+            inputs,
+            between: between.iter().map(|&topic| topic.to_owned()).collect(),
+            between_partitions: Vec::new(),
+            before: Stand { read: 0, passed: 0 },
+        };
+        way.before = way.stand(kafka)?;
+        Ok(way)
+    }
+
+    /// Records that wait in the inputs at first.
+    pub fn waiting(&self) -> i64 {
+        self.end() - self.before.read
+    }
+
+    fn end(&self) -> i64 {
+        self.inputs.iter().flat_map(|(_, ends)| ends).sum()
+    }
+
+    fn stand(&mut self, kafka: &Kafka) -> anyhow::Result<Stand> {
+        let mut stand = Stand { read: 0, passed: 0 };
+        for (topic, ends) in &self.inputs {
+            stand.read += self.progress.committed(topic, ends.len() as u32)?.iter().sum::<i64>();
+        }
+        // The program makes them before it reads.
+        if self.between_partitions.is_empty() && stand.read > 0 {
+            let partitions = self.between.iter().map(|topic| kafka.partitions(topic));
+            self.between_partitions = partitions.collect::<anyhow::Result<_>>()?;
+        }
+        for (topic, &partitions) in self.between.iter().zip(&self.between_partitions) {
+            stand.passed += self.progress.committed(topic, partitions)?.iter().sum::<i64>();
+        }
+        Ok(stand)
+    }
+
+    /// Whether everything is committed; the end of a partition between may be a transaction's marker.
+    fn is_done(&self, read: i64) -> anyhow::Result<bool> {
+        if read < self.end() || self.between_partitions.len() < self.between.len() {
+            return Ok(false);
+        }
+        for (topic, &partitions) in self.between.iter().zip(&self.between_partitions) {
+            let ends = self.progress.ends(topic, partitions)?;
+            let committed = self.progress.committed(topic, partitions)?;
+            if ends.iter().zip(committed).any(|(end, committed)| committed < end - 1) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Looks again and again until all is done.
+    pub fn follow(
+        &mut self,
+        kafka: &Kafka,
+        running: &mut Running,
+        mut look: impl FnMut(Stand, u32) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Stand> {
+        let started = Instant::now();
+        loop {
+            running.check()?;
+            let stand = self.stand(kafka)?;
+            look(stand, running.pid())?;
+            if self.is_done(stand.read)? {
+                return Ok(stand);
+            }
+            ensure!(started.elapsed() < PATIENCE, "{} does not get on", self.group);
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Waits until all is done.
+    pub fn finish(&mut self, kafka: &Kafka, running: &mut Running) -> anyhow::Result<()> {
+        self.follow(kafka, running, |_, _| Ok(())).map(drop)
+    }
+
+    /// Measures a program that has just been started, from so much of the inputs on: before, it warms up.
+    pub fn measure(&mut self, kafka: &Kafka, running: &mut Running, warm_up_percent: usize) -> anyhow::Result<Drained> {
+        let (before, waiting) = (self.before, self.waiting());
+        let warm = before.read + waiting * warm_up_percent as i64 / 100;
+        let mut window = Window::default();
+        let needs_passed = !self.between.is_empty();
+        let end = self.follow(kafka, running, |stand, pid| {
+            let is_warm = stand.read >= warm && (stand.passed > before.passed || !needs_passed);
+            window.look(pid, is_warm.then_some(stand))
+        })?;
+        let (start, time, cpu) = window.taken()?;
+        // Each half of the work as a share of its topics: what the warm-up had read, it had not passed on yet.
+        let share = |end: i64, start: i64, before: i64| match end - before {
+            0 => None,
+            all => Some((end - start) as f64 / all as f64),
+        };
+        let shares = [
+            share(end.read, start.read, before.read),
+            share(end.passed, start.passed, before.passed),
+        ];
+        let shares: Vec<f64> = shares.into_iter().flatten().collect();
+        let worked = waiting as f64 * shares.iter().sum::<f64>() / shares.len() as f64;
+        ensure!(
+            worked > 0.0,
+            "{} was done before it was warm: give it more records",
+            self.group
+        );
+        Ok(Drained {
+            cpu_us_per_record: cpu.as_secs_f64() * 1e6 / worked,
+            records_per_s: worked / time.as_secs_f64(),
+            memory_mib_max: measure::memory_mib_max(running.pid())?,
+        })
+    }
+}
+
+/// Time and CPU time of a process, from the first look at which it was warm to the last.
+pub struct Window<S> {
+    first: Option<(Instant, Duration, S)>,
+    last: Option<(Instant, Duration)>,
+}
+
+impl<S> Default for Window<S> {
+    fn default() -> Self {
+        Self { first: None, last: None }
+    }
+}
+
+impl<S: Copy> Window<S> {
+    /// Looks at the process; where it stands, once it is warm.
+    pub fn look(&mut self, pid: u32, warm: Option<S>) -> anyhow::Result<()> {
+        let (now, cpu) = (Instant::now(), measure::cpu(pid)?);
+        self.last = Some((now, cpu));
+        if let (None, Some(stand)) = (&self.first, warm) {
+            self.first = Some((now, cpu, stand));
+        }
+        Ok(())
+    }
+
+    /// Where it stood when it was warm, and the time and CPU time that it took from there.
+    pub fn taken(self) -> anyhow::Result<(S, Duration, Duration)> {
+        let (since, cpu_before, stand) = self.first.context("it was done before it was warm: give it more records")?;
+        let (until, cpu) = self.last.context("nobody looked")?;
+        Ok((stand, until - since, cpu - cpu_before))
+    }
+}
