@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use load_tests::{growth, latency, reference, restart, soak, steps};
+use load_tests::{bank, growth, latency, reference, restart, soak, steps};
 
 #[derive(Parser)]
 #[command(about = "Measures Riverbank beside its peers")]
@@ -12,6 +12,8 @@ enum Command {
     Reference(reference::Reference),
     /// From a kill -9 to the last balance that waited, by the number of keys.
     Restart(restart::Restart),
+    /// The whole bank, from change events to balances, and its stages.
+    Bank(bank::Bank),
     /// What an event costs, by the number of keys and of partitions.
     Growth(growth::Growth),
     /// How long until an effect is visible, by load and commit interval; and over the whole stack.
@@ -29,6 +31,9 @@ enum Command {
     /// The reference work on Riverbank's engine, as a process of its own.
     #[command(hide = true)]
     Engine(reference::Program),
+    /// The bank's topology, as a process of its own.
+    #[command(hide = true)]
+    BankEngine(bank::BankEngine),
     /// The reference work as a bare loop.
     #[command(hide = true)]
     BareLoop(reference::Program),
@@ -42,11 +47,13 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Reference(scenario) => scenario.run(),
         Command::Restart(scenario) => scenario.run(),
+        Command::Bank(scenario) => scenario.run(),
         Command::Growth(scenario) => scenario.run(),
         Command::Latency(scenario) => scenario.run(),
         Command::Soak(scenario) => scenario.run(),
         Command::Step { step, count } => steps::run(step, count),
         Command::Engine(program) => program.run(),
+        Command::BankEngine(program) => program.run(),
         Command::BareLoop(program) => reference::run_bare_loop(&program),
     };
     match outcome {

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
 /// A program at work. Dropping it kills it.
@@ -77,4 +77,12 @@ pub fn ourselves(subcommand: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(subcommand);
     Ok(command)
+}
+
+/// In a program under test: keeps SIGTERM for [`SigSet::wait`]. To be called before the first thread is started, since threads inherit it.
+pub fn block_signals() -> anyhow::Result<SigSet> {
+    let mut stop = SigSet::empty();
+    stop.add(Signal::SIGTERM);
+    stop.thread_block()?;
+    Ok(stop)
 }

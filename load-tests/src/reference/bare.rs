@@ -11,8 +11,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::sync::Arc;
 use wire::{Codec, Registry, Wire};
 
-use super::program::{OneSchema, Program, block_signals};
+use super::program::{OneSchema, Program};
 use super::work::{Balance, Change, Posting, booked, postings};
+use crate::process::block_signals;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use broker::{KafkaBroker, KafkaSettings};
-use nix::sys::signal::{SigSet, Signal};
 use topology::clock::SystemClock;
 use topology::store::{RocksBackends, RocksSettings};
 use topology::{Engine, EngineParts, EngineSettings, Metrics};
 use wire::{MemoryRegistry, Registry, RegistryError};
 
 use super::work::{Variant, topology};
+use crate::process::block_signals;
 
 /// The command line; that of the Kafka Streams program has the same names.
 #[derive(Debug, Clone, clap::Args)]
@@ -112,12 +112,4 @@ impl Program {
         engine.stop();
         Ok(())
     }
-}
-
-/// Keeps SIGTERM for [`SigSet::wait`]; before the first thread is started, since threads inherit it.
-pub(super) fn block_signals() -> anyhow::Result<SigSet> {
-    let mut stop = SigSet::empty();
-    stop.add(Signal::SIGTERM);
-    stop.thread_block()?;
-    Ok(stop)
 }

@@ -96,6 +96,8 @@ broker.session.timeout.ms=2000
 group.min.session.timeout.ms=1000
 # The engine's transactions are short; one of a killed process must not block readers for long.
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+# Where a test gives a topic a retention, it need not wait for minutes until it is applied.
+log.retention.check.interval.ms=30000
 # Changes of the source are kept for good.
 log.retention.ms=-1
 ",

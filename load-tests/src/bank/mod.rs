@@ -1,0 +1,99 @@
+//! The bank scenario: the whole line of flow from change events to balances, and what each of its stages costs.
+
+mod program;
+mod site;
+mod source;
+mod stages;
+
+use anyhow::ensure;
+use schemas::topics::{LEGS, SILVER_ACCOUNTS};
+
+pub use program::BankEngine;
+
+use crate::report::Report;
+use site::Site;
+use source::{Records, TOPICS};
+
+/// Settings of the scenario.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Bank {
+    /// Operations of the simulated bank after its founding; each is one change event or more.
+    #[arg(long, default_value_t = 200_000)]
+    operations: u64,
+    /// Customers that it is founded with, two accounts each.
+    #[arg(long, default_value_t = 20_000)]
+    customers: u64,
+    /// Partitions of all topics.
+    #[arg(long, default_value_t = 4)]
+    partitions: u32,
+    /// Workers of the engine.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// The longest transaction, in milliseconds.
+    #[arg(long, default_value_t = 100)]
+    commit_interval_ms: u64,
+    /// How much of what waits passes before the measurement starts, in percent.
+    #[arg(long, default_value_t = 20)]
+    warm_up_percent: usize,
+    /// How often all of it is drained; the medians are told.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// What the bank's operations are drawn from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Only the whole, not the stages one by one.
+    #[arg(long)]
+    whole_only: bool,
+}
+
+impl Bank {
+    /// Runs it all, and prints the report.
+    pub fn run(&self) -> anyhow::Result<()> {
+        let registry = tempfile::tempdir()?;
+        let mut report = Report::new("bank");
+        report.setting("operations", self.operations);
+        report.setting("customers", self.customers);
+        report.setting("partitions", self.partitions);
+        report.setting("threads", self.threads);
+        report.setting("commit_interval_ms", self.commit_interval_ms);
+        report.setting("warm_up_percent", self.warm_up_percent);
+        report.setting("rounds", self.rounds);
+        report.setting("seed", self.seed);
+        eprintln!("a bank lives for {} operations", self.operations);
+        let events = source::events(registry.path(), self.partitions, self.seed, self.customers, self.operations)?;
+        let [customers, accounts, transactions] = &events[..] else {
+            anyhow::bail!("there are three change topics");
+        };
+        let site = || Site::new(registry.path(), self.partitions, self.threads, self.commit_interval_ms);
+        for round in 0..self.rounds {
+            eprintln!("round {}: the whole", round + 1);
+            let whole = site()?;
+            let inputs: Vec<(&str, &Records)> = TOPICS.into_iter().zip(&events).collect();
+            let drained = whole.drain(&inputs, &[SILVER_ACCOUNTS.name(), LEGS.name()], self.warm_up_percent)?;
+            // Tombstones are in the topic, and are no records to the engine.
+            let given: f64 = TOPICS.iter().map(|topic| drained.of(topic)).sum();
+            ensure!(given > 0.0, "nothing was processed");
+            report.fact("source_events", given);
+            report.add("whole", "records", drained.processed.values().sum());
+            report.add("whole", "cpu_us_per_source_event", drained.cpu_us_per_input);
+            report.add("whole", "source_events_per_s", drained.inputs_per_s);
+            report.add("whole", "memory_mib_max", drained.memory_mib_max);
+            if self.whole_only {
+                continue;
+            }
+            let (rows, legs) = (whole.records(SILVER_ACCOUNTS.name())?, whole.records(LEGS.name())?);
+            drop(whole);
+            let parts = stages::Parts {
+                customers,
+                accounts,
+                transactions,
+                rows: &rows,
+                legs: &legs,
+            };
+            let alone = parts.drain(site, self.warm_up_percent)?;
+            stages::tell(&alone, &drained, &mut report);
+        }
+        report.print();
+        Ok(())
+    }
+}
