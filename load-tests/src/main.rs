@@ -34,6 +34,9 @@ enum Command {
     /// The bank's topology, as a process of its own.
     #[command(hide = true)]
     BankEngine(bank::BankEngine),
+    /// The whole program, with the settings of the environment.
+    #[command(hide = true)]
+    RiverbankRun,
     /// The reference work as a bare loop.
     #[command(hide = true)]
     BareLoop(reference::Program),
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Step { step, count } => steps::run(step, count),
         Command::Engine(program) => program.run(),
         Command::BankEngine(program) => program.run(),
+        Command::RiverbankRun => latency::run_riverbank(),
         Command::BareLoop(program) => reference::run_bare_loop(&program),
     };
     match outcome {

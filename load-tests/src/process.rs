@@ -49,9 +49,23 @@ impl Running {
         Ok(())
     }
 
+    /// Freezes it.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Ends a pause.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill(Pid::from_raw(self.child.id() as i32), signal)?)
+    }
+
     /// Ends it by SIGTERM.
     pub fn stop(mut self) -> anyhow::Result<()> {
-        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM)?;
+        self.signal(Signal::SIGTERM)?;
         let until = Instant::now() + Duration::from_secs(40);
         while Instant::now() < until {
             if let Some(status) = self.child.try_wait()? {

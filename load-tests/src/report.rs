@@ -82,12 +82,16 @@ impl Report {
             );
         }
         print!("\n{:<24}", "");
-        self.figures.iter().for_each(|figure| print!("{figure:>20}"));
+        let width = |figure: &str| figure.len().max(14) + 2;
+        for figure in &self.figures {
+            print!("{figure:>0$}", width(figure));
+        }
         println!();
         for subject in &self.subjects {
             print!("{subject:<24}");
             for figure in &self.figures {
-                print!("{:>20}", self.median(subject, figure).map_or_else(|| "-".to_owned(), shown));
+                let median = self.median(subject, figure).map_or_else(|| "-".to_owned(), shown);
+                print!("{median:>0$}", width(figure));
             }
             println!();
         }

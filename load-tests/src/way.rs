@@ -59,11 +59,6 @@ impl Way {
         Ok(way)
     }
 
-    /// Where the group was at first.
-    pub fn start(&self) -> Stand {
-        self.before
-    }
-
     /// Records that wait in the inputs at first.
     pub fn waiting(&self) -> i64 {
         self.end() - self.before.read
@@ -177,11 +172,6 @@ impl<S> Default for Window<S> {
 }
 
 impl<S> Window<S> {
-    /// Whether it was warm at a look.
-    pub fn is_open(&self) -> bool {
-        self.first.is_some()
-    }
-
     /// Looks at the process; where it stands, once it is warm.
     pub fn look(&mut self, pid: u32, warm: Option<S>) -> anyhow::Result<()> {
         let (now, cpu) = (Instant::now(), measure::cpu(pid)?);

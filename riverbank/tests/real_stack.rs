@@ -9,14 +9,15 @@ mod support {
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use schemas::topics::{ACCOUNT_BALANCES, CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
+use support::lake;
 use support::stack::{Riverbank, Stack, eventually};
 use support::workload::{Workload, postgres_balances};
-use support::{lake, workload};
+use testbed::visible::{Deposits, Legs, metric, open_accounts};
 
 /// Prints what was measured, past the test runner's capture: it is wanted of tests that pass, too.
 macro_rules! tell {
@@ -56,21 +57,6 @@ async fn http_balances(
         all.insert(id, json["booked"].as_str().ok_or("no booked balance")?.to_owned());
     }
     Ok(all)
-}
-
-async fn metric(http: &reqwest::Client, url: &str, name: &str) -> f64 {
-    let text = http
-        .get(format!("{url}/metrics"))
-        .send()
-        .await
-        .expect("metrics answer")
-        .text()
-        .await
-        .expect("metrics are text");
-    text.lines()
-        .filter(|line| line.starts_with(name))
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-        .sum()
 }
 
 fn differences(left: &BTreeMap<i64, String>, right: &BTreeMap<i64, String>) -> Result<(), String> {
@@ -134,7 +120,9 @@ async fn every_cent_arrives_everywhere_whatever_dies() {
         caught_up.elapsed()
     );
     for instance in &instances {
-        let wipes = metric(&stack.http, &instance.url, "riverbank_state_wipes_total").await;
+        let wipes = metric(&stack.http, &instance.url, "riverbank_state_wipes_total")
+            .await
+            .expect("metrics answer");
         assert_eq!(wipes, 0.0, "{}: no store may be wiped", instance.name);
     }
     tell!("restart to ready: {restarts:?}");
@@ -197,47 +185,37 @@ async fn latency_from_commit_to_visible() {
     instance.spawn();
     instance.ready(&stack.http, READY).await;
     stack.capture().await;
-    let workload = Arc::new(Workload::open(&stack.postgres_url(), seed()).await);
-    let expected = postgres_balances(&stack.postgres_url()).await;
-    eventually("the accounts are there", Duration::from_secs(60), || async {
-        differences(
-            &expected,
-            &http_balances(&stack.http, &instance.url, expected.keys().copied()).await?,
-        )
-    })
-    .await;
+    let pool = sqlx::PgPool::connect(&stack.postgres_url())
+        .await
+        .expect("the database answers");
+    open_accounts(&pool).await.expect("the accounts are opened");
+    let deposits = Deposits::new(pool, stack.http.clone(), &instance.url);
+    deposits.accounts_show(READY).await.expect("the accounts are there");
     let probe = async |time| {
-        let mut latencies = workload::probe(&workload, &stack.http, &instance.url, 100, time).await;
-        latencies.sort();
+        let latencies = deposits.probe(100, time).await.expect("the deposits show");
         let at = |percent: usize| latencies[(latencies.len() * percent / 100).min(latencies.len() - 1)];
         (latencies.len(), at(50), at(99))
     };
     let (_, p50, p99) = probe(Duration::from_secs(10)).await;
     tell!("commit to visible, while the Java servers are still compiling themselves: p50 {p50:?}, p99 {p99:?}");
     probe(WARM_UP).await;
-    let since = SystemTime::now();
-    let [legs, balance, commit] = [
-        "riverbank_end_to_end_latency_seconds{topic=\"bank.public.transactions\"}",
-        "riverbank_end_to_end_latency_seconds{topic=\"riverbank-legs\"}",
-        "riverbank_commit_duration_seconds{}",
-    ];
-    let sums = async |what: &str| {
-        let labels = |part: &str| what.replacen('{', &format!("_{part}{{"), 1).replace("{}", "");
-        let sum = metric(&stack.http, &instance.url, &labels("sum")).await;
-        (sum, metric(&stack.http, &instance.url, &labels("count")).await)
-    };
-    let before = [sums(legs).await, sums(balance).await, sums(commit).await];
+    let legs = async || Legs::now(&stack.http, &instance.url).await.expect("metrics answer");
+    let before = legs().await;
     let (probes, p50, p99) = probe(Duration::from_secs(20)).await;
-    let after = [sums(legs).await, sums(balance).await, sums(commit).await];
+    let after = legs().await;
     tell!("commit to visible over HTTP at 100 transactions a second, {probes} probes: p50 {p50:?}, p99 {p99:?}");
-    let mean_ms = |i: usize| (after[i].0 - before[i].0) / (after[i].1 - before[i].1).max(1.0) * 1000.0;
-    let debezium_ms = lake::capture_delay_ms(stack.bed.kafka().bootstrap(), stack.bed.registry().url(), since);
-    tell!("where the time goes, as means since the commit in Postgres: in Kafka by Debezium {debezium_ms:.1} ms;");
+    let means = after
+        .since(&before, stack.bed.kafka().bootstrap(), stack.bed.registry().url())
+        .expect("the change topic is read");
+    tell!(
+        "where the time goes, as means since the commit in Postgres: in Kafka by Debezium {:.1} ms;",
+        means.in_kafka_ms
+    );
     tell!(
         "legs committed {:.1} ms; balance committed {:.1} ms; of which each of our commits takes {:.1} ms",
-        mean_ms(0),
-        mean_ms(1),
-        mean_ms(2)
+        means.legs_committed_ms,
+        means.balance_committed_ms,
+        means.commit_ms
     );
     instance.stop(Duration::from_secs(60)).await;
 }

@@ -5,7 +5,6 @@ mod site;
 mod source;
 mod stages;
 
-use anyhow::ensure;
 use schemas::topics::{LEGS, SILVER_ACCOUNTS};
 
 pub use program::BankEngine;
@@ -32,9 +31,6 @@ pub struct Bank {
     /// The longest transaction, in milliseconds.
     #[arg(long, default_value_t = 100)]
     commit_interval_ms: u64,
-    /// How much of what waits passes before the measurement starts, in percent.
-    #[arg(long, default_value_t = 20)]
-    warm_up_percent: usize,
     /// How often all of it is drained; the medians are told.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -56,7 +52,6 @@ impl Bank {
         report.setting("partitions", self.partitions);
         report.setting("threads", self.threads);
         report.setting("commit_interval_ms", self.commit_interval_ms);
-        report.setting("warm_up_percent", self.warm_up_percent);
         report.setting("rounds", self.rounds);
         report.setting("seed", self.seed);
         eprintln!("a bank lives for {} operations", self.operations);
@@ -69,10 +64,9 @@ impl Bank {
             eprintln!("round {}: the whole", round + 1);
             let whole = site()?;
             let inputs: Vec<(&str, &Records)> = TOPICS.into_iter().zip(&events).collect();
-            let drained = whole.drain(&inputs, &[SILVER_ACCOUNTS.name(), LEGS.name()], self.warm_up_percent)?;
+            let drained = whole.drain(&inputs, &[SILVER_ACCOUNTS.name(), LEGS.name()])?;
             // Tombstones are in the topic, and are no records to the engine.
             let given: f64 = TOPICS.iter().map(|topic| drained.of(topic)).sum();
-            ensure!(given > 0.0, "nothing was processed");
             report.fact("source_events", given);
             report.add("whole", "records", drained.processed.values().sum());
             report.add("whole", "cpu_us_per_source_event", drained.cpu_us_per_input);
@@ -90,7 +84,7 @@ impl Bank {
                 rows: &rows,
                 legs: &legs,
             };
-            let alone = parts.drain(site, self.warm_up_percent)?;
+            let alone = parts.drain(site)?;
             stages::tell(&alone, &drained, &mut report);
         }
         report.print();

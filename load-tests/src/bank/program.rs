@@ -1,5 +1,6 @@
 //! The bank's topology on Kafka as a process of its own: the engine as `riverbank run` has it, without sinks and HTTP.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -39,6 +40,9 @@ pub struct BankEngine {
     #[arg(long)]
     pub threads: usize,
 }
+
+/// For so long it can be frozen while its input is filled, and goes on as if nothing had been.
+pub const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 const SOCKET: &str = "metrics.sock";
 
@@ -80,6 +84,7 @@ impl BankEngine {
             commit_interval: Duration::from_millis(self.commit_interval_ms),
             // What went through the repartition topic is copied afterwards.
             repartition_purge_interval: Duration::from_secs(86_400),
+            session_timeout: PAUSE_MAX,
             ..EngineSettings::default()
         };
         let engine = Engine::start(processors::bank()?, settings, parts, "127.0.0.1:0")?;
@@ -107,15 +112,31 @@ fn serve(socket: &Path, registry: prometheus::Registry) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Records that the engine has processed and committed since it started, by topic.
-pub fn processed(state_dir: &Path) -> anyhow::Result<Vec<(String, f64)>> {
-    let mut text = String::new();
-    UnixStream::connect(state_dir.join(SOCKET))?.read_to_string(&mut text)?;
-    let count = |line: &str| {
-        let (topic, count) = line
-            .strip_prefix("riverbank_processed_records_total{topic=\"")?
-            .split_once("\"} ")?;
-        Some((topic.to_owned(), count.parse().ok()?))
-    };
-    Ok(text.lines().filter_map(count).collect())
+/// What the engine tells of itself.
+pub struct Told(String);
+
+impl Told {
+    /// By the engine with this folder.
+    pub fn by(state_dir: &Path) -> anyhow::Result<Self> {
+        let mut text = String::new();
+        UnixStream::connect(state_dir.join(SOCKET))?.read_to_string(&mut text)?;
+        Ok(Self(text))
+    }
+
+    /// Tasks that run.
+    pub fn tasks(&self) -> Option<u32> {
+        let line = |line: &str| line.strip_prefix("riverbank_tasks_running ")?.parse().ok();
+        self.0.lines().find_map(line)
+    }
+
+    /// Records that were processed and committed since the start, by topic.
+    pub fn processed(&self) -> BTreeMap<String, f64> {
+        let count = |line: &str| {
+            let (topic, count) = line
+                .strip_prefix("riverbank_processed_records_total{topic=\"")?
+                .split_once("\"} ")?;
+            Some((topic.to_owned(), count.parse().ok()?))
+        };
+        self.0.lines().filter_map(count).collect()
+    }
 }

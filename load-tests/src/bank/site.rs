@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use broker::CleanupPolicy;
 use processors::APPLICATION;
 use testbed::Testbed;
 
-use super::program::{BankEngine, processed};
+use super::program::{BankEngine, PAUSE_MAX, Told};
 use super::source::{Records, TOPICS};
 use crate::kafka::Kafka;
 use crate::process::Running;
 use crate::way::{Way, Window};
 use crate::{measure, records};
+
+/// How long the engine may take to start.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A Kafka with empty change topics, and a state folder.
 pub struct Site {
@@ -70,40 +74,52 @@ impl Site {
         })
     }
 
-    /// Fills topics, drains them and what follows from them in a process of its own, and measures that.
-    pub fn drain(&self, inputs: &[(&str, &Records)], between: &[&str], warm_up_percent: usize) -> anyhow::Result<Drain> {
+    /// Fills topics, drains them and what follows from them in a process of its own, and measures that, from the first record to
+    /// the last commit. The process is at work and frozen while they are filled.
+    pub fn drain(&self, inputs: &[(&str, &Records)], between: &[&str]) -> anyhow::Result<Drain> {
+        let mut running = self.ready()?;
+        let paused = Instant::now();
+        running.pause()?;
         for (topic, held) in inputs {
             records::write(&self.kafka.broker(), topic, held)?;
         }
         let topics: Vec<&str> = inputs.iter().map(|(topic, _)| *topic).collect();
         let mut way = Way::new(&self.kafka, APPLICATION, &topics, between)?;
-        let (start, waiting) = (way.start(), way.waiting());
-        let warm = start.read + waiting * warm_up_percent as i64 / 100;
-        let mut running = Running::start(self.engine.command()?, self.log.clone())?;
         let mut window = Window::default();
-        way.follow(&self.kafka, &mut running, |stand, pid| {
-            let is_first = stand.read >= warm && !window.is_open();
-            let counts = is_first.then(|| self.processed()).transpose()?;
-            window.look(pid, counts)
-        })?;
-        let all = self.processed()?;
-        let (before, time, cpu) = window.taken()?;
-        let sum = |counts: &BTreeMap<String, f64>| counts.values().sum::<f64>();
-        // What the warm-up had read, it had not taken all the way: records of all topics count alike.
-        let given: f64 = topics.iter().map(|topic| all.get(*topic).copied().unwrap_or(0.0)).sum();
-        let worked = given * (1.0 - sum(&before) / sum(&all));
+        window.look(running.pid(), Some(()))?;
+        ensure!(paused.elapsed() < PAUSE_MAX, "so many records take too long to write");
+        running.resume()?;
+        way.follow(&self.kafka, &mut running, |_, pid| window.look(pid, None))?;
+        let ((), time, cpu) = window.taken()?;
+        let processed = self.told()?.processed();
+        let given: f64 = topics.iter().filter_map(|topic| processed.get(*topic)).sum();
+        ensure!(given > 0.0, "nothing of {topics:?} was processed");
         let drain = Drain {
-            cpu_us_per_input: cpu.as_secs_f64() * 1e6 / worked,
-            inputs_per_s: worked / time.as_secs_f64(),
+            cpu_us_per_input: cpu.as_secs_f64() * 1e6 / given,
+            inputs_per_s: given / time.as_secs_f64(),
             memory_mib_max: measure::memory_mib_max(running.pid())?,
-            processed: all,
+            processed,
         };
         running.stop()?;
         Ok(drain)
     }
 
-    fn processed(&self) -> anyhow::Result<BTreeMap<String, f64>> {
-        Ok(processed(&self.engine.state_dir)?.into_iter().collect())
+    /// A process all of whose tasks run.
+    fn ready(&self) -> anyhow::Result<Running> {
+        let stages = processors::bank()?.to_string().matches("Sub-topology").count() as u32;
+        let mut running = Running::start(self.engine.command()?, self.log.clone())?;
+        let started = Instant::now();
+        // The socket comes first, then the tasks.
+        while self.told().ok().and_then(|told| told.tasks()) != Some(stages * self.engine.partitions) {
+            running.check()?;
+            ensure!(started.elapsed() < PATIENCE, "the engine's tasks do not run");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(running)
+    }
+
+    fn told(&self) -> anyhow::Result<Told> {
+        Told::by(&self.engine.state_dir)
     }
 
     /// What a topic holds.

@@ -33,10 +33,10 @@ pub struct Alone {
 
 impl Parts<'_> {
     /// Drains one after the other, on two fresh clusters: the balances' stage must not have seen its records before.
-    pub fn drain(&self, site: impl Fn() -> anyhow::Result<Site>, warm_up_percent: usize) -> anyhow::Result<Alone> {
+    pub fn drain(&self, site: impl Fn() -> anyhow::Result<Site>) -> anyhow::Result<Alone> {
         let alone = |site: &Site, topic: &str, records: &Records, between: &[&str]| {
             eprintln!("{topic} alone");
-            site.drain(&[(topic, records)], between, warm_up_percent)
+            site.drain(&[(topic, records)], between)
         };
         let first = site()?;
         let customers = alone(&first, CDC_CUSTOMERS.name(), self.customers, &[])?;

@@ -1,6 +1,9 @@
 //! The latency scenario: how long until an effect is visible, through the log alone and over the whole stack.
 
 mod log;
+mod stack;
+
+pub use stack::run_riverbank;
 
 use crate::reference::engines::EngineKind;
 use crate::report::Report;
@@ -63,6 +66,9 @@ impl Latency {
         report.setting("seed", self.seed);
         if self.paths.contains(&Path::Log) {
             self.log(&mut report)?;
+        }
+        if self.paths.contains(&Path::Stack) {
+            self.stack(&mut report)?;
         }
         report.print();
         Ok(())

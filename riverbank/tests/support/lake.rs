@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Decimal128Type, Int32Type, Int64Type};
@@ -11,7 +11,6 @@ use broker::{Broker, Message, Polled, Start, TopicPartition};
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use schemas::topics::CDC_TRANSACTIONS;
 use schemas::{AccountId, Money};
 use wire::{Codec, HttpRegistry, Registry, Topic, Wire};
 
@@ -62,23 +61,6 @@ pub fn compacted<V: Wire>(
         };
     }
     newest
-}
-
-/// How long Debezium takes from the commit to the log, on average, in milliseconds, since a time.
-pub fn capture_delay_ms(bootstrap: &str, registry: &str, since: SystemTime) -> f64 {
-    let since_ms = since.duration_since(UNIX_EPOCH).expect("the clock is set").as_millis() as i64;
-    let registry: Arc<dyn Registry> = Arc::new(HttpRegistry::new(registry).expect("the registry's address is right"));
-    let codec = Codec::reader(registry);
-    let mut delays = Vec::new();
-    for message in read_all(bootstrap, CDC_TRANSACTIONS.name()).into_iter().flatten() {
-        let Some(value) = message.value.as_ref().filter(|_| message.timestamp_ms >= since_ms) else {
-            continue;
-        };
-        let event =
-            <schemas::bronze::Envelope<schemas::bronze::TransactionRow>>::decode(value, &codec).expect("the event is readable");
-        delays.push(message.timestamp_ms as f64 - event.source.committed_at_us() as f64 / 1000.0);
-    }
-    delays.iter().sum::<f64>() / delays.len().max(1) as f64
 }
 
 /// Every row of a table, batch by batch.

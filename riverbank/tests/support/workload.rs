@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use schemas::Money;
 use sqlx::{PgPool, Row};
+use testbed::visible::{ACCOUNTS, open_accounts};
 
-const CUSTOMERS: i64 = 20;
-const ACCOUNTS: i64 = 60;
 const WRITERS: usize = 4;
 
 /// A bank in Postgres, and the work on it.
@@ -53,23 +51,7 @@ impl Workload {
             .connect(url)
             .await
             .expect("Postgres answers");
-        for id in 1..=CUSTOMERS {
-            sqlx::query("INSERT INTO customers (first_name, last_name, email) VALUES ($1, 'Test', $1 || '@example.org')")
-                .bind(format!("customer{id}"))
-                .execute(&pool)
-                .await
-                .expect("a customer is added");
-        }
-        for id in 0..ACCOUNTS {
-            sqlx::query(
-                "INSERT INTO accounts (customer_id, account_type, currency, opening_balance) VALUES ($1, 'CHECKING', $2, 1000)",
-            )
-            .bind(id % CUSTOMERS + 1)
-            .bind(if id % 3 == 0 { "USD" } else { "EUR" })
-            .execute(&pool)
-            .await
-            .expect("an account is opened");
-        }
+        open_accounts(&pool).await.expect("the accounts are opened");
         Self {
             pool,
             seed,
@@ -181,73 +163,4 @@ impl Workload {
         *mine = after;
         true
     }
-}
-
-/// Deposits at a rate; every tenth is watched until HTTP shows it. Returns how long those took.
-pub async fn probe(
-    workload: &Arc<Workload>,
-    http: &reqwest::Client,
-    url: &str,
-    per_second: u32,
-    time: Duration,
-) -> Vec<Duration> {
-    let mut ticks = tokio::time::interval(Duration::from_secs(1) / per_second);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
-    let started = Instant::now();
-    let mut watched = Vec::new();
-    let mut number = 0_i64;
-    while started.elapsed() < time {
-        ticks.tick().await;
-        number += 1;
-        // The first ten accounts are watched, one probe at a time on each; the others make the load.
-        let is_probe = number % 10 == 0;
-        let account = if is_probe {
-            number / 10 % 10 + 1
-        } else {
-            number % (ACCOUNTS - 10) + 11
-        };
-        let (pool, http, url) = (workload.pool.clone(), http.clone(), url.to_owned());
-        let task = tokio::spawn(async move {
-            let insert = "INSERT INTO transactions (account_id, txn_type, amount) VALUES ($1, 'DEPOSIT', 0.01)";
-            sqlx::query(insert)
-                .bind(account)
-                .execute(&pool)
-                .await
-                .expect("a deposit is made");
-            let committed = Instant::now();
-            if !is_probe {
-                return None;
-            }
-            let text: String = sqlx::query_scalar("SELECT balance::text FROM accounts WHERE id = $1")
-                .bind(account)
-                .fetch_one(&pool)
-                .await
-                .ok()?;
-            let shown: Money = text.parse().expect("a balance is money");
-            loop {
-                let answer = http.get(format!("{url}/accounts/{account}/balance")).send().await.ok()?;
-                let json: serde_json::Value = answer.json().await.ok()?;
-                // Another probe of the same account may have come on top.
-                if json["booked"]
-                    .as_str()
-                    .and_then(|booked| booked.parse().ok())
-                    .is_some_and(|booked: Money| booked >= shown)
-                {
-                    return Some(committed.elapsed());
-                }
-                assert!(
-                    committed.elapsed() < Duration::from_secs(30),
-                    "account {account} never showed {text}: {json}"
-                );
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        });
-        watched.push(task);
-    }
-    let mut latencies = Vec::new();
-    for task in watched {
-        latencies.extend(task.await.expect("a probe ends"));
-    }
-    assert!(latencies.len() > 10, "the probes were answered");
-    latencies
 }
