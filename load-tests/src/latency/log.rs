@@ -28,9 +28,10 @@ impl Latency {
             for &kind in &self.engines {
                 self.loads(&ground, report, kind, interval_ms)?;
             }
-            for &percent in &self.loads_percent {
+            // Shares of different rates are not compared.
+            for &rate in &self.rates {
                 let [peer, ours] =
-                    [EngineKind::KafkaStreams, EngineKind::Riverbank].map(|kind| subject(kind, interval_ms, percent));
+                    [EngineKind::KafkaStreams, EngineKind::Riverbank].map(|kind| subject(kind, interval_ms, &per_second(rate)));
                 report.ratio("p99_ms", &peer, &ours);
             }
         }
@@ -47,32 +48,52 @@ impl Latency {
             &format!("{}_{interval_ms}_ms_full_records_per_s", kind.name()),
             full.records_per_s.round(),
         );
-        for &percent in &self.loads_percent {
-            let rate = (full.records_per_s * f64::from(percent) / 100.0).max(1.0) as u32;
-            let subject = subject(kind, interval_ms, percent);
-            eprintln!("{subject}: {rate} change events a second");
-            let input = format!("latency-input-{subject}");
-            let job = ground.job(
-                kind,
-                &format!("load-{interval_ms}-{percent}"),
-                &input,
-                self.partitions,
-                interval_ms,
-            );
-            let changes = Changes::new(self.seed, self.accounts)?;
-            let measured = latency::measure(kind, &job, &ground.kafka, changes, rate, self.seconds)?;
-            report.add(&subject, "p50_ms", measured.p50_ms as f64);
-            report.add(&subject, "p99_ms", measured.p99_ms as f64);
-            report.add(&subject, "max_ms", measured.max_ms as f64);
-            report.add(&subject, "load_per_s", measured.written.per_s);
-            report.add(&subject, "writer_behind_ms_max", measured.written.behind_ms_max as f64);
-            ground.clean(kind, &job)?;
-            ground.kafka.delete(&[input])?;
+        let shares = self.loads_percent.iter().map(|&percent| {
+            let rate = full.records_per_s * f64::from(percent) / 100.0;
+            (format!("{percent}_percent"), rate.max(1.0) as u32)
+        });
+        let fixed = self.rates.iter().map(|&rate| (per_second(rate), rate));
+        for (load, rate) in shares.chain(fixed) {
+            self.load(ground, report, kind, interval_ms, &load, rate)?;
         }
         Ok(())
     }
+
+    fn load(
+        &self,
+        ground: &Ground,
+        report: &mut Report,
+        kind: EngineKind,
+        interval_ms: u64,
+        load: &str,
+        rate: u32,
+    ) -> anyhow::Result<()> {
+        let subject = subject(kind, interval_ms, load);
+        eprintln!("{subject}: {rate} change events a second");
+        let input = format!("latency-input-{subject}");
+        let job = ground.job(
+            kind,
+            &format!("load-{interval_ms}-{load}"),
+            &input,
+            self.partitions,
+            interval_ms,
+        );
+        let changes = Changes::new(self.seed, self.accounts)?;
+        let measured = latency::measure(kind, &job, &ground.kafka, changes, rate, self.seconds)?;
+        report.add(&subject, "p50_ms", measured.p50_ms as f64);
+        report.add(&subject, "p99_ms", measured.p99_ms as f64);
+        report.add(&subject, "max_ms", measured.max_ms as f64);
+        report.add(&subject, "load_per_s", measured.written.per_s);
+        report.add(&subject, "writer_behind_ms_max", measured.written.behind_ms_max as f64);
+        ground.clean(kind, &job)?;
+        ground.kafka.delete(&[input])
+    }
 }
 
-fn subject(kind: EngineKind, interval_ms: u64, percent: u32) -> String {
-    format!("{}_{interval_ms}_ms_{percent}_percent", kind.name())
+fn per_second(rate: u32) -> String {
+    format!("{rate}_per_s")
+}
+
+fn subject(kind: EngineKind, interval_ms: u64, load: &str) -> String {
+    format!("{}_{interval_ms}_ms_{load}", kind.name())
 }

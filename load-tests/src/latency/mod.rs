@@ -23,6 +23,9 @@ pub struct Latency {
     /// Log: load, in percent of the rate at which the engine drains a full topic.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 50, 80])]
     loads_percent: Vec<u32>,
+    /// Log: load in change events a second, the same for all engines.
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 10_000])]
+    rates: Vec<u32>,
     /// Log: change events of the drain.
     #[arg(long, default_value_t = 1_000_000)]
     records: usize,
