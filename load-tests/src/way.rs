@@ -73,10 +73,12 @@ impl Way {
         for (topic, ends) in &self.inputs {
             stand.read += self.progress.committed(topic, ends.len() as u32)?.iter().sum::<i64>();
         }
-        // The program makes them before it reads.
         if self.between_partitions.is_empty() && stand.read > 0 {
-            let partitions = self.between.iter().map(|topic| kafka.partitions(topic));
-            self.between_partitions = partitions.collect::<anyhow::Result<_>>()?;
+            let all = kafka.topics("")?;
+            if self.between.iter().all(|topic| all.contains(topic)) {
+                let partitions = self.between.iter().map(|topic| kafka.partitions(topic));
+                self.between_partitions = partitions.collect::<anyhow::Result<_>>()?;
+            }
         }
         for (topic, &partitions) in self.between.iter().zip(&self.between_partitions) {
             stand.passed += self.progress.committed(topic, partitions)?.iter().sum::<i64>();

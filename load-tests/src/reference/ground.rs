@@ -7,6 +7,7 @@ use testbed::Testbed;
 
 use super::engines::{EngineKind, Job};
 use super::input;
+use super::work::BACKED_OUTPUT;
 use crate::kafka::Kafka;
 
 /// Dropping it ends the Kafka, if that was started for it, and deletes the folder.
@@ -15,6 +16,8 @@ pub struct Ground {
     pub kafka: Kafka,
     folder: tempfile::TempDir,
     schema_file: PathBuf,
+    /// Behind every application's id.
+    run: String,
     bed: Option<Testbed>,
 }
 
@@ -29,16 +32,23 @@ impl Ground {
             kafka: Kafka::at(bed.kafka().bootstrap()),
             folder,
             schema_file,
+            run: String::new(),
             bed: Some(bed),
         })
     }
 
-    /// With a Kafka that runs, and the schema of what is there.
+    /// With a Kafka that runs, and the schema of what is there. Groups outlive a run, and so do the topics of one that failed:
+    /// every run has names of its own.
     pub fn at(brokers: &str, schema_file: &Path) -> anyhow::Result<Self> {
+        let kafka = Kafka::at(brokers);
+        if kafka.topics(BACKED_OUTPUT)?.iter().any(|name| name == BACKED_OUTPUT) {
+            kafka.delete(&[BACKED_OUTPUT.to_owned()])?;
+        }
         Ok(Self {
-            kafka: Kafka::at(brokers),
+            kafka,
             folder: tempfile::tempdir()?,
             schema_file: schema_file.to_owned(),
+            run: format!("-{}", input::now_ms()),
             bed: None,
         })
     }
@@ -51,7 +61,7 @@ impl Ground {
     /// A job of this name.
     pub fn job(&self, kind: EngineKind, name: &str, input: &str, partitions: u32, commit_interval_ms: u64) -> Job {
         Job {
-            application: format!("{}-{name}", kind.name().replace('_', "-")),
+            application: format!("{}-{name}{}", kind.name().replace('_', "-"), self.run),
             input: input.to_owned(),
             partitions,
             schema_file: self.schema_file.clone(),
