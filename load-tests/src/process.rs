@@ -89,7 +89,8 @@ impl Drop for Running {
 /// A hidden subcommand of this program.
 pub fn ourselves(subcommand: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg(subcommand);
+    // As the container image has it.
+    command.arg(subcommand).env("MALLOC_ARENA_MAX", "2");
     Ok(command)
 }
 
