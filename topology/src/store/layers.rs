@@ -1,26 +1,16 @@
 //! The layers above the backend, typed.
 
 use std::any::{Any, TypeId};
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use parking_lot::RwLock;
 use wire::{Codec, WireError};
 
 use super::backend::{AnyStore, Backend, Batch, EmitChange, FlushPart, StoreContext, StoreDef};
-use super::{KeyValue, StoreKey, StoreValue, View};
+use super::layer::{Entry, Layer, Merged};
+use super::{Entries, KeyValue, StoreKey, StoreValue, View};
 use crate::error::{EngineError, ProcessError, StoreError};
-
-/// A key's newest value in a layer; `None` hides what lies beneath.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry<V> {
-    pub value: Option<V>,
-    pub timestamp_ms: i64,
-}
-
-pub(crate) type Layer<K, V> = HashMap<K, Entry<V>>;
 
 /// What queries see: the committed layers over the backend.
 pub(crate) struct Shared<K, V> {
@@ -45,7 +35,7 @@ const FLUSHED_KEYS_MAX: usize = 32_768;
 impl<K: StoreKey, V> Committed<K, V> {
     fn new() -> Self {
         Self {
-            fresh: Layer::new(),
+            fresh: Layer::default(),
             flushing: None,
             flushed: [None, None],
         }
@@ -57,6 +47,16 @@ impl<K: StoreKey, V> Committed<K, V> {
             let older = self.flushing.iter().chain(self.flushed.iter().flatten());
             older.filter_map(|layer| layer.get(key)).next()
         })
+    }
+
+    /// What lies above the backend from these bytes on, in key order; `above` hides it.
+    fn merged<'a>(
+        &'a self,
+        above: Option<&'a Layer<K, V>>,
+        from: &'a [u8],
+    ) -> impl Iterator<Item = (&'a [u8], &'a Entry<V>)> + 'a {
+        let top_down = above.into_iter().chain([&self.fresh]).chain(self.flushing.as_deref());
+        Merged::new(top_down.filter(|layer| !layer.is_empty()).map(|layer| layer.range(from)))
     }
 
     /// What was on its way has arrived. Returns what is no longer kept, to be dropped when no lock is held.
@@ -87,7 +87,8 @@ impl<K: StoreKey, V: StoreValue> Shared<K, V> {
     /// The committed value of a key.
     pub fn get(&self, key: &K) -> Result<Option<V>, StoreError> {
         {
-            let layers = self.layers.read();
+            // Recursive: a processor may look up keys while it scans.
+            let layers = self.layers.read_recursive();
             if let Some(entry) = layers.get(key) {
                 return Ok(entry.value.clone());
             }
@@ -100,50 +101,52 @@ impl<K: StoreKey, V: StoreValue> Shared<K, V> {
         }
     }
 
-    /// Visits committed keys from `from` on, in order; `above` is a layer that hides the committed ones.
-    pub fn scan(
+    /// Visits committed keys from `from` on, in order, as they are now. A long scan holds up nobody: what lies above the
+    /// backend is copied first.
+    pub fn scan(&self, from: Option<&K>, visit: &mut dyn FnMut(K, V) -> ControlFlow<()>) -> Result<(), StoreError> {
+        let start = start_of(from);
+        let (overlay, stored) = {
+            let layers = self.layers.read();
+            let overlay = layers.merged(None, &start);
+            let overlay: Vec<_> = overlay.map(|(key, entry)| (key.to_vec(), entry.value.clone())).collect();
+            (overlay, self.backend.range(self.family, &start))
+        };
+        self.merge(overlay.into_iter(), stored, visit)
+    }
+
+    /// The same with a layer above, for the thread that owns the store: nothing is copied but what is visited.
+    fn scan_in_place(
         &self,
-        above: Option<&Layer<K, V>>,
+        above: &Layer<K, V>,
         from: Option<&K>,
         visit: &mut dyn FnMut(K, V) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let mut start = Vec::new();
-        if let Some(from) = from {
-            from.encode_ordered(&mut start);
-        }
-        let mut overlay: BTreeMap<Vec<u8>, Option<V>> = BTreeMap::new();
-        let stored = {
-            // Both halves of the merge as they are now; then a long scan holds up nobody.
-            let layers = self.layers.read();
-            let bottom_up = layers.flushing.as_deref().into_iter().chain([&layers.fresh]).chain(above);
-            for layer in bottom_up {
-                for (key, entry) in layer {
-                    let mut bytes = Vec::with_capacity(16);
-                    key.encode_ordered(&mut bytes);
-                    if bytes >= start {
-                        overlay.insert(bytes, entry.value.clone());
-                    }
-                }
-            }
-            self.backend.range(self.family, &start)
-        };
-        let mut overlay = overlay.into_iter().peekable();
+        let start = start_of(from);
+        let layers = self.layers.read_recursive();
+        let overlay = layers.merged(Some(above), &start);
+        let overlay = overlay.map(|(key, entry)| (key, entry.value.clone()));
+        self.merge(overlay, self.backend.range(self.family, &start), visit)
+    }
+
+    /// Visits both in key order; of equal keys, the overlay's hides the stored one.
+    fn merge(
+        &self,
+        overlay: impl Iterator<Item = (impl AsRef<[u8]>, Option<V>)>,
+        stored: Entries<'_>,
+        visit: &mut dyn FnMut(K, V) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut overlay = overlay.peekable();
         let mut stored = stored.peekable();
         loop {
-            // The lower key is next; of equal ones, the overlay's hides the stored one.
             let above_first = match (overlay.peek(), stored.peek()) {
                 (None, None) => return Ok(()),
-                (Some((above, _)), Some(Ok((beneath, _)))) => above.as_slice() <= &**beneath,
+                (Some((above, _)), Some(Ok((beneath, _)))) => above.as_ref() <= &**beneath,
                 (above, _) => above.is_some(),
             };
             let (key, value) = if above_first {
                 let Some((key, value)) = overlay.next() else { return Ok(()) };
-                if stored
-                    .peek()
-                    .is_some_and(|entry| entry.as_ref().is_ok_and(|(beneath, _)| **beneath == *key))
-                {
-                    stored.next();
-                }
+                let key = key.as_ref();
+                stored.next_if(|entry| entry.as_ref().is_ok_and(|(beneath, _)| **beneath == *key));
                 let Some(value) = value else { continue };
                 (K::decode_ordered(&mut &key[..]).map_err(self.wire())?, value)
             } else {
@@ -160,6 +163,14 @@ impl<K: StoreKey, V: StoreValue> Shared<K, V> {
             }
         }
     }
+}
+
+fn start_of<K: StoreKey>(from: Option<&K>) -> Vec<u8> {
+    let mut start = Vec::new();
+    if let Some(from) = from {
+        from.encode_ordered(&mut start);
+    }
+    start
 }
 
 /// A key-value store in the hands of a processor.
@@ -194,7 +205,7 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
 
     /// Visits keys from `from` on (from the first one where `None`), in order, as of this record.
     pub fn scan(&self, from: Option<&K>, mut visit: impl FnMut(K, V) -> ControlFlow<()>) -> Result<(), StoreError> {
-        self.shared.scan(Some(&self.uncommitted), from, &mut visit)
+        self.shared.scan_in_place(&self.uncommitted, from, &mut visit)
     }
 
     fn write(&mut self, key: K, value: Option<V>) {
@@ -222,7 +233,7 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
                     codec,
                 }),
                 key_codec,
-                uncommitted: Layer::new(),
+                uncommitted: Layer::default(),
                 undo: Vec::new(),
                 timestamp_ms: 0,
                 scratch: Default::default(),
@@ -254,9 +265,9 @@ impl<K: StoreKey, V: StoreValue> AnyStore for KeyValueStore<K, V> {
     fn undo_record(&mut self) {
         for (key, before) in self.undo.drain(..).rev() {
             match before {
-                Some(entry) => self.uncommitted.insert(key, entry),
+                Some(entry) => drop(self.uncommitted.insert(key, entry)),
                 None => self.uncommitted.remove(&key),
-            };
+            }
         }
     }
 
@@ -266,7 +277,7 @@ impl<K: StoreKey, V: StoreValue> AnyStore for KeyValueStore<K, V> {
 
     fn changelog(&mut self, emit: &mut EmitChange<'_>) -> Result<(), ProcessError> {
         let (key_bytes, value_bytes) = &mut self.scratch;
-        for (key, entry) in &self.uncommitted {
+        for (key, entry) in self.uncommitted.iter() {
             key_bytes.clear();
             key.encode(&self.key_codec, key_bytes)?;
             let value = match &entry.value {
@@ -284,12 +295,7 @@ impl<K: StoreKey, V: StoreValue> AnyStore for KeyValueStore<K, V> {
 
     fn promote(&mut self) {
         self.undo.clear();
-        let mut layers = self.shared.layers.write();
-        if layers.fresh.is_empty() {
-            std::mem::swap(&mut layers.fresh, &mut self.uncommitted);
-        } else {
-            layers.fresh.extend(self.uncommitted.drain());
-        }
+        self.shared.layers.write().fresh.absorb(&mut self.uncommitted);
     }
 
     fn discard(&mut self) {

@@ -14,6 +14,7 @@
 //! changelog's last seconds. A store is a `const` [`KeyValue`]: a name with its types, and where its changes are kept.
 
 mod backend;
+mod layer;
 mod layers;
 mod memory;
 mod rocks;

@@ -32,7 +32,7 @@ impl<K: StoreKey, V: StoreValue> View<K, V> {
 
     /// Visits committed keys from `from` on (from the first one where `None`), in order, until told to stop.
     pub fn scan(&self, from: Option<&K>, mut visit: impl FnMut(K, V) -> ControlFlow<()>) -> Result<(), StoreError> {
-        self.shared.scan(None, from, &mut visit)
+        self.shared.scan(from, &mut visit)
     }
 
     /// All of it, in key order. For tests and small stores.

@@ -1,0 +1,126 @@
+//! One layer of a store: a hash map, which is also kept in key order once somebody has asked for that.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::OnceLock;
+
+use hashbrown::HashMap;
+
+use super::StoreKey;
+
+/// A key's newest value in a layer; `None` hides what lies beneath.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry<V> {
+    pub value: Option<V>,
+    pub timestamp_ms: i64,
+}
+
+/// Most stores are never scanned, so the order is made by the first scan, and followed from then on.
+pub(crate) struct Layer<K, V> {
+    entries: HashMap<K, Entry<V>>,
+    /// By the keys' ordered bytes.
+    order: OnceLock<BTreeMap<Vec<u8>, K>>,
+}
+
+impl<K, V> Default for Layer<K, V> {
+    fn default() -> Self {
+        Self {
+            entries: HashMap::new(),
+            order: OnceLock::new(),
+        }
+    }
+}
+
+fn ordered<K: StoreKey>(key: &K) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(16);
+    key.encode_ordered(&mut bytes);
+    bytes
+}
+
+impl<K: StoreKey, V> Layer<K, V> {
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub fn get(&self, key: &K) -> Option<&Entry<V>> {
+        self.entries.get(key)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &Entry<V>)> {
+        self.entries.iter()
+    }
+
+    /// Sets a key's entry, and returns the one before.
+    pub fn insert(&mut self, key: K, entry: Entry<V>) -> Option<Entry<V>> {
+        if let Some(order) = self.order.get_mut() {
+            order.insert(ordered(&key), key.clone());
+        }
+        self.entries.insert(key, entry)
+    }
+
+    pub fn remove(&mut self, key: &K) {
+        if let Some(order) = self.order.get_mut() {
+            order.remove(&ordered(key));
+        }
+        self.entries.remove(key);
+    }
+
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.order.take();
+    }
+
+    /// Takes over the entries of a layer above.
+    pub fn absorb(&mut self, above: &mut Self) {
+        if self.is_empty() {
+            std::mem::swap(self, above);
+            above.clear();
+            return;
+        }
+        for (key, entry) in above.entries.drain() {
+            self.insert(key, entry);
+        }
+        above.order.take();
+    }
+
+    /// The entries from these bytes on, in key order.
+    pub fn range<'a>(&'a self, from: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a Entry<V>)> + 'a {
+        let order = self
+            .order
+            .get_or_init(|| self.entries.keys().map(|key| (ordered(key), key.clone())).collect());
+        let keys = order.range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
+        keys.filter_map(|(bytes, key)| Some((bytes.as_slice(), self.entries.get(key)?)))
+    }
+}
+
+/// The entries of several layers as one, in key order: of equal keys, the first layer's hides the others.
+pub(crate) struct Merged<'a, I: Iterator<Item = (&'a [u8], &'a Entry<V>)>, V: 'a> {
+    layers: Vec<std::iter::Peekable<I>>,
+}
+
+impl<'a, I: Iterator<Item = (&'a [u8], &'a Entry<V>)>, V: 'a> Merged<'a, I, V> {
+    pub fn new(layers: impl IntoIterator<Item = I>) -> Self {
+        Self {
+            layers: layers.into_iter().map(Iterator::peekable).collect(),
+        }
+    }
+}
+
+impl<'a, I: Iterator<Item = (&'a [u8], &'a Entry<V>)>, V: 'a> Iterator for Merged<'a, I, V> {
+    type Item = (&'a [u8], &'a Entry<V>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let lowest = self.layers.iter_mut().filter_map(|layer| Some(layer.peek()?.0)).min()?;
+        let mut found = None;
+        for layer in &mut self.layers {
+            if let Some(entry) = layer.next_if(|(key, _)| *key == lowest) {
+                found.get_or_insert(entry);
+            }
+        }
+        found
+    }
+}
