@@ -159,10 +159,16 @@ impl Client {
             [] => None,
             offsets => Some(self.send_offsets(offsets, membership, until)?),
         };
-        let highest = self.sender.drain(until)?;
+        let drained = self.sender.drain(until);
         if let Some(answer) = answer {
-            self.await_offsets(&answer, until)?;
+            // Offsets that are refused take the records with them; then what refused them says why.
+            let until = if drained.is_ok() { until } else { Instant::now() };
+            match self.await_offsets(&answer, until) {
+                Err(BrokerError::Unavailable(_)) if drained.is_err() => {}
+                answered => answered?,
+            }
         }
+        let highest = drained?;
         let left = until.saturating_duration_since(Instant::now());
         let committed = self.sender.producer.commit_transaction(left);
         committed.map_err(|error| self.failed("committing", &error))?;
