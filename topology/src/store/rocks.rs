@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch,
-    WriteBufferManager,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Direction, IteratorMode,
+    Options, WriteBatch, WriteBufferManager,
 };
 
 use super::{Backend, Backends, Batch, Entries, Stored};
@@ -54,6 +54,11 @@ impl RocksBackends {
         blocks.set_block_cache(&self.cache);
         blocks.set_bloom_filter(10.0, false);
         blocks.set_cache_index_and_filter_blocks(true);
+        // In parts: the cache has shards of a few MiB, and what is larger, as the filter of some million keys, is read for every look-up.
+        blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        blocks.set_partition_filters(true);
+        blocks.set_metadata_block_size(4096);
+        blocks.set_pin_top_level_index_and_filter(true);
         blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
         blocks.set_format_version(6);
         let mut options = Options::default();
