@@ -69,8 +69,9 @@ fn environment(service: &str) -> Sources {
 /// The `ENV` of the Dockerfile.
 fn image_environment() -> BTreeMap<String, String> {
     let text = read("Dockerfile").replace("\\\n", " ");
-    let line = text.lines().find_map(|line| line.strip_prefix("ENV ")).expect("an ENV");
-    line.split_whitespace()
+    let lines = text.lines().filter_map(|line| line.strip_prefix("ENV "));
+    lines
+        .flat_map(str::split_whitespace)
         .filter_map(|pair| pair.split_once('='))
         .map(|(name, value)| (name.into(), value.into()))
         .collect()
