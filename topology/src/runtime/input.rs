@@ -23,6 +23,7 @@ pub(crate) struct Input {
     /// The offset that the group has; −1: none.
     pub committed: i64,
     pub paused: bool,
+    /// The event time of the last record that was processed.
     pub newest_ms: i64,
     /// Records in the open transaction.
     pub processed: u64,
@@ -181,9 +182,10 @@ impl Input {
         }
     }
 
-    /// The record that was shown is done. What is behind a break in a pack goes with it.
-    pub fn pop(&mut self) {
-        self.newest_ms = self.front_ms().unwrap_or_default();
+    /// The record that was shown is done, at this event time (milliseconds since the epoch). What is behind a break in a pack
+    /// goes with it.
+    pub fn pop(&mut self, event_time_ms: i64) {
+        self.newest_ms = event_time_ms;
         self.processed += 1;
         let message = self.waiting.front().expect("it was shown");
         let first = message.offset << self.shift;

@@ -219,7 +219,7 @@ impl Task {
                 Step::DeadLetter
             }
         };
-        self.inputs[chosen].pop();
+        self.inputs[chosen].pop(self.flow.at.timestamp_ms);
         self.dirty = true;
         self.records += 1;
         Ok(step)
