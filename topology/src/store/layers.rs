@@ -337,10 +337,20 @@ struct Flushing<K, V> {
 
 impl<K: StoreKey, V: StoreValue> FlushPart for Flushing<K, V> {
     fn fill(&self, batch: &mut Batch) -> Result<(), StoreError> {
-        let (mut key_bytes, mut value_bytes) = (Vec::new(), Vec::new());
-        for (key, entry) in self.layer.iter() {
-            key_bytes.clear();
-            key.encode_ordered(&mut key_bytes);
+        let mut keys = Vec::new();
+        let mut entries: Vec<_> = self
+            .layer
+            .iter()
+            .map(|(key, entry)| {
+                let start = keys.len();
+                key.encode_ordered(&mut keys);
+                (start..keys.len(), entry)
+            })
+            .collect();
+        // In order, neighbours find their places in the backend by the same way.
+        entries.sort_unstable_by(|(a, _), (b, _)| keys[a.clone()].cmp(&keys[b.clone()]));
+        let mut value_bytes = Vec::new();
+        for (key, entry) in entries {
             let value = match &entry.value {
                 Some(value) => {
                     value_bytes.clear();
@@ -351,7 +361,7 @@ impl<K: StoreKey, V: StoreValue> FlushPart for Flushing<K, V> {
                 }
                 None => None,
             };
-            batch.set(self.shared.family, &key_bytes, value);
+            batch.set(self.shared.family, &keys[key], value);
         }
         Ok(())
     }
