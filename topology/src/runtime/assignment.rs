@@ -1,34 +1,45 @@
 //! Tasks come and go: open, restore, run, close.
 
+use std::num::NonZero;
+use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Polled, Start, TopicPartition};
 
 use super::shared::Served;
 use super::task::{Task, TaskId};
-use super::worker::{Slot, Stage, Worker};
-use crate::error::EngineError;
+use super::worker::{Parts, Slot, Stage, Worker};
+use crate::error::{EngineError, StoreError};
+use crate::store::Backend;
 
 const CLOSE_BOUND: Duration = Duration::from_secs(20);
 
 impl Worker {
-    /// Opens the tasks of a group: partition `partition` of every sub-topology.
-    pub fn open_group(&mut self, partition: u32) -> Result<(), EngineError> {
-        for sub in 0..self.parts.topology.subs.len() {
-            let id = TaskId { sub, partition };
-            if partition < self.parts.sub_partitions[sub] && !self.tasks.contains_key(&id) {
-                self.open_task(id)?;
-            }
+    /// Opens the tasks of the groups that wait for it: partition p of every sub-topology. A group whose disk refuses goes on
+    /// waiting, and holds up nobody else.
+    pub fn open_groups(&mut self) -> Result<(), EngineError> {
+        let partitions = self.to_open.iter();
+        let ids = partitions.flat_map(|&partition| (0..self.parts.topology.subs.len()).map(move |sub| TaskId { sub, partition }));
+        let mine = |id: &TaskId| id.partition < self.parts.sub_partitions[id.sub] && !self.tasks.contains_key(id);
+        let ids: Vec<TaskId> = ids.filter(mine).collect();
+        let mut opened = Ok(());
+        for (id, backend) in ids.iter().zip(open_backends(&self.parts, &ids)) {
+            let result = backend
+                .map_err(EngineError::from)
+                .and_then(|backend| self.open_task(*id, backend));
+            opened = opened.and(result);
         }
-        Ok(())
+        let Self { to_open, tasks, .. } = self;
+        to_open.retain(|partition| ids.iter().any(|id| id.partition == *partition && !tasks.contains_key(id)));
+        opened
     }
 
-    fn open_task(&mut self, id: TaskId) -> Result<(), EngineError> {
+    fn open_task(&mut self, id: TaskId, backend: Option<Arc<dyn Backend>>) -> Result<(), EngineError> {
         let now_ms = self.now_ms();
         let task = Task::open(
             &self.parts.topology,
             id,
-            self.parts.backends.as_ref(),
+            backend,
             &self.parts.registry,
             now_ms,
             &self.parts.sub_partitions,
@@ -256,7 +267,8 @@ impl Worker {
     pub fn reopen(&mut self, id: TaskId) -> Result<(), EngineError> {
         self.shared.groups.lock().insert(id.partition, false);
         self.close_task(id, true);
-        self.open_task(id)
+        let backend = open_backend(&self.parts, id)?;
+        self.open_task(id, backend)
     }
 
     /// A changelog no longer has the offset that the state stands at: the state cannot be carried on from, so it is restored
@@ -279,12 +291,35 @@ impl Worker {
             .parts
             .backends
             .wipe(&name)
+            .and_then(|()| open_backend(&self.parts, id))
             .map_err(EngineError::from)
-            .and_then(|()| self.open_task(id));
+            .and_then(|backend| self.open_task(id, backend));
         if let Err(error) = reopened {
             tracing::error!(task = %name, %error, "the state could not be opened again");
             return false;
         }
         true
     }
+}
+
+/// The backend of a task; `None` where it has no stores.
+fn open_backend(parts: &Parts, id: TaskId) -> Result<Option<Arc<dyn Backend>>, StoreError> {
+    let stores = parts.topology.subs[id.sub].stores.iter();
+    let families: Vec<&str> = stores.map(|&store| parts.topology.stores[store].name).collect();
+    if families.is_empty() {
+        return Ok(None);
+    }
+    parts.backends.open(&id.name(&parts.topology), &families).map(Some)
+}
+
+/// The same for many, side by side: what a killed process wrote last is replayed here, which takes most of a restart.
+fn open_backends(parts: &Parts, ids: &[TaskId]) -> Vec<Result<Option<Arc<dyn Backend>>, StoreError>> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let share = ids.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let open = |ids: &[TaskId]| ids.iter().map(|&id| open_backend(parts, id)).collect::<Vec<_>>();
+        let shares: Vec<_> = ids.chunks(share).map(|ids| scope.spawn(move || open(ids))).collect();
+        let opened = shares.into_iter().map(|share| share.join().expect("no backend panics"));
+        opened.flatten().collect()
+    })
 }

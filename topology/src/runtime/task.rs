@@ -18,7 +18,7 @@ use super::pack::Pack;
 use crate::error::{EngineError, ProcessError, StoreError};
 use crate::graph::{Kind, Node, Outgoings, SubTopology, Topology};
 use crate::record::RecordMetadata;
-use crate::store::{Backend, Backends, Batch, FlushPart, StoreContext, Stored};
+use crate::store::{Backend, Batch, FlushPart, StoreContext, Stored};
 
 /// A task's name: which sub-topology, which partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +27,13 @@ pub struct TaskId {
     pub sub: usize,
     /// The partition of its inputs.
     pub partition: u32,
+}
+
+impl TaskId {
+    /// What the task is called in logs and on disk.
+    pub(crate) fn name(self, topology: &Topology) -> String {
+        format!("{}/{}", topology.subs[self.sub].name, self.partition)
+    }
 }
 
 /// What a task's committed state reflects. The lock is the gate of its queries: a commit holds it while all stores change.
@@ -77,19 +84,12 @@ impl Task {
     pub fn open(
         topology: &Arc<Topology>,
         id: TaskId,
-        backends: &dyn Backends,
+        backend: Option<Arc<dyn Backend>>,
         registry: &Arc<dyn Registry>,
         now_ms: i64,
         sub_partitions: &[u32],
     ) -> Result<Self, EngineError> {
         let sub: &SubTopology = &topology.subs[id.sub];
-        let name = format!("{}/{}", sub.name, id.partition);
-        let families: Vec<&str> = sub.stores.iter().map(|&s| topology.stores[s].name).collect();
-        let backend = if families.is_empty() {
-            None
-        } else {
-            Some(backends.open(&name, &families)?)
-        };
         let stored = backend
             .as_ref()
             .map(|b| b.stored())
@@ -135,7 +135,7 @@ impl Task {
             .collect();
         Ok(Self {
             id,
-            name,
+            name: id.name(topology),
             flow: Flow {
                 nodes,
                 stores,

@@ -138,9 +138,8 @@ impl Worker {
             std::thread::sleep(idle.min(Duration::from_millis(20)));
             return Ok(progress);
         }
-        while let Some(group) = self.to_open.first().copied() {
-            self.open_group(group)?;
-            self.to_open.remove(&group);
+        if !self.to_open.is_empty() {
+            self.open_groups()?;
             progress = true;
         }
         if self.producer.is_none() && !self.tasks.is_empty() {
