@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow, RangeBounds as _};
 use std::sync::Arc;
 
 use rand::rngs::StdRng;
@@ -44,13 +44,14 @@ fn conforms(backends: &dyn Backends, seed: u64) {
         assert_eq!(backend.stored().unwrap(), Some(stored), "seed {seed}");
         for family in 0..2 {
             let from: Vec<u8> = vec![random.random_range(0..8)];
+            let to = random.random_bool(0.5).then(|| vec![random.random_range(from[0]..=8)]);
             let expected: Vec<_> = model
                 .iter()
-                .filter(|((f, key), _)| *f == family && *key >= from)
+                .filter(|((f, key), _)| *f == family && *key >= from && to.as_ref().is_none_or(|to| key < to))
                 .map(|((_, key), value)| (key.clone(), value.clone()))
                 .collect();
             let got: Vec<_> = backend
-                .range(family, &from)
+                .range(family, &from, to.as_deref())
                 .map(|e| e.unwrap())
                 .map(|(k, v)| (k.to_vec(), v.to_vec()))
                 .collect();
@@ -68,7 +69,7 @@ fn conforms(backends: &dyn Backends, seed: u64) {
     backends.wipe("task/0").unwrap();
     let backend = backends.open("task/0", &["a", "b"]).unwrap();
     assert_eq!(backend.stored().unwrap(), None, "seed {seed}");
-    assert!(backend.range(0, b"").next().is_none(), "seed {seed}");
+    assert!(backend.range(0, b"", None).next().is_none(), "seed {seed}");
 }
 
 fn with(mut batch: Batch, stored: Stored) -> Batch {
@@ -104,8 +105,19 @@ mod layers {
     const READS: Topic<i64, i64> = Topic::new("reads");
     const MAP: KeyValue<i64, i64> = KeyValue::new("map");
 
-    /// Writes each record, a negative one deletes; then tells the sum of the map from the key on, as a scan sees it.
+    /// Writes each record, a negative one deletes; then tells the sum of a range of the map, as a scan sees it.
     struct Scan;
+
+    /// Which range is looked at after a record.
+    fn range(key: i64, value: i64) -> (Bound<i64>, Bound<i64>) {
+        match value.rem_euclid(5) {
+            0 => (Bound::Included(key), Bound::Unbounded),
+            1 => (Bound::Included(key), Bound::Included(key + 5)),
+            2 => (Bound::Excluded(key), Bound::Excluded(key + 5)),
+            3 => (Bound::Unbounded, Bound::Excluded(key)),
+            _ => (Bound::Included(key), Bound::Excluded((key - 3).max(0))),
+        }
+    }
 
     impl Processor for Scan {
         type KeyIn = i64;
@@ -124,9 +136,8 @@ mod layers {
             }
             let mut sum = 0;
             let mut last = i64::MIN;
-            let key = record.key;
             let mut ordered = true;
-            cx.stores.scan(Some(&key), |key, value| {
+            cx.stores.scan(range(record.key, record.value), |key, value| {
                 ordered &= key > last;
                 last = key;
                 sum += value;
@@ -158,7 +169,9 @@ mod layers {
                 } else {
                     model.insert(key, value);
                 }
-                expected.push(model.range(key..).map(|(_, value)| value).sum::<i64>());
+                let range = range(key, value);
+                let within = model.iter().filter(|(key, _)| range.contains(key));
+                expected.push(within.map(|(_, value)| value).sum::<i64>());
                 driver.queue(WRITES, step, &key, Some(&value));
                 match random.random_range(0..10) {
                     0 => driver.advance_wall_clock(std::time::Duration::from_secs(2)),

@@ -64,9 +64,9 @@ impl Processor for PostToBalance {
             AccountEvent::Row(Some(account)) => {
                 let balance = match cx.stores.0.get(&id)? {
                     Some(known) => revised(known, account)?,
-                    None => opened(account)?,
+                    // Legs wait for the account's first row alone.
+                    None => self.book_waiting(cx, opened(account)?)?,
                 };
-                let balance = self.book_waiting(cx, balance)?;
                 cx.stores.0.put(id, balance);
             }
             AccountEvent::Row(None) => {
@@ -88,7 +88,7 @@ impl Processor for PostToBalance {
 
     fn punctuate(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
         let mut overdue: Vec<((AccountId, i64), Leg)> = Vec::new();
-        cx.stores.1.scan(None, |key, leg| {
+        cx.stores.1.scan(.., |key, leg| {
             if leg.source_ts / 1000 + GRACE_MS <= cx.now_ms {
                 overdue.push((key, leg));
             }
@@ -123,10 +123,7 @@ impl PostToBalance {
     fn book_waiting(&self, cx: &mut Context<'_, Self>, mut balance: AccountBalance) -> Result<AccountBalance, ProcessError> {
         let id = balance.account_id;
         let mut waiting = Vec::new();
-        cx.stores.1.scan(Some(&(id, 0)), |key, leg| {
-            if key.0 != id {
-                return ControlFlow::Break(());
-            }
+        cx.stores.1.scan((id, 0)..=(id, i64::MAX), |key, leg| {
             waiting.push((key, leg));
             ControlFlow::Continue(())
         })?;

@@ -1,7 +1,7 @@
 //! Questions to the state: answered from what is committed, with the position that the answer reflects.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use crate::error::StoreError;
@@ -158,12 +158,13 @@ impl Queries {
         limit: usize,
         keep: impl Fn(&K, &V) -> bool,
     ) -> Result<Scattered<Vec<(K, V)>>, QueryError> {
+        let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.clone()));
         let mut all: Vec<(K, V)> = Vec::new();
         let scattered = self.scatter(store.name(), |served| {
             let (view, _) = open::<K, V>(served);
             let mut taken = 0;
-            view.scan(after, |key, value| {
-                if after != Some(&key) && keep(&key, &value) {
+            view.scan((start.clone(), Bound::Unbounded), |key, value| {
+                if keep(&key, &value) {
                     all.push((key, value));
                     taken += 1;
                 }

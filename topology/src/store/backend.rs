@@ -79,8 +79,8 @@ pub trait Backend: Send + Sync + 'static {
     fn get(&self, family: u16, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
     /// Writes a batch, wholly or not at all.
     fn write(&self, batch: &Batch) -> Result<(), StoreError>;
-    /// The entries from the key `from` on, in byte order, as they are at the time of this call.
-    fn range(&self, family: u16, from: &[u8]) -> Entries<'_>;
+    /// The entries from the key `from` on and below `to`, in byte order, as they are at the time of this call.
+    fn range(&self, family: u16, from: &[u8], to: Option<&[u8]>) -> Entries<'_>;
     /// The position that the data reflects; `None` when nothing was ever written.
     fn stored(&self) -> Result<Option<Stored>, StoreError>;
     /// About how many bytes a family takes on disk or in memory.

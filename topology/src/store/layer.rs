@@ -1,7 +1,7 @@
 //! One layer of a store: a hash map, which is also kept in key order once somebody has asked for that.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 use std::sync::OnceLock;
 
 use hashbrown::HashMap;
@@ -13,6 +13,45 @@ use super::StoreKey;
 pub(crate) struct Entry<V> {
     pub value: Option<V>,
     pub timestamp_ms: i64,
+}
+
+/// A range of keys, as their ordered bytes.
+pub(crate) struct Span {
+    from: Vec<u8>,
+    to: Option<Vec<u8>>,
+}
+
+impl Span {
+    pub fn of<K: StoreKey>(range: &impl RangeBounds<K>) -> Self {
+        // No bytes lie between these and the same with a zero behind.
+        let after = |key: &K| {
+            let mut bytes = ordered(key);
+            bytes.push(0);
+            bytes
+        };
+        let from = match range.start_bound() {
+            Bound::Included(key) => ordered(key),
+            Bound::Excluded(key) => after(key),
+            Bound::Unbounded => Vec::new(),
+        };
+        let to = match range.end_bound() {
+            Bound::Included(key) => Some(after(key)),
+            Bound::Excluded(key) => Some(ordered(key)),
+            Bound::Unbounded => None,
+        };
+        // A range that ends before it starts is empty.
+        let to = to.map(|to| to.max(from.clone()));
+        Self { from, to }
+    }
+
+    pub fn from(&self) -> &[u8] {
+        &self.from
+    }
+
+    /// Exclusive.
+    pub fn to(&self) -> Option<&[u8]> {
+        self.to.as_deref()
+    }
 }
 
 /// Most stores are never scanned, so the order is made by the first scan, and followed from then on.
@@ -87,12 +126,15 @@ impl<K: StoreKey, V> Layer<K, V> {
         above.order.take();
     }
 
-    /// The entries from these bytes on, in key order.
-    pub fn range<'a>(&'a self, from: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a Entry<V>)> + 'a {
+    /// The entries whose keys lie in this span, in key order.
+    pub fn range<'a>(&'a self, span: &'a Span) -> impl Iterator<Item = (&'a [u8], &'a Entry<V>)> + 'a {
         let order = self
             .order
             .get_or_init(|| self.entries.keys().map(|key| (ordered(key), key.clone())).collect());
-        let keys = order.range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
+        let keys = order.range::<[u8], _>((
+            Bound::Included(span.from()),
+            span.to().map_or(Bound::Unbounded, Bound::Excluded),
+        ));
         keys.filter_map(|(bytes, key)| Some((bytes.as_slice(), self.entries.get(key)?)))
     }
 }

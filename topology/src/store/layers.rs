@@ -1,14 +1,14 @@
 //! The layers above the backend, typed.
 
 use std::any::{Any, TypeId};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeBounds};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use wire::{Codec, WireError};
 
 use super::backend::{AnyStore, Backend, Batch, EmitChange, FlushPart, StoreContext, StoreDef};
-use super::layer::{Entry, Layer, Merged};
+use super::layer::{Entry, Layer, Merged, Span};
 use super::{Entries, KeyValue, StoreKey, StoreValue, View};
 use crate::error::{EngineError, ProcessError, StoreError};
 
@@ -49,14 +49,14 @@ impl<K: StoreKey, V> Committed<K, V> {
         })
     }
 
-    /// What lies above the backend from these bytes on, in key order; `above` hides it.
+    /// What lies above the backend in this span, in key order; `above` hides it.
     fn merged<'a>(
         &'a self,
         above: Option<&'a Layer<K, V>>,
-        from: &'a [u8],
+        span: &'a Span,
     ) -> impl Iterator<Item = (&'a [u8], &'a Entry<V>)> + 'a {
         let top_down = above.into_iter().chain([&self.fresh]).chain(self.flushing.as_deref());
-        Merged::new(top_down.filter(|layer| !layer.is_empty()).map(|layer| layer.range(from)))
+        Merged::new(top_down.filter(|layer| !layer.is_empty()).map(|layer| layer.range(span)))
     }
 
     /// What was on its way has arrived. Returns what is no longer kept, to be dropped when no lock is held.
@@ -101,15 +101,15 @@ impl<K: StoreKey, V: StoreValue> Shared<K, V> {
         }
     }
 
-    /// Visits committed keys from `from` on, in order, as they are now. A long scan holds up nobody: what lies above the
+    /// Visits the committed keys of a range in order, as they are now. A long scan holds up nobody: what lies above the
     /// backend is copied first.
-    pub fn scan(&self, from: Option<&K>, visit: &mut dyn FnMut(K, V) -> ControlFlow<()>) -> Result<(), StoreError> {
-        let start = start_of(from);
+    pub fn scan(&self, range: &impl RangeBounds<K>, visit: &mut dyn FnMut(K, V) -> ControlFlow<()>) -> Result<(), StoreError> {
+        let span = Span::of(range);
         let (overlay, stored) = {
             let layers = self.layers.read();
-            let overlay = layers.merged(None, &start);
+            let overlay = layers.merged(None, &span);
             let overlay: Vec<_> = overlay.map(|(key, entry)| (key.to_vec(), entry.value.clone())).collect();
-            (overlay, self.backend.range(self.family, &start))
+            (overlay, self.backend.range(self.family, span.from(), span.to()))
         };
         self.merge(overlay.into_iter(), stored, visit)
     }
@@ -118,14 +118,14 @@ impl<K: StoreKey, V: StoreValue> Shared<K, V> {
     fn scan_in_place(
         &self,
         above: &Layer<K, V>,
-        from: Option<&K>,
+        range: &impl RangeBounds<K>,
         visit: &mut dyn FnMut(K, V) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let start = start_of(from);
+        let span = Span::of(range);
         let layers = self.layers.read_recursive();
-        let overlay = layers.merged(Some(above), &start);
+        let overlay = layers.merged(Some(above), &span);
         let overlay = overlay.map(|(key, entry)| (key, entry.value.clone()));
-        self.merge(overlay, self.backend.range(self.family, &start), visit)
+        self.merge(overlay, self.backend.range(self.family, span.from(), span.to()), visit)
     }
 
     /// Visits both in key order; of equal keys, the overlay's hides the stored one.
@@ -165,14 +165,6 @@ impl<K: StoreKey, V: StoreValue> Shared<K, V> {
     }
 }
 
-fn start_of<K: StoreKey>(from: Option<&K>) -> Vec<u8> {
-    let mut start = Vec::new();
-    if let Some(from) = from {
-        from.encode_ordered(&mut start);
-    }
-    start
-}
-
 /// A key-value store in the hands of a processor.
 pub struct KeyValueStore<K, V> {
     shared: Arc<Shared<K, V>>,
@@ -203,9 +195,10 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
         self.write(key, None);
     }
 
-    /// Visits keys from `from` on (from the first one where `None`), in order, as of this record.
-    pub fn scan(&self, from: Option<&K>, mut visit: impl FnMut(K, V) -> ControlFlow<()>) -> Result<(), StoreError> {
-        self.shared.scan_in_place(&self.uncommitted, from, &mut visit)
+    /// Visits the keys of a range in order, as of this record, until told to stop. A range that has an end costs what it holds; one
+    /// that has none may pass over many keys that were deleted. The order is that of [`wire::OrderedKey`].
+    pub fn scan(&self, range: impl RangeBounds<K>, mut visit: impl FnMut(K, V) -> ControlFlow<()>) -> Result<(), StoreError> {
+        self.shared.scan_in_place(&self.uncommitted, &range, &mut visit)
     }
 
     fn write(&mut self, key: K, value: Option<V>) {

@@ -40,12 +40,12 @@ impl Backend for Memory {
         Ok(())
     }
 
-    fn range(&self, family: u16, from: &[u8]) -> Entries<'_> {
+    fn range(&self, family: u16, from: &[u8], to: Option<&[u8]>) -> Entries<'_> {
         let inner = self.inner.read();
         let Some(family) = inner.families.get(&family) else {
             return Box::new(std::iter::empty());
         };
-        let range = family.range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
+        let range = family.range::<[u8], _>((Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded)));
         let entries: Vec<_> = range
             .map(|(key, value)| Ok((key.as_slice().into(), value.as_slice().into())))
             .collect();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch,
-    WriteBufferManager,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Direction, IteratorMode, Options, ReadOptions,
+    WriteBatch, WriteBufferManager,
 };
 
 use super::{Backend, Backends, Batch, Entries, Stored};
@@ -177,10 +177,14 @@ impl Backend for Rocks {
         self.db.write(writes).map_err(failed(&self.task))
     }
 
-    fn range(&self, family: u16, from: &[u8]) -> Entries<'_> {
-        let entries = self
-            .db
-            .iterator_cf(self.family(family), IteratorMode::From(from, Direction::Forward));
+    fn range(&self, family: u16, from: &[u8], to: Option<&[u8]>) -> Entries<'_> {
+        let mut options = ReadOptions::default();
+        if let Some(to) = to {
+            // Not only to end there: RocksDB would look for the next key that lives, past all that were deleted.
+            options.set_iterate_upper_bound(to);
+        }
+        let mode = IteratorMode::From(from, Direction::Forward);
+        let entries = self.db.iterator_cf_opt(self.family(family), options, mode);
         Box::new(entries.map(|entry| entry.map_err(failed(&self.task))))
     }
 

@@ -1,6 +1,6 @@
 //! What a query sees of a store: the committed state of one task.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeBounds};
 use std::sync::Arc;
 
 use super::layers::Shared;
@@ -30,15 +30,15 @@ impl<K: StoreKey, V: StoreValue> View<K, V> {
         self.shared.get(key)
     }
 
-    /// Visits committed keys from `from` on (from the first one where `None`), in order, until told to stop.
-    pub fn scan(&self, from: Option<&K>, mut visit: impl FnMut(K, V) -> ControlFlow<()>) -> Result<(), StoreError> {
-        self.shared.scan(from, &mut visit)
+    /// Visits the committed keys of a range in order, until told to stop.
+    pub fn scan(&self, range: impl RangeBounds<K>, mut visit: impl FnMut(K, V) -> ControlFlow<()>) -> Result<(), StoreError> {
+        self.shared.scan(&range, &mut visit)
     }
 
     /// All of it, in key order. For tests and small stores.
     pub fn to_vec(&self) -> Result<Vec<(K, V)>, StoreError> {
         let mut all = Vec::new();
-        self.scan(None, |key, value| {
+        self.scan(.., |key, value| {
             all.push((key, value));
             ControlFlow::Continue(())
         })?;
