@@ -24,6 +24,7 @@ pub struct TestDriver {
     shared: Arc<Shared>,
     worker: Option<Worker>,
     clock: ManualClock,
+    metrics: prometheus::Registry,
     readers: BTreeMap<String, Box<dyn Reader>>,
 }
 
@@ -58,8 +59,8 @@ impl TestDriver {
         let clock = ManualClock::at(1_700_000_000_000);
         let broker = InProcessBroker::default();
         let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());
-        let metrics =
-            Metrics::register("test", &prometheus::Registry::new()).map_err(|e| EngineError::Topology(e.to_string()))?;
+        let told = prometheus::Registry::new();
+        let metrics = Metrics::register("test", &told).map_err(|e| EngineError::Topology(e.to_string()))?;
         let parts = EngineParts {
             broker: wrap(broker.clone()),
             backends,
@@ -75,6 +76,7 @@ impl TestDriver {
             shared: Arc::default(),
             worker: None,
             clock,
+            metrics: told,
             readers: BTreeMap::new(),
         };
         driver.start()?;
@@ -250,6 +252,11 @@ impl TestDriver {
         }
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
         all
+    }
+
+    /// The engine's metrics, prefixed `test_`.
+    pub fn metrics(&self) -> &prometheus::Registry {
+        &self.metrics
     }
 
     /// The engine's own queries, on this driver.
