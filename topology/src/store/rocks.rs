@@ -26,7 +26,7 @@ impl Default for RocksSettings {
     fn default() -> Self {
         Self {
             block_cache_bytes: 128 << 20,
-            write_buffer_bytes: 64 << 20,
+            write_buffer_bytes: 32 << 20,
         }
     }
 }
