@@ -59,7 +59,24 @@ struct Bench {
 }
 
 impl Bench {
+    fn on(bed: &Testbed) -> Self {
+        let settings = KafkaSettings {
+            bootstrap: bed.kafka().bootstrap().to_owned(),
+            ..KafkaSettings::default()
+        };
+        Self {
+            broker: KafkaBroker::new(settings),
+            registry: Arc::new(MemoryRegistry::default()),
+            folder: tempfile::tempdir().unwrap(),
+            sent: BTreeMap::new(),
+        }
+    }
+
     fn engine(&self, instance: &str) -> Engine {
+        self.engine_with(instance, EngineSettings::default())
+    }
+
+    fn engine_with(&self, instance: &str, settings: EngineSettings) -> Engine {
         let parts = EngineParts {
             broker: Arc::new(self.broker.clone()),
             backends: Arc::new(RocksBackends::new(
@@ -73,7 +90,7 @@ impl Bench {
         let settings = EngineSettings {
             instance: instance.to_owned(),
             repartition_purge_interval: Duration::from_millis(500),
-            ..EngineSettings::default()
+            ..settings
         };
         Engine::start(sums(), settings, parts, instance).unwrap()
     }
@@ -140,17 +157,7 @@ impl Bench {
 #[test]
 fn instances_share_the_work_and_count_each_record_once() {
     let bed = Testbed::builder().kafka().start_blocking().unwrap();
-    let broker = KafkaBroker::new(KafkaSettings {
-        bootstrap: bed.kafka().bootstrap().to_owned(),
-        ..KafkaSettings::default()
-    });
-    let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());
-    let mut bench = Bench {
-        broker,
-        registry,
-        folder: tempfile::tempdir().unwrap(),
-        sent: BTreeMap::new(),
-    };
+    let mut bench = Bench::on(&bed);
 
     let one = bench.engine("one");
     bench.send(0..10_000);
@@ -215,4 +222,32 @@ fn instances_share_the_work_and_count_each_record_once() {
     bench.send(next + 6000..next + 6001);
     bench.check(&[&two]);
     two.stop();
+}
+
+/// While the broker is away, the member's session ends on both sides; what librdkafka says then may fence itself.
+#[test]
+fn an_outage_longer_than_the_session_is_got_over() {
+    let bed = Testbed::builder().kafka().start_blocking().unwrap();
+    let mut bench = Bench::on(&bed);
+    let session_timeout = Duration::from_secs(1);
+    let engine = bench.engine_with(
+        "one",
+        EngineSettings {
+            session_timeout,
+            ..EngineSettings::default()
+        },
+    );
+    for round in 0..2 {
+        bench.send(round * 1_000..(round + 1) * 1_000);
+        bench.check(&[&engine]);
+        testbed::block_on(async {
+            // In good order: killed, a broker that is alone may forget the markers of the last transaction for good.
+            bed.kafka().stop().unwrap();
+            tokio::time::sleep(session_timeout).await;
+            bed.kafka().start().await.unwrap();
+        });
+    }
+    bench.send(2_000..3_000);
+    bench.check(&[&engine]);
+    engine.stop();
 }

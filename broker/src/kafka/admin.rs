@@ -7,6 +7,7 @@ use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::config::KafkaSettings;
@@ -73,14 +74,17 @@ impl Admin {
             .operation_timeout(Some(self.left()))
     }
 
-    /// The topics that have a leader for each partition, with their numbers of partitions. All topics are asked for, as
-    /// asking for one by name may create it.
+    /// What the client then knows, too. All topics are asked for, as asking for one by name may create it.
+    fn metadata(&self) -> Result<Metadata, BrokerError> {
+        let client = self.client.inner();
+        client
+            .fetch_metadata(None, self.left().min(Duration::from_secs(5)))
+            .map_err(|error| from_kafka("asking for the topics", &error))
+    }
+
+    /// The topics that have a leader for each partition, with their numbers of partitions.
     fn known(&self) -> Result<HashMap<String, u32>, BrokerError> {
-        let metadata = self
-            .client
-            .inner()
-            .fetch_metadata(None, self.left().min(Duration::from_secs(5)));
-        let metadata = metadata.map_err(|error| from_kafka("asking for the topics", &error))?;
+        let metadata = self.metadata()?;
         let usable = metadata.topics().iter().filter(|topic| topic.error().is_none());
         Ok(usable
             .map(|topic| (topic.name().to_owned(), topic.partitions().len() as u32))
@@ -108,7 +112,24 @@ impl Admin {
         self.verify_policies(&ours)
     }
 
+    /// Unavailable while one of the partitions has no leader that this client knows.
+    fn meet_leaders(&self, of: &[(TopicPartition, i64)]) -> Result<(), BrokerError> {
+        let metadata = self.metadata()?;
+        let has_leader = |place: &TopicPartition| {
+            let topic = metadata.topics().iter().find(|topic| topic.name() == &*place.topic);
+            let mut partitions = topic.into_iter().flat_map(|topic| topic.partitions());
+            partitions.any(|known| known.id() == place.partition as i32 && known.leader() >= 0)
+        };
+        match of.iter().find(|(place, _)| !has_leader(place)) {
+            Some((place, _)) => Err(BrokerError::Unavailable(format!("{place} has no leader now"))),
+            None => Ok(()),
+        }
+    }
+
     fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<(), BrokerError> {
+        // When librdkafka must ask for a leader first, it looks on this thread and may be woken on its own at the same time;
+        // both then answer and free the same request. That damaged the heap while a broker came back.
+        self.meet_leaders(before)?;
         let mut list = TopicPartitionList::with_capacity(before.len());
         for (partition, offset) in before {
             let added = list.add_partition_offset(&partition.topic, partition.partition as i32, Offset::Offset(*offset));

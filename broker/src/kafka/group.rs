@@ -3,6 +3,10 @@
 //! librdkafka tells of a rebalance in a callback and then waits until the assignment was changed as told. Here the callback
 //! only notes the step; [`Group::complete`] changes the assignment, when the worker has done its part. Heartbeats go on in
 //! the background meanwhile. What is assigned is paused at once: this consumer fetches nothing.
+//!
+//! A fatal error ends a client for good, and librdkafka brings that about itself: when the session ran out while the broker
+//! was away, it forgets its member id, sends one more heartbeat without it, and is told that it is fenced. So the membership
+//! is then begun anew, with a new client.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -82,27 +86,56 @@ impl ConsumerContext for Steps {
 }
 
 pub(super) struct KafkaGroup {
+    settings: KafkaSettings,
+    options: GroupOptions,
     /// `None` once the group was left.
     consumer: Option<BaseConsumer<Steps>>,
     held: BTreeSet<TopicPartition>,
     /// The step that waits for its completion.
     step: Option<Rebalance>,
+    /// The step is about an earlier client's assignment.
+    step_is_past: bool,
+    renewed: Option<Instant>,
 }
 
 impl KafkaGroup {
     pub fn join(settings: &KafkaSettings, options: &GroupOptions) -> Result<Self, BrokerError> {
-        let failed = |error| from_kafka(&format!("joining {}", options.group), &error);
-        let consumer: BaseConsumer<Steps> = settings
-            .group(options)
-            .create_with_context(Steps::default())
-            .map_err(failed)?;
-        let topics: Vec<&str> = options.topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).map_err(failed)?;
         Ok(Self {
-            consumer: Some(consumer),
+            settings: settings.clone(),
+            options: options.clone(),
+            consumer: Some(subscribe(settings, options)?),
             held: BTreeSet::new(),
             step: None,
+            step_is_past: false,
+            renewed: None,
         })
+    }
+
+    /// Begins the membership anew if a fatal error has ended it. Two members of the same name fence each other, so that
+    /// happens once per session at most.
+    fn renew(&mut self) -> Result<(), BrokerError> {
+        let Some((_, reason)) = self.consumer()?.client().fatal_error() else {
+            return Ok(());
+        };
+        if self.renewed.is_some_and(|at| at.elapsed() < self.options.session_timeout) {
+            return Ok(());
+        }
+        tracing::warn!(
+            member = self.options.client_id,
+            reason,
+            "the membership has ended; it is begun anew"
+        );
+        let consumer = subscribe(&self.settings, &self.options)?;
+        self.close(Duration::ZERO);
+        self.consumer = Some(consumer);
+        self.renewed = Some(Instant::now());
+        let mut lost = std::mem::take(&mut self.held);
+        if let Some(Rebalance::Revoked(going) | Rebalance::Lost(going)) = self.step.take() {
+            lost.extend(going);
+        }
+        self.step_is_past = !lost.is_empty();
+        self.step = self.step_is_past.then(|| Rebalance::Lost(lost.into_iter().collect()));
+        Ok(())
     }
 
     fn consumer(&self) -> Result<&BaseConsumer<Steps>, BrokerError> {
@@ -163,6 +196,7 @@ impl Group for KafkaGroup {
     fn poll(&mut self, timeout: Duration) -> Result<Option<Rebalance>, BrokerError> {
         let started = Instant::now();
         loop {
+            self.renew()?;
             let waits = self.step.is_some();
             let left = if waits {
                 Duration::ZERO
@@ -170,9 +204,8 @@ impl Group for KafkaGroup {
                 timeout.saturating_sub(started.elapsed())
             };
             match self.consumer()?.poll(left) {
-                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                    return Err(super::errors::from_code(code, format!("in the group: {code}")));
-                }
+                // `renew` sees to it.
+                Some(Err(KafkaError::MessageConsumptionFatal(_))) => {}
                 Some(Err(error)) => check_fault(&error)?,
                 // No fetch was asked for, see `apply`.
                 Some(Ok(_)) | None => {}
@@ -188,7 +221,9 @@ impl Group for KafkaGroup {
         if self.step.as_ref() != Some(step) {
             return Err(BrokerError::Fatal("there is no such step to complete".to_owned()));
         }
-        self.apply(step)?;
+        if !std::mem::take(&mut self.step_is_past) {
+            self.apply(step)?;
+        }
         self.step = None;
         match step {
             Rebalance::Assigned(partitions) => self.held.extend(partitions.iter().cloned()),
@@ -256,6 +291,17 @@ impl Drop for KafkaGroup {
     }
 }
 
+fn subscribe(settings: &KafkaSettings, options: &GroupOptions) -> Result<BaseConsumer<Steps>, BrokerError> {
+    let failed = |error| from_kafka(&format!("joining {}", options.group), &error);
+    let consumer: BaseConsumer<Steps> = settings
+        .group(options)
+        .create_with_context(Steps::default())
+        .map_err(failed)?;
+    let topics: Vec<&str> = options.topics.iter().map(String::as_str).collect();
+    consumer.subscribe(&topics).map_err(failed)?;
+    Ok(consumer)
+}
+
 fn partitions_of(step: &Rebalance) -> &[TopicPartition] {
     match step {
         Rebalance::Assigned(partitions) | Rebalance::Revoked(partitions) | Rebalance::Lost(partitions) => partitions,
@@ -271,8 +317,7 @@ fn check_fault(error: &KafkaError) -> Result<(), BrokerError> {
             | Code::Authentication
             | Code::SaslAuthenticationFailed
             | Code::InconsistentGroupProtocol
-            | Code::InvalidSessionTimeout
-            | Code::Fatal,
+            | Code::InvalidSessionTimeout,
         ) => Err(from_kafka("in the group", error)),
         _ => {
             tracing::debug!(%error, "in the group; librdkafka goes on");
