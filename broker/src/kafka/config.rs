@@ -106,7 +106,11 @@ impl KafkaSettings {
     /// A transactional producer.
     pub(super) fn transactions(&self, transactional_id: &str) -> ClientConfig {
         let mut config = self.writing(transactional_id);
-        config.set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string());
+        config
+            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
+            // Connections to all brokers, at once: when it has learned the cluster's, librdkafka lets go of the one that it was
+            // given, and may then look for another only a second later.
+            .set("enable.sparse.connections", "false");
         let fixed = [&SAFE_WRITES[..], &[("transactional.id", transactional_id)]].concat();
         self.finish(config, Kind::Producer, &fixed)
     }

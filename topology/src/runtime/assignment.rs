@@ -1,5 +1,6 @@
 //! Tasks come and go: open, restore, run, close.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,9 +23,10 @@ impl Worker {
         let mine = |id: &TaskId| id.partition < self.parts.sub_partitions[id.sub] && !self.tasks.contains_key(id);
         let ids: Vec<TaskId> = ids.filter(mine).collect();
         let mut opened = Ok(());
-        for &id in &ids {
-            let backend = open_backend(&self.parts, id).map_err(EngineError::from);
-            let result = backend.and_then(|backend| self.open_task(id, backend));
+        for (id, backend) in ids.iter().zip(open_backends(&self.parts, &ids)) {
+            let result = backend
+                .map_err(EngineError::from)
+                .and_then(|backend| self.open_task(*id, backend));
             opened = opened.and(result);
         }
         let Self { to_open, tasks, .. } = self;
@@ -308,4 +310,16 @@ fn open_backend(parts: &Parts, id: TaskId) -> Result<Option<Arc<dyn Backend>>, S
         return Ok(None);
     }
     parts.backends.open(&id.name(&parts.topology), &families).map(Some)
+}
+
+/// The same for many, side by side: what a killed process wrote last is replayed here, which takes most of a restart.
+fn open_backends(parts: &Parts, ids: &[TaskId]) -> Vec<Result<Option<Arc<dyn Backend>>, StoreError>> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let share = ids.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let open = |ids: &[TaskId]| ids.iter().map(|&id| open_backend(parts, id)).collect::<Vec<_>>();
+        let shares: Vec<_> = ids.chunks(share).map(|ids| scope.spawn(move || open(ids))).collect();
+        let opened = shares.into_iter().map(|share| share.join().expect("no backend panics"));
+        opened.flatten().collect()
+    })
 }
