@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use broker::{Broker as _, CleanupPolicy, KafkaBroker, KafkaSettings, Outgoing, Polled, Start, TopicPartition, TopicSpec};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::reference::input::Changes;
@@ -152,6 +152,7 @@ pub type Newest = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 /// How far a group is in topics.
 pub struct Progress {
     group: BaseConsumer,
+    tail: BaseConsumer,
 }
 
 impl Progress {
@@ -162,7 +163,14 @@ impl Progress {
             .set("group.id", group)
             .set("enable.auto.commit", "false")
             .create()?;
-        Ok(Self { group })
+        let tail = kafka
+            .client()
+            .set("group.id", "tail")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", "read_uncommitted")
+            .create()?;
+        Ok(Self { group, tail })
     }
 
     /// A broker that has just started has no coordinators for a while.
@@ -189,6 +197,24 @@ impl Progress {
             _ => 0,
         };
         Ok(committed.elements().iter().map(|e| offset(e.offset())).collect())
+    }
+
+    /// Whether a partition holds records from an offset on, committed or not; transaction markers are none.
+    pub fn holds_records(&self, topic: &str, partition: u32, from: i64) -> anyhow::Result<bool> {
+        let mut start = TopicPartitionList::new();
+        start.add_partition_offset(topic, partition as i32, Offset::Offset(from))?;
+        self.tail.assign(&start)?;
+        let until = Instant::now() + PATIENCE;
+        let found = loop {
+            match self.tail.poll(Duration::from_millis(100)) {
+                Some(Ok(_)) => break true,
+                Some(Err(KafkaError::PartitionEOF(_))) => break false,
+                Some(Err(error)) if Instant::now() > until => return Err(error.into()),
+                _ => ensure!(Instant::now() < until, "{topic}-{partition} cannot be read"),
+            }
+        };
+        self.tail.unassign()?;
+        Ok(found)
     }
 
     /// The ends of a topic's partitions, transaction markers included.
