@@ -90,11 +90,7 @@ impl<C: ConsumerContext> FetchQueue<C> {
                 if event.is_null() {
                     return;
                 }
-                let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
-                if sys::rd_kafka_event_log(event, &mut facility, &mut text, &mut level) == 0 {
-                    let text_of = |text| CStr::from_ptr(text).to_string_lossy();
-                    each(log_level(level), text_of(facility).trim(), text_of(text).trim());
-                }
+                tell_log(event, &mut each);
                 sys::rd_kafka_event_destroy(event);
             }
         }
@@ -230,6 +226,22 @@ pub(super) fn generation<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Opti
         let is_member = generation >= 0 && !member.is_empty();
         sys::rd_kafka_consumer_group_metadata_destroy(metadata);
         is_member.then_some(generation)
+    }
+}
+
+/// Hands out an event's log line, if it is one: level, facility, text.
+///
+/// # Safety
+///
+/// The event is not yet destroyed.
+pub(super) unsafe fn tell_log(event: *mut sys::rd_kafka_event_t, mut each: impl FnMut(Level, &str, &str)) {
+    let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
+    // SAFETY: the call fills in all three, or says that it does not; the texts live as long as the event.
+    unsafe {
+        if sys::rd_kafka_event_log(event, &mut facility, &mut text, &mut level) == 0 {
+            let text_of = |text| CStr::from_ptr(text).to_string_lossy();
+            each(log_level(level), text_of(facility).trim(), text_of(text).trim());
+        }
     }
 }
 

@@ -7,17 +7,17 @@ use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
 use super::config::{KafkaSettings, PATIENCE};
 use super::context::Watch;
 use super::errors::{from_kafka, is_missing};
 use super::reaper::reap;
-use super::topics::Topics;
+use super::topics::{Listener, Topics};
 use crate::port::{BrokerError, Outgoing, Producer, TopicPartition};
 
-/// One wait for delivery reports. The crate's poll uses up its whole time even when a report comes, so it is short.
+/// One wait for delivery reports while the queue is full.
 const STEP: Duration = Duration::from_millis(1);
 
 /// What the delivery reports have told since they were last taken.
@@ -72,16 +72,23 @@ impl ClientContext for Reports {
     }
 }
 
+impl Listener for Reports {
+    fn written(&self, topic: &str, partition: i32, offset: i64) {
+        self.delivered.lock().note(topic, partition, offset);
+    }
+
+    fn refused(&self, topic: &str, code: Code) {
+        self.delivered
+            .lock()
+            .fail(refused(topic, &KafkaError::MessageProduction(code)));
+    }
+}
+
 impl ProducerContext for Reports {
     type DeliveryOpaque = ();
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        let mut delivered = self.delivered.lock();
-        match result {
-            Ok(message) => delivered.note(message.topic(), message.partition(), message.offset()),
-            Err((error, message)) => delivered.fail(refused(message.topic(), error)),
-        }
-    }
+    /// Only for what a producer that is dropped had not yet told of: [`Topics::serve`] tells of the rest.
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }
 
 /// A producer and the calls that both kinds need. Shared with the thread that ends it, hence `Arc`.
@@ -121,21 +128,14 @@ impl Sender {
             if started.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
                 return Err(BrokerError::Unavailable(format!("{}: the queue stayed full", outgoing.topic)));
             }
-            self.producer.poll(STEP);
+            self.topics.serve(STEP, self.producer.context().as_ref());
         }
     }
 
-    /// Serves what reports there are. A poll without waiting serves one, so it is repeated while that helps.
+    /// Serves what reports there are.
     pub fn service(&self) {
-        let mut before = self.producer.in_flight_count();
-        while before > 0 {
-            self.producer.poll(Duration::ZERO);
-            let after = self.producer.in_flight_count();
-            if after >= before {
-                return;
-            }
-            before = after;
-        }
+        let context = self.producer.context();
+        while self.topics.serve(Duration::ZERO, context.as_ref()) {}
     }
 
     /// Waits until all that was sent is acknowledged, and returns the highest offset in each partition.

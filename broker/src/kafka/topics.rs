@@ -1,22 +1,27 @@
-//! Producing by topic handle.
+//! Producing by topic handle, and reports by batch.
 //!
 //! The rdkafka crate's `send` has librdkafka find the topic by its name for every record, from a string that it allocates. A
-//! handle that is kept saves both.
+//! handle that is kept saves both. Its `poll` hands each record's report to a callback, with a reference count and the topic's
+//! name checked anew; here a batch, which is of one partition, is told of once.
 
 #![allow(unsafe_code)]
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::ptr;
+use std::time::Duration;
 
+use rdkafka::ClientContext;
 use rdkafka::bindings as sys;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafka;
 
+use super::native;
 use crate::port::Outgoing;
 
 /// The topics that a producer has written to. To be dropped before its producer.
 pub(super) struct Topics {
     client: *mut RDKafka,
+    events: *mut sys::rd_kafka_queue_t,
     known: Vec<(String, *mut sys::rd_kafka_topic_t)>,
 }
 
@@ -30,6 +35,8 @@ impl Topics {
     pub unsafe fn of(client: *mut RDKafka) -> Self {
         Self {
             client,
+            // SAFETY: the client lives; the handle is given back in `drop`.
+            events: unsafe { sys::rd_kafka_queue_get_main(client) },
             known: Vec::new(),
         }
     }
@@ -98,6 +105,69 @@ impl Topics {
     }
 }
 
+/// What a producer has to tell.
+pub(super) trait Listener: ClientContext {
+    /// Records of a partition were written, the last of them at this offset.
+    fn written(&self, topic: &str, partition: i32, offset: i64);
+    /// A record could not be written.
+    fn refused(&self, topic: &str, code: RDKafkaErrorCode);
+}
+
+impl Topics {
+    /// Waits up to `timeout` for something to tell, and tells it. Returns whether there was something.
+    pub fn serve(&self, timeout: Duration, listener: &impl Listener) -> bool {
+        // SAFETY: the event is ours until we destroy it, and nothing in it is used after that.
+        unsafe {
+            let event = sys::rd_kafka_queue_poll(self.events, timeout.as_millis() as i32);
+            if event.is_null() {
+                return false;
+            }
+            match sys::rd_kafka_event_type(event) {
+                sys::RD_KAFKA_EVENT_DR => tell_reports(event, listener),
+                sys::RD_KAFKA_EVENT_ERROR => {
+                    let reason = CStr::from_ptr(sys::rd_kafka_event_error_string(event)).to_string_lossy();
+                    let error = KafkaError::Global(sys::rd_kafka_event_error(event).into());
+                    listener.error(error, reason.trim());
+                }
+                sys::RD_KAFKA_EVENT_LOG => native::tell_log(event, |level, facility, text| listener.log(level, facility, text)),
+                _ => {}
+            }
+            sys::rd_kafka_event_destroy(event);
+        }
+        true
+    }
+}
+
+/// Tells of the records of a report: mostly of one partition, and with rising offsets.
+///
+/// # Safety
+///
+/// The event is a delivery report.
+unsafe fn tell_reports(event: *mut sys::rd_kafka_event_t, listener: &impl Listener) {
+    let mut last: Option<&sys::rd_kafka_message_t> = None;
+    let tell = |message: &sys::rd_kafka_message_t| {
+        // SAFETY: a message keeps its topic alive, and a topic its name.
+        let topic = unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(message.rkt)) }.to_string_lossy();
+        match message.err {
+            sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
+                listener.written(&topic, message.partition, message.offset);
+            }
+            error => listener.refused(&topic, error.into()),
+        }
+    };
+    // SAFETY: the messages live as long as their event.
+    while let Some(message) = unsafe { sys::rd_kafka_event_message_next(event).as_ref() } {
+        let goes_on = |last: &&sys::rd_kafka_message_t| {
+            message.partition == last.partition && message.err == last.err && message.offset > last.offset
+        };
+        if let Some(last) = last.filter(|last| !goes_on(last)) {
+            tell(last);
+        }
+        last = Some(message);
+    }
+    last.into_iter().for_each(tell);
+}
+
 /// Nothing is null; what is empty is not.
 fn pointer(bytes: Option<&[u8]>) -> (*mut std::ffi::c_void, usize) {
     bytes.map_or((ptr::null_mut(), 0), |bytes| (bytes.as_ptr() as *mut _, bytes.len()))
@@ -109,5 +179,7 @@ impl Drop for Topics {
         self.known
             .drain(..)
             .for_each(|(_, handle)| unsafe { sys::rd_kafka_topic_destroy(handle) });
+        // SAFETY: as above.
+        unsafe { sys::rd_kafka_queue_destroy(self.events) };
     }
 }
