@@ -14,7 +14,7 @@ use super::config::{KafkaSettings, PATIENCE};
 use super::context::Watch;
 use super::errors::{from_kafka, is_missing};
 use super::reaper::reap;
-use super::topics::{Listener, Topics};
+use super::topics::Topics;
 use crate::port::{BrokerError, Outgoing, Producer, TopicPartition};
 
 /// One wait for delivery reports while the queue is full.
@@ -72,12 +72,14 @@ impl ClientContext for Reports {
     }
 }
 
-impl Listener for Reports {
-    fn written(&self, topic: &str, partition: i32, offset: i64) {
+impl Reports {
+    /// Records of a partition were written, the last of them at this offset.
+    pub fn written(&self, topic: &str, partition: i32, offset: i64) {
         self.delivered.lock().note(topic, partition, offset);
     }
 
-    fn refused(&self, topic: &str, code: Code) {
+    /// A record could not be written.
+    pub fn refused(&self, topic: &str, code: Code) {
         self.delivered
             .lock()
             .fail(refused(topic, &KafkaError::MessageProduction(code)));
@@ -128,14 +130,14 @@ impl Sender {
             if started.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
                 return Err(BrokerError::Unavailable(format!("{}: the queue stayed full", outgoing.topic)));
             }
-            self.topics.serve(STEP, self.producer.context().as_ref());
+            self.topics.serve(STEP, self.producer.context());
         }
     }
 
     /// Serves what reports there are.
     pub fn service(&self) {
         let context = self.producer.context();
-        while self.topics.serve(Duration::ZERO, context.as_ref()) {}
+        while self.topics.serve(Duration::ZERO, context) {}
     }
 
     /// Waits until all that was sent is acknowledged, and returns the highest offset in each partition.

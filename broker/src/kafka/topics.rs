@@ -16,6 +16,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafka;
 
 use super::native;
+use super::producer::Reports;
 use crate::port::Outgoing;
 
 /// The topics that a producer has written to. To be dropped before its producer.
@@ -105,17 +106,9 @@ impl Topics {
     }
 }
 
-/// What a producer has to tell.
-pub(super) trait Listener: ClientContext {
-    /// Records of a partition were written, the last of them at this offset.
-    fn written(&self, topic: &str, partition: i32, offset: i64);
-    /// A record could not be written.
-    fn refused(&self, topic: &str, code: RDKafkaErrorCode);
-}
-
 impl Topics {
     /// Waits up to `timeout` for something to tell, and tells it. Returns whether there was something.
-    pub fn serve(&self, timeout: Duration, listener: &impl Listener) -> bool {
+    pub fn serve(&self, timeout: Duration, reports: &Reports) -> bool {
         // SAFETY: the event is ours until we destroy it, and nothing in it is used after that.
         unsafe {
             let event = sys::rd_kafka_queue_poll(self.events, timeout.as_millis() as i32);
@@ -123,13 +116,13 @@ impl Topics {
                 return false;
             }
             match sys::rd_kafka_event_type(event) {
-                sys::RD_KAFKA_EVENT_DR => tell_reports(event, listener),
+                sys::RD_KAFKA_EVENT_DR => tell_reports(event, reports),
                 sys::RD_KAFKA_EVENT_ERROR => {
                     let reason = CStr::from_ptr(sys::rd_kafka_event_error_string(event)).to_string_lossy();
                     let error = KafkaError::Global(sys::rd_kafka_event_error(event).into());
-                    listener.error(error, reason.trim());
+                    reports.error(error, reason.trim());
                 }
-                sys::RD_KAFKA_EVENT_LOG => native::tell_log(event, |level, facility, text| listener.log(level, facility, text)),
+                sys::RD_KAFKA_EVENT_LOG => native::tell_log(event, |level, facility, text| reports.log(level, facility, text)),
                 _ => {}
             }
             sys::rd_kafka_event_destroy(event);
@@ -143,16 +136,16 @@ impl Topics {
 /// # Safety
 ///
 /// The event is a delivery report.
-unsafe fn tell_reports(event: *mut sys::rd_kafka_event_t, listener: &impl Listener) {
+unsafe fn tell_reports(event: *mut sys::rd_kafka_event_t, reports: &Reports) {
     let mut last: Option<&sys::rd_kafka_message_t> = None;
     let tell = |message: &sys::rd_kafka_message_t| {
         // SAFETY: a message keeps its topic alive, and a topic its name.
         let topic = unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(message.rkt)) }.to_string_lossy();
         match message.err {
             sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
-                listener.written(&topic, message.partition, message.offset);
+                reports.written(&topic, message.partition, message.offset);
             }
-            error => listener.refused(&topic, error.into()),
+            error => reports.refused(&topic, error.into()),
         }
     };
     // SAFETY: the messages live as long as their event.
