@@ -30,7 +30,8 @@ pub struct RecordMetadata {
     /// The task's partition.
     pub partition: u32,
     /// The offset, which rises within the partition and is the record's own; −1 in a punctuation. In a repartition topic it is
-    /// the log's times 65,536, plus the record's place among those that travel together.
+    /// the log's times 65,536, plus the record's place among those that travel together, plus the number of records that were
+    /// ever handed over in memory.
     pub offset: i64,
     /// The record's timestamp in milliseconds; the wall clock's in a punctuation.
     pub timestamp_ms: i64,

@@ -13,10 +13,10 @@ pub struct Rekeyed<K, V> {
 }
 
 impl<K: Wire, V: Wire + Payload<V>> Rekeyed<K, V> {
-    /// Writes the records to a topic and reads them from it again, now partitioned by key.
+    /// Partitions the records by key: they go through a topic, or in memory where the same worker has the partition.
     ///
     /// The topic is the topology's own: there many records travel as one, in a form that only the engine reads. So the offsets
-    /// of [`RecordMetadata`](crate::RecordMetadata) are finer than the log's there: times 65,536, plus a place.
+    /// of [`RecordMetadata`](crate::RecordMetadata) are finer than the log's there.
     pub fn repartition(&self, topic: Topic<K, V>) -> Stream<K, V> {
         self.stream.write_as(topic, TopicUse::Repartition);
         let builder = Builder {

@@ -179,6 +179,14 @@ impl Topology {
         self.subs.iter().position(reads).filter(|_| self.is_repartition(topic))
     }
 
+    /// The repartition topics that a sub-topology writes to, each with the sub-topology that reads it.
+    pub(crate) fn repartition_topics_of(&self, sub: &SubTopology) -> impl Iterator<Item = (&'static str, usize)> {
+        sub.nodes.iter().filter_map(|&node| match self.nodes[node].kind {
+            Kind::Sink { topic } => self.repartition_reader(topic).map(|reader| (topic, reader)),
+            _ => None,
+        })
+    }
+
     /// The topic whose partitions stand for the groups of tasks.
     pub fn tasks_topic(&self) -> String {
         format!("{}-tasks", self.application)

@@ -191,7 +191,7 @@ impl Queries {
         let groups = self.shared.groups.lock();
         let restoring: Vec<String> = groups
             .iter()
-            .filter(|(_, runs)| !**runs)
+            .filter(|(_, owned)| !owned.runs)
             .map(|(group, _)| group.to_string())
             .collect();
         if !restoring.is_empty() {
@@ -224,13 +224,7 @@ impl Queries {
 
     /// The task groups that are served here.
     pub fn groups(&self) -> Vec<u32> {
-        self.shared
-            .groups
-            .lock()
-            .iter()
-            .filter(|(_, runs)| **runs)
-            .map(|(group, _)| *group)
-            .collect()
+        self.shared.running_groups()
     }
 
     /// How many task groups there are in all instances.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use broker::{Polled, Start, TopicPartition};
 
-use super::shared::Served;
+use super::shared::{OwnedGroup, Served};
 use super::task::{Task, TaskId};
 use super::worker::{Parts, Slot, Stage, Worker};
 use crate::error::{EngineError, StoreError};
@@ -86,7 +86,7 @@ impl Worker {
         for id in opened {
             let slot = self.tasks.get_mut(&id).expect("listed above");
             for input in &mut slot.task.inputs {
-                input.committed = input.offset_of(committed.next().flatten().as_ref());
+                input.committed = input.reached_by(committed.next().flatten().as_ref());
                 input.rewind();
             }
             let mut left = Vec::new();
@@ -171,7 +171,7 @@ impl Worker {
             .filter(|(other, _)| other.partition == id.partition)
             .all(|(_, s)| matches!(s.stage, Stage::Running));
         if group_runs {
-            self.shared.groups.lock().insert(id.partition, true);
+            self.tell_group(id.partition, true);
         }
         Ok(())
     }
@@ -181,10 +181,9 @@ impl Worker {
         self.unassign_inputs(id)?;
         let slot = self.tasks.get_mut(&id).expect("the caller has it");
         for (i, input) in slot.task.inputs.iter_mut().enumerate() {
-            let start = if input.committed < 0 {
-                Start::Earliest
-            } else {
-                Start::At(input.log_offset(input.committed))
+            let start = match input.committed_offset() {
+                ..0 => Start::Earliest,
+                offset => Start::At(offset),
             };
             let number = self.reader.assign(&input.partition, start)?;
             input.slot = Some(number);
@@ -209,9 +208,22 @@ impl Worker {
         Ok(())
     }
 
+    /// Says that a task group is this worker's.
+    pub fn tell_group(&self, partition: u32, runs: bool) {
+        let owned = OwnedGroup {
+            worker: self.index,
+            runs,
+        };
+        self.shared.groups.lock().insert(partition, owned);
+    }
+
     /// Closes the tasks of a group; what is committed goes to the backend, what is not is forgotten.
     pub fn close_group(&mut self, partition: u32) {
-        self.shared.groups.lock().remove(&partition);
+        let mut groups = self.shared.groups.lock();
+        if groups.get(&partition).is_some_and(|owned| owned.worker == self.index) {
+            groups.remove(&partition);
+        }
+        drop(groups);
         self.to_open.remove(&partition);
         let ids: Vec<TaskId> = self.tasks.keys().filter(|id| id.partition == partition).copied().collect();
         for id in ids {
@@ -220,9 +232,10 @@ impl Worker {
     }
 
     fn close_task(&mut self, id: TaskId, keep: bool) {
-        self.shared.served.write().retain(|(store, partition), _| {
-            *partition != id.partition || !self.tasks[&id].task.views().iter().any(|(name, _)| name == store)
-        });
+        let position = self.tasks[&id].task.position.clone();
+        let mut served = self.shared.served.write();
+        served.retain(|_, served| !Arc::ptr_eq(&served.position, &position));
+        drop(served);
         if let Err(error) = self.unassign_inputs(id) {
             tracing::warn!(%error, "an input could not be let go");
         }
@@ -265,7 +278,7 @@ impl Worker {
 
     /// Opens a task again, from what is in its backend.
     pub fn reopen(&mut self, id: TaskId) -> Result<(), EngineError> {
-        self.shared.groups.lock().insert(id.partition, false);
+        self.tell_group(id.partition, false);
         self.close_task(id, true);
         let backend = open_backend(&self.parts, id)?;
         self.open_task(id, backend)

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use broker::{Committed, TopicPartition};
 
+use super::input::Reached;
 use super::task::TaskId;
 use super::worker::{Stage, Worker};
 use crate::error::EngineError;
@@ -12,6 +13,7 @@ impl Worker {
     /// Commits the open transaction: changelogs and offsets with the outputs, then the stores' layers in one step.
     pub fn commit(&mut self) -> Result<(), EngineError> {
         let started = Instant::now();
+        self.finish_handed()?;
         let Some(producer) = self.producer.as_mut() else {
             return Ok(());
         };
@@ -29,6 +31,7 @@ impl Worker {
             .inc();
         let written = written?;
         self.in_transaction = false;
+        self.hand_over.committed(&written);
         let now_ms = self.parts.clock.now_ms();
         let mut records = 0;
         for slot in self.tasks.values_mut().filter(|s| s.task.dirty) {
@@ -68,12 +71,12 @@ impl Worker {
         let slot = self.tasks.get_mut(&id).expect("the caller has it");
         let inputs: Vec<TopicPartition> = slot.task.inputs.iter().map(|i| i.partition.clone()).collect();
         let committed = self.group.committed(&inputs, self.parts.settings.broker_timeout)?;
-        let stand: Vec<i64> = slot
+        let stand: Vec<Reached> = slot
             .task
             .inputs
             .iter()
             .zip(&committed)
-            .map(|(input, committed)| input.offset_of(committed.as_ref()))
+            .map(|(input, committed)| input.reached_by(committed.as_ref()))
             .collect();
         let took_effect = slot.task.dirty
             && slot.task.inputs.iter().any(|i| i.processed > 0)
@@ -82,7 +85,7 @@ impl Worker {
                 .inputs
                 .iter()
                 .zip(&stand)
-                .all(|(i, stand)| *stand == if i.processed > 0 { i.next } else { i.committed });
+                .all(|(i, stand)| *stand == if i.processed > 0 { i.reached() } else { i.committed });
         let had_none = slot
             .task
             .inputs

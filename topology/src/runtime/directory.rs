@@ -100,14 +100,7 @@ impl Directory {
                 Err(error) => tracing::warn!(offset = message.offset, %error, "an announcement cannot be read"),
             }
         }
-        let serves: Vec<u32> = self
-            .shared
-            .groups
-            .lock()
-            .iter()
-            .filter(|(_, runs)| **runs)
-            .map(|(group, _)| *group)
-            .collect();
+        let serves = self.shared.running_groups();
         if self.said.as_ref().is_none_or(|said| said.groups != serves) || self.said_at.elapsed() > HEARTBEAT {
             self.announce(serves);
         }

@@ -11,6 +11,7 @@ pub struct Metrics {
     pub(crate) lag_seconds: prometheus::GaugeVec,
     pub(crate) end_to_end: HistogramVec,
     pub(crate) processed: IntCounterVec,
+    pub(crate) handed_over: IntCounterVec,
     pub(crate) dead_letters: IntCounterVec,
     pub(crate) commit_duration: Histogram,
     pub(crate) commits: IntCounterVec,
@@ -83,6 +84,11 @@ impl Metrics {
                 "Records processed and committed, by source topic.",
                 &["topic"],
             )?,
+            handed_over: counter(
+                "handed_over_records_total",
+                "Re-keyed records handed over in memory instead of through their repartition topic.",
+                &["topic"],
+            )?,
             dead_letters: counter(
                 "dead_letter_records_total",
                 "Records sent to the dead-letter topic, by source topic.",
@@ -125,5 +131,8 @@ impl Metrics {
                 "Task states that were discarded and restored from the start of their changelogs.",
             )?,
         })
+    }
+    pub(crate) fn count_dead_letter(&self, topic: &str) {
+        self.dead_letters.with_label_values(&[topic]).inc();
     }
 }

@@ -22,6 +22,14 @@ pub(crate) const PACK_BYTES: usize = 8 * 1024;
 /// No pack holds more: with the place in its pack, a record has an offset of its own (see [`super::input`]).
 pub(crate) const PACK_RECORDS: u32 = 1 << 12;
 
+/// A pack without records: marks a place in a repartition topic (see [`super::handover`]).
+pub(crate) const BARRIER: [u8; HEADER_LEN] = [VERSION, 0, 0, 0, 0];
+
+/// Whether these are the bytes of a barrier.
+pub(crate) fn is_barrier(bytes: &[u8]) -> bool {
+    bytes == BARRIER
+}
+
 /// A pack that is being filled.
 #[derive(Default)]
 pub(crate) struct Pack {
@@ -36,6 +44,10 @@ impl Pack {
         self.count == 0
     }
 
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
     pub fn is_full(&self) -> bool {
         self.bytes.len() >= PACK_BYTES || self.count == PACK_RECORDS
     }
@@ -48,7 +60,7 @@ impl Pack {
     pub fn push(&mut self, timestamp_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
         if self.count == 0 {
             self.bytes.clear();
-            self.bytes.extend_from_slice(&[VERSION, 0, 0, 0, 0]);
+            self.bytes.extend_from_slice(&BARRIER);
             (self.latest_ms, self.newest_ms) = (0, timestamp_ms);
         }
         let delta = timestamp_ms.wrapping_sub(self.latest_ms);

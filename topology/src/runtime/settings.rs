@@ -24,6 +24,9 @@ pub struct EngineSettings {
     pub poll_records_max: usize,
     /// A fetched partition is paused when this many of its records wait, until half are processed.
     pub buffered_records_max: usize,
+    /// Whether a re-keyed record whose partition is this worker's is handed over in memory, within the same transaction, instead
+    /// of taking its repartition topic.
+    pub repartition_in_memory: bool,
     /// How often records that are done are deleted from repartition topics, which nothing else ever empties.
     pub repartition_purge_interval: Duration,
     /// After how long without a sign of life an instance is taken for dead.
@@ -43,6 +46,7 @@ impl Default for EngineSettings {
             commit_records_max: 100_000,
             poll_records_max: 4_000,
             buffered_records_max: 8_000,
+            repartition_in_memory: true,
             repartition_purge_interval: Duration::from_secs(30),
             session_timeout: Duration::from_secs(6),
             broker_timeout: Duration::from_secs(15),

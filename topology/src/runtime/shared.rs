@@ -26,12 +26,21 @@ pub(crate) struct InputStatus {
     pub oldest_waiting_ms: Option<i64>,
 }
 
+/// A task group of this instance. Among its workers, one may let go of a group only after another has taken it over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OwnedGroup {
+    /// The worker that has it.
+    pub worker: usize,
+    /// All of the group's tasks run.
+    pub runs: bool,
+}
+
 #[derive(Default)]
 pub(crate) struct Shared {
     /// By store and partition.
     pub served: RwLock<HashMap<(&'static str, u32), Served>>,
-    /// Task groups that this instance owns; `true` once all of a group's tasks run.
-    pub groups: Mutex<BTreeMap<u32, bool>>,
+    /// Task groups that this instance owns.
+    pub groups: Mutex<BTreeMap<u32, OwnedGroup>>,
     pub inputs: Mutex<HashMap<TopicPartition, InputStatus>>,
     /// By worker: why it does not get on.
     pub trouble: Mutex<BTreeMap<usize, String>>,
@@ -39,4 +48,16 @@ pub(crate) struct Shared {
     pub owners: RwLock<HashMap<u32, String>>,
     /// Addresses of the other instances.
     pub others: RwLock<Vec<String>>,
+}
+
+impl Shared {
+    /// The task groups that are served here.
+    pub fn running_groups(&self) -> Vec<u32> {
+        let groups = self.groups.lock();
+        groups
+            .iter()
+            .filter(|(_, owned)| owned.runs)
+            .map(|(group, _)| *group)
+            .collect()
+    }
 }

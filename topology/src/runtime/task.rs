@@ -8,13 +8,15 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Committed, Message, Outgoing, TopicPartition, TransactionalProducer, partition_for_key};
+use broker::{Committed, Message, Outgoing, TopicPartition, TransactionalProducer};
 use parking_lot::RwLock;
 use wire::Registry;
 
 use super::flow::Flow;
-use super::input::{BrokenPack, Input};
+use super::input::Input;
+use super::outbox::{Handed, Outbox, send_pack};
 use super::pack::Pack;
+use super::queue::BrokenPack;
 use crate::error::{EngineError, ProcessError, StoreError};
 use crate::graph::{Kind, Node, Outgoings, SubTopology, Topology};
 use crate::record::RecordMetadata;
@@ -54,8 +56,7 @@ pub(crate) struct Task {
     topology: Arc<Topology>,
     backend: Option<Arc<dyn Backend>>,
     pub inputs: Vec<Input>,
-    /// By repartition topic that it writes to, and partition: what is not sent yet.
-    packs: Vec<(&'static str, Vec<Pack>)>,
+    pub(super) outbox: Outbox,
     pub position: Arc<RwLock<Position>>,
     /// Next wall-clock calls, per punctuating node.
     punctuations: Vec<(usize, Duration, i64)>,
@@ -65,8 +66,6 @@ pub(crate) struct Task {
     /// Something was processed since the last commit.
     pub dirty: bool,
     pub records: usize,
-    dead_letter_topic: String,
-    instance_application: String,
 }
 
 /// What came of one record.
@@ -148,15 +147,13 @@ impl Task {
             topology: topology.clone(),
             backend,
             inputs,
-            packs: packs(topology, sub, sub_partitions),
+            outbox: Outbox::new(topology, sub, sub_partitions),
             position: Arc::default(),
             punctuations,
             changelogs,
             sequence: stored.sequence,
             dirty: false,
             records: 0,
-            dead_letter_topic: topology.dead_letter_topic(),
-            instance_application: topology.application.clone(),
         })
     }
 
@@ -203,7 +200,7 @@ impl Task {
         };
         let step = match outcome {
             Ok(()) => {
-                self.send_out(producer)?;
+                self.outbox.send(&mut self.flow.out, producer)?;
                 Step::Processed
             }
             Err(ProcessError::Wire(error)) if error.is_transient() => {
@@ -214,8 +211,9 @@ impl Task {
             Err(ProcessError::Store(error)) => return Err(error.into()),
             Err(error) => {
                 self.flow.undo_record();
-                let log_offset = self.inputs[chosen].log_offset(self.flow.at.offset);
-                self.send_dead_letter(producer, &error.to_string(), log_offset)?;
+                let (at, offset, reason) = (&self.flow.at, self.inputs[chosen].front_offset(), error.to_string());
+                tracing::warn!(task = %self.name, topic = %at.topic, offset, reason, "a record goes to the dead-letter topic");
+                self.outbox.send_dead_letter(at, offset, &reason, producer)?;
                 Step::DeadLetter
             }
         };
@@ -245,7 +243,7 @@ impl Task {
             match outcome {
                 Ok(()) => {
                     let wrote = !self.flow.out.entries.is_empty() || self.flow.stores.iter().any(|s| s.uncommitted_len() > 0);
-                    self.send_out(producer)?;
+                    self.outbox.send(&mut self.flow.out, producer)?;
                     self.dirty |= wrote;
                     any |= wrote;
                 }
@@ -265,68 +263,30 @@ impl Task {
         self.punctuations.iter().map(|(_, _, due)| *due).min()
     }
 
-    fn send_out(&mut self, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
-        let mut start = 0;
-        for entry in &self.flow.out.entries {
-            let end = entry.value_end.unwrap_or(entry.key_end);
-            let key = &self.flow.out.arena[start..entry.key_end];
-            let value = entry.value_end.map(|end| &self.flow.out.arena[entry.key_end..end]);
-            start = end;
-            if let Some((topic, packs)) = self.packs.iter_mut().find(|(topic, _)| *topic == entry.topic) {
-                let partition = partition_for_key(key, packs.len() as u32);
-                let pack = &mut packs[partition as usize];
-                pack.push(entry.timestamp_ms, Some(key), value);
-                if pack.is_full() {
-                    send_pack(topic, partition, pack, producer)?;
+    /// Adds a pack that a task of this worker wrote for it.
+    pub fn hand(&mut self, handed: Handed) {
+        let mut inputs = self.inputs.iter_mut();
+        if let Some(input) = inputs.find(|input| *input.partition.topic == *handed.topic) {
+            input.hand(handed.pack, handed.newest_ms);
+        }
+    }
+
+    /// Whether records wait that were handed over: the transaction cannot commit without them.
+    pub fn has_handed(&self) -> bool {
+        self.inputs.iter().any(Input::has_handed)
+    }
+
+    /// Sends what was handed over, and cannot be processed now, to the repartition topics after all.
+    pub fn give_up_handed(&mut self, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
+        for input in &mut self.inputs {
+            let mut pack = Pack::default();
+            while let Some(at) = input.take_handed() {
+                pack.push(at.timestamp_ms, at.key.as_deref(), at.value.as_deref());
+                if pack.is_full() || !input.has_handed() {
+                    send_pack(&input.partition.topic, input.partition.partition, &mut pack, producer)?;
                 }
-                continue;
-            }
-            producer.send(Outgoing {
-                topic: entry.topic,
-                partition: None,
-                key: Some(key),
-                value,
-                timestamp_ms: entry.timestamp_ms,
-                headers: &[],
-            })?;
-        }
-        self.flow.out.clear();
-        Ok(())
-    }
-
-    /// Sends the packs that are not full, too: to be called before a commit.
-    pub fn send_packs(&mut self, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
-        for (topic, packs) in &mut self.packs {
-            for (partition, pack) in packs.iter_mut().enumerate().filter(|(_, pack)| !pack.is_empty()) {
-                send_pack(topic, partition as u32, pack, producer)?;
             }
         }
-        Ok(())
-    }
-
-    fn send_dead_letter(
-        &mut self,
-        producer: &mut dyn TransactionalProducer,
-        reason: &str,
-        offset: i64,
-    ) -> Result<(), EngineError> {
-        tracing::warn!(task = %self.name, topic = %self.flow.at.topic, offset, reason, "a record goes to the dead-letter topic");
-        // The header names are those of Kafka Streams' own dead-letter queue (KIP-1034).
-        let (partition, offset) = (self.flow.at.partition.to_string(), offset.to_string());
-        producer.send(Outgoing {
-            topic: &self.dead_letter_topic,
-            partition: None,
-            key: self.flow.at.key.as_deref(),
-            value: self.flow.at.value.as_deref(),
-            timestamp_ms: self.flow.at.timestamp_ms,
-            headers: &[
-                ("__streams.errors.message", reason.as_bytes()),
-                ("__streams.errors.topic", self.flow.at.topic.as_bytes()),
-                ("__streams.errors.partition", partition.as_bytes()),
-                ("__streams.errors.offset", offset.as_bytes()),
-                ("__streams.errors.application", self.instance_application.as_bytes()),
-            ],
-        })?;
         Ok(())
     }
 
@@ -386,7 +346,7 @@ impl Task {
         let mut processed = Vec::with_capacity(self.inputs.len());
         for input in &mut self.inputs {
             if input.processed > 0 {
-                input.committed = input.next;
+                input.committed = input.reached();
             }
             processed.push(std::mem::take(&mut input.processed));
             position.stream_time_ms = position.stream_time_ms.max(input.newest_ms);
@@ -406,7 +366,7 @@ impl Task {
         for (id, node) in self.flow.nodes.iter_mut().enumerate().filter(|(_, n)| n.is_some()) {
             *node = Some((self.topology.nodes[id].make)(registry)?);
         }
-        self.packs.iter_mut().flat_map(|(_, packs)| packs).for_each(Pack::clear);
+        self.outbox.clear();
         self.inputs.iter_mut().for_each(Input::rewind);
         self.dirty = false;
         self.records = 0;
@@ -440,7 +400,7 @@ impl Task {
             sources: self
                 .inputs
                 .iter()
-                .map(|i| (i.partition.topic.to_string(), i.log_offset(i.committed)))
+                .map(|i| (i.partition.topic.to_string(), i.committed_offset()))
                 .collect(),
             sequence: self.sequence,
             written_at_ms: now_ms,
@@ -469,7 +429,7 @@ impl Task {
     }
 
     fn committed_offsets(&self) -> Vec<(Arc<str>, i64)> {
-        let offset = |input: &Input| (input.partition.topic.clone(), input.log_offset(input.committed.max(0)));
+        let offset = |input: &Input| (input.partition.topic.clone(), input.committed_offset().max(0));
         self.inputs.iter().map(offset).collect()
     }
 
@@ -483,34 +443,6 @@ impl Task {
             .map(|(family, s)| (s.name(), backend.size_bytes(family as u16)))
             .collect()
     }
-}
-
-/// Empty packs for the repartition topics that a sub-topology writes to.
-fn packs(topology: &Topology, sub: &SubTopology, sub_partitions: &[u32]) -> Vec<(&'static str, Vec<Pack>)> {
-    let written = sub.nodes.iter().filter_map(|&node| match topology.nodes[node].kind {
-        Kind::Sink { topic } => topology.repartition_reader(topic).map(|reader| (topic, reader)),
-        _ => None,
-    });
-    written
-        .map(|(topic, reader)| {
-            let packs = std::iter::repeat_with(Pack::default);
-            (topic, packs.take(sub_partitions[reader] as usize).collect())
-        })
-        .collect()
-}
-
-fn send_pack(topic: &str, partition: u32, pack: &mut Pack, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
-    let timestamp_ms = pack.newest_ms;
-    producer.send(Outgoing {
-        topic,
-        partition: Some(partition),
-        key: None,
-        value: Some(pack.finish()),
-        timestamp_ms,
-        headers: &[],
-    })?;
-    pack.clear();
-    Ok(())
 }
 
 /// A task's committed layer on its way to the backend.

@@ -8,6 +8,7 @@ use broker::{Broker, BrokerError, Group, GroupOptions, Polled, Reader, Rebalance
 use wire::Registry;
 
 use super::flusher::Flusher;
+use super::handover::HandOver;
 use super::input::Input;
 use super::shared::Shared;
 use super::task::{Step, Task, TaskId};
@@ -70,6 +71,8 @@ pub(crate) struct Worker {
     pub housekeeping_at_ms: i64,
     /// Groups that are this worker's, but whose tasks are not open yet: a disk that refuses holds up nobody else.
     pub to_open: BTreeSet<u32>,
+    pub open_at_ms: i64,
+    pub hand_over: HandOver,
 }
 
 const IDLE_POLL: Duration = Duration::from_millis(50);
@@ -91,6 +94,7 @@ impl Worker {
         })?;
         let reader = parts.broker.reader(&client)?;
         let restorer = parts.broker.reader(&format!("{client}-restore"))?;
+        let hand_over = HandOver::new(&parts.topology);
         Ok(Self {
             index,
             parts,
@@ -109,6 +113,8 @@ impl Worker {
             retry_at_ms: 0,
             housekeeping_at_ms: 0,
             to_open: BTreeSet::new(),
+            open_at_ms: 0,
+            hand_over,
         })
     }
 
@@ -138,15 +144,20 @@ impl Worker {
             std::thread::sleep(idle.min(Duration::from_millis(20)));
             return Ok(progress);
         }
-        if !self.to_open.is_empty() {
-            self.open_groups()?;
+        if !self.to_open.is_empty() && now_ms >= self.open_at_ms {
             progress = true;
+            if let Err(error) = self.open_groups() {
+                tracing::warn!(worker = self.index, %error, "a task cannot be opened; trying again");
+                self.shared.trouble.lock().insert(self.index, error.to_string());
+                self.open_at_ms = now_ms + BACKOFF_MS;
+            }
         }
         if self.producer.is_none() && !self.tasks.is_empty() {
             self.recover()?;
             progress = true;
         }
         progress |= self.advance_restores()?;
+        progress |= self.advance_hand_over()?;
         progress |= self.fetch(if progress || self.is_dirty() || self.has_work() {
             Duration::ZERO
         } else {
@@ -161,7 +172,7 @@ impl Worker {
         }
         self.flush()?;
         self.keep_house();
-        if self.retry_at_ms <= self.now_ms() {
+        if self.retry_at_ms <= self.now_ms() && self.to_open.is_empty() {
             self.shared.trouble.lock().remove(&self.index);
         }
         Ok(progress)
@@ -177,6 +188,7 @@ impl Worker {
         {
             return;
         }
+        self.stop_handing_over();
         self.producer = None;
         self.in_transaction = false;
         self.retry_at_ms = now_ms + BACKOFF_MS;
@@ -184,19 +196,23 @@ impl Worker {
     }
 
     fn rebalance(&mut self, step: Rebalance) -> Result<(), EngineError> {
+        // What was handed over must not be overtaken by what takes the topics from here on.
+        if self.is_dirty()
+            && !matches!(step, Rebalance::Lost(_))
+            && let Err(error) = self.commit()
+        {
+            self.stumble(error);
+        }
+        self.stop_handing_over();
         match &step {
             Rebalance::Assigned(partitions) => {
+                self.open_at_ms = 0;
                 for partition in partitions {
-                    self.shared.groups.lock().insert(partition.partition, false);
+                    self.tell_group(partition.partition, false);
                     self.to_open.insert(partition.partition);
                 }
             }
             Rebalance::Revoked(partitions) => {
-                if self.is_dirty()
-                    && let Err(error) = self.commit()
-                {
-                    self.stumble(error);
-                }
                 for partition in partitions {
                     self.close_group(partition.partition);
                 }
@@ -216,6 +232,7 @@ impl Worker {
     }
 
     fn fetch(&mut self, timeout: Duration) -> Result<bool, EngineError> {
+        self.resume()?;
         // What waits already is this turn's work; a paused input may wait for a registry that is away, and holds up nobody.
         let inputs = self.tasks.values().flat_map(|slot| &slot.task.inputs);
         let waiting: usize = inputs.filter(|input| !input.paused).map(Input::buffered).sum();
@@ -251,6 +268,18 @@ impl Worker {
         Ok(messages > 0)
     }
 
+    /// Fetches paused inputs again of which enough is processed.
+    fn resume(&mut self) -> Result<(), EngineError> {
+        let enough = self.parts.settings.buffered_records_max / 2;
+        for input in self.tasks.values_mut().flat_map(|slot| &mut slot.task.inputs) {
+            if let (true, Some(number)) = (input.paused && input.buffered() <= enough, input.slot) {
+                self.reader.resume(number)?;
+                input.paused = false;
+            }
+        }
+        Ok(())
+    }
+
     fn process(&mut self) -> Result<bool, EngineError> {
         let now_ms = self.now_ms();
         let Some(mut producer) = self.producer.take() else {
@@ -258,6 +287,7 @@ impl Worker {
         };
         let outcome = self.process_with(producer.as_mut(), now_ms);
         self.producer = Some(producer);
+        self.deliver()?;
         outcome
     }
 
@@ -265,7 +295,10 @@ impl Worker {
         let mut budget = self.parts.settings.poll_records_max;
         let mut progress = false;
         let mut later = None;
-        for slot in self.tasks.values_mut().filter(|s| matches!(s.stage, Stage::Running)) {
+        let hand_over = &self.hand_over;
+        let mine = |slot: &&mut Slot| matches!(slot.stage, Stage::Running) && !hand_over.holds(slot.task.id.sub);
+        // Who reads comes before who writes: what is handed over does not pile up.
+        for slot in self.tasks.values_mut().rev().filter(mine) {
             let due = slot.task.next_punctuation_ms().is_some_and(|at| at <= now_ms);
             if !slot.task.has_work() && !due {
                 continue;
@@ -279,10 +312,7 @@ impl Worker {
             while budget > 0 {
                 match slot.task.step(producer, now_ms)? {
                     Step::Processed => {}
-                    Step::DeadLetter => {
-                        let topic = &slot.task.inputs[0].partition.topic;
-                        self.parts.metrics.dead_letters.with_label_values(&[topic]).inc();
-                    }
+                    Step::DeadLetter => self.parts.metrics.count_dead_letter(&slot.task.inputs[0].partition.topic),
                     Step::Idle => break,
                     Step::Later(reason) => {
                         later = Some(reason);
@@ -292,16 +322,7 @@ impl Worker {
                 budget -= 1;
                 progress = true;
             }
-            slot.task.send_packs(producer)?;
-            for input in 0..slot.task.inputs.len() {
-                if slot.task.inputs[input].paused
-                    && slot.task.buffered(input) < self.parts.settings.buffered_records_max / 2
-                    && let Some(number) = slot.task.inputs[input].slot
-                {
-                    self.reader.resume(number)?;
-                    slot.task.inputs[input].paused = false;
-                }
-            }
+            slot.task.outbox.send_packs(producer)?;
         }
         producer.service()?;
         if let Some(reason) = later {
@@ -317,9 +338,8 @@ impl Worker {
     }
 
     fn has_work(&self) -> bool {
-        self.tasks
-            .values()
-            .any(|s| matches!(s.stage, Stage::Running) && s.task.has_work())
+        let mut mine = self.tasks.values().filter(|s| matches!(s.stage, Stage::Running));
+        mine.any(|s| !self.hand_over.holds(s.task.id.sub) && s.task.has_work())
     }
 
     fn commit_is_due(&self) -> bool {
@@ -356,7 +376,7 @@ impl Worker {
             for (i, input) in slot.task.inputs.iter().enumerate() {
                 let status = inputs.entry(input.partition.clone()).or_default();
                 let (position, end) = input.stand();
-                status.committed = input.log_offset(input.committed);
+                status.committed = input.committed_offset();
                 (status.position, status.end) = (position, status.end.max(end));
                 status.oldest_waiting_ms = slot.task.oldest_waiting_ms(i);
                 let labels = [&*input.partition.topic, partition.as_str()];

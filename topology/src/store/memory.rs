@@ -65,7 +65,7 @@ impl Backend for Memory {
     }
 }
 
-/// Backends in memory that outlive their tasks, as files would: a test's "disk".
+/// Backends in memory that outlive their tasks, as files would: a test's "disk". Each is open once at a time, as files are.
 #[derive(Clone, Default)]
 pub struct MemoryBackends {
     tasks: Arc<Mutex<HashMap<String, Arc<Memory>>>>,
@@ -73,7 +73,15 @@ pub struct MemoryBackends {
 
 impl Backends for MemoryBackends {
     fn open(&self, task: &str, _: &[&str]) -> Result<Arc<dyn Backend>, StoreError> {
-        Ok(self.tasks.lock().entry(task.to_owned()).or_default().clone())
+        let mut tasks = self.tasks.lock();
+        let memory = tasks.entry(task.to_owned()).or_default();
+        if Arc::strong_count(memory) > 1 {
+            return Err(StoreError::Backend {
+                store: task.to_owned(),
+                reason: "it is open already".to_owned(),
+            });
+        }
+        Ok(memory.clone())
     }
 
     fn wipe(&self, task: &str) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-//! Tests of topologies: the engine's own worker, in steps, on an in-process log.
+//! Tests of topologies: the engine's own workers, in steps, on an in-process log.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::error::EngineError;
 use crate::graph::Topology;
 use crate::query::Queries;
 use crate::record::Record;
-use crate::runtime::{EngineParts, EngineSettings, Metrics, Parts, Shared, Worker, prepare};
+use crate::runtime::{EngineParts, EngineSettings, Metrics, Parts, Served, Shared, Worker, prepare};
 use crate::store::{Backends, KeyValue, MemoryBackends, StoreKey, StoreValue, View};
 
 /// Runs a topology step by step: what is sent is processed to the end before the call returns.
@@ -22,7 +22,8 @@ pub struct TestDriver {
     registry: Arc<dyn Registry>,
     parts: Parts,
     shared: Arc<Shared>,
-    worker: Option<Worker>,
+    /// One per thread of the settings; `None` while it is down.
+    workers: Vec<Option<Worker>>,
     clock: ManualClock,
     metrics: prometheus::Registry,
     readers: BTreeMap<String, Box<dyn Reader>>,
@@ -74,7 +75,7 @@ impl TestDriver {
             registry,
             parts,
             shared: Arc::default(),
-            worker: None,
+            workers: Vec::new(),
             clock,
             metrics: told,
             readers: BTreeMap::new(),
@@ -85,10 +86,24 @@ impl TestDriver {
 
     fn start(&mut self) -> Result<(), EngineError> {
         self.shared = Arc::default();
-        let flusher = crate::runtime::Flusher::in_place(self.parts.metrics.clone());
-        self.worker = Some(Worker::new(0, self.parts.clone(), self.shared.clone(), flusher)?);
+        self.workers.clear();
+        for index in 0..self.parts.settings.threads {
+            self.workers.push(Some(self.new_worker(index)?));
+        }
         self.settle();
         Ok(())
+    }
+
+    fn new_worker(&self, index: usize) -> Result<Worker, EngineError> {
+        let flusher = crate::runtime::Flusher::in_place(self.parts.metrics.clone());
+        Worker::new(index, self.parts.clone(), self.shared.clone(), flusher)
+    }
+
+    /// Lets the group take a worker for dead, which may live on and not know.
+    pub fn expire_session(&self, worker: usize) {
+        let application = self.parts.topology.application();
+        let member = format!("{application}-{}-{worker}", self.parts.settings.instance);
+        self.broker.expire_member(application, &member);
     }
 
     /// The log beneath, for what the driver has no word for.
@@ -144,11 +159,14 @@ impl TestDriver {
 
     /// Processes and commits until nothing moves.
     pub fn settle(&mut self) {
-        let Some(worker) = &mut self.worker else { return };
         let mut quiet = 0;
         for _ in 0..TURNS_MAX {
+            let mut moved = false;
+            for worker in self.workers.iter_mut().flatten() {
+                moved |= worker.turn(Duration::ZERO);
+            }
             // One quiet turn may only mean that a fault is being waited out, or that a commit has just fed another task.
-            quiet = if worker.turn(Duration::ZERO) { 0 } else { quiet + 1 };
+            quiet = if moved { 0 } else { quiet + 1 };
             if quiet >= 3 {
                 let trouble = self.shared.trouble.lock().clone();
                 if trouble.is_empty() {
@@ -160,13 +178,44 @@ impl TestDriver {
         panic!("the topology does not come to rest: {:?}", self.shared.trouble.lock());
     }
 
-    /// Runs turns without waiting for rest: for faults in the middle of the work.
-    pub fn turns(&mut self, count: usize) {
-        if let Some(worker) = &mut self.worker {
+    /// Runs turns of one worker without waiting for rest: for faults in the middle of the work.
+    pub fn turns(&mut self, worker: usize, count: usize) {
+        if let Some(worker) = &mut self.workers[worker] {
             for _ in 0..count {
                 worker.turn(Duration::ZERO);
             }
         }
+    }
+
+    /// Ends one worker, cleanly or as `kill -9` would; the others take over its tasks, until [`TestDriver::revive`].
+    pub fn take_down(&mut self, worker: usize, cleanly: bool) {
+        match self.workers[worker].take() {
+            Some(down) if cleanly => down.close(),
+            Some(down) => {
+                // Its process would be gone, and with it what it shared.
+                self.shared.groups.lock().retain(|_, owned| owned.worker != worker);
+                let was_its = |served: &Served| {
+                    let mut tasks = down.tasks.values();
+                    tasks.any(|slot| Arc::ptr_eq(&slot.task.position, &served.position))
+                };
+                self.shared.served.write().retain(|_, served| !was_its(served));
+            }
+            None => {}
+        }
+        self.expire_session(worker);
+    }
+
+    /// Starts a worker that was taken down.
+    pub fn revive(&mut self, worker: usize) -> Result<(), EngineError> {
+        if self.workers[worker].is_none() {
+            self.workers[worker] = Some(self.new_worker(worker)?);
+        }
+        Ok(())
+    }
+
+    /// Moves the wall clock on without processing yet.
+    pub fn pass_time(&mut self, by: Duration) {
+        self.clock.advance(by);
     }
 
     /// Moves the wall clock on, which may call punctuators and flush state.
@@ -175,20 +224,16 @@ impl TestDriver {
         self.settle();
     }
 
-    /// Ends the worker as `kill -9` would, and starts another one on the same log and state.
+    /// Ends the workers as `kill -9` would, and starts others on the same log and state.
     pub fn crash(&mut self) -> Result<(), EngineError> {
-        drop(self.worker.take());
-        let application = self.parts.topology.application();
-        self.broker
-            .expire_member(application, &format!("{application}-{}-0", self.parts.settings.instance));
+        self.workers.clear();
+        (0..self.parts.settings.threads).for_each(|worker| self.expire_session(worker));
         self.start()
     }
 
-    /// Ends the worker cleanly, and starts another one.
+    /// Ends the workers cleanly, and starts others.
     pub fn restart(&mut self) -> Result<(), EngineError> {
-        if let Some(worker) = self.worker.take() {
-            worker.close();
-        }
+        self.workers.drain(..).flatten().for_each(Worker::close);
         self.start()
     }
 

@@ -2,20 +2,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod faulty_broker;
+mod order;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use broker::*;
-use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use topology::dsl::Builder;
-use topology::store::{Backends, KeyValue, MemoryBackends, RocksBackends, RocksSettings};
+use topology::store::{Backend, Backends, KeyValue, MemoryBackends, RocksBackends, RocksSettings};
 use topology::testing::TestDriver;
 use topology::*;
 use wire::Topic;
+
+use faulty_broker::{Faults, FaultyBroker};
 
 const INPUT: Topic<i64, i64> = Topic::new("input");
 const BY_KEY: Topic<i64, i64> = Topic::new("by-key");
@@ -74,80 +77,6 @@ fn sums() -> Topology {
     builder.build().unwrap()
 }
 
-/// What a commit suffers, in parts of a hundred.
-#[derive(Default)]
-struct Faults {
-    before: AtomicU32,
-    after: AtomicU32,
-    random: Mutex<Option<StdRng>>,
-}
-
-impl Faults {
-    fn strikes(&self, percent: &AtomicU32) -> bool {
-        let mut random = self.random.lock();
-        random
-            .as_mut()
-            .is_some_and(|r| r.random_range(0..100) < percent.load(Ordering::Relaxed))
-    }
-}
-
-struct FaultyBroker<B>(B, Arc<Faults>);
-
-impl<B: Broker> Broker for FaultyBroker<B> {
-    fn ensure_topics(&self, specs: &[TopicSpec], timeout: Duration) -> Result<(), BrokerError> {
-        self.0.ensure_topics(specs, timeout)
-    }
-    fn partitions(&self, topic: &str, timeout: Duration) -> Result<Option<u32>, BrokerError> {
-        self.0.partitions(topic, timeout)
-    }
-    fn delete_records(&self, before: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), BrokerError> {
-        self.0.delete_records(before, timeout)
-    }
-    fn reader(&self, client_id: &str) -> Result<Box<dyn Reader>, BrokerError> {
-        self.0.reader(client_id)
-    }
-    fn group(&self, options: GroupOptions) -> Result<Box<dyn Group>, BrokerError> {
-        self.0.group(options)
-    }
-    fn transactional_producer(&self, id: &str, timeout: Duration) -> Result<Box<dyn TransactionalProducer>, BrokerError> {
-        Ok(Box::new(FaultyProducer(
-            self.0.transactional_producer(id, timeout)?,
-            self.1.clone(),
-        )))
-    }
-    fn producer(&self, client_id: &str) -> Result<Box<dyn Producer>, BrokerError> {
-        self.0.producer(client_id)
-    }
-}
-
-struct FaultyProducer(Box<dyn TransactionalProducer>, Arc<Faults>);
-
-impl TransactionalProducer for FaultyProducer {
-    fn begin(&mut self) -> Result<(), BrokerError> {
-        self.0.begin()
-    }
-    fn send(&mut self, record: Outgoing<'_>) -> Result<(), BrokerError> {
-        self.0.send(record)
-    }
-    fn service(&mut self) -> Result<(), BrokerError> {
-        self.0.service()
-    }
-    fn commit(
-        &mut self,
-        offsets: &[(TopicPartition, Committed)],
-        membership: &Membership,
-    ) -> Result<Vec<(TopicPartition, i64)>, BrokerError> {
-        if self.1.strikes(&self.1.before) {
-            return Err(BrokerError::Unavailable("the commit did not get there".to_owned()));
-        }
-        let written = self.0.commit(offsets, membership)?;
-        if self.1.strikes(&self.1.after) {
-            return Err(BrokerError::Unavailable("the answer did not get back".to_owned()));
-        }
-        Ok(written)
-    }
-}
-
 fn check(seed: u64, backends: Arc<dyn Backends>) {
     let mut random = StdRng::seed_from_u64(seed);
     let faults = Arc::new(Faults::default());
@@ -157,13 +86,12 @@ fn check(seed: u64, backends: Arc<dyn Backends>) {
         poll_records_max: random.random_range(1..20),
         commit_records_max: random.random_range(1..20),
         buffered_records_max: random.random_range(1..20),
+        repartition_in_memory: random.random_range(0..4) > 0,
         ..EngineSettings::default()
     };
     let wrapped = faults.clone();
     let mut driver = TestDriver::through(sums(), settings, backends, |broker| Arc::new(FaultyBroker(broker, wrapped))).unwrap();
-    *faults.random.lock() = Some(StdRng::seed_from_u64(!seed));
-    faults.before.store(random.random_range(0..40), Ordering::Relaxed);
-    faults.after.store(random.random_range(0..40), Ordering::Relaxed);
+    faults.begin(!seed, random.random_range(0..40), random.random_range(0..40));
 
     let (mut totals, mut counts, mut poisons): (BTreeMap<i64, i64>, BTreeMap<i64, i64>, usize) = Default::default();
     for step in 0..300 {
@@ -171,7 +99,7 @@ fn check(seed: u64, backends: Arc<dyn Backends>) {
             0 => driver.crash().unwrap(),
             1 => driver.restart().unwrap(),
             2 => driver.advance_wall_clock(Duration::from_millis(random.random_range(0..8000))),
-            3 => driver.turns(random.random_range(1..6)),
+            3 => driver.turns(0, random.random_range(1..6)),
             _ => {
                 for _ in 0..random.random_range(1..8) {
                     let key: i64 = random.random_range(0..1000);
@@ -215,7 +143,8 @@ fn check(seed: u64, backends: Arc<dyn Backends>) {
     }
     assert_eq!(public, totals, "seed {seed}: the public topic");
 
-    // What a new machine would restore is what this one has.
+    // What a new machine would restore is what this one has. Without faults, or waiting them out would call punctuators.
+    faults.begin(seed, 0, 0);
     let (ticks, view) = (driver.view(COUNT), driver.view(TOTAL));
     driver.crash().unwrap();
     driver.settle();
@@ -226,9 +155,10 @@ fn check(seed: u64, backends: Arc<dyn Backends>) {
     );
 }
 
+/// `SEED` replays one, `SEEDS` runs so many.
 fn seeds(count: u64) -> std::ops::Range<u64> {
-    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok());
-    seed.map_or(0..count, |seed: u64| seed..seed + 1)
+    let number = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
+    number("SEED").map_or(0..number("SEEDS").unwrap_or(count), |seed| seed..seed + 1)
 }
 
 #[test]
@@ -248,7 +178,12 @@ fn the_same_on_rocksdb() {
 
 #[test]
 fn a_broken_pack_goes_to_the_dead_letters_from_its_break_on() {
-    let mut driver = TestDriver::new(sums()).unwrap();
+    let settings = EngineSettings {
+        partitions: 2,
+        repartition_in_memory: false,
+        ..EngineSettings::default()
+    };
+    let mut driver = TestDriver::with(sums(), settings, Arc::new(MemoryBackends::default())).unwrap();
     for value in [1, 2, 4] {
         driver.queue(INPUT, 1000, &7, Some(&value));
     }
@@ -271,4 +206,57 @@ fn a_broken_pack_goes_to_the_dead_letters_from_its_break_on() {
         .collect();
     assert_eq!(dead.len(), 4);
     assert_eq!(dead[0].as_deref(), Some(&whole[..whole.len() - 1]));
+}
+
+/// A disk that does not open the state of partition 1 while this is set.
+struct Refusing(MemoryBackends, Arc<AtomicBool>);
+
+impl Backends for Refusing {
+    fn open(&self, task: &str, families: &[&str]) -> Result<Arc<dyn Backend>, StoreError> {
+        if self.1.load(Ordering::Relaxed) && task.ends_with("/1") {
+            return Err(StoreError::Backend {
+                store: task.to_owned(),
+                reason: "the disk refuses".to_owned(),
+            });
+        }
+        self.0.open(task, families)
+    }
+    fn wipe(&self, task: &str) -> Result<(), StoreError> {
+        self.0.wipe(task)
+    }
+}
+
+#[test]
+fn a_disk_that_refuses_a_task_holds_up_no_other() {
+    let refuses = Arc::new(AtomicBool::new(false));
+    let settings = EngineSettings {
+        partitions: 2,
+        ..EngineSettings::default()
+    };
+    let disk = Arc::new(Refusing(MemoryBackends::default(), refuses.clone()));
+    let mut driver = TestDriver::with(sums(), settings, disk).unwrap();
+    driver.take_down(0, true);
+    refuses.store(true, Ordering::Relaxed);
+    driver.revive(0).unwrap();
+    for key in 0..7 {
+        driver.queue(INPUT, 1000, &key, Some(&1));
+    }
+    for _ in 0..20 {
+        driver.turns(0, 5);
+        driver.pass_time(Duration::from_millis(300));
+    }
+    let counted = driver.view(TOTAL).len();
+    assert!(
+        (1..7).contains(&counted),
+        "{counted} of 7 keys while half of the state is refused"
+    );
+    let readiness = driver.queries().readiness();
+    assert!(
+        readiness.reasons.iter().any(|reason| reason.contains("the disk refuses")),
+        "{readiness:?}"
+    );
+    refuses.store(false, Ordering::Relaxed);
+    driver.settle();
+    assert_eq!(driver.view(TOTAL), (0..7).map(|key| (key, 1)).collect::<Vec<_>>());
+    assert!(driver.queries().readiness().ready);
 }

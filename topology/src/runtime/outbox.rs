@@ -1,0 +1,197 @@
+//! What a task's records write: to topics, and in packs to repartition topics or straight to the tasks that read them.
+
+use broker::{Outgoing, TransactionalProducer, partition_for_key};
+use bytes::Bytes;
+
+use super::pack::Pack;
+use crate::error::EngineError;
+use crate::graph::{Outgoings, SubTopology, Topology};
+use crate::record::RecordMetadata;
+
+/// A pack on its way to a task of the same worker.
+pub(crate) struct Handed {
+    pub topic: &'static str,
+    pub partition: u32,
+    pub pack: Bytes,
+    pub records: u32,
+    pub newest_ms: i64,
+}
+
+/// Records on their way to a partition of a repartition topic.
+#[derive(Default)]
+struct Lane {
+    pack: Pack,
+    in_memory: bool,
+}
+
+pub(super) struct Outbox {
+    /// By repartition topic that the task writes to, and partition.
+    lanes: Vec<(&'static str, Vec<Lane>)>,
+    handed: Vec<Handed>,
+    dead_letter_topic: String,
+    application: String,
+}
+
+impl Outbox {
+    pub fn new(topology: &Topology, sub: &SubTopology, sub_partitions: &[u32]) -> Self {
+        let lanes = topology.repartition_topics_of(sub).map(|(topic, reader)| {
+            let lanes = std::iter::repeat_with(Lane::default);
+            (topic, lanes.take(sub_partitions[reader] as usize).collect())
+        });
+        Self {
+            lanes: lanes.collect(),
+            handed: Vec::new(),
+            dead_letter_topic: topology.dead_letter_topic(),
+            application: topology.application.clone(),
+        }
+    }
+
+    /// Sends what a record wrote.
+    pub fn send(&mut self, out: &mut Outgoings, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
+        let mut start = 0;
+        for entry in &out.entries {
+            let end = entry.value_end.unwrap_or(entry.key_end);
+            let key = &out.arena[start..entry.key_end];
+            let value = entry.value_end.map(|end| &out.arena[entry.key_end..end]);
+            start = end;
+            if let Some((topic, lanes)) = self.lanes.iter_mut().find(|(topic, _)| *topic == entry.topic) {
+                let partition = partition_for_key(key, lanes.len() as u32);
+                let lane = &mut lanes[partition as usize];
+                lane.pack.push(entry.timestamp_ms, Some(key), value);
+                if lane.pack.is_full() {
+                    lane.send(topic, partition, &mut self.handed, producer)?;
+                }
+                continue;
+            }
+            producer.send(Outgoing {
+                topic: entry.topic,
+                partition: None,
+                key: Some(key),
+                value,
+                timestamp_ms: entry.timestamp_ms,
+                headers: &[],
+            })?;
+        }
+        out.clear();
+        Ok(())
+    }
+
+    /// Sends the packs that are not full, too.
+    pub fn send_packs(&mut self, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
+        for (topic, lanes) in &mut self.lanes {
+            for (partition, lane) in lanes.iter_mut().enumerate().filter(|(_, lane)| !lane.pack.is_empty()) {
+                lane.send(topic, partition as u32, &mut self.handed, producer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says which way a partition's records take from now on. To be called between [`Outbox::send_packs`] and the next record.
+    pub fn direct(&mut self, topic: &str, partition: u32, in_memory: bool) {
+        if let Some((_, lanes)) = self.lanes.iter_mut().find(|(name, _)| *name == topic) {
+            lanes[partition as usize].in_memory = in_memory;
+        }
+    }
+
+    /// All records go through their topics from now on.
+    pub fn direct_all_to_topics(&mut self) {
+        let lanes = self.lanes.iter_mut().flat_map(|(_, lanes)| lanes);
+        lanes.for_each(|lane| lane.in_memory = false);
+    }
+
+    /// Takes what is to be handed over.
+    pub fn take_handed(&mut self) -> std::vec::Drain<'_, Handed> {
+        self.handed.drain(..)
+    }
+
+    /// Forgets what is not sent.
+    pub fn clear(&mut self) {
+        self.lanes
+            .iter_mut()
+            .flat_map(|(_, lanes)| lanes)
+            .for_each(|lane| lane.pack.clear());
+        self.handed.clear();
+    }
+
+    /// Sends a record to the dead-letter topic. `offset` is the log's.
+    pub fn send_dead_letter(
+        &self,
+        at: &RecordMetadata,
+        offset: i64,
+        reason: &str,
+        producer: &mut dyn TransactionalProducer,
+    ) -> Result<(), EngineError> {
+        // The header names are those of Kafka Streams' own dead-letter queue (KIP-1034).
+        let (partition, offset) = (at.partition.to_string(), offset.to_string());
+        producer.send(Outgoing {
+            topic: &self.dead_letter_topic,
+            partition: None,
+            key: at.key.as_deref(),
+            value: at.value.as_deref(),
+            timestamp_ms: at.timestamp_ms,
+            headers: &[
+                ("__streams.errors.message", reason.as_bytes()),
+                ("__streams.errors.topic", at.topic.as_bytes()),
+                ("__streams.errors.partition", partition.as_bytes()),
+                ("__streams.errors.offset", offset.as_bytes()),
+                ("__streams.errors.application", self.application.as_bytes()),
+            ],
+        })?;
+        Ok(())
+    }
+}
+
+impl Lane {
+    fn send(
+        &mut self,
+        topic: &'static str,
+        partition: u32,
+        handed: &mut Vec<Handed>,
+        producer: &mut dyn TransactionalProducer,
+    ) -> Result<(), EngineError> {
+        if self.in_memory {
+            handed.push(Handed {
+                topic,
+                partition,
+                records: self.pack.count(),
+                newest_ms: self.pack.newest_ms,
+                pack: Bytes::copy_from_slice(self.pack.finish()),
+            });
+            self.pack.clear();
+            return Ok(());
+        }
+        send_pack(topic, partition, &mut self.pack, producer)
+    }
+}
+
+/// Sends a pack to a repartition topic.
+pub(super) fn send_pack(
+    topic: &str,
+    partition: u32,
+    pack: &mut Pack,
+    producer: &mut dyn TransactionalProducer,
+) -> Result<(), EngineError> {
+    let timestamp_ms = pack.newest_ms;
+    send_packed(topic, partition, pack.finish(), timestamp_ms, producer)?;
+    pack.clear();
+    Ok(())
+}
+
+/// Sends the bytes of a pack to a repartition topic.
+pub(super) fn send_packed(
+    topic: &str,
+    partition: u32,
+    pack: &[u8],
+    timestamp_ms: i64,
+    producer: &mut dyn TransactionalProducer,
+) -> Result<(), EngineError> {
+    producer.send(Outgoing {
+        topic,
+        partition: Some(partition),
+        key: None,
+        value: Some(pack),
+        timestamp_ms,
+        headers: &[],
+    })?;
+    Ok(())
+}

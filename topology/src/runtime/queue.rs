@@ -1,0 +1,165 @@
+//! Records that wait in an input, those in [packs](super::pack) one by one.
+
+use std::collections::VecDeque;
+
+use broker::Message;
+use bytes::Bytes;
+
+use super::pack::{self, Cursor, Packed};
+use crate::record::RecordMetadata;
+
+/// By how many bits the offset of a record is finer than that of its pack.
+pub(super) const PLACE_BITS: u32 = 16;
+
+pub(super) struct Queue {
+    /// The offset after the last record that was taken out. With packs: finer than the messages' by [`PLACE_BITS`].
+    pub next: i64,
+    waiting: VecDeque<Message>,
+    /// Records that wait, those within packs counted.
+    records: usize,
+    is_packed: bool,
+    /// The record in front, the way on through its pack, and how many are left there with it.
+    head: Option<Packed>,
+    cursor: Cursor,
+    left: usize,
+}
+
+/// The record in front cannot be taken out of its pack.
+pub(crate) struct BrokenPack;
+
+impl Queue {
+    pub fn new(is_packed: bool) -> Self {
+        Self {
+            next: 0,
+            waiting: VecDeque::new(),
+            records: 0,
+            is_packed,
+            head: None,
+            cursor: Cursor::default(),
+            left: 1,
+        }
+    }
+
+    pub fn shift(&self) -> u32 {
+        if self.is_packed { PLACE_BITS } else { 0 }
+    }
+
+    /// Adds a message, and returns how many records it holds.
+    pub fn push(&mut self, message: Message) -> usize {
+        let records = match &message.value {
+            Some(value) if self.is_packed && pack::is_barrier(value) => 0,
+            Some(value) if self.is_packed => pack::count(value).map_or(1, |count| count as usize),
+            _ => 1,
+        };
+        self.records += records;
+        self.waiting.push_back(message);
+        if self.waiting.len() == 1 {
+            self.open();
+        }
+        records
+    }
+
+    /// Records that wait.
+    pub fn len(&self) -> usize {
+        self.records
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Forgets what waits.
+    pub fn clear(&mut self) {
+        self.waiting.clear();
+        self.records = 0;
+        self.head = None;
+    }
+
+    /// The timestamp of the record in front, in milliseconds since the epoch.
+    pub fn front_ms(&self) -> Option<i64> {
+        let message = self.waiting.front()?;
+        Some(self.head.as_ref().map_or(message.timestamp_ms, |head| head.timestamp_ms))
+    }
+
+    /// The offset of the record in front.
+    pub fn front_offset(&self) -> i64 {
+        let first = self.waiting.front().map_or(0, |message| message.offset << self.shift());
+        if self.is_packed { first.max(self.next) } else { first }
+    }
+
+    /// Shows the record in front. Where its pack is broken, `at` tells of what is left of it.
+    pub fn show(&mut self, at: &mut RecordMetadata) -> Result<(), BrokenPack> {
+        let message = self.waiting.front_mut().expect("the caller has seen that a record waits");
+        at.timestamp_ms = message.timestamp_ms;
+        if !self.is_packed {
+            // Taken, not cloned: counting references costs more than decoding a small key.
+            (at.key, at.value) = (message.key.take(), message.value.take());
+            return Ok(());
+        }
+        match (&self.head, &message.value) {
+            (Some(head), Some(pack)) => {
+                let part = |range: &Option<std::ops::Range<usize>>| range.clone().map(|range| pack.slice(range));
+                at.timestamp_ms = head.timestamp_ms;
+                (at.key, at.value) = (part(&head.key), part(&head.value));
+                Ok(())
+            }
+            _ => {
+                (at.key, at.value) = (message.key.clone(), message.value.clone());
+                Err(BrokenPack)
+            }
+        }
+    }
+
+    /// Takes back what was shown: the record waits on.
+    pub fn put_back(&mut self, key: Option<Bytes>, value: Option<Bytes>) {
+        if !self.is_packed
+            && let Some(message) = self.waiting.front_mut()
+        {
+            (message.key, message.value) = (key, value);
+        }
+    }
+
+    /// The record in front is done. What is behind a break in a pack goes with it.
+    pub fn pop(&mut self) {
+        let message = self.waiting.front().expect("it was shown");
+        match &message.value {
+            Some(pack) if self.left > 1 && self.head.is_some() => {
+                self.next = self.front_offset() + 1;
+                self.left -= 1;
+                self.records -= 1;
+                self.head = self.cursor.next_of(pack);
+            }
+            _ => {
+                self.next = (message.offset + 1) << self.shift();
+                self.records -= self.left;
+                self.waiting.pop_front();
+                self.open();
+            }
+        }
+    }
+
+    /// The message in front is new there: passes over barriers, and finds a pack's first record that is not done.
+    fn open(&mut self) {
+        (self.head, self.left) = (None, 1);
+        if !self.is_packed {
+            return;
+        }
+        while let Some(message) = self.waiting.front()
+            && message.value.as_deref().is_some_and(pack::is_barrier)
+        {
+            self.next = (message.offset + 1) << PLACE_BITS;
+            self.waiting.pop_front();
+        }
+        let Some(message) = self.waiting.front() else { return };
+        let Some((pack, count)) = message.value.as_ref().and_then(|pack| Some((pack, pack::count(pack)?))) else {
+            return;
+        };
+        let done = (self.next - (message.offset << PLACE_BITS)).clamp(0, i64::from(count) - 1) as usize;
+        self.cursor = Cursor::start();
+        for _ in 0..=done {
+            self.head = self.cursor.next_of(pack);
+        }
+        self.left = count as usize - done;
+        self.records -= done;
+    }
+}
