@@ -89,7 +89,7 @@ impl Growth {
         kafka.create(&job.output(KIND), partitions, CleanupPolicy::Compact)?;
         eprintln!("{keys} keys, {partitions} partitions");
         kafka.fill(&input, &mut Changes::in_turn(self.seed, keys)?, keys as usize, now_ms())?;
-        let mut way = job.way(kafka)?;
+        let mut way = job.way(KIND, kafka)?;
         let mut running = start(KIND, &job, kafka)?;
         way.finish(kafka, &mut running)?;
         running.stop()?;
@@ -104,7 +104,7 @@ impl Growth {
     fn drain(&self, ground: &Ground, report: &mut Report, subject: &str, job: &Job, changes: &mut Changes) -> anyhow::Result<()> {
         let kafka = &ground.kafka;
         kafka.fill(&job.input, changes, self.records, now_ms())?;
-        let mut way = job.way(kafka)?;
+        let mut way = job.way(KIND, kafka)?;
         let mut running = start(KIND, job, kafka)?;
         let drained = way.measure(kafka, &mut running, self.warm_up_percent)?;
         running.stop()?;

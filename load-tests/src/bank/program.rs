@@ -39,6 +39,9 @@ pub struct BankEngine {
     /// Workers.
     #[arg(long)]
     pub threads: usize,
+    /// Hand over legs in memory: then they are not in their topic.
+    #[arg(long)]
+    pub repartition_in_memory: bool,
 }
 
 /// For so long it can be frozen while its input is filled, and goes on as if nothing had been.
@@ -58,7 +61,8 @@ impl BankEngine {
             .arg(&self.state_dir)
             .args(["--commit-interval-ms", &self.commit_interval_ms.to_string()])
             .args(["--partitions", &self.partitions.to_string()])
-            .args(["--threads", &self.threads.to_string()]);
+            .args(["--threads", &self.threads.to_string()])
+            .args(self.repartition_in_memory.then_some("--repartition-in-memory"));
         Ok(command)
     }
 
@@ -85,6 +89,7 @@ impl BankEngine {
             // What went through the repartition topic is copied afterwards.
             repartition_purge_interval: Duration::from_secs(86_400),
             session_timeout: PAUSE_MAX,
+            repartition_in_memory: self.repartition_in_memory,
             ..EngineSettings::default()
         };
         let engine = Engine::start(processors::bank()?, settings, parts, "127.0.0.1:0")?;

@@ -9,6 +9,7 @@ use broker::CleanupPolicy;
 use processors::APPLICATION;
 use testbed::Testbed;
 
+use super::Bank;
 use super::program::{BankEngine, PAUSE_MAX, Told};
 use super::source::{Records, TOPICS};
 use crate::kafka::Kafka;
@@ -50,20 +51,21 @@ impl Drain {
 
 impl Site {
     /// A new one. The schemas are shared, so that records can be taken from one site to another.
-    pub fn new(registry: &Path, partitions: u32, threads: usize, commit_interval_ms: u64) -> anyhow::Result<Self> {
+    pub fn new(registry: &Path, settings: &Bank) -> anyhow::Result<Self> {
         let bed = Testbed::builder().kafka().start_blocking().context("starting Kafka")?;
         let folder = tempfile::tempdir()?;
         let kafka = Kafka::at(bed.kafka().bootstrap());
         for topic in TOPICS {
-            kafka.create(topic, partitions, CleanupPolicy::Delete(None))?;
+            kafka.create(topic, settings.partitions, CleanupPolicy::Delete(None))?;
         }
         let engine = BankEngine {
             brokers: kafka.brokers.clone(),
             registry: registry.to_owned(),
             state_dir: folder.path().join("state"),
-            commit_interval_ms,
-            partitions,
-            threads,
+            commit_interval_ms: settings.commit_interval_ms,
+            partitions: settings.partitions,
+            threads: settings.threads,
+            repartition_in_memory: settings.repartition_in_memory,
         };
         Ok(Self {
             kafka,

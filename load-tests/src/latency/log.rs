@@ -24,15 +24,24 @@ impl Latency {
         ground.kafka.create(INPUT, self.partitions, CleanupPolicy::Delete(None))?;
         let mut changes = Changes::new(self.seed, self.accounts)?;
         ground.kafka.fill(INPUT, &mut changes, self.records, now_ms())?;
+        // A Kafka that has just started compiles itself first.
+        if let (Some(&kind), Some(&interval_ms), Some(&rate)) = (
+            self.engines.first(),
+            self.commit_intervals_ms.first(),
+            self.rates.iter().max(),
+        ) {
+            self.load(&ground, &mut Report::new("warm-up"), kind, interval_ms, "warm-up", rate)?;
+        }
         for &interval_ms in &self.commit_intervals_ms {
             for &kind in &self.engines {
                 self.loads(&ground, report, kind, interval_ms)?;
             }
             // Shares of different rates are not compared.
             for &rate in &self.rates {
-                let [peer, ours] =
-                    [EngineKind::KafkaStreams, EngineKind::Riverbank].map(|kind| subject(kind, interval_ms, &per_second(rate)));
-                report.ratio("p99_ms", &peer, &ours);
+                let of = |kind| subject(kind, interval_ms, &per_second(rate));
+                for ours in [EngineKind::Riverbank, EngineKind::RiverbankInMemory] {
+                    report.ratio("p99_ms", &of(EngineKind::KafkaStreams), &of(ours));
+                }
             }
         }
         Ok(())

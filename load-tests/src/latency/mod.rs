@@ -15,7 +15,7 @@ pub struct Latency {
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["log", "stack"])]
     paths: Vec<Path>,
     /// Log: who does the work.
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["riverbank", "kafka-streams"])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["riverbank", "riverbank-in-memory", "kafka-streams"])]
     engines: Vec<EngineKind>,
     /// Log: the longest transactions, in milliseconds, one series of measurements each.
     #[arg(long, value_delimiter = ',', default_values_t = [10, 30, 100])]

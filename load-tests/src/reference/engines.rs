@@ -13,8 +13,10 @@ use crate::way::Way;
 /// Who does the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum EngineKind {
-    /// This project's engine.
+    /// This project's engine, through the repartition topic as all others.
     Riverbank,
+    /// The same, with re-keyed records handed over in memory: what the engine does unless it is told otherwise.
+    RiverbankInMemory,
     /// The same, with the output as the store's changelog.
     RiverbankBacked,
     /// Kafka Streams, record cache off.
@@ -33,6 +35,7 @@ impl EngineKind {
     pub const fn name(self) -> &'static str {
         match self {
             EngineKind::Riverbank => "riverbank",
+            EngineKind::RiverbankInMemory => "riverbank_in_memory",
             EngineKind::RiverbankBacked => "riverbank_backed",
             EngineKind::KafkaStreams => "kafka_streams",
             EngineKind::KafkaStreamsCached => "kafka_streams_cached",
@@ -42,7 +45,7 @@ impl EngineKind {
 
     /// Whether it writes every update to the output.
     pub const fn writes_every_update(self) -> bool {
-        matches!(self, EngineKind::Riverbank | EngineKind::KafkaStreams | EngineKind::BareLoop)
+        !matches!(self, EngineKind::RiverbankBacked | EngineKind::KafkaStreamsCached)
     }
 }
 
@@ -83,8 +86,14 @@ impl Job {
     }
 
     /// A program's way to the end of what the input holds now.
-    pub fn way(&self, kafka: &Kafka) -> anyhow::Result<Way> {
-        Way::new(kafka, &self.application, &[&self.input], &[&self.repartition()])
+    pub fn way(&self, kind: EngineKind, kafka: &Kafka) -> anyhow::Result<Way> {
+        let repartition = self.repartition();
+        // Handed over in memory, what was read is done when it commits.
+        let between: &[&str] = match kind {
+            EngineKind::RiverbankInMemory => &[],
+            _ => &[&repartition],
+        };
+        Way::new(kafka, &self.application, &[&self.input], between)
     }
 }
 
@@ -93,11 +102,14 @@ pub fn start(kind: EngineKind, job: &Job, kafka: &Kafka) -> anyhow::Result<Runni
     let mut command = match kind {
         EngineKind::KafkaStreams => kafka_streams(0)?,
         EngineKind::KafkaStreamsCached => kafka_streams(CACHE_BYTES)?,
-        EngineKind::Riverbank | EngineKind::RiverbankBacked => ourselves("engine")?,
+        EngineKind::Riverbank | EngineKind::RiverbankInMemory | EngineKind::RiverbankBacked => ourselves("engine")?,
         EngineKind::BareLoop => ourselves("bare-loop")?,
     };
     if kind == EngineKind::RiverbankBacked {
         command.args(["--variant", clap_name(Variant::Backed)]);
+    }
+    if kind == EngineKind::RiverbankInMemory {
+        command.arg("--repartition-in-memory");
     }
     command
         .args(["--brokers", &kafka.brokers])

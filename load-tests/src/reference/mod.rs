@@ -57,7 +57,7 @@ pub struct Reference {
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Who does it.
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["riverbank", "kafka-streams", "bare-loop", "riverbank-backed", "kafka-streams-cached"])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["riverbank", "riverbank-in-memory", "kafka-streams", "bare-loop", "riverbank-backed", "kafka-streams-cached"])]
     engines: Vec<EngineKind>,
     /// Change events per second while latency is measured; 0: it is not.
     #[arg(long, default_value_t = 10_000)]
@@ -97,7 +97,13 @@ impl Reference {
             ("memory_mib_max", "kafka_streams", "riverbank"),
             ("records_per_s", "riverbank", "bare_loop"),
         ];
-        for (figure, above, below) in ratios {
+        let in_memory = [
+            ("cpu_us_per_record", "kafka_streams", "riverbank_in_memory"),
+            ("records_per_s", "riverbank_in_memory", "kafka_streams"),
+            ("latency_ms_p99", "kafka_streams", "riverbank_in_memory"),
+            ("memory_mib_max", "kafka_streams", "riverbank_in_memory"),
+        ];
+        for (figure, above, below) in ratios.into_iter().chain(in_memory) {
             report.ratio(figure, above, below);
         }
         report.print();

@@ -47,6 +47,9 @@ pub struct Program {
     /// How the store's changes are kept.
     #[arg(long, value_enum, default_value = "changelog")]
     pub variant: Variant,
+    /// Hand over re-keyed records in memory.
+    #[arg(long)]
+    pub repartition_in_memory: bool,
 }
 
 /// A registry that knows one foreign schema by every id: the input's frames name a registry that is not here.
@@ -104,6 +107,7 @@ impl Program {
             threads: self.threads,
             partitions: self.partitions,
             commit_interval: Duration::from_millis(self.commit_interval_ms),
+            repartition_in_memory: self.repartition_in_memory,
             ..EngineSettings::default()
         };
         let topology = topology(&self.application_id, &self.input, &self.output, self.variant)?;
