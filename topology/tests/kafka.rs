@@ -173,7 +173,8 @@ fn instances_share_the_work_and_count_each_record_once() {
     let mut is_purged = |partition| {
         let place = TopicPartition::new(BY_KEY.name(), partition);
         let (start, end) = reader.bounds(&place, Duration::from_secs(5)).unwrap();
-        start > 0 && start + 1 >= end
+        // A worker's transactions take turns between two ids: the marker of one may come after the records of the next.
+        start > 0 && end - start <= 2
     };
     let end = Instant::now() + Duration::from_secs(20);
     while !(0..4).all(&mut is_purged) {
