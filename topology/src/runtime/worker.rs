@@ -297,8 +297,7 @@ impl Worker {
         let mut later = None;
         let hand_over = &self.hand_over;
         let mine = |slot: &&mut Slot| matches!(slot.stage, Stage::Running) && !hand_over.holds(slot.task.id.sub);
-        // Who reads comes before who writes: what is handed over does not pile up.
-        for slot in self.tasks.values_mut().rev().filter(mine) {
+        for slot in self.tasks.values_mut().filter(mine) {
             let due = slot.task.next_punctuation_ms().is_some_and(|at| at <= now_ms);
             if !slot.task.has_work() && !due {
                 continue;
