@@ -13,6 +13,8 @@ use crate::error::{EngineError, StoreError};
 use crate::store::Backend;
 
 const CLOSE_BOUND: Duration = Duration::from_secs(20);
+/// Well beyond the time after which the broker ends a transaction that is left open.
+const RESTORE_PATIENCE_MS: i64 = 60_000;
 
 impl Worker {
     /// Opens the tasks of the groups that wait for it: partition p of every sub-topology. A group whose disk refuses goes on
@@ -97,7 +99,10 @@ impl Worker {
                     .assign(&TopicPartition::new(topic.as_str(), id.partition), start)?;
                 left.push((number, store));
             }
-            slot.stage = Stage::Restoring { left };
+            slot.stage = Stage::Restoring {
+                left,
+                moved_at_ms: self.parts.clock.now_ms(),
+            };
         }
         Ok(true)
     }
@@ -112,7 +117,7 @@ impl Worker {
         let ids: Vec<TaskId> = self.tasks.keys().copied().collect();
         for id in ids {
             let slot = self.tasks.get_mut(&id).expect("listed above");
-            let Stage::Restoring { left } = &mut slot.stage else {
+            let Stage::Restoring { left, moved_at_ms } = &mut slot.stage else {
                 continue;
             };
             let mut ended = Vec::new();
@@ -126,6 +131,7 @@ impl Worker {
                     .max();
                 let next = end.or_else(|| messages.last().map(|m| m.offset + 1));
                 if let Some(next) = next {
+                    *moved_at_ms = now_ms;
                     slot.task.restore(store, &messages, next, now_ms)?;
                 }
                 if end.is_some() {
@@ -142,6 +148,27 @@ impl Worker {
             }
         }
         Ok(progress)
+    }
+
+    /// Tells of a changelog whose end does not come. A transaction that nobody ends hides all that lies behind its first record,
+    /// and a broker that was killed may have lost the markers of one: nobody but an operator can end that.
+    pub fn stuck_restore(&self) -> Option<String> {
+        let now_ms = self.now_ms();
+        let stuck = self.tasks.values().find_map(|slot| {
+            let Stage::Restoring { left, moved_at_ms } = &slot.stage else {
+                return None;
+            };
+            let (_, store) = left.first().filter(|_| now_ms - moved_at_ms > RESTORE_PATIENCE_MS)?;
+            let (topic, next) = &slot.task.changelogs[*store];
+            let waited_s = (now_ms - moved_at_ms) / 1000;
+            Some(format!(
+                "the restore of {} has waited for {waited_s} s at offset {next} of {topic}-{}: is a transaction hanging there? \
+                 (kafka-transactions.sh find-hanging)",
+                slot.task.name, slot.task.id.partition
+            ))
+        });
+        // A broker that is away is reason enough.
+        stuck.filter(|_| self.restorer.trouble().is_none())
     }
 
     /// The state is whole: queries may ask it, and its inputs are fetched.
@@ -240,7 +267,7 @@ impl Worker {
             tracing::warn!(%error, "an input could not be let go");
         }
         let Some(mut slot) = self.tasks.remove(&id) else { return };
-        if let Stage::Restoring { left } = &slot.stage {
+        if let Stage::Restoring { left, .. } = &slot.stage {
             for &(number, _) in left {
                 if let Err(error) = self.restorer.unassign(number) {
                     tracing::warn!(%error, "a changelog could not be let go");

@@ -25,6 +25,7 @@ pub(crate) enum Stage {
     /// Changelogs are being replayed: slot of the restore reader by store, until each one's end is reached.
     Restoring {
         left: Vec<(u32, usize)>,
+        moved_at_ms: i64,
     },
     Running,
 }
@@ -172,7 +173,10 @@ impl Worker {
         }
         self.flush()?;
         self.keep_house();
-        if self.retry_at_ms <= self.now_ms() && self.to_open.is_empty() {
+        let stuck = self.stuck_restore();
+        if let Some(stuck) = stuck {
+            self.shared.trouble.lock().insert(self.index, stuck);
+        } else if self.retry_at_ms <= self.now_ms() && self.to_open.is_empty() {
             self.shared.trouble.lock().remove(&self.index);
         }
         Ok(progress)

@@ -1,7 +1,7 @@
 //! A broker whose commits fail now and then, before or after they took effect.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use broker::*;
@@ -15,6 +15,8 @@ pub struct Faults {
     before: AtomicU32,
     after: AtomicU32,
     random: Mutex<Option<StdRng>>,
+    /// No reader hears of an end: somebody's transaction hides it.
+    pub hides_ends: AtomicBool,
 }
 
 impl Faults {
@@ -46,7 +48,7 @@ impl<B: Broker> Broker for FaultyBroker<B> {
         self.0.delete_records(before, timeout)
     }
     fn reader(&self, client_id: &str) -> Result<Box<dyn Reader>, BrokerError> {
-        self.0.reader(client_id)
+        Ok(Box::new(FaultyReader(self.0.reader(client_id)?, self.1.clone())))
     }
     fn group(&self, options: GroupOptions) -> Result<Box<dyn Group>, BrokerError> {
         self.0.group(options)
@@ -59,6 +61,36 @@ impl<B: Broker> Broker for FaultyBroker<B> {
     }
     fn producer(&self, client_id: &str) -> Result<Box<dyn Producer>, BrokerError> {
         self.0.producer(client_id)
+    }
+}
+
+struct FaultyReader(Box<dyn Reader>, Arc<Faults>);
+
+impl Reader for FaultyReader {
+    fn assign(&mut self, partition: &TopicPartition, start: Start) -> Result<u32, BrokerError> {
+        self.0.assign(partition, start)
+    }
+    fn unassign(&mut self, slot: u32) -> Result<(), BrokerError> {
+        self.0.unassign(slot)
+    }
+    fn pause(&mut self, slot: u32) -> Result<(), BrokerError> {
+        self.0.pause(slot)
+    }
+    fn resume(&mut self, slot: u32) -> Result<(), BrokerError> {
+        self.0.resume(slot)
+    }
+    fn poll(&mut self, max: usize, timeout: Duration, into: &mut Polled) -> Result<(), BrokerError> {
+        self.0.poll(max, timeout, into)?;
+        if self.1.hides_ends.load(Ordering::Relaxed) {
+            into.ends.clear();
+        }
+        Ok(())
+    }
+    fn bounds(&mut self, partition: &TopicPartition, timeout: Duration) -> Result<(i64, i64), BrokerError> {
+        self.0.bounds(partition, timeout)
+    }
+    fn trouble(&self) -> Option<String> {
+        self.0.trouble()
     }
 }
 

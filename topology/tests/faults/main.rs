@@ -260,3 +260,31 @@ fn a_disk_that_refuses_a_task_holds_up_no_other() {
     assert_eq!(driver.view(TOTAL), (0..7).map(|key| (key, 1)).collect::<Vec<_>>());
     assert!(driver.queries().readiness().ready);
 }
+
+#[test]
+fn a_changelog_whose_end_does_not_come_is_told_of() {
+    let faults = Arc::new(Faults::default());
+    let wrapped = faults.clone();
+    let settings = EngineSettings {
+        partitions: 1,
+        ..EngineSettings::default()
+    };
+    let through = |broker| -> Arc<dyn broker::Broker> { Arc::new(FaultyBroker(broker, wrapped)) };
+    let mut driver = TestDriver::through(sums(), settings, Arc::new(MemoryBackends::default()), through).unwrap();
+    driver.send(INPUT, 1000, &1, Some(&1));
+    driver.take_down(0, true);
+    faults.hides_ends.store(true, Ordering::Relaxed);
+    driver.revive(0).unwrap();
+    let told = |driver: &TestDriver| driver.queries().readiness().reasons.join("; ");
+    driver.turns(0, 10);
+    driver.pass_time(Duration::from_secs(50));
+    driver.turns(0, 1);
+    assert!(!told(&driver).contains("hanging"), "{}", told(&driver));
+    driver.pass_time(Duration::from_secs(11));
+    driver.turns(0, 1);
+    let reason = told(&driver);
+    assert!(
+        reason.contains("by-key/0") && reason.contains("changelog-0: is a transaction hanging there?"),
+        "{reason}"
+    );
+}
