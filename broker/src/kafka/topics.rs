@@ -19,6 +19,9 @@ use super::native;
 use super::producer::Reports;
 use crate::port::Outgoing;
 
+/// How long one look at a draining queue lasts.
+const LOOK_MS: i32 = 1;
+
 /// The topics that a producer has written to. To be dropped before its producer.
 pub(super) struct Topics {
     client: *mut RDKafka,
@@ -91,12 +94,7 @@ impl Topics {
             Err(KafkaError::MessageProduction(error.into()))
         }
     }
-}
 
-/// How long one look at a draining queue lasts.
-const LOOK_MS: i32 = 1;
-
-impl Topics {
     /// For a millisecond, has what is queued sent without waiting for fuller batches.
     ///
     /// The crate's `flush` does the same in steps of 100 ms.
@@ -104,9 +102,7 @@ impl Topics {
         // SAFETY: the client lives. That time runs out is the rule: messages count until their reports were served.
         unsafe { sys::rd_kafka_flush(self.client, LOOK_MS) };
     }
-}
 
-impl Topics {
     /// Waits up to `timeout` for something to tell, and tells it. Returns whether there was something.
     pub fn serve(&self, timeout: Duration, reports: &Reports) -> bool {
         // SAFETY: the event is ours until we destroy it, and nothing in it is used after that.
@@ -151,7 +147,8 @@ unsafe fn tell_reports(event: *mut sys::rd_kafka_event_t, reports: &Reports) {
     // SAFETY: the messages live as long as their event.
     while let Some(message) = unsafe { sys::rd_kafka_event_message_next(event).as_ref() } {
         let goes_on = |last: &&sys::rd_kafka_message_t| {
-            message.partition == last.partition && message.err == last.err && message.offset > last.offset
+            let same = message.rkt == last.rkt && message.partition == last.partition;
+            same && message.err == last.err && message.offset > last.offset
         };
         if let Some(last) = last.filter(|last| !goes_on(last)) {
             tell(last);

@@ -284,7 +284,7 @@ fn a_changelog_whose_end_does_not_come_is_told_of() {
     driver.turns(0, 1);
     let reason = told(&driver);
     assert!(
-        reason.contains("by-key/0") && reason.contains("changelog-0: is a transaction hanging there?"),
+        reason.contains("by-key/0") && reason.contains("offset 1 of totals-0: is a transaction hanging there?"),
         "{reason}"
     );
 }
