@@ -1,11 +1,11 @@
-//! The growth scenario: what one change event costs with more and more keys in the store, at a fixed memory budget; and with more
-//! and more partitions on one worker.
+//! The growth scenario: what one change event costs with more and more keys in the store, at a fixed memory budget, beside Kafka
+//! Streams; and with more and more partitions on one worker.
 
 use broker::CleanupPolicy;
 use topology::store::RocksSettings;
 
 use crate::measure::disk_mib;
-use crate::reference::engines::{EngineKind, Job, start};
+use crate::reference::engines::{EngineKind, start};
 use crate::reference::ground::Ground;
 use crate::reference::input::{Changes, now_ms};
 use crate::report::Report;
@@ -16,7 +16,10 @@ pub struct Growth {
     /// Keys in the store, one measurement each.
     #[arg(long, value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000, 10_000_000])]
     keys: Vec<i64>,
-    /// Partitions of the input, one measurement each; 0: none.
+    /// Who does it while keys grow.
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["riverbank", "kafka-streams"])]
+    engines: Vec<EngineKind>,
+    /// Partitions of Riverbank's input, one measurement each; 0: none.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 4, 16])]
     partitions: Vec<u32>,
     /// Keys in the store while partitions grow.
@@ -42,7 +45,13 @@ pub struct Growth {
     commit_interval_ms: u64,
 }
 
-const KIND: EngineKind = EngineKind::Riverbank;
+/// A series of drains.
+struct Series {
+    kind: EngineKind,
+    subject: String,
+    keys: i64,
+    partitions: u32,
+}
 
 impl Growth {
     /// Runs it all, and prints the report.
@@ -50,7 +59,6 @@ impl Growth {
         let ground = Ground::new()?;
         let mut report = Report::new("growth");
         let memory = RocksSettings::default();
-        report.setting("block_cache_bytes", memory.block_cache_bytes);
         report.setting("write_buffer_bytes", memory.write_buffer_bytes);
         report.setting("records", self.records);
         report.setting("keys_partitions", self.keys_partitions);
@@ -60,62 +68,76 @@ impl Growth {
         report.setting("rounds", self.rounds);
         report.setting("seed", self.seed);
         for &keys in &self.keys {
-            self.one(&ground, &mut report, &keys_subject(keys), keys, self.keys_partitions)?;
+            for &kind in &self.engines {
+                let series = Series {
+                    kind,
+                    subject: keys_subject(kind, keys),
+                    keys,
+                    partitions: self.keys_partitions,
+                };
+                self.one(&ground, &mut report, &series)?;
+            }
         }
         for &partitions in self.partitions.iter().filter(|count| **count > 0) {
-            let subject = format!("partitions_{partitions}");
-            self.one(&ground, &mut report, &subject, self.partitions_keys, partitions)?;
+            let kind = EngineKind::Riverbank;
+            let series = Series {
+                kind,
+                subject: format!("{}_partitions_{partitions}", kind.name()),
+                keys: self.partitions_keys,
+                partitions,
+            };
+            self.one(&ground, &mut report, &series)?;
         }
         if let (Some(&most), Some(&least)) = (self.keys.iter().max(), self.keys.iter().min()) {
-            report.ratio("cpu_us_per_record", &keys_subject(most), &keys_subject(least));
-            report.ratio("memory_mib_max", &keys_subject(most), &keys_subject(least));
+            for &kind in &self.engines {
+                for figure in ["cpu_us_per_record", "memory_mib_max"] {
+                    report.ratio(figure, &keys_subject(kind, most), &keys_subject(kind, least));
+                }
+            }
         }
         report.print();
         Ok(())
     }
 
     /// Fills the store once; then each round drains further events in a process of its own.
-    fn one(&self, ground: &Ground, report: &mut Report, subject: &str, keys: i64, partitions: u32) -> anyhow::Result<()> {
-        let kafka = &ground.kafka;
+    fn one(&self, ground: &Ground, report: &mut Report, series: &Series) -> anyhow::Result<()> {
+        let &Series {
+            kind, keys, partitions, ..
+        } = series;
+        let (kafka, subject) = (&ground.kafka, &series.subject);
         let input = format!("growth-input-{subject}");
         let job = ground.job(
-            KIND,
+            kind,
             &format!("growth-{subject}"),
             &input,
             partitions,
             self.commit_interval_ms,
         );
         kafka.create(&input, partitions, CleanupPolicy::Delete(None))?;
-        kafka.create(&job.output(KIND), partitions, CleanupPolicy::Compact)?;
-        eprintln!("{keys} keys, {partitions} partitions");
+        kafka.create(&job.output(kind), partitions, CleanupPolicy::Compact)?;
+        eprintln!("{}: {keys} keys, {partitions} partitions", kind.name());
         kafka.fill(&input, &mut Changes::in_turn(self.seed, keys)?, keys as usize, now_ms())?;
-        let mut way = job.way(KIND, kafka)?;
-        let mut running = start(KIND, &job, kafka)?;
+        let mut way = job.way(kind, kafka)?;
+        let mut running = start(kind, &job, kafka)?;
         way.finish(kafka, &mut running)?;
         running.stop()?;
         let mut changes = Changes::new(self.seed, keys)?;
         for _ in 0..self.rounds {
-            self.drain(ground, report, subject, &job, &mut changes)?;
+            kafka.fill(&input, &mut changes, self.records, now_ms())?;
+            let mut way = job.way(kind, kafka)?;
+            let mut running = start(kind, &job, kafka)?;
+            let drained = way.measure(kafka, &mut running, self.warm_up_percent)?;
+            running.stop()?;
+            report.add(subject, "cpu_us_per_record", drained.cpu_us_per_record);
+            report.add(subject, "records_per_s", drained.records_per_s);
+            report.add(subject, "memory_mib_max", drained.memory_mib_max);
+            report.add(subject, "state_mib", disk_mib(&job.state()));
         }
-        ground.clean(KIND, &job)?;
+        ground.clean(kind, &job)?;
         kafka.delete(&[input])
-    }
-
-    fn drain(&self, ground: &Ground, report: &mut Report, subject: &str, job: &Job, changes: &mut Changes) -> anyhow::Result<()> {
-        let kafka = &ground.kafka;
-        kafka.fill(&job.input, changes, self.records, now_ms())?;
-        let mut way = job.way(KIND, kafka)?;
-        let mut running = start(KIND, job, kafka)?;
-        let drained = way.measure(kafka, &mut running, self.warm_up_percent)?;
-        running.stop()?;
-        report.add(subject, "cpu_us_per_record", drained.cpu_us_per_record);
-        report.add(subject, "records_per_s", drained.records_per_s);
-        report.add(subject, "memory_mib_max", drained.memory_mib_max);
-        report.add(subject, "state_mib", disk_mib(&job.state()));
-        Ok(())
     }
 }
 
-fn keys_subject(keys: i64) -> String {
-    format!("keys_{keys}")
+fn keys_subject(kind: EngineKind, keys: i64) -> String {
+    format!("{}_keys_{keys}", kind.name())
 }
