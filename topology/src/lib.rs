@@ -17,7 +17,7 @@ pub mod testing;
 
 pub use error::{EngineError, ProcessError, StoreError};
 pub use graph::Topology;
-pub use processor::{Context, Forward, Processor};
+pub use processor::{Context, Forward, Processor, ReadAhead};
 pub use query::{Answer, Queries, QueryError};
 pub use record::{Payload, Record, RecordMetadata};
 pub use runtime::{Engine, EngineParts, EngineSettings, Metrics, Position, TaskId};

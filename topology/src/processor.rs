@@ -28,6 +28,10 @@ pub trait Processor: Send + Sized + 'static {
     const STORES: Self::Stores;
     /// How often [`Processor::punctuate`] is called, by the wall clock; `None`: never.
     const PUNCTUATE: Option<Duration> = None;
+    /// Names what a record will ask for, by its key alone ([`crate::store::KeyValueStore::read_ahead`]): where keys lie in the
+    /// backend, those of many waiting records are then looked up together, which takes half as long. A hint: what is not named
+    /// is looked up when it is asked for. It works for processors that read a topic's key, with only operators in between.
+    const READ_AHEAD: Option<ReadAhead<Self>> = None;
 
     /// Processes one record.
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<Self::KeyIn, Self::In>) -> Result<(), ProcessError>;
@@ -38,6 +42,9 @@ pub trait Processor: Send + Sized + 'static {
         Ok(())
     }
 }
+
+/// Names the keys that a record with this key will ask for.
+pub type ReadAhead<P> = for<'t> fn(&<P as Processor>::KeyIn, &mut <<P as Processor>::Stores as StoreSet>::Handles<'t>);
 
 /// What a processor works with: disjoint fields, so that it may forward while it iterates a store.
 pub struct Context<'t, P: Processor> {

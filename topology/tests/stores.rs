@@ -56,13 +56,15 @@ fn conforms(backends: &dyn Backends, seed: u64) {
                 .map(|(k, v)| (k.to_vec(), v.to_vec()))
                 .collect();
             assert_eq!(got, expected, "seed {seed}");
-            for key in 0..8_u8 {
-                assert_eq!(
-                    backend.get(family, &[key]).unwrap(),
-                    model.get(&(family, vec![key])).cloned(),
-                    "seed {seed}"
-                );
-            }
+            let keys: Vec<Vec<u8>> = (0..8).map(|key| vec![key]).collect();
+            let expected: Vec<_> = keys.iter().map(|key| model.get(&(family, key.clone())).cloned()).collect();
+            let one_by_one: Vec<_> = keys.iter().map(|key| backend.get(family, key).unwrap()).collect();
+            assert_eq!(one_by_one, expected, "seed {seed}");
+            let slices: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+            let mut together = Vec::new();
+            let visit = &mut |value: Option<&[u8]>| together.push(value.map(<[u8]>::to_vec));
+            backend.get_many(family, &slices, visit).unwrap();
+            assert_eq!(together, expected, "seed {seed}");
         }
     }
     drop(backend);

@@ -9,7 +9,7 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use topology::dsl::{Builder, Stream};
 use topology::store::{KeyValue, KeyValueStore};
-use topology::{Context, EngineError, ProcessError, Processor, Record, Topology};
+use topology::{Context, EngineError, ProcessError, Processor, ReadAhead, Record, Topology};
 use wire::{Codec, Topic, Wire, WireError, avro_wire};
 
 /// A key that nothing looks at: the change event's.
@@ -202,6 +202,7 @@ impl<S: Keeping> Processor for Book<S> {
     type Stores = KeyValue<i64, Balance>;
     const NAME: &'static str = "book";
     const STORES: Self::Stores = S::STORE;
+    const READ_AHEAD: Option<ReadAhead<Self>> = Some(|account, balances| balances.read_ahead(*account));
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, Posting>) -> Result<(), ProcessError> {
         let balances: &mut KeyValueStore<i64, Balance> = cx.stores;

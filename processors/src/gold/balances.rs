@@ -14,7 +14,7 @@ use schemas::silver::{Account, Leg, Posting, Rejected, TransactionType};
 use schemas::topics::LEGS;
 use schemas::{AccountId, Currency, Money, MoneyError};
 use topology::store::KeyValue;
-use topology::{Context, ProcessError, Processor, Record};
+use topology::{Context, ProcessError, Processor, ReadAhead, Record};
 
 use crate::stores;
 
@@ -57,6 +57,7 @@ impl Processor for PostToBalance {
     const NAME: &'static str = "post-to-balance";
     const STORES: Stores = (stores::BALANCES, stores::WAITING, stores::OVERDUE);
     const PUNCTUATE: Option<Duration> = Some(Duration::from_secs(5));
+    const READ_AHEAD: Option<ReadAhead<Self>> = Some(|account, (balances, ..)| balances.read_ahead(*account));
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<AccountId, AccountEvent>) -> Result<(), ProcessError> {
         let id = record.key;

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use schemas::bronze::{CdcKey, Envelope, Op};
 use schemas::silver::Rejected;
 use topology::store::{KeyValue, StoreKey, StoreValue};
-use topology::{Context, ProcessError, Processor, Record};
+use topology::{Context, ProcessError, Processor, ReadAhead, Record};
 
 use super::Violation;
 
@@ -84,6 +84,7 @@ impl<E: Entity> Processor for Apply<E> {
     type Stores = (KeyValue<E::Id, E::Clean>, KeyValue<E::Id, i64>);
     const NAME: &'static str = E::NAME;
     const STORES: Self::Stores = (E::ROWS, E::DELETED);
+    const READ_AHEAD: Option<ReadAhead<Self>> = Some(|key, (rows, _)| rows.read_ahead(E::id(key.id)));
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<CdcKey, Envelope<E::Row>>) -> Result<(), ProcessError> {
         let id = E::id(record.key.id);

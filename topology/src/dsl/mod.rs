@@ -133,6 +133,7 @@ impl<K: Send + 'static, V: Send + 'static> Stream<K, V> {
         let kind = Kind::Processor {
             stores: stores.clone(),
             punctuate: P::PUNCTUATE,
+            reads_ahead: P::READ_AHEAD.is_some(),
         };
         let make = Arc::new(move |_: &Arc<dyn Registry>| -> Result<Box<dyn Node>, EngineError> {
             Ok(Box::new(ProcessorNode {

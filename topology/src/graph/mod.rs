@@ -30,6 +30,7 @@ pub(crate) enum Kind {
     Processor {
         stores: Vec<&'static str>,
         punctuate: Option<Duration>,
+        reads_ahead: bool,
     },
     Sink {
         topic: &'static str,
@@ -167,6 +168,20 @@ impl Topology {
     /// The application's name: prefix of internal topics, consumer group, transactional ids.
     pub fn application(&self) -> &str {
         &self.application
+    }
+
+    /// The processors that read ahead by the key of a source: between them, operators keep it.
+    pub(crate) fn readers_ahead(&self, source: usize) -> Vec<usize> {
+        let mut found = BTreeSet::new();
+        let mut ways: Vec<usize> = self.nodes[source].children.iter().flatten().copied().collect();
+        while let Some(id) = ways.pop() {
+            match self.nodes[id].kind {
+                Kind::Operator => ways.extend(self.nodes[id].children.iter().flatten()),
+                Kind::Processor { reads_ahead: true, .. } => drop(found.insert(id)),
+                _ => {}
+            }
+        }
+        found.into_iter().collect()
     }
 
     pub(crate) fn is_repartition(&self, topic: &str) -> bool {

@@ -33,6 +33,14 @@ pub(crate) trait Node: Send {
         let _ = env;
         unreachable!("only a source node is given bytes")
     }
+    /// Source nodes only: shows the key of a record that waits. One that cannot be read shows nothing.
+    fn show_key(&self, bytes: &[u8], show: &mut dyn FnMut(&dyn Any)) {
+        let _ = (bytes, show);
+    }
+    /// Processor nodes only: names what a record with this key will ask for.
+    fn read_ahead(&mut self, key: &dyn Any, stores: &mut [Box<dyn AnyStore>]) {
+        let _ = (key, stores);
+    }
     /// Processor nodes only.
     fn punctuate(&mut self, env: &mut Env<'_>) -> Result<(), ProcessError> {
         let _ = env;
@@ -108,6 +116,12 @@ where
             .map_or(env.at.timestamp_ms, |record| record.timestamp_ms))
     }
 
+    fn show_key(&self, bytes: &[u8], show: &mut dyn FnMut(&dyn Any)) {
+        if let Ok(key) = K::decode(bytes, &self.key) {
+            show(&key);
+        }
+    }
+
     fn emit(&mut self, emit: &mut Emit<'_>) -> Result<(), ProcessError> {
         match self.waiting.take() {
             Some(record) => emit(0, &record),
@@ -166,20 +180,24 @@ pub(crate) struct ProcessorNode<P: Processor> {
 }
 
 impl<P: Processor> ProcessorNode<P> {
-    fn run(
-        &mut self,
-        env: &mut Env<'_>,
-        timestamp_ms: i64,
-        step: impl FnOnce(&mut P, &mut Context<'_, P>) -> Result<(), ProcessError>,
-    ) -> Result<(), ProcessError> {
+    fn find_stores(&mut self, stores: &[Box<dyn AnyStore>]) {
         if self.at.len() < self.stores.len() {
-            let place = |name: &&'static str| env.stores.iter().position(|store| store.name() == *name);
+            let place = |name: &&'static str| stores.iter().position(|store| store.name() == *name);
             let places = self
                 .stores
                 .iter()
                 .map(|name| place(name).expect("a task has the stores of its processors"));
             self.at = places.collect();
         }
+    }
+
+    fn run(
+        &mut self,
+        env: &mut Env<'_>,
+        timestamp_ms: i64,
+        step: impl FnOnce(&mut P, &mut Context<'_, P>) -> Result<(), ProcessError>,
+    ) -> Result<(), ProcessError> {
+        self.find_stores(env.stores);
         let mut cx = Context {
             stores: P::Stores::handles(Slots {
                 all: env.stores,
@@ -200,6 +218,14 @@ impl<P: Processor> Node for ProcessorNode<P> {
     fn process(&mut self, record: &dyn Any, env: &mut Env<'_>) -> Result<(), ProcessError> {
         let record: &Record<P::KeyIn, P::In> = typed(record);
         self.run(env, record.timestamp_ms, |processor, cx| processor.process(cx, record))
+    }
+
+    fn read_ahead(&mut self, key: &dyn Any, stores: &mut [Box<dyn AnyStore>]) {
+        if let (Some(name), Some(key)) = (P::READ_AHEAD, key.downcast_ref::<P::KeyIn>()) {
+            self.find_stores(stores);
+            let at = &self.at;
+            name(key, &mut P::Stores::handles(Slots { all: stores, at }));
+        }
     }
 
     fn punctuate(&mut self, env: &mut Env<'_>) -> Result<(), ProcessError> {

@@ -36,6 +36,19 @@ impl Flow {
         self.with_node(topology, id, now_ms, |node, env| node.source(env).map(Some))
     }
 
+    /// Has processors name what a waiting record of a source will ask for.
+    pub fn name_ahead(&mut self, id: usize, key: &[u8], processors: &[usize]) {
+        let source = self.nodes[id].take().expect("a node is not its own descendant");
+        source.show_key(key, &mut |key| {
+            for &processor in processors {
+                if let Some(processor) = &mut self.nodes[processor] {
+                    processor.read_ahead(key, &mut self.stores);
+                }
+            }
+        });
+        self.nodes[id] = Some(source);
+    }
+
     /// Calls a node's punctuator.
     pub fn punctuate(&mut self, topology: &Topology, id: usize, now_ms: i64) -> Result<(), ProcessError> {
         self.with_node(topology, id, now_ms, |node, env| node.punctuate(env).map(|()| None))

@@ -169,6 +169,21 @@ impl Input {
         Some(at)
     }
 
+    /// The queue of the record in front: the log's, or what was handed over.
+    fn front(&mut self) -> &mut Queue {
+        self.shows_handed = match (self.log.front_ms(), self.memory.front_ms()) {
+            (Some(log), Some(memory)) => memory < log,
+            (_, memory) => memory.is_some(),
+        };
+        if self.shows_handed { &mut self.memory } else { &mut self.log }
+    }
+
+    /// If the record in front was not read ahead, shows the keys of it and of those behind it. Returns how many.
+    pub fn read_ahead(&mut self, max: usize, show: &mut dyn FnMut(&[u8])) -> usize {
+        let front = self.front();
+        if front.is_unread() { front.read_ahead(max, show) } else { 0 }
+    }
+
     /// Forgets what waits and what was processed since the last commit.
     pub fn rewind(&mut self) {
         self.log.clear();
@@ -188,10 +203,7 @@ impl Input {
 
     /// Shows the record in front. Where its pack is broken, `at` tells of what is left of it.
     pub fn show(&mut self, at: &mut RecordMetadata) -> Result<(), BrokenPack> {
-        self.shows_handed = match (self.log.front_ms(), self.memory.front_ms()) {
-            (Some(log), Some(memory)) => memory < log,
-            (_, memory) => memory.is_some(),
-        };
+        self.front();
         if self.shows_handed {
             at.offset = self.log.next + self.handed;
             self.memory.show(at)

@@ -22,6 +22,7 @@ mod metrics;
 mod outbox;
 mod pack;
 mod queue;
+mod read_ahead;
 mod settings;
 mod shared;
 mod task;

@@ -18,6 +18,8 @@ pub(super) struct Queue {
     /// Records that wait, those within packs counted.
     records: usize,
     is_packed: bool,
+    /// How many of the records in front were read ahead.
+    ahead: usize,
     /// The record in front, the way on through its pack, and how many are left there with it.
     head: Option<Packed>,
     cursor: Cursor,
@@ -34,6 +36,7 @@ impl Queue {
             waiting: VecDeque::new(),
             records: 0,
             is_packed,
+            ahead: 0,
             head: None,
             cursor: Cursor::default(),
             left: 1,
@@ -72,7 +75,42 @@ impl Queue {
     pub fn clear(&mut self) {
         self.waiting.clear();
         self.records = 0;
+        self.ahead = 0;
         self.head = None;
+    }
+
+    /// Whether the record in front was not read ahead.
+    pub fn is_unread(&self) -> bool {
+        self.ahead == 0
+    }
+
+    /// Shows the keys of the first `max` records, and counts them as read ahead. Returns how many there are.
+    pub fn read_ahead(&mut self, max: usize, show: &mut dyn FnMut(&[u8])) -> usize {
+        let mut count = 0;
+        for (place, message) in self.waiting.iter().enumerate() {
+            if count == max {
+                break;
+            }
+            if !self.is_packed {
+                message.key.as_deref().into_iter().for_each(&mut *show);
+                count += 1;
+                continue;
+            }
+            let Some(pack) = &message.value else { continue };
+            let (mut record, mut cursor) = match place {
+                0 => (self.head.clone(), self.cursor.clone()),
+                _ => (None, Cursor::start()),
+            };
+            while count < max {
+                let Some(next) = record.take().or_else(|| cursor.next_of(pack)) else {
+                    break;
+                };
+                next.key.map(|range| &pack[range]).into_iter().for_each(&mut *show);
+                count += 1;
+            }
+        }
+        self.ahead = count;
+        count
     }
 
     /// The timestamp of the record in front, in milliseconds since the epoch.
@@ -121,6 +159,7 @@ impl Queue {
 
     /// The record in front is done. What is behind a break in a pack goes with it.
     pub fn pop(&mut self) {
+        self.ahead = self.ahead.saturating_sub(1);
         let message = self.waiting.front().expect("it was shown");
         match &message.value {
             Some(pack) if self.left > 1 && self.head.is_some() => {

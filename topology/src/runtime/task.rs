@@ -17,6 +17,7 @@ use super::input::Input;
 use super::outbox::{Handed, Outbox, send_pack};
 use super::pack::Pack;
 use super::queue::BrokenPack;
+use super::read_ahead::ReadAhead;
 use crate::error::{EngineError, ProcessError, StoreError};
 use crate::graph::{Kind, Node, Outgoings, SubTopology, Topology};
 use crate::record::RecordMetadata;
@@ -56,6 +57,7 @@ pub(crate) struct Task {
     topology: Arc<Topology>,
     backend: Option<Arc<dyn Backend>>,
     pub inputs: Vec<Input>,
+    read_ahead: ReadAhead,
     pub(super) outbox: Outbox,
     pub position: Arc<RwLock<Position>>,
     /// Next wall-clock calls, per punctuating node.
@@ -127,7 +129,7 @@ impl Task {
                 punctuations.push((node, every, now_ms + every.as_millis() as i64));
             }
         }
-        let inputs = sub
+        let inputs: Vec<Input> = sub
             .sources
             .iter()
             .map(|&(topic, node)| Input::new(TopicPartition::new(topic, id.partition), node, topology.is_repartition(topic)))
@@ -146,6 +148,7 @@ impl Task {
             },
             topology: topology.clone(),
             backend,
+            read_ahead: ReadAhead::new(topology, &inputs),
             inputs,
             outbox: Outbox::new(topology, sub, sub_partitions),
             position: Arc::default(),
@@ -186,6 +189,7 @@ impl Task {
         let Some((_, chosen)) = heads.filter_map(|(i, input)| Some((input.front_ms()?, i))).min() else {
             return Ok(Step::Idle);
         };
+        self.read_ahead.before(chosen, &mut self.inputs, &mut self.flow)?;
         let input = &mut self.inputs[chosen];
         if !Arc::ptr_eq(&self.flow.at.topic, &input.partition.topic) {
             self.flow.at.topic = input.partition.topic.clone();

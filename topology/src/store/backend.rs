@@ -77,6 +77,13 @@ pub type Entries<'a> = Box<dyn Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), St
 pub trait Backend: Send + Sync + 'static {
     /// The value of a key.
     fn get(&self, family: u16, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Visits the value of each of many keys, which are given in byte order, once each. For keys that are not soon asked for again.
+    fn get_many(&self, family: u16, keys: &[&[u8]], visit: &mut dyn FnMut(Option<&[u8]>)) -> Result<(), StoreError> {
+        for key in keys {
+            visit(self.get(family, key)?.as_deref());
+        }
+        Ok(())
+    }
     /// Writes a batch, wholly or not at all.
     fn write(&self, batch: &Batch) -> Result<(), StoreError>;
     /// The entries from the key `from` on and below `to`, in byte order, as they are at the time of this call.
@@ -133,6 +140,13 @@ pub(crate) trait FlushPart: Send {
 /// Receives a change for the changelog: key, value and timestamp in milliseconds.
 pub(crate) type EmitChange<'a> = dyn FnMut(&[u8], Option<&[u8]>, i64) -> Result<(), ProcessError> + 'a;
 
+/// Look-ups in the backend.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct LookedUp {
+    pub single: usize,
+    pub together: usize,
+}
+
 /// A task's store with its types forgotten.
 pub(crate) trait AnyStore: Send {
     fn name(&self) -> &'static str;
@@ -143,6 +157,10 @@ pub(crate) trait AnyStore: Send {
     fn undo_record(&mut self);
     /// How many keys the open transaction has written.
     fn uncommitted_len(&self) -> usize;
+    /// Looks up the keys that were named for that, together.
+    fn read_ahead(&mut self) -> Result<(), StoreError>;
+    /// How many keys were looked up in the backend since this was last asked: one by one, and together.
+    fn take_looked_up(&mut self) -> LookedUp;
     /// Hands every uncommitted change to `emit`: the changelog's key, value and timestamp.
     fn changelog(&mut self, emit: &mut EmitChange<'_>) -> Result<(), ProcessError>;
     /// The transaction has committed.

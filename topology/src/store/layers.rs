@@ -7,7 +7,8 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use wire::{Codec, WireError};
 
-use super::backend::{AnyStore, Backend, Batch, EmitChange, FlushPart, StoreContext, StoreDef};
+use super::ahead::Ahead;
+use super::backend::{AnyStore, Backend, Batch, EmitChange, FlushPart, LookedUp, StoreContext, StoreDef};
 use super::layer::{Entry, Layer, Merged, Span};
 use super::{Entries, KeyValue, StoreKey, StoreValue, View};
 use crate::error::{EngineError, ProcessError, StoreError};
@@ -42,7 +43,7 @@ impl<K: StoreKey, V> Committed<K, V> {
     }
 
     /// The newest entry of a key above the backend.
-    fn get(&self, key: &K) -> Option<&Entry<V>> {
+    pub fn get(&self, key: &K) -> Option<&Entry<V>> {
         self.fresh.get(key).or_else(|| {
             let older = self.flushing.iter().chain(self.flushed.iter().flatten());
             older.filter_map(|layer| layer.get(key)).next()
@@ -77,7 +78,7 @@ impl<K: StoreKey, V> Committed<K, V> {
 }
 
 impl<K: StoreKey, V: StoreValue> Shared<K, V> {
-    fn wire(&self) -> impl Fn(WireError) -> StoreError + '_ {
+    pub fn wire(&self) -> impl Fn(WireError) -> StoreError + '_ {
         |source| StoreError::Wire {
             store: self.name,
             source,
@@ -86,13 +87,20 @@ impl<K: StoreKey, V: StoreValue> Shared<K, V> {
 
     /// The committed value of a key.
     pub fn get(&self, key: &K) -> Result<Option<V>, StoreError> {
-        {
-            // Recursive: a processor may look up keys while it scans.
-            let layers = self.layers.read_recursive();
-            if let Some(entry) = layers.get(key) {
-                return Ok(entry.value.clone());
-            }
+        match self.in_memory(key) {
+            Some(value) => Ok(value),
+            None => self.in_backend(key),
         }
+    }
+
+    /// What the layers above the backend say of a key.
+    fn in_memory(&self, key: &K) -> Option<Option<V>> {
+        // Recursive: a processor may look up keys while it scans.
+        let layers = self.layers.read_recursive();
+        layers.get(key).map(|entry| entry.value.clone())
+    }
+
+    fn in_backend(&self, key: &K) -> Result<Option<V>, StoreError> {
         let mut bytes = Vec::with_capacity(16);
         key.encode_ordered(&mut bytes);
         match self.backend.get(self.family, &bytes)? {
@@ -170,6 +178,7 @@ pub struct KeyValueStore<K, V> {
     shared: Arc<Shared<K, V>>,
     key_codec: Codec,
     uncommitted: Layer<K, V>,
+    ahead: Ahead<K, V>,
     /// What the record in hand has overwritten, oldest first.
     undo: Vec<(K, Option<Entry<V>>)>,
     timestamp_ms: i64,
@@ -179,10 +188,19 @@ pub struct KeyValueStore<K, V> {
 impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
     /// The value of a key, as of this record.
     pub fn get(&self, key: &K) -> Result<Option<V>, StoreError> {
-        match self.uncommitted.get(key) {
-            Some(entry) => Ok(entry.value.clone()),
-            None => self.shared.get(key),
+        if let Some(entry) = self.uncommitted.get(key) {
+            return Ok(entry.value.clone());
         }
+        // The layers first: what was read ahead lies beneath them.
+        match self.shared.in_memory(key).or_else(|| self.ahead.get(key)) {
+            Some(value) => Ok(value),
+            None => self.shared.in_backend(key),
+        }
+    }
+
+    /// Names a key that a waiting record will ask for: see [`crate::Processor::READ_AHEAD`].
+    pub fn read_ahead(&mut self, key: K) {
+        self.ahead.name(key);
     }
 
     /// Sets the value of a key.
@@ -227,6 +245,7 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
                 }),
                 key_codec,
                 uncommitted: Layer::default(),
+                ahead: Ahead::default(),
                 undo: Vec::new(),
                 timestamp_ms: 0,
                 scratch: Default::default(),
@@ -268,6 +287,14 @@ impl<K: StoreKey, V: StoreValue> AnyStore for KeyValueStore<K, V> {
         self.uncommitted.len()
     }
 
+    fn read_ahead(&mut self) -> Result<(), StoreError> {
+        self.ahead.look_up(&self.shared, &self.uncommitted)
+    }
+
+    fn take_looked_up(&mut self) -> LookedUp {
+        self.ahead.take_looked_up()
+    }
+
     fn changelog(&mut self, emit: &mut EmitChange<'_>) -> Result<(), ProcessError> {
         let (key_bytes, value_bytes) = &mut self.scratch;
         for (key, entry) in self.uncommitted.iter() {
@@ -288,11 +315,13 @@ impl<K: StoreKey, V: StoreValue> AnyStore for KeyValueStore<K, V> {
 
     fn promote(&mut self) {
         self.undo.clear();
+        self.ahead.forget();
         self.shared.layers.write().fresh.absorb(&mut self.uncommitted);
     }
 
     fn discard(&mut self) {
         self.undo.clear();
+        self.ahead.forget();
         self.uncommitted.clear();
     }
 

@@ -13,6 +13,7 @@
 //! Nothing uncommitted ever reaches the backend, so nothing there ever has to be wiped: a crash costs a replay of the
 //! changelog's last seconds. A store is a `const` [`KeyValue`]: a name with its types, and where its changes are kept.
 
+mod ahead;
 mod backend;
 mod layer;
 mod layers;
@@ -26,7 +27,7 @@ use std::marker::PhantomData;
 
 use wire::{OrderedKey, Topic, Wire};
 
-pub(crate) use backend::{AnyStore, FlushPart, StoreContext, StoreDef};
+pub(crate) use backend::{AnyStore, FlushPart, LookedUp, StoreContext, StoreDef};
 pub use backend::{Backend, Backends, Batch, Entries, Stored};
 pub use layers::KeyValueStore;
 pub use memory::MemoryBackends;

@@ -4,6 +4,7 @@
 
 mod faulty_broker;
 mod order;
+mod read_ahead;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,0 +1,101 @@
+//! What a store has read ahead: values of the backend that waiting records will ask for.
+//!
+//! A look-up in RocksDB costs microseconds, most of them waits for memory; many together take half as long each.
+//!
+//! What is read holds until the transaction ends: a key that the transaction writes is found above, and nobody else writes.
+//! Later, what was written above may have gone to the backend, so then all of it is forgotten.
+
+use std::cell::Cell;
+
+use hashbrown::HashMap;
+
+use super::backend::LookedUp;
+use super::layer::Layer;
+use super::layers::Shared;
+use super::{StoreKey, StoreValue};
+use crate::error::StoreError;
+
+/// No more is kept: what was read and not asked for must not gather.
+const KEYS_MAX: usize = 16_384;
+
+pub(super) struct Ahead<K, V> {
+    named: Vec<K>,
+    read: HashMap<K, Option<V>>,
+    single: Cell<usize>,
+    together: usize,
+}
+
+impl<K, V> Default for Ahead<K, V> {
+    fn default() -> Self {
+        Self {
+            named: Vec::new(),
+            read: HashMap::new(),
+            single: Cell::new(0),
+            together: 0,
+        }
+    }
+}
+
+impl<K: StoreKey, V: StoreValue> Ahead<K, V> {
+    /// What was read of a key that no layer above has. Otherwise the backend must be asked, which is counted.
+    pub fn get(&self, key: &K) -> Option<Option<V>> {
+        let found = self.read.get(key).cloned();
+        if found.is_none() {
+            self.single.set(self.single.get() + 1);
+        }
+        found
+    }
+
+    pub fn name(&mut self, key: K) {
+        self.named.push(key);
+    }
+
+    pub fn forget(&mut self) {
+        self.named.clear();
+        self.read.clear();
+    }
+
+    pub fn take_looked_up(&mut self) -> LookedUp {
+        LookedUp {
+            single: self.single.take(),
+            together: std::mem::take(&mut self.together),
+        }
+    }
+
+    /// Reads the named keys that no layer has.
+    pub fn look_up(&mut self, shared: &Shared<K, V>, uncommitted: &Layer<K, V>) -> Result<(), StoreError> {
+        if self.read.len() + self.named.len() > KEYS_MAX {
+            self.read.clear();
+        }
+        let mut bytes = Vec::new();
+        let mut wanted = Vec::new();
+        {
+            let layers = shared.layers.read_recursive();
+            for key in self.named.drain(..) {
+                if uncommitted.get(&key).is_none() && layers.get(&key).is_none() && !self.read.contains_key(&key) {
+                    let start = bytes.len();
+                    key.encode_ordered(&mut bytes);
+                    wanted.push((start..bytes.len(), key));
+                }
+            }
+        }
+        wanted.sort_unstable_by(|(a, _), (b, _)| bytes[a.clone()].cmp(&bytes[b.clone()]));
+        wanted.dedup_by(|(a, _), (b, _)| bytes[a.clone()] == bytes[b.clone()]);
+        self.together += wanted.len();
+        let keys: Vec<&[u8]> = wanted.iter().map(|(range, _)| &bytes[range.clone()]).collect();
+        let mut values = Vec::with_capacity(keys.len());
+        let mut broken = None;
+        shared.backend.get_many(shared.family, &keys, &mut |value| match value
+            .map(|value| V::decode(value, &shared.codec))
+            .transpose()
+        {
+            Ok(value) => values.push(value),
+            Err(error) => broken = broken.take().or(Some(error)),
+        })?;
+        if let Some(error) = broken {
+            return Err(shared.wire()(error));
+        }
+        self.read.extend(wanted.into_iter().map(|(_, key)| key).zip(values));
+        Ok(())
+    }
+}
