@@ -19,7 +19,7 @@ impl Worker {
         };
         let mut offsets: Vec<(TopicPartition, Committed)> = Vec::new();
         for slot in self.tasks.values_mut().filter(|s| s.task.dirty) {
-            slot.task.send_changelog(producer.as_mut())?;
+            slot.task.send_changelog(true, producer.as_mut())?;
             offsets.extend(slot.task.offsets());
         }
         let membership = self.group.membership()?;

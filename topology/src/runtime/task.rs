@@ -294,11 +294,11 @@ impl Task {
         Ok(())
     }
 
-    /// Sends the changelog of the open transaction.
-    pub fn send_changelog(&mut self, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
+    /// Sends the changelog of the open transaction: when it `ends` all that is left of it, before that where it is worth while.
+    pub fn send_changelog(&mut self, ends: bool, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
         for (store, (topic, _)) in self.flow.stores.iter_mut().zip(&self.changelogs) {
             let mut refused = None;
-            let result = store.changelog(&mut |key, value, timestamp_ms| {
+            let mut emit = |key: &[u8], value: Option<&[u8]>, timestamp_ms| {
                 let record = Outgoing {
                     topic,
                     partition: Some(self.id.partition),
@@ -311,7 +311,12 @@ impl Task {
                     refused = Some(e);
                     ProcessError::Record("the broker refused a changelog record".to_owned())
                 })
-            });
+            };
+            let result = if ends {
+                store.changelog(&mut emit)
+            } else {
+                store.changelog_so_far(&mut emit)
+            };
             match (result, refused) {
                 (_, Some(error)) => return Err(error.into()),
                 (Err(ProcessError::Store(error)), _) => return Err(error.into()),

@@ -326,6 +326,7 @@ impl Worker {
                 progress = true;
             }
             slot.task.outbox.send_packs(producer)?;
+            slot.task.send_changelog(false, producer)?;
         }
         producer.service()?;
         if let Some(reason) = later {

@@ -161,8 +161,10 @@ pub(crate) trait AnyStore: Send {
     fn read_ahead(&mut self) -> Result<(), StoreError>;
     /// How many keys were looked up in the backend since this was last asked: one by one, and together.
     fn take_looked_up(&mut self) -> LookedUp;
-    /// Hands every uncommitted change to `emit`: the changelog's key, value and timestamp.
+    /// Hands every uncommitted change to `emit` that it has not: the changelog's key, value and timestamp.
     fn changelog(&mut self, emit: &mut EmitChange<'_>) -> Result<(), ProcessError>;
+    /// The same in the midst of a transaction, if few of its keys are written more than once: a commit then has less to send.
+    fn changelog_so_far(&mut self, emit: &mut EmitChange<'_>) -> Result<(), ProcessError>;
     /// The transaction has committed.
     fn promote(&mut self);
     /// The transaction has not committed.

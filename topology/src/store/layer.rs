@@ -13,6 +13,8 @@ use super::StoreKey;
 pub(crate) struct Entry<V> {
     pub value: Option<V>,
     pub timestamp_ms: i64,
+    /// The changelog has it already.
+    pub is_sent: bool,
 }
 
 /// A range of keys, as their ordered bytes.
@@ -87,6 +89,10 @@ impl<K: StoreKey, V> Layer<K, V> {
 
     pub fn get(&self, key: &K) -> Option<&Entry<V>> {
         self.entries.get(key)
+    }
+
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut Entry<V>> {
+        self.entries.get_mut(key)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&K, &Entry<V>)> {

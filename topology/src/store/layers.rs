@@ -10,7 +10,7 @@ use wire::{Codec, WireError};
 use super::ahead::Ahead;
 use super::backend::{AnyStore, Backend, Batch, EmitChange, FlushPart, LookedUp, StoreContext, StoreDef};
 use super::layer::{Entry, Layer, Merged, Span};
-use super::{Entries, KeyValue, StoreKey, StoreValue, View};
+use super::{Backing, Entries, KeyValue, StoreKey, StoreValue, View};
 use crate::error::{EngineError, ProcessError, StoreError};
 
 /// What queries see: the committed layers over the backend.
@@ -182,7 +182,35 @@ pub struct KeyValueStore<K, V> {
     /// What the record in hand has overwritten, oldest first.
     undo: Vec<(K, Option<Entry<V>>)>,
     timestamp_ms: i64,
+    early: Early<K>,
     scratch: (Vec<u8>, Vec<u8>),
+}
+
+/// Whether changes go to the changelog before their transaction ends.
+struct Early<K> {
+    /// A public topic gets the last update of each key in each transaction.
+    may_be: bool,
+    is_on: bool,
+    /// What was written since changes were last sent.
+    keys: Vec<K>,
+    /// In this transaction.
+    writes: usize,
+}
+
+/// Below that, a transaction has little to send.
+const EARLY_KEYS_MIN: usize = 500;
+
+impl<K> Early<K> {
+    /// Weighs a transaction that wrote so many keys: at most a fifth of its changes would have been sent in vain.
+    fn weigh(&mut self, keys: usize) {
+        self.is_on = self.may_be && keys >= EARLY_KEYS_MIN && self.writes * 4 <= keys * 5;
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        self.keys.clear();
+        self.writes = 0;
+    }
 }
 
 impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
@@ -223,7 +251,12 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
         let entry = Entry {
             value,
             timestamp_ms: self.timestamp_ms,
+            is_sent: false,
         };
+        self.early.writes += 1;
+        if self.early.is_on {
+            self.early.keys.push(key.clone());
+        }
         let before = self.uncommitted.insert(key.clone(), entry);
         self.undo.push((key, before));
     }
@@ -248,6 +281,12 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
                 ahead: Ahead::default(),
                 undo: Vec::new(),
                 timestamp_ms: 0,
+                early: Early {
+                    may_be: store.backing() == Backing::Changelog,
+                    is_on: false,
+                    keys: Vec::new(),
+                    writes: 0,
+                },
                 scratch: Default::default(),
             }))
         };
@@ -296,31 +335,33 @@ impl<K: StoreKey, V: StoreValue> AnyStore for KeyValueStore<K, V> {
     }
 
     fn changelog(&mut self, emit: &mut EmitChange<'_>) -> Result<(), ProcessError> {
-        let (key_bytes, value_bytes) = &mut self.scratch;
-        for (key, entry) in self.uncommitted.iter() {
-            key_bytes.clear();
-            key.encode(&self.key_codec, key_bytes)?;
-            let value = match &entry.value {
-                Some(value) => {
-                    value_bytes.clear();
-                    value.encode(&self.shared.codec, value_bytes)?;
-                    Some(value_bytes.as_slice())
-                }
-                None => None,
-            };
-            emit(key_bytes, value, entry.timestamp_ms)?;
+        let codecs = (&self.key_codec, &self.shared.codec);
+        let mut unsent = self.uncommitted.iter().filter(|(_, entry)| !entry.is_sent);
+        unsent.try_for_each(|(key, entry)| emit_change(key, entry, codecs, &mut self.scratch, emit))
+    }
+
+    fn changelog_so_far(&mut self, emit: &mut EmitChange<'_>) -> Result<(), ProcessError> {
+        let codecs = (&self.key_codec, &self.shared.codec);
+        for key in self.early.keys.drain(..) {
+            // A record that failed has taken back what it wrote.
+            if let Some(entry) = self.uncommitted.get_mut(&key).filter(|entry| !entry.is_sent) {
+                emit_change(&key, entry, codecs, &mut self.scratch, emit)?;
+                entry.is_sent = true;
+            }
         }
         Ok(())
     }
 
     fn promote(&mut self) {
         self.undo.clear();
+        self.early.weigh(self.uncommitted.len());
         self.ahead.forget();
         self.shared.layers.write().fresh.absorb(&mut self.uncommitted);
     }
 
     fn discard(&mut self) {
         self.undo.clear();
+        self.early.forget();
         self.ahead.forget();
         self.uncommitted.clear();
     }
@@ -350,6 +391,26 @@ impl<K: StoreKey, V: StoreValue> AnyStore for KeyValueStore<K, V> {
     fn view(&self) -> Arc<dyn Any + Send + Sync> {
         Arc::new(View::new(self.shared.clone()))
     }
+}
+
+fn emit_change<K: StoreKey, V: StoreValue>(
+    key: &K,
+    entry: &Entry<V>,
+    (key_codec, codec): (&Codec, &Codec),
+    (key_bytes, value_bytes): &mut (Vec<u8>, Vec<u8>),
+    emit: &mut EmitChange<'_>,
+) -> Result<(), ProcessError> {
+    key_bytes.clear();
+    key.encode(key_codec, key_bytes)?;
+    let value = match &entry.value {
+        Some(value) => {
+            value_bytes.clear();
+            value.encode(codec, value_bytes)?;
+            Some(value_bytes.as_slice())
+        }
+        None => None,
+    };
+    emit(key_bytes, value, entry.timestamp_ms)
 }
 
 struct Flushing<K, V> {

@@ -1,4 +1,5 @@
-//! What is read ahead is what a look-up would have found, whatever fails: each record's output says what it saw.
+//! What is read ahead is what a look-up would have found, whatever fails: each record's output says what it saw. And a
+//! changelog that is sent before its transactions end says the same as the store.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,8 +21,9 @@ const CHANGES: Topic<i64, i64> = Topic::new("changes");
 const MOVED: Topic<i64, i64> = Topic::new("moved");
 const SAW: Topic<i64, i64> = Topic::new("saw");
 const LAST: KeyValue<i64, i64> = KeyValue::new("last");
+const CHANGELOG: Topic<i64, i64> = Topic::new("ahead-last-changelog");
 const DELETE: i64 = -2;
-const KEYS: i64 = 3_000;
+const KEYS: i64 = 6_000;
 
 /// Tells the value that a key had (0: none), and sets it.
 struct Tell;
@@ -156,6 +158,14 @@ fn check(seed: u64) -> usize {
     );
     assert_eq!(saw.len(), expected.len(), "seed {seed}");
     assert_eq!(driver.view(LAST).into_iter().collect::<BTreeMap<_, _>>(), last, "seed {seed}");
+    let mut logged = BTreeMap::new();
+    for record in driver.drain(CHANGELOG) {
+        match record.value {
+            Some(value) => drop(logged.insert(record.key, value)),
+            None => drop(logged.remove(&record.key)),
+        }
+    }
+    assert_eq!(logged, last, "seed {seed}: the changelog");
     together.load(Ordering::Relaxed)
 }
 
