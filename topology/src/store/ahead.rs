@@ -2,8 +2,7 @@
 //!
 //! A look-up in RocksDB costs microseconds, most of them waits for memory; many together take half as long each.
 //!
-//! What is read holds until the transaction ends: a key that the transaction writes is found above, and nobody else writes.
-//! Later, what was written above may have gone to the backend, so then all of it is forgotten.
+//! What is read holds until its key is written, since nobody else writes.
 
 use std::cell::Cell;
 
@@ -50,9 +49,11 @@ impl<K: StoreKey, V: StoreValue> Ahead<K, V> {
         self.named.push(key);
     }
 
-    pub fn forget(&mut self) {
-        self.named.clear();
-        self.read.clear();
+    /// The key is being written: what was read of it no longer holds.
+    pub fn forget(&mut self, key: &K) {
+        if !self.read.is_empty() {
+            self.read.remove(key);
+        }
     }
 
     pub fn take_looked_up(&mut self) -> LookedUp {
@@ -85,13 +86,13 @@ impl<K: StoreKey, V: StoreValue> Ahead<K, V> {
         let keys: Vec<&[u8]> = wanted.iter().map(|(range, _)| &bytes[range.clone()]).collect();
         let mut values = Vec::with_capacity(keys.len());
         let mut broken = None;
-        shared.backend.get_many(shared.family, &keys, &mut |value| match value
-            .map(|value| V::decode(value, &shared.codec))
-            .transpose()
-        {
-            Ok(value) => values.push(value),
-            Err(error) => broken = broken.take().or(Some(error)),
-        })?;
+        let decode = |value: Option<&[u8]>| value.map(|value| V::decode(value, &shared.codec)).transpose();
+        shared
+            .backend
+            .get_many(shared.family, &keys, &mut |value| match decode(value) {
+                Ok(value) => values.push(value),
+                Err(error) => broken = broken.take().or(Some(error)),
+            })?;
         if let Some(error) = broken {
             return Err(shared.wire()(error));
         }

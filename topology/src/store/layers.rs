@@ -253,6 +253,7 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
             timestamp_ms: self.timestamp_ms,
             is_sent: false,
         };
+        self.ahead.forget(&key);
         self.early.writes += 1;
         if self.early.is_on {
             self.early.keys.push(key.clone());
@@ -355,14 +356,12 @@ impl<K: StoreKey, V: StoreValue> AnyStore for KeyValueStore<K, V> {
     fn promote(&mut self) {
         self.undo.clear();
         self.early.weigh(self.uncommitted.len());
-        self.ahead.forget();
         self.shared.layers.write().fresh.absorb(&mut self.uncommitted);
     }
 
     fn discard(&mut self) {
         self.undo.clear();
         self.early.forget();
-        self.ahead.forget();
         self.uncommitted.clear();
     }
 
