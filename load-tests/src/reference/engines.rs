@@ -86,14 +86,8 @@ impl Job {
     }
 
     /// A program's way to the end of what the input holds now.
-    pub fn way(&self, kind: EngineKind, kafka: &Kafka) -> anyhow::Result<Way> {
-        let repartition = self.repartition();
-        // Handed over in memory, what was read is done when it commits.
-        let between: &[&str] = match kind {
-            EngineKind::RiverbankInMemory => &[],
-            _ => &[&repartition],
-        };
-        Way::new(kafka, &self.application, &[&self.input], between)
+    pub fn way(&self, kafka: &Kafka) -> anyhow::Result<Way> {
+        Way::new(kafka, &self.application, &[&self.input], &[&self.repartition()])
     }
 }
 

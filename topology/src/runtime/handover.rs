@@ -13,6 +13,9 @@
 //!   have to be held and to go on.
 //!
 //! Whenever tasks come or go, and after each fault, all records take the topics again, and rounds begin anew.
+//!
+//! In a backlog they take the topics, too: a source then runs ahead of the tasks behind it, which have fuller transactions, with
+//! fewer changes for each key's many updates. That costs a quarter less, and latency is lost anyway.
 
 use std::collections::BTreeSet;
 
@@ -33,6 +36,8 @@ pub(crate) struct HandOver {
     round: Option<Round>,
     retry_at_ms: i64,
     links: Vec<Link>,
+    /// Commits in a row that came before the input ran dry.
+    full_commits: u32,
 }
 
 /// A repartition topic between sub-topologies.
@@ -52,6 +57,9 @@ struct Round {
 /// A round that takes longer holds up the sources too much: the reading tasks have other work.
 const ROUND_MS: i64 = 1_000;
 const RETRY_MS: i64 = 10_000;
+
+/// After so many commits in a row that did not wait for the input to run dry, there is a backlog.
+const BACKLOG_COMMITS: u32 = 5;
 
 impl HandOver {
     /// For a topology's repartition topics. Where a topic leads back to a sub-topology that feeds it, nothing is handed over:
@@ -109,6 +117,21 @@ impl Worker {
             .for_each(|slot| slot.task.outbox.direct_all_to_topics());
     }
 
+    /// A transaction has committed, since the input ran dry or before that.
+    pub fn weigh_hand_over(&mut self, dry: bool) {
+        let full_commits = if dry {
+            0
+        } else {
+            self.hand_over.full_commits.saturating_add(1)
+        };
+        self.hand_over.full_commits = full_commits;
+        if full_commits == BACKLOG_COMMITS && !self.hand_over.open.is_empty() {
+            tracing::info!(worker = self.index, "a backlog: re-keyed records go through their topics");
+            self.stop_handing_over();
+            self.hand_over.retry_at_ms = self.now_ms() + RETRY_MS;
+        }
+    }
+
     /// Moves the way from topics to memory. Returns whether anything moved.
     pub fn advance_hand_over(&mut self) -> Result<bool, EngineError> {
         let now_ms = self.now_ms();
@@ -130,7 +153,11 @@ impl Worker {
             }
             return Ok(false);
         }
-        if now_ms < self.hand_over.retry_at_ms || self.producer.is_none() || !self.parts.settings.repartition_in_memory {
+        let in_backlog = self.hand_over.full_commits >= BACKLOG_COMMITS;
+        if in_backlog || now_ms < self.hand_over.retry_at_ms || self.producer.is_none() {
+            return Ok(false);
+        }
+        if !self.parts.settings.repartition_in_memory {
             return Ok(false);
         }
         // An earlier owner's transaction may still be on its way into the topics until the group's offsets are known.

@@ -169,6 +169,7 @@ impl Worker {
         let dry = !fetched && !self.has_work();
         if self.is_dirty() && (dry || self.commit_is_due()) {
             self.commit()?;
+            self.weigh_hand_over(dry);
             progress = true;
         }
         self.flush()?;
