@@ -117,14 +117,14 @@ impl Growth {
         kafka.create(&job.output(kind), partitions, CleanupPolicy::Compact)?;
         eprintln!("{}: {keys} keys, {partitions} partitions", kind.name());
         kafka.fill(&input, &mut Changes::in_turn(self.seed, keys)?, keys as usize, now_ms())?;
-        let mut way = job.way(kafka)?;
+        let mut way = job.way(kind, kafka)?;
         let mut running = start(kind, &job, kafka)?;
         way.finish(kafka, &mut running)?;
         running.stop()?;
         let mut changes = Changes::new(self.seed, keys)?;
         for _ in 0..self.rounds {
             kafka.fill(&input, &mut changes, self.records, now_ms())?;
-            let mut way = job.way(kafka)?;
+            let mut way = job.way(kind, kafka)?;
             let mut running = start(kind, &job, kafka)?;
             let drained = way.measure(kafka, &mut running, self.warm_up_percent)?;
             running.stop()?;

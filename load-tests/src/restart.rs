@@ -54,14 +54,14 @@ impl Restart {
                 let job = ground.job(kind, &format!("restart-{keys}"), &input, self.partitions, 100);
                 kafka.create(&job.output(kind), job.partitions, CleanupPolicy::Compact)?;
                 let mut running = start(kind, &job, kafka)?;
-                job.way(kafka)?.finish(kafka, &mut running)?;
+                job.way(kind, kafka)?.finish(kafka, &mut running)?;
                 for _ in 0..self.rounds {
                     std::thread::sleep(SETTLE);
                     running.kill()?;
                     kafka.fill(&input, &mut changes, WAITING, now_ms())?;
                     let started = Instant::now();
                     running = start(kind, &job, kafka)?;
-                    job.way(kafka)?.finish(kafka, &mut running)?;
+                    job.way(kind, kafka)?.finish(kafka, &mut running)?;
                     report.add(
                         kind.name(),
                         &format!("restart_ms_{keys}_keys"),

@@ -29,7 +29,7 @@ pub struct Drained {
 pub struct Stand {
     /// In the inputs.
     pub read: i64,
-    /// In the topics between.
+    /// In the topics between, or written to the output.
     pub passed: i64,
 }
 
@@ -40,6 +40,7 @@ pub struct Way {
     inputs: Vec<(String, Vec<i64>)>,
     between: Vec<String>,
     between_partitions: Vec<u32>,
+    output: Option<(String, u32)>,
     before: Stand,
 }
 
@@ -55,10 +56,19 @@ impl Way {
             inputs,
             between: between.iter().map(|&topic| topic.to_owned()).collect(),
             between_partitions: Vec::new(),
+            output: None,
             before: Stand { read: 0, passed: 0 },
         };
         way.before = way.stand(kafka)?;
         Ok(way)
+    }
+
+    /// Tells how far the second half is by what it has written, since not everything passes through the topics between.
+    pub fn by_output(mut self, kafka: &Kafka, topic: String) -> anyhow::Result<Self> {
+        let partitions = kafka.partitions(&topic)?;
+        self.output = Some((topic, partitions));
+        self.before = self.stand(kafka)?;
+        Ok(self)
     }
 
     /// Records that wait in the inputs at first.
@@ -81,6 +91,10 @@ impl Way {
                 let partitions = self.between.iter().map(|topic| kafka.partitions(topic));
                 self.between_partitions = partitions.collect::<anyhow::Result<_>>()?;
             }
+        }
+        if let Some((topic, partitions)) = &self.output {
+            stand.passed = self.progress.ends(topic, *partitions)?.iter().sum();
+            return Ok(stand);
         }
         for (topic, &partitions) in self.between.iter().zip(&self.between_partitions) {
             stand.passed += self.progress.committed(topic, partitions)?.iter().sum::<i64>();

@@ -86,8 +86,12 @@ impl Job {
     }
 
     /// A program's way to the end of what the input holds now.
-    pub fn way(&self, kafka: &Kafka) -> anyhow::Result<Way> {
-        Way::new(kafka, &self.application, &[&self.input], &[&self.repartition()])
+    pub fn way(&self, kind: EngineKind, kafka: &Kafka) -> anyhow::Result<Way> {
+        let way = Way::new(kafka, &self.application, &[&self.input], &[&self.repartition()])?;
+        match kind {
+            EngineKind::RiverbankInMemory => way.by_output(kafka, self.output(kind)),
+            _ => Ok(way),
+        }
     }
 }
 

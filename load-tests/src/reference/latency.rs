@@ -42,7 +42,7 @@ pub fn measure(
     kafka.create(&job.input, job.partitions, CleanupPolicy::Delete(None))?;
     kafka.create(&job.output(kind), job.partitions, CleanupPolicy::Compact)?;
     kafka.fill(&job.input, &mut changes, WARM_UP, now_ms())?;
-    let mut way = job.way(kafka)?;
+    let mut way = job.way(kind, kafka)?;
     let mut running = start(kind, job, kafka)?;
     way.finish(kafka, &mut running)?;
     let writer = Writer::new(kafka, &job.input, &mut changes)?;
@@ -53,7 +53,7 @@ pub fn measure(
         Watcher::start(kafka, &job.output(kind), job.partitions, tell)?
     };
     let written = writer.run(rate, Duration::from_secs(seconds.into()), &AtomicBool::new(false))?;
-    job.way(kafka)?.finish(kafka, &mut running)?;
+    job.way(kind, kafka)?.finish(kafka, &mut running)?;
     // The last commit is known; what it wrote has been fetched soon after.
     std::thread::sleep(Duration::from_millis(500));
     watcher.stop()?;

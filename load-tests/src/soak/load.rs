@@ -61,7 +61,7 @@ impl Soak {
             (written, trend)
         });
         let (written, trend): (Written, Trend) = (written?, trend?);
-        job.way(kafka)?.finish(kafka, &mut running)?;
+        job.way(KIND, kafka)?.finish(kafka, &mut running)?;
         watcher.stop()?;
         running.stop()?;
         report.fact("load_per_s", written.per_s.round());
