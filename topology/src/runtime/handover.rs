@@ -153,11 +153,8 @@ impl Worker {
             }
             return Ok(false);
         }
-        let in_backlog = self.hand_over.full_commits >= BACKLOG_COMMITS;
-        if in_backlog || now_ms < self.hand_over.retry_at_ms || self.producer.is_none() {
-            return Ok(false);
-        }
-        if !self.parts.settings.repartition_in_memory {
+        let is_wanted = self.parts.settings.repartition_in_memory && self.hand_over.full_commits < BACKLOG_COMMITS;
+        if !is_wanted || now_ms < self.hand_over.retry_at_ms || self.producer.is_none() {
             return Ok(false);
         }
         // An earlier owner's transaction may still be on its way into the topics until the group's offsets are known.

@@ -77,7 +77,7 @@ pub type Entries<'a> = Box<dyn Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), St
 pub trait Backend: Send + Sync + 'static {
     /// The value of a key.
     fn get(&self, family: u16, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
-    /// Visits the value of each of many keys, which are given in byte order, once each. For keys that are not soon asked for again.
+    /// Visits the value of each of many keys, which are given in byte order, once each.
     fn get_many(&self, family: u16, keys: &[&[u8]], visit: &mut dyn FnMut(Option<&[u8]>)) -> Result<(), StoreError> {
         for key in keys {
             visit(self.get(family, key)?.as_deref());

@@ -13,6 +13,16 @@ use super::super::writer::{FileBytes, FileWriter};
 use super::{ASK_TIMEOUT, Halt, Job, State, Stepped, Task, Tools, lost};
 use crate::RowError;
 
+/// What is decided upon, from its first attempt to be written on.
+fn to_write(file: FileName, content: FileBytes) -> State {
+    State::Writing {
+        file,
+        content,
+        job: None,
+        since: Instant::now(),
+    }
+}
+
 impl Task {
     pub(super) fn step(&mut self, state: State, tools: &mut Tools<'_>) -> Stepped {
         match state {
@@ -137,15 +147,7 @@ impl Task {
             Ok(()) => {
                 self.retry.succeeded();
                 self.probe(Step::Decided, tools)?;
-                Ok((
-                    State::Writing {
-                        file,
-                        content,
-                        job: None,
-                        since: Instant::now(),
-                    },
-                    true,
-                ))
+                Ok((to_write(file, content), true))
             }
             // Whether it was committed is unknown: the same end stays chosen, and is committed again.
             Err(error) => self.broker_failed(State::Deciding { file, content }, error, tools),
@@ -189,15 +191,7 @@ impl Task {
         }
         self.oldest_ms = writer.oldest_ms();
         let content = writer.finish(&file).map_err(|error| Halt::Renew(error.to_string()))?;
-        Ok((
-            State::Writing {
-                file,
-                content,
-                job: None,
-                since: Instant::now(),
-            },
-            true,
-        ))
+        Ok((to_write(file, content), true))
     }
 
     fn write(
