@@ -47,13 +47,16 @@ impl Worker {
             &self.parts.sub_partitions,
         )?;
         tracing::info!(task = %task.name, changelogs = ?task.changelogs, "opened");
+        // Tasks flush one after another over the interval, not all at once: by the golden ratio, however many there are.
+        let every_ms = self.parts.settings.flush_interval.as_millis() as i64;
+        let ahead_ms = i64::from(id.partition) * 618 % 1_000 * every_ms / 1_000;
         self.tasks.insert(
             id,
             Slot {
                 task,
                 stage: Stage::Opened,
                 assigned_at_ms: now_ms,
-                flushed_at_ms: now_ms,
+                flushed_at_ms: now_ms - ahead_ms,
             },
         );
         Ok(())

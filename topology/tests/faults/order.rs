@@ -157,3 +157,35 @@ fn re_keyed_records_keep_their_order_on_either_way() {
         "{handed} of {sent} records were handed over"
     );
 }
+
+#[test]
+fn in_a_backlog_records_take_their_topics_and_later_memory_again() {
+    let settings = EngineSettings {
+        partitions: 1,
+        poll_records_max: 10,
+        commit_records_max: 10,
+        buffered_records_max: 20,
+        ..EngineSettings::default()
+    };
+    let topology = two_hops(0, &Arc::default());
+    let mut driver = TestDriver::with(topology, settings, Arc::new(MemoryBackends::default())).unwrap();
+    driver.settle();
+    let mut sent = 0;
+    let mut handed = 0.0;
+    // Returns how many of so many records' hops, two each, were in memory.
+    let mut send = |driver: &mut TestDriver, count| {
+        for _ in 0..count {
+            sent += 1;
+            driver.queue(INPUT, 1000, &1, Some(&value(1, sent)));
+        }
+        driver.settle();
+        let before = std::mem::replace(&mut handed, handed_over(driver));
+        handed - before
+    };
+    assert_eq!(send(&mut driver, 5), 10.0, "at rest");
+    let in_backlog = send(&mut driver, 500);
+    assert!((1.0..250.0).contains(&in_backlog), "{in_backlog} of 1000 in a backlog");
+    assert_eq!(send(&mut driver, 5), 0.0, "right after it");
+    driver.advance_wall_clock(Duration::from_secs(11));
+    assert_eq!(send(&mut driver, 5), 10.0, "at rest again");
+}
