@@ -14,6 +14,8 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use crate::reference::input::Changes;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The length of a pack of the engine's that holds no record: a barrier.
+const EMPTY_PACK: usize = 5;
 
 /// The cluster of a run.
 pub struct Kafka {
@@ -199,7 +201,8 @@ impl Progress {
         Ok(committed.elements().iter().map(|e| offset(e.offset())).collect())
     }
 
-    /// Whether a partition holds records from an offset on, committed or not; transaction markers are none.
+    /// Whether a partition holds records from an offset on, committed or not; transaction markers and the
+    /// engine's barriers are none.
     pub fn holds_records(&self, topic: &str, partition: u32, from: i64) -> anyhow::Result<bool> {
         let mut start = TopicPartitionList::new();
         start.add_partition_offset(topic, partition as i32, Offset::Offset(from))?;
@@ -207,6 +210,7 @@ impl Progress {
         let until = Instant::now() + PATIENCE;
         let found = loop {
             match self.tail.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) if message.payload_len() <= EMPTY_PACK => {}
                 Some(Ok(_)) => break true,
                 Some(Err(KafkaError::PartitionEOF(_))) => break false,
                 Some(Err(error)) if Instant::now() > until => return Err(error.into()),
