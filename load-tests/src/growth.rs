@@ -7,7 +7,7 @@ use topology::store::RocksSettings;
 use crate::measure::disk_mib;
 use crate::reference::engines::{EngineKind, start};
 use crate::reference::ground::Ground;
-use crate::reference::input::{Changes, now_ms};
+use crate::reference::input::{Changes, Draw, now_ms};
 use crate::report::Report;
 
 /// Settings of the scenario.
@@ -28,7 +28,10 @@ pub struct Growth {
     /// Partitions of the input while keys grow.
     #[arg(long, default_value_t = 4)]
     keys_partitions: u32,
-    /// Change events that are measured, on keys that are drawn evenly.
+    /// How the keys of the change events that are measured are drawn, one measurement each.
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["evenly", "hot-fifth"])]
+    draws: Vec<Draw>,
+    /// Change events that are measured.
     #[arg(long, default_value_t = 1_000_000)]
     records: usize,
     /// How much of them passes before the measurement starts, in percent: the new process has an empty cache.
@@ -48,9 +51,27 @@ pub struct Growth {
 /// A series of drains.
 struct Series {
     kind: EngineKind,
-    subject: String,
+    name: String,
     keys: i64,
     partitions: u32,
+}
+
+impl Series {
+    fn by_keys(kind: EngineKind, keys: i64, partitions: u32) -> Self {
+        Self {
+            kind,
+            name: format!("{}_keys_{keys}", kind.name()),
+            keys,
+            partitions,
+        }
+    }
+
+    fn subject(&self, draw: Draw) -> String {
+        match draw {
+            Draw::Evenly | Draw::InTurn => self.name.clone(),
+            Draw::HotFifth => format!("{}_hot_fifth", self.name),
+        }
+    }
 }
 
 impl Growth {
@@ -69,29 +90,27 @@ impl Growth {
         report.setting("seed", self.seed);
         for &keys in &self.keys {
             for &kind in &self.engines {
-                let series = Series {
-                    kind,
-                    subject: keys_subject(kind, keys),
-                    keys,
-                    partitions: self.keys_partitions,
-                };
-                self.one(&ground, &mut report, &series)?;
+                let series = Series::by_keys(kind, keys, self.keys_partitions);
+                self.one(&ground, &mut report, &series, &self.draws)?;
             }
         }
         for &partitions in self.partitions.iter().filter(|count| **count > 0) {
             let kind = EngineKind::Riverbank;
             let series = Series {
                 kind,
-                subject: format!("{}_partitions_{partitions}", kind.name()),
+                name: format!("{}_partitions_{partitions}", kind.name()),
                 keys: self.partitions_keys,
                 partitions,
             };
-            self.one(&ground, &mut report, &series)?;
+            self.one(&ground, &mut report, &series, &[Draw::Evenly])?;
         }
         if let (Some(&most), Some(&least)) = (self.keys.iter().max(), self.keys.iter().min()) {
             for &kind in &self.engines {
-                for figure in ["cpu_us_per_record", "memory_mib_max"] {
-                    report.ratio(figure, &keys_subject(kind, most), &keys_subject(kind, least));
+                let [most, least] = [most, least].map(|keys| Series::by_keys(kind, keys, self.keys_partitions));
+                for &draw in &self.draws {
+                    for figure in ["cpu_us_per_record", "memory_mib_max"] {
+                        report.ratio(figure, &most.subject(draw), &least.subject(draw));
+                    }
                 }
             }
         }
@@ -100,19 +119,16 @@ impl Growth {
     }
 
     /// Fills the store once; then each round drains further events in a process of its own.
-    fn one(&self, ground: &Ground, report: &mut Report, series: &Series) -> anyhow::Result<()> {
+    fn one(&self, ground: &Ground, report: &mut Report, series: &Series, draws: &[Draw]) -> anyhow::Result<()> {
         let &Series {
-            kind, keys, partitions, ..
-        } = series;
-        let (kafka, subject) = (&ground.kafka, &series.subject);
-        let input = format!("growth-input-{subject}");
-        let job = ground.job(
             kind,
-            &format!("growth-{subject}"),
-            &input,
+            ref name,
+            keys,
             partitions,
-            self.commit_interval_ms,
-        );
+        } = series;
+        let kafka = &ground.kafka;
+        let input = format!("growth-input-{name}");
+        let job = ground.job(kind, &format!("growth-{name}"), &input, partitions, self.commit_interval_ms);
         kafka.create(&input, partitions, CleanupPolicy::Delete(None))?;
         kafka.create(&job.output(kind), partitions, CleanupPolicy::Compact)?;
         eprintln!("{}: {keys} keys, {partitions} partitions", kind.name());
@@ -121,23 +137,23 @@ impl Growth {
         let mut running = start(kind, &job, kafka)?;
         way.finish(kafka, &mut running)?;
         running.stop()?;
-        let mut changes = Changes::new(self.seed, keys)?;
+        let changes = draws.iter().map(|&draw| Ok((draw, Changes::drawn(self.seed, keys, draw)?)));
+        let mut changes: Vec<_> = changes.collect::<anyhow::Result<_>>()?;
         for _ in 0..self.rounds {
-            kafka.fill(&input, &mut changes, self.records, now_ms())?;
-            let mut way = job.way(kind, kafka)?;
-            let mut running = start(kind, &job, kafka)?;
-            let drained = way.measure(kafka, &mut running, self.warm_up_percent)?;
-            running.stop()?;
-            report.add(subject, "cpu_us_per_record", drained.cpu_us_per_record);
-            report.add(subject, "records_per_s", drained.records_per_s);
-            report.add(subject, "memory_mib_max", drained.memory_mib_max);
-            report.add(subject, "state_mib", disk_mib(&job.state()));
+            for (draw, changes) in &mut changes {
+                kafka.fill(&input, changes, self.records, now_ms())?;
+                let mut way = job.way(kind, kafka)?;
+                let mut running = start(kind, &job, kafka)?;
+                let drained = way.measure(kafka, &mut running, self.warm_up_percent)?;
+                running.stop()?;
+                let subject = series.subject(*draw);
+                report.add(&subject, "cpu_us_per_record", drained.cpu_us_per_record);
+                report.add(&subject, "records_per_s", drained.records_per_s);
+                report.add(&subject, "memory_mib_max", drained.memory_mib_max);
+                report.add(&subject, "state_mib", disk_mib(&job.state()));
+            }
         }
         ground.clean(kind, &job)?;
         kafka.delete(&[input])
     }
-}
-
-fn keys_subject(kind: EngineKind, keys: i64) -> String {
-    format!("{}_keys_{keys}", kind.name())
 }

@@ -40,6 +40,9 @@ enum Command {
     /// The reference work as a bare loop.
     #[command(hide = true)]
     BareLoop(reference::Program),
+    /// The client alone, with as many records.
+    #[command(hide = true)]
+    ClientOnly(reference::Program),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::BankEngine(program) => program.run(),
         Command::RiverbankRun => latency::run_riverbank(),
         Command::BareLoop(program) => reference::run_bare_loop(&program),
+        Command::ClientOnly(program) => reference::run_client_only(&program),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -25,6 +25,8 @@ pub enum EngineKind {
     KafkaStreamsCached,
     /// The loop without an engine.
     BareLoop,
+    /// The Kafka client alone, with as many records and none of the work.
+    ClientOnly,
 }
 
 /// What the record cache of [`EngineKind::KafkaStreamsCached`] holds, in bytes: Kafka Streams' own default.
@@ -40,12 +42,18 @@ impl EngineKind {
             EngineKind::KafkaStreams => "kafka_streams",
             EngineKind::KafkaStreamsCached => "kafka_streams_cached",
             EngineKind::BareLoop => "bare_loop",
+            EngineKind::ClientOnly => "client_only",
         }
     }
 
     /// Whether it writes every update to the output.
     pub const fn writes_every_update(self) -> bool {
-        !matches!(self, EngineKind::RiverbankBacked | EngineKind::KafkaStreamsCached)
+        !matches!(self, EngineKind::RiverbankBacked | EngineKind::KafkaStreamsCached) && self.does_the_work()
+    }
+
+    /// Whether its output is that of the reference work.
+    pub const fn does_the_work(self) -> bool {
+        !matches!(self, EngineKind::ClientOnly)
     }
 }
 
@@ -87,10 +95,11 @@ impl Job {
 
     /// A program's way to the end of what the input holds now.
     pub fn way(&self, kind: EngineKind, kafka: &Kafka) -> anyhow::Result<Way> {
-        let way = Way::new(kafka, &self.application, &[&self.input], &[&self.repartition()])?;
+        let through = |between: &[&str]| Way::new(kafka, &self.application, &[&self.input], between);
         match kind {
-            EngineKind::RiverbankInMemory => way.by_output(kafka, self.output(kind)),
-            _ => Ok(way),
+            EngineKind::RiverbankInMemory => through(&[&self.repartition()])?.by_output(kafka, self.output(kind)),
+            EngineKind::ClientOnly => through(&[]),
+            _ => through(&[&self.repartition()]),
         }
     }
 }
@@ -102,6 +111,7 @@ pub fn start(kind: EngineKind, job: &Job, kafka: &Kafka) -> anyhow::Result<Runni
         EngineKind::KafkaStreamsCached => kafka_streams(CACHE_BYTES)?,
         EngineKind::Riverbank | EngineKind::RiverbankInMemory | EngineKind::RiverbankBacked => ourselves("engine")?,
         EngineKind::BareLoop => ourselves("bare-loop")?,
+        EngineKind::ClientOnly => ourselves("client-only")?,
     };
     if kind == EngineKind::RiverbankBacked {
         command.args(["--variant", clap_name(Variant::Backed)]);

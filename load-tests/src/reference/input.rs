@@ -13,11 +13,23 @@ use wire::{Codec, MemoryRegistry, Registry, Wire, avro_wire};
 /// The schema of Debezium's Postgres connector 3.7 for the table, as it registered it.
 pub const SCHEMA: &str = include_str!("../../../schemas/tests/data/debezium/bank.public.transactions-value.json");
 
+/// Which accounts transactions are booked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Draw {
+    /// One after the other; no row changes.
+    #[value(skip)]
+    InTurn,
+    /// All alike.
+    Evenly,
+    /// A fifth of them has four fifths of the transactions, and so on within that fifth.
+    HotFifth,
+}
+
 /// Makes change events, the same ones for the same seed: nine inserts in ten, the rest updates and deletes of recent rows.
 pub struct Changes {
     rng: ChaCha8Rng,
     accounts: i64,
-    in_turn: bool,
+    draw: Draw,
     next_id: i64,
     recent: Vec<TransactionRow>,
     values: Codec,
@@ -50,7 +62,7 @@ impl Changes {
         Ok(Self {
             rng: ChaCha8Rng::seed_from_u64(seed),
             accounts,
-            in_turn: false,
+            draw: Draw::Evenly,
             next_id: 1,
             recent: Vec::new(),
             values: Codec::register::<Debezium>(registry.clone(), "values")?,
@@ -60,8 +72,13 @@ impl Changes {
 
     /// Inserts only, on one account after the other.
     pub fn in_turn(seed: u64, accounts: i64) -> anyhow::Result<Self> {
+        Self::drawn(seed, accounts, Draw::InTurn)
+    }
+
+    /// On accounts that are drawn like that.
+    pub fn drawn(seed: u64, accounts: i64, draw: Draw) -> anyhow::Result<Self> {
         Ok(Self {
-            in_turn: true,
+            draw,
             ..Self::new(seed, accounts)?
         })
     }
@@ -69,7 +86,7 @@ impl Changes {
     /// The next change.
     pub fn event(&mut self) -> anyhow::Result<Event> {
         let kind = self.rng.random_range(0..100);
-        let (before, after, op) = if kind < 90 || self.in_turn || self.recent.is_empty() {
+        let (before, after, op) = if kind < 90 || self.draw == Draw::InTurn || self.recent.is_empty() {
             let row = self.row();
             (None, Some(row), Op::Create)
         } else {
@@ -124,6 +141,14 @@ impl Changes {
         })
     }
 
+    fn hot_account(&mut self) -> i64 {
+        // Self-similar: u^k falls below 0.2 where u is below 0.8.
+        let exponent = 0.2_f64.ln() / 0.8_f64.ln();
+        let rank = (self.accounts as f64 * self.rng.random::<f64>().powf(exponent)) as i64;
+        // Hot accounts are no neighbours: a prime above every number of accounts spreads them.
+        (i128::from(rank) * 2_654_435_761 % i128::from(self.accounts)) as i64 + 1
+    }
+
     fn row(&mut self) -> TransactionRow {
         let id = self.next_id;
         self.next_id += 1;
@@ -131,9 +156,10 @@ impl Changes {
         let at_us = 1_790_000_000_000_000 + id * 1_000;
         TransactionRow {
             id,
-            account_id: Some(match self.in_turn {
-                true => id % self.accounts + 1,
-                false => self.rng.random_range(1..=self.accounts),
+            account_id: Some(match self.draw {
+                Draw::InTurn => id % self.accounts + 1,
+                Draw::Evenly => self.rng.random_range(1..=self.accounts),
+                Draw::HotFifth => self.hot_account(),
             }),
             txn_type: Some(kind.to_owned()),
             amount: Some(Money::from_hundredths(self.rng.random_range(1..1_000_000))),

@@ -1,4 +1,5 @@
-//! The reference scenario: the same work by this engine, by Kafka Streams and by a bare loop, on the same broker.
+//! The reference scenario: the same work by this engine, by Kafka Streams and by a bare loop, on the same broker; and
+//! what the client alone takes.
 
 mod bare;
 pub mod drain;
@@ -20,7 +21,7 @@ use engines::EngineKind;
 use ground::Ground;
 use input::Changes;
 
-pub use bare::run as run_bare_loop;
+pub use bare::{run as run_bare_loop, run_client_only};
 pub use program::Program;
 
 /// Settings of the scenario.
@@ -57,7 +58,7 @@ pub struct Reference {
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Who does it.
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["riverbank", "riverbank-in-memory", "kafka-streams", "bare-loop", "riverbank-backed", "kafka-streams-cached"])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["riverbank", "riverbank-in-memory", "kafka-streams", "bare-loop", "client-only", "riverbank-backed", "kafka-streams-cached"])]
     engines: Vec<EngineKind>,
     /// Change events per second while latency is measured; 0: it is not.
     #[arg(long, default_value_t = 10_000)]
@@ -96,6 +97,7 @@ impl Reference {
             ("latency_ms_p99", "kafka_streams", "riverbank"),
             ("memory_mib_max", "kafka_streams", "riverbank"),
             ("records_per_s", "riverbank", "bare_loop"),
+            ("cpu_us_per_record", "kafka_streams", "client_only"),
         ];
         let in_memory = [
             ("cpu_us_per_record", "kafka_streams", "riverbank_in_memory"),
@@ -132,9 +134,11 @@ impl Reference {
                 report.add(kind.name(), "cpu_us_per_record", drained.cpu_us_per_record);
                 report.add(kind.name(), "records_per_s", drained.records_per_s);
                 report.add(kind.name(), "memory_mib_max", drained.memory_mib_max);
-                let (held, count) = ground.kafka.newest(&job.output(kind))?;
-                report.add(kind.name(), "outputs", count as f64);
-                newest.insert(kind, held);
+                if kind.does_the_work() {
+                    let (held, count) = ground.kafka.newest(&job.output(kind))?;
+                    report.add(kind.name(), "outputs", count as f64);
+                    newest.insert(kind, held);
+                }
                 ground.clean(kind, &job)?;
             }
         }
