@@ -1,8 +1,8 @@
 //! The baselines: loops over the same Kafka client, without an engine.
 //!
 //! The bare loop does the reference work with a hash map for a store: no changelog, no restore, no sharing of work. The client
-//! alone does no work at all, but fetches every change and sends as many records in transactions as the work would: no engine
-//! on this client, with every update and a changelog as records of their own, can cost less.
+//! alone does no work at all, but fetches every change and sends about as many records in transactions as the work would: what
+//! a plain loop pays for every update and a changelog as records of their own.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
