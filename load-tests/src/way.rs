@@ -68,8 +68,8 @@ impl Way {
     /// Tells how far the second half is by what it has written, since not everything passes through the topics between.
     pub fn by_output(mut self, kafka: &Kafka, topic: String) -> anyhow::Result<Self> {
         let partitions = kafka.partitions(&topic)?;
+        self.before.passed = self.progress.ends(&topic, partitions)?.iter().sum();
         self.output = Some((topic, partitions));
-        self.before = self.stand(kafka)?;
         Ok(self)
     }
 
