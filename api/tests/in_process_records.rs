@@ -17,7 +17,7 @@ use conformance::{account, deposit, money, person, post, transfer};
 
 fn start(broker: Arc<dyn broker::Broker>) -> (InProcess, Arc<MemoryRegistry>) {
     let registry = Arc::new(MemoryRegistry::default());
-    let records = InProcess::start(broker, registry.clone(), Arc::new(SystemClock), 3).expect("it starts");
+    let records = InProcess::start(broker, registry.clone(), Arc::new(SystemClock)).expect("it starts");
     (records, registry)
 }
 

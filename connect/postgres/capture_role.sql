@@ -21,4 +21,7 @@ BEGIN
     IF to_regclass('public.riverbank_heartbeat') IS NOT NULL THEN
         GRANT INSERT, UPDATE ON riverbank_heartbeat TO riverbank_cdc;
     END IF;
+    IF to_regclass('public.riverbank_signals') IS NOT NULL THEN
+        GRANT INSERT, DELETE ON riverbank_signals TO riverbank_cdc;
+    END IF;
 END $$;

@@ -1,6 +1,6 @@
 //! What the connector is told: Debezium's settings, from a few of ours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -8,6 +8,12 @@ use crate::CAPTURE_ROLE;
 
 /// Confluent's Avro converter, as the shaded package names it: byte 0, the schema's id in four bytes, Avro.
 const AVRO_CONVERTER: &str = "org.apache.pulsar.kafka.shade.io.confluent.connect.avro.AvroConverter";
+
+/// Connect's own: a number in eight bytes, big endian.
+const LONG_CONVERTER: &str = "org.apache.kafka.connect.converters.LongConverter";
+
+/// The table of [`HEARTBEAT_QUERY`]; its changes are captured like any other's, and show that the whole way is alive.
+const HEARTBEAT_TABLE: &str = "public.riverbank_heartbeat";
 
 /// Written by the connector itself; its change moves the replication slot forward while the bank's tables are idle.
 const HEARTBEAT_QUERY: &str = "INSERT INTO riverbank_heartbeat (id, beat_at) VALUES (1, now()) \
@@ -68,11 +74,14 @@ pub struct ConnectorSettings {
     pub publication: String,
     /// The registry's Confluent API, as the worker reaches it.
     pub registry_url: String,
+    /// The table in which an operator tells the connector what to do, as `schema.table`; `None` where there is none.
+    pub signals: Option<String>,
     /// How often the connector writes the heartbeat row; `None` where there is no heartbeat table.
     pub heartbeat: Option<Duration>,
     /// How long it waits for changes before it looks again: the larger part of its latency.
     pub poll_interval: Duration,
-    /// With how many partitions Connect creates a topic that does not exist yet.
+    /// With how many partitions Connect creates a topic that does not exist yet. One keeps the order of the commits: over
+    /// several, the changes of an account's transactions overtake each other.
     pub partitions: u32,
     /// And with how many replicas.
     pub replication_factor: u16,
@@ -91,9 +100,10 @@ impl ConnectorSettings {
             slot: "riverbank".to_owned(),
             publication: "riverbank".to_owned(),
             registry_url: registry_url.to_owned(),
+            signals: Some("public.riverbank_signals".to_owned()),
             heartbeat: Some(Duration::from_secs(10)),
             poll_interval: Duration::from_millis(10),
-            partitions: 4,
+            partitions: 1,
             replication_factor: 1,
         }
     }
@@ -105,6 +115,7 @@ impl ConnectorSettings {
         Self {
             name: "riverbank-batch-stack".to_owned(),
             slot: "riverbank_batch_stack".to_owned(),
+            signals: None,
             heartbeat: None,
             ..Self::bank(database, registry_url)
         }
@@ -115,7 +126,11 @@ impl ConnectorSettings {
         let mut config = self.source();
         config.extend(fixed());
         config.extend(self.converters());
+        config.extend(self.keys());
         config.extend(self.topics());
+        if let Some(table) = &self.signals {
+            set(&mut config, "signal.data.collection", table);
+        }
         if let Some(interval) = self.heartbeat {
             set(&mut config, "heartbeat.interval.ms", interval.as_millis());
             set(&mut config, "heartbeat.action.query", HEARTBEAT_QUERY);
@@ -130,7 +145,9 @@ impl ConnectorSettings {
         set(&mut config, "database.dbname", &self.database.name);
         set(&mut config, "database.user", &self.database.user);
         set(&mut config, "database.password", &self.database.password);
-        set(&mut config, "table.include.list", self.tables.join(","));
+        let heartbeat = self.heartbeat.map(|_| HEARTBEAT_TABLE);
+        let tables: Vec<&str> = self.tables.iter().map(String::as_str).chain(heartbeat).collect();
+        set(&mut config, "table.include.list", tables.join(","));
         set(&mut config, "slot.name", &self.slot);
         set(&mut config, "publication.name", &self.publication);
         set(&mut config, "topic.prefix", &self.topic_prefix);
@@ -140,13 +157,44 @@ impl ConnectorSettings {
 
     fn converters(&self) -> BTreeMap<String, String> {
         let mut config = BTreeMap::new();
-        for side in ["key", "value"] {
-            set(&mut config, &format!("{side}.converter"), AVRO_CONVERTER);
+        set(&mut config, "key.converter", LONG_CONVERTER);
+        set(&mut config, "value.converter", AVRO_CONVERTER);
+        set(&mut config, "value.converter.schema.registry.url", &self.registry_url);
+        config
+    }
+
+    /// Keys are ids, as plain numbers: an Avro key has its schema's id in it, and Connect partitions by the key's bytes, so that
+    /// with the next version of that schema a row's changes would go to another partition. What is no table (Debezium's own
+    /// heartbeats, transactions) gets its time as key, since a converter is for all of a connector's topics.
+    fn keys(&self) -> BTreeMap<String, String> {
+        let mut config = BTreeMap::new();
+        set(&mut config, "predicates", "isTable");
+        set(
+            &mut config,
+            "predicates.isTable.type",
+            "org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
+        );
+        let schemas: BTreeSet<&str> = self.tables.iter().filter_map(|table| table.split('.').next()).collect();
+        let schemas: Vec<&str> = schemas.into_iter().collect();
+        let pattern = format!("{}\\.({})\\..*", self.topic_prefix.replace('.', "\\."), schemas.join("|"));
+        set(&mut config, "predicates.isTable.pattern", pattern);
+        set(&mut config, "transforms", "time,timeOnly,id,long");
+        let transforms = [
+            ("time", "ValueToKey", ("fields", "ts_ms"), false),
+            ("timeOnly", "ExtractField$Key", ("field", "ts_ms"), false),
+            ("id", "ExtractField$Key", ("field", "id"), true),
+            ("long", "Cast$Key", ("spec", "int64"), true),
+        ];
+        for (name, class, (setting, value), of_tables) in transforms {
+            let name = format!("transforms.{name}");
             set(
                 &mut config,
-                &format!("{side}.converter.schema.registry.url"),
-                &self.registry_url,
+                &format!("{name}.type"),
+                format!("org.apache.kafka.connect.transforms.{class}"),
             );
+            set(&mut config, &format!("{name}.{setting}"), value);
+            set(&mut config, &format!("{name}.predicate"), "isTable");
+            set(&mut config, &format!("{name}.negate"), !of_tables);
         }
         config
     }
@@ -178,6 +226,11 @@ fn fixed() -> BTreeMap<String, String> {
         ("time.precision.mode", "adaptive_time_microseconds"),
         // A null beside a delete lets compaction forget the row.
         ("tombstones.on.delete", "true"),
+        // A truncate is heard: by default it is left out.
+        ("skipped.operations", "none"),
+        // A value that no converter can take (NaN in a NUMERIC) is left out and logged, and its row is set aside behind Kafka;
+        // capture goes on.
+        ("event.converting.failure.handling.mode", "warn"),
         // Which changes are one transaction, and how many it had.
         ("provide.transaction.metadata", "true"),
         ("schema.name.adjustment.mode", "avro"),
@@ -208,7 +261,15 @@ mod tests {
         let config = ConnectorSettings::bank(Database::default(), "http://registry/v7").config();
         let expected = [
             ("database.user", "riverbank_cdc"),
-            ("table.include.list", "public.customers,public.accounts,public.transactions"),
+            (
+                "table.include.list",
+                "public.customers,public.accounts,public.transactions,public.riverbank_heartbeat",
+            ),
+            ("key.converter", LONG_CONVERTER),
+            ("predicates.isTable.pattern", "bank\\.(public)\\..*"),
+            ("transforms.id.field", "id"),
+            ("transforms.long.spec", "int64"),
+            ("topic.creation.default.partitions", "1"),
             ("decimal.handling.mode", "precise"),
             ("provide.transaction.metadata", "true"),
             ("heartbeat.interval.ms", "10000"),
@@ -224,6 +285,7 @@ mod tests {
     fn a_schema_without_the_heartbeat_table_gets_no_heartbeat() {
         let config = ConnectorSettings::batch_stack(Database::default(), "http://registry/v7").config();
         assert!(!config.keys().any(|key| key.starts_with("heartbeat")), "{config:?}");
+        assert!(!config["table.include.list"].contains("heartbeat"), "{config:?}");
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //!
 //! [`pipeline`] is the whole of it on one page; [`stores`] names every state store. Nothing here knows Kafka or RocksDB.
 
+pub mod counters;
 pub mod gold;
 pub mod pipeline;
 pub mod silver;
 pub mod stores;
 
-pub use pipeline::{APPLICATION, bank};
+pub use pipeline::{APPLICATION, SourcePartitions, bank};

@@ -8,9 +8,11 @@
 //!  what breaks a rule ───────► silver.rejected
 //! ```
 
-use schemas::bronze::{CdcKey, Envelope};
+use schemas::bronze::{CdcKey, Envelope, Op, Row};
+use schemas::state::Applied;
 use schemas::topics::*;
 use topology::dsl::{Builder, Stream};
+use topology::store::StoreValue;
 use topology::{EngineError, Topology};
 use wire::{Topic, Wire};
 
@@ -20,21 +22,55 @@ use crate::silver::{Accounts, Apply, Customers, Entity, Journal, Outcome, Transa
 /// The application's name: its consumer group, and the prefix of its internal topics.
 pub const APPLICATION: &str = "riverbank";
 
+/// How many partitions the topics of the change log have.
+///
+/// One is the default, and the one that keeps a sequence a sequence: Postgres commits one change after the other, the connector
+/// sends them so, and a balance then only ever is what a prefix of the commits makes. Over several partitions the changes of an
+/// account's transactions overtake each other, and while they do, balances are served that never were; in the end they are right.
+/// Topics of several partitions (somebody has filled them already) are read all the same: each row's events are brought
+/// together by its id first, since with an Avro key the partition of a row changes with the key's schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourcePartitions {
+    /// Of the customers' topic.
+    pub customers: u32,
+    /// Of the accounts' topic.
+    pub accounts: u32,
+    /// Of the transactions' topic.
+    pub transactions: u32,
+}
+
+impl Default for SourcePartitions {
+    fn default() -> Self {
+        Self {
+            customers: 1,
+            accounts: 1,
+            transactions: 1,
+        }
+    }
+}
+
+impl SourcePartitions {
+    /// Whether balances follow the order of the source's commits.
+    pub fn in_commit_order(&self) -> bool {
+        self.accounts == 1 && self.transactions == 1
+    }
+}
+
 /// Builds the bank.
-pub fn bank() -> Result<Topology, EngineError> {
+pub fn bank(partitions: SourcePartitions) -> Result<Topology, EngineError> {
     let b = Builder::new(APPLICATION);
 
-    let customers = apply::<Customers>(&b, CDC_CUSTOMERS);
+    let customers = apply::<Customers>(&b, CDC_CUSTOMERS, partitions.customers, CUSTOMERS_BY_ID);
     customers
         .flat_map_values(|_, outcome| outcome.row())
         .to_compacted(SILVER_CUSTOMERS);
 
-    let accounts = apply::<Accounts>(&b, CDC_ACCOUNTS);
+    let accounts = apply::<Accounts>(&b, CDC_ACCOUNTS, partitions.accounts, ACCOUNTS_BY_ID);
     accounts
         .flat_map_values(|_, outcome| outcome.row())
         .to_compacted(SILVER_ACCOUNTS);
 
-    let transactions = apply::<Transactions>(&b, CDC_TRANSACTIONS);
+    let transactions = apply::<Transactions>(&b, CDC_TRANSACTIONS, partitions.transactions, TRANSACTIONS_BY_ID);
     transactions
         .flat_map_values(|_, outcome| outcome.row())
         .to_compacted(SILVER_TRANSACTIONS);
@@ -69,12 +105,36 @@ pub fn bank() -> Result<Topology, EngineError> {
 }
 
 /// A table's changes, each once, at the time of their commit.
-fn apply<E: Entity>(b: &Builder, topic: Topic<CdcKey, Envelope<E::Row>>) -> Stream<E::Id, Outcome<E::Clean>>
+fn apply<E: Entity>(
+    b: &Builder,
+    topic: Topic<CdcKey, Envelope<E::Row>>,
+    partitions: u32,
+    by_id: Topic<CdcKey, Envelope<E::Row>>,
+) -> Stream<E::Id, Outcome<E::Clean>>
 where
-    Envelope<E::Row>: Wire,
+    Envelope<E::Row>: Wire + Clone,
+    E::Row: Row,
+    Applied<E::Clean>: StoreValue,
 {
-    b.stream_at(topic, |_, event, _| event.source.committed_at_us() / 1000)
-        .process(Apply::<E>::default)
+    b.partitions(topic, 1);
+    let events = b.stream_by(topic, row_id, |_, event, _| event.source.committed_at_us() / 1000);
+    let in_order = partitions == 1;
+    let events = if in_order {
+        events
+    } else {
+        events.rekeyed().repartition_with(by_id, 1)
+    };
+    events.process(move || Apply::<E>::new(in_order))
+}
+
+/// The row's own id; the key's where the event shows no row, and none where the event is of no row.
+fn row_id<R: Row>(key: Option<&CdcKey>, event: &Envelope<R>) -> Result<CdcKey, String> {
+    match (event.row_id(), key) {
+        (Some(id), _) => Ok(CdcKey { id }),
+        (None, Some(key)) => Ok(*key),
+        (None, None) if event.op == Op::Truncate => Ok(CdcKey { id: i64::MIN }),
+        (None, None) => Err("neither its key nor its value tells the row's id".to_owned()),
+    }
 }
 
 fn reject<K: Clone + Send + 'static, T: Clone + Send + 'static>(

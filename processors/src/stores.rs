@@ -2,26 +2,29 @@
 
 use schemas::gold::AccountBalance;
 use schemas::silver::{Account, Customer, Leg, Transaction};
+use schemas::state::{Applied, TableState};
 use schemas::topics::ACCOUNT_BALANCES;
 use schemas::{AccountId, CustomerId, TransactionId};
 use topology::store::KeyValue;
 
-/// The current customers, partitioned as their change log is.
-pub const CUSTOMERS: KeyValue<CustomerId, Customer> = KeyValue::new("customers");
-/// The current accounts, partitioned as their change log is.
-pub const ACCOUNTS: KeyValue<AccountId, Account> = KeyValue::new("accounts");
-/// The current transactions, partitioned as their change log is.
-pub const TRANSACTIONS: KeyValue<TransactionId, Transaction> = KeyValue::new("transactions");
+/// The customers as applied, those that were deleted included.
+pub const CUSTOMERS: KeyValue<CustomerId, Applied<Customer>> = KeyValue::new("applied-customers");
+/// The accounts as applied, those that were deleted included.
+pub const ACCOUNTS: KeyValue<AccountId, Applied<Account>> = KeyValue::new("applied-accounts");
+/// The transactions as applied, those that were deleted included.
+pub const TRANSACTIONS: KeyValue<TransactionId, Applied<Transaction>> = KeyValue::new("applied-transactions");
 
-/// The source LSN at which a customer was deleted: what comes again from before it is a duplicate.
-pub const DELETED_CUSTOMERS: KeyValue<CustomerId, i64> = KeyValue::new("deleted-customers");
-/// The source LSN at which an account was deleted.
-pub const DELETED_ACCOUNTS: KeyValue<AccountId, i64> = KeyValue::new("deleted-accounts");
-/// The source LSN at which a transaction was deleted.
-pub const DELETED_TRANSACTIONS: KeyValue<TransactionId, i64> = KeyValue::new("deleted-transactions");
+/// How far snapshots and truncates of `customers` are, under the key [`TABLE`].
+pub const CUSTOMERS_TABLE: KeyValue<i64, TableState> = KeyValue::new("customers-table");
+/// How far snapshots and truncates of `accounts` are.
+pub const ACCOUNTS_TABLE: KeyValue<i64, TableState> = KeyValue::new("accounts-table");
+/// How far snapshots and truncates of `transactions` are.
+pub const TRANSACTIONS_TABLE: KeyValue<i64, TableState> = KeyValue::new("transactions-table");
+/// The one key of a table's state.
+pub const TABLE: i64 = 0;
 
-/// The source LSN of the version of a transaction whose postings stand.
-pub const POSTED: KeyValue<TransactionId, i64> = KeyValue::new("posted");
+/// The version of a transaction whose postings stand.
+pub const POSTED: KeyValue<TransactionId, i64> = KeyValue::new("posted-versions");
 
 /// The balance of every account; its changelog is the public topic.
 pub const BALANCES: KeyValue<AccountId, AccountBalance> = KeyValue::backed_by("account-balances", ACCOUNT_BALANCES);

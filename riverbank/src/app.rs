@@ -31,7 +31,7 @@ pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
                 };
                 Arc::new(Postgres::connect_lazy(url.reveal(), &limits).context("postgres.url")?)
             }
-            None => in_process_records(&settings, &log).await?,
+            None => in_process_records(&log).await?,
         };
         let stop = until_signal()?;
         let running = Running::start(&settings, &log, records, metrics).await?;
@@ -95,9 +95,9 @@ pub fn until_signal() -> anyhow::Result<CancellationToken> {
 }
 
 /// The system of record in this process, which writes its own change log.
-pub async fn in_process_records(settings: &Settings, log: &Log) -> anyhow::Result<Arc<InProcess>> {
-    let (log, partitions) = (log.clone(), settings.engine.partitions);
-    let start = move || InProcess::start(log.broker, log.registry, Arc::new(SystemClock), partitions);
+pub async fn in_process_records(log: &Log) -> anyhow::Result<Arc<InProcess>> {
+    let log = log.clone();
+    let start = move || InProcess::start(log.broker, log.registry, Arc::new(SystemClock));
     Ok(Arc::new(tokio::task::spawn_blocking(start).await??))
 }
 

@@ -11,8 +11,10 @@ use anyhow::Context;
 use broker::Broker;
 use broker::in_process::InProcessBroker;
 use parking_lot::Mutex;
+use processors::SourcePartitions;
+use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
 use sinks::{SinkHandle, SinkRunner};
-use topology::clock::SystemClock;
+use topology::clock::{Clock, SystemClock};
 use topology::store::{RocksBackends, RocksSettings};
 use topology::{Engine, EngineParts, EngineSettings, Metrics, Queries};
 use wire::{FileRegistry, HttpRegistry, Registry};
@@ -20,6 +22,10 @@ use wire::{FileRegistry, HttpRegistry, Registry};
 use crate::config::Settings;
 use crate::lake;
 use crate::rejections::Rejections;
+use crate::{source_counters, upgrade};
+
+/// How long the broker may take to name a topic's partitions.
+const TOPICS_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The log and the registry that a process works on.
 #[derive(Clone)]
@@ -102,7 +108,9 @@ impl Assembly {
             flush_interval: settings.engine.flush_interval,
             ..EngineSettings::default()
         };
-        let engine = Engine::start(processors::bank()?, engine_settings, parts, address)?;
+        source_counters::register(metrics)?;
+        upgrade::take_over(log, SystemClock.now_ms() * 1000)?;
+        let engine = Engine::start(processors::bank(source_partitions(log)?)?, engine_settings, parts, address)?;
         let sink = SinkRunner::new(
             sink_settings(settings, &instance),
             log.broker.clone(),
@@ -148,6 +156,26 @@ impl Assembly {
         parts.sink.stop()?;
         Ok(())
     }
+}
+
+/// How many partitions the source's topics have; one, where a topic is not there yet.
+fn source_partitions(log: &Log) -> anyhow::Result<SourcePartitions> {
+    let of = |topic: &str| -> anyhow::Result<u32> {
+        let count = log.broker.partitions(topic, TOPICS_TIMEOUT)?.unwrap_or(1);
+        if count > 1 {
+            tracing::warn!(
+                topic,
+                partitions = count,
+                "the topic has several partitions: rows are brought together by their ids, but not into the order of the commits"
+            );
+        }
+        Ok(count)
+    };
+    Ok(SourcePartitions {
+        customers: of(CDC_CUSTOMERS.name())?,
+        accounts: of(CDC_ACCOUNTS.name())?,
+        transactions: of(CDC_TRANSACTIONS.name())?,
+    })
 }
 
 /// This instance's name: made once and kept with its state, so that a restart is recognised.

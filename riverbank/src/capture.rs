@@ -51,8 +51,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     tracing::info!("the source database is up to date");
 
     let database = database(admin.reveal(), password.reveal()).context("connect.admin_url")?;
-    let mut connector = ConnectorSettings::bank(database, registry.as_str());
-    connector.partitions = settings.engine.partitions;
+    let connector = ConnectorSettings::bank(database, registry.as_str());
     connect::register(worker.as_str().trim_end_matches('/'), &connector, timeout)
         .await
         .context("register the connector")?;

@@ -18,6 +18,8 @@ pub mod health;
 pub mod lake;
 pub mod rejections;
 pub mod telemetry;
+mod source_counters;
+pub mod upgrade;
 
 /// Writes to standard output at once, for whoever watches.
 pub(crate) fn say(text: std::fmt::Arguments<'_>) -> anyhow::Result<()> {

@@ -51,7 +51,7 @@ impl StrictBank {
                 ..
             } => {
                 refuse_if(!self.emails.contains_key(customer), "no such customer")?;
-                let balance = opening_balance.hundredths();
+                let balance = opening_balance.ten_thousandths();
                 let row = StrictAccount {
                     customer: *customer,
                     currency: *currency,
@@ -103,7 +103,7 @@ impl StrictBank {
 
     fn check_draft(&self, draft: &Draft) -> Result<(), String> {
         let account = self.accounts.get(&draft.account).ok_or("no such account")?;
-        refuse_if(draft.amount.hundredths() <= 0, "amount not above zero")?;
+        refuse_if(draft.amount <= Money::ZERO, "amount not above zero")?;
         refuse_if(
             (draft.txn_type == TransactionType::Transfer) != draft.related.is_some(),
             "related account",
@@ -125,7 +125,7 @@ impl StrictBank {
             let Some(draft) = draft.filter(|draft| draft.status == TransactionStatus::Completed) else {
                 continue;
             };
-            let amount = draft.amount.hundredths() * sign;
+            let amount = draft.amount.ten_thousandths() * sign;
             let on_account = if draft.txn_type == TransactionType::Deposit {
                 amount
             } else {
@@ -264,7 +264,7 @@ async fn amounts_of_a_currency_without_cents_are_whole() {
     };
     let (totals, bank) = run(5, profile, 2, 0, count(1_000)).await;
     assert_eq!(totals.surprises, 0, "{totals}");
-    assert!(bank.transactions.values().all(|draft| draft.amount.hundredths() % 100 == 0));
+    assert!(bank.transactions.values().all(|draft| draft.amount.fits_scale(0)));
 }
 
 #[tokio::test]

@@ -47,38 +47,31 @@ pub(crate) use codes;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Currency([u8; 3]);
 
-/// Active national currencies of ISO 4217, then those whose smallest unit is not a hundredth.
-const CURRENCIES: &str = "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF \
-    CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR \
-    ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP \
-    MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG \
-    SEK SGD SHP SLE SOS SRD SSP STN SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD \
-    XOF XPF YER ZAR ZMW";
-const WITHOUT_MINOR: &[&str] = &[
-    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF",
-];
-
 impl Currency {
     /// The three letters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("XXX")
     }
 
-    /// How many decimal places amounts of it have in this bank: the source keeps two at most.
+    /// How many decimal places its amounts have: its minor units in ISO 4217.
     pub fn minor_digits(&self) -> u32 {
-        if WITHOUT_MINOR.contains(&self.as_str()) { 0 } else { 2 }
+        minor_digits(self.as_str()).unwrap_or(2)
     }
+}
+
+/// The minor units of a currency; `None` for what is no money (metals, funds' units of account, test codes). A currency that
+/// was replaced stays known: its accounts may still be there.
+fn minor_digits(code: &str) -> Option<u32> {
+    let known = iso_currency::Currency::from_code(code).filter(|known| !known.is_special())?;
+    known.exponent().map(u32::from)
 }
 
 impl FromStr for Currency {
     type Err = UnknownCode;
     fn from_str(text: &str) -> Result<Self, UnknownCode> {
-        let unknown = || UnknownCode(text.to_owned());
-        let letters: [u8; 3] = text.as_bytes().try_into().map_err(|_| unknown())?;
-        if CURRENCIES.split_ascii_whitespace().any(|known| known == text) {
-            Ok(Currency(letters))
-        } else {
-            Err(unknown())
+        match (minor_digits(text), text.as_bytes().try_into()) {
+            (Some(_), Ok(letters)) => Ok(Currency(letters)),
+            _ => Err(UnknownCode(text.to_owned())),
         }
     }
 }

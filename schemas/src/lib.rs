@@ -1,6 +1,7 @@
 //! The contracts: what is on the topics, as Avro schemas (`avro/`) and as Rust types.
 //!
-//! [`topics`] names every topic. [`bronze`] is what Debezium sent, [`silver`] what is true now, [`gold`] what people ask for.
+//! [`topics`] names every topic. [`bronze`] is what Debezium sent, [`silver`] what is true now, [`gold`] what people ask for; [`state`]
+//! is what the bank's own stores keep beside them.
 
 pub mod bronze;
 mod codes;
@@ -8,7 +9,8 @@ pub mod gold;
 mod ids;
 mod money;
 pub mod silver;
-mod time;
+pub mod state;
+pub mod time;
 pub mod topics;
 
 pub use codes::{Currency, UnknownCode};

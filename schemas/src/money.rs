@@ -6,9 +6,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use wire::Decimal;
 
-/// An amount in hundredths of its currency's unit, as the source's `NUMERIC(18,2)` has it. Never a float.
+use crate::Currency;
+
+/// An amount in ten-thousandths of its currency's unit: the smallest unit of every currency of ISO 4217 is a whole number of
+/// them. Never a float.
 ///
-/// Arithmetic is checked: what does not fit is an error, not a wrap. In Avro it is a decimal; in JSON and text `"12.30"`.
+/// Arithmetic is checked: what does not fit is an error, not a wrap. In Avro it is a decimal of scale 4; as text it has its
+/// currency's scale ([`Money::in_currency`]), or without a currency at least two places (`12.30`, `1.234`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Money(i128);
 
@@ -18,8 +22,8 @@ pub enum MoneyError {
     /// It is not a decimal number.
     #[error("{0:?} is not a decimal number")]
     NotDecimal(String),
-    /// It has more than two decimal places that are not zero.
-    #[error("{0:?} has more than two decimal places")]
+    /// It has more than four decimal places.
+    #[error("{0:?} has more than four decimal places")]
     TooPrecise(String),
     /// It is too large to be exact.
     #[error("the amount is too large")]
@@ -27,7 +31,9 @@ pub enum MoneyError {
 }
 
 /// The most that is written: what 28 decimal digits hold, which every decimal in the path can carry.
-const MAX_HUNDREDTHS: i128 = 9_999_999_999_999_999_999_999_999_999;
+const TEN_THOUSANDTHS_MAX: i128 = 9_999_999_999_999_999_999_999_999_999;
+/// Decimal places of the unit.
+const SCALE: u32 = 4;
 
 impl Money {
     /// Nothing.
@@ -35,19 +41,31 @@ impl Money {
 
     /// An amount in hundredths.
     pub const fn from_hundredths(hundredths: i128) -> Self {
-        Self(hundredths)
+        Self(hundredths * 100)
     }
 
-    /// The amount in hundredths.
-    pub const fn hundredths(self) -> i128 {
+    /// An amount in ten-thousandths.
+    pub const fn from_ten_thousandths(ten_thousandths: i128) -> Self {
+        Self(ten_thousandths)
+    }
+
+    /// The amount in ten-thousandths.
+    pub const fn ten_thousandths(self) -> i128 {
         self.0
+    }
+
+    /// The amount in a currency's smallest units, of which a unit has ten to the power of `minor_digits` (at most 4); `None`
+    /// if it is no whole number of them.
+    pub const fn minor_units(self, minor_digits: u32) -> Option<i128> {
+        let unit = 10_i128.pow(SCALE - minor_digits);
+        if self.0 % unit == 0 { Some(self.0 / unit) } else { None }
     }
 
     /// The sum.
     pub fn checked_add(self, other: Money) -> Result<Money, MoneyError> {
         self.0
             .checked_add(other.0)
-            .filter(|sum| sum.abs() <= MAX_HUNDREDTHS)
+            .filter(|sum| sum.abs() <= TEN_THOUSANDTHS_MAX)
             .map(Money)
             .ok_or(MoneyError::Overflow)
     }
@@ -65,22 +83,54 @@ impl Money {
 
     /// Whether it is a whole number of a currency's smallest units, of which a unit has ten to the power of `minor_digits`.
     pub const fn fits_scale(self, minor_digits: u32) -> bool {
-        match minor_digits {
-            0 => self.0 % 100 == 0,
-            1 => self.0 % 10 == 0,
-            _ => true,
+        minor_digits >= SCALE || self.minor_units(minor_digits).is_some()
+    }
+
+    /// As text with its currency's scale: `12.30` EUR, `12` JPY, `12.345` KWD. What does not fit the scale keeps its places.
+    pub fn in_currency(self, currency: Currency) -> impl fmt::Display {
+        Scaled {
+            money: self,
+            places_min: currency.minor_digits(),
         }
     }
 }
 
-impl fmt::Display for Money {
+/// An amount with at least so many decimal places; more where they are not zero.
+struct Scaled {
+    money: Money,
+    places_min: u32,
+}
+
+impl fmt::Display for Scaled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.0 < 0 { "-" } else { "" };
-        let magnitude = self.0.unsigned_abs();
-        write!(f, "{sign}{}.{:02}", magnitude / 100, magnitude % 100)
+        let mut places = SCALE;
+        let mut magnitude = self.money.0.unsigned_abs();
+        while places > self.places_min && magnitude % 10 == 0 {
+            magnitude /= 10;
+            places -= 1;
+        }
+        let sign = if self.money.0 < 0 { "-" } else { "" };
+        let unit = 10_u128.pow(places);
+        write!(f, "{sign}{}", magnitude / unit)?;
+        match places {
+            0 => Ok(()),
+            places => write!(f, ".{:0width$}", magnitude % unit, width = places as usize),
+        }
     }
 }
 
+/// With at least two decimal places.
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scaled = Scaled {
+            money: *self,
+            places_min: 2,
+        };
+        scaled.fmt(f)
+    }
+}
+
+/// One grammar of amounts: an optional minus, digits without leading zeros, and one to four decimal places or none.
 impl FromStr for Money {
     type Err = MoneyError;
 
@@ -90,25 +140,26 @@ impl FromStr for Money {
             Some(digits) => (true, digits),
             None => (false, text),
         };
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let (whole, fraction) = match digits.split_once('.') {
+            Some((whole, fraction)) if !fraction.is_empty() => (whole, fraction),
+            Some(_) => return Err(not_decimal()),
+            None => (digits, ""),
+        };
         let all_digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-        if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) || (digits.contains('.') && fraction.is_empty()) {
+        if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) || (whole.len() > 1 && whole.starts_with('0')) {
             return Err(not_decimal());
         }
-        let (cents, rest) = fraction.split_at(fraction.len().min(2));
-        if rest.bytes().any(|b| b != b'0') {
+        if fraction.len() > SCALE as usize {
             return Err(MoneyError::TooPrecise(text.to_owned()));
         }
         let whole: i128 = whole.parse().map_err(|_| MoneyError::Overflow)?;
-        let cents: i128 = format!("{cents:0<2}").parse().map_err(|_| not_decimal())?;
-        let hundredths = whole
-            .checked_mul(100)
-            .and_then(|w| w.checked_add(cents))
+        let fraction: i128 = format!("{fraction:0<4}").parse().map_err(|_| not_decimal())?;
+        let magnitude = whole
+            .checked_mul(10_i128.pow(SCALE))
+            .and_then(|w| w.checked_add(fraction))
+            .filter(|magnitude| *magnitude <= TEN_THOUSANDTHS_MAX)
             .ok_or(MoneyError::Overflow)?;
-        if hundredths > MAX_HUNDREDTHS {
-            return Err(MoneyError::Overflow);
-        }
-        Ok(Money(if negative { -hundredths } else { hundredths }))
+        Ok(Money(if negative { -magnitude } else { magnitude }))
     }
 }
 
@@ -116,23 +167,24 @@ impl From<Money> for Decimal {
     fn from(money: Money) -> Self {
         Self {
             unscaled: money.0,
-            scale: 2,
+            scale: SCALE,
         }
     }
 }
 
+/// By the decimal's own scale: each record says its own.
 impl TryFrom<Decimal> for Money {
     type Error = MoneyError;
 
     fn try_from(Decimal { unscaled, scale }: Decimal) -> Result<Self, MoneyError> {
         let power = |digits: u32| 10_i128.checked_pow(digits).ok_or(MoneyError::Overflow);
-        let hundredths = match scale {
-            2 => unscaled,
-            0 | 1 => unscaled.checked_mul(power(2 - scale)?).ok_or(MoneyError::Overflow)?,
-            _ if unscaled % power(scale - 2)? == 0 => unscaled / power(scale - 2)?,
+        let ten_thousandths = match scale {
+            ..=SCALE => unscaled.checked_mul(power(SCALE - scale)?).ok_or(MoneyError::Overflow)?,
+            _ if unscaled == 0 => 0,
+            _ if unscaled % power(scale - SCALE)? == 0 => unscaled / power(scale - SCALE)?,
             _ => return Err(MoneyError::TooPrecise(format!("{unscaled}e-{scale}"))),
         };
-        Money::ZERO.checked_add(Money(hundredths))
+        Money::ZERO.checked_add(Money(ten_thousandths))
     }
 }
 
@@ -150,7 +202,7 @@ impl<'de> Deserialize<'de> for Money {
         impl<'de> de::Visitor<'de> for Visitor {
             type Value = Money;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a decimal with at most two places")
+                f.write_str("a decimal with at most four places")
             }
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Money, A::Error> {
                 Decimal::from_map(map)?.try_into().map_err(de::Error::custom)

@@ -33,3 +33,10 @@ pub const ACCOUNT_BALANCES: Topic<AccountId, AccountBalance> = Topic::new("gold.
 
 /// From transactions to the accounts that they touch. Internal.
 pub const LEGS: Topic<AccountId, Leg> = Topic::new("riverbank-legs");
+
+/// Changes of customers by their id, where their topic has several partitions. Internal.
+pub const CUSTOMERS_BY_ID: Topic<CdcKey, Envelope<CustomerRow>> = Topic::new("riverbank-customers-by-id");
+/// Changes of accounts by their id, where their topic has several partitions. Internal.
+pub const ACCOUNTS_BY_ID: Topic<CdcKey, Envelope<AccountRow>> = Topic::new("riverbank-accounts-by-id");
+/// Changes of transactions by their id, where their topic has several partitions. Internal.
+pub const TRANSACTIONS_BY_ID: Topic<CdcKey, Envelope<TransactionRow>> = Topic::new("riverbank-transactions-by-id");

@@ -124,7 +124,7 @@ proptest! {
         last in proptest::option::of(any::<i64>()),
         text in ".{0,20}",
     ) {
-        let money = Money::from_hundredths(amount);
+        let money = Money::from_ten_thousandths(amount);
         check_oracle(&AccountBalance {
             account_id: AccountId(ids.0),
             customer_id: CustomerId(ids.1),
@@ -132,7 +132,7 @@ proptest! {
             opening: money,
             booked: money.negated(),
             pending: Money::ZERO,
-            available: Money::from_hundredths(amount / 1000),
+            available: Money::from_ten_thousandths(amount / 1000),
             entry_count: ids.2,
             last_entry_at: last,
             is_deleted: amount > 0,

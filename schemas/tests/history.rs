@@ -20,7 +20,7 @@ fn schema(path: &Path) -> Schema {
 /// Every current schema: its file, and the folder of its versions.
 fn current() -> Vec<(PathBuf, PathBuf)> {
     let mut all = Vec::new();
-    for level in ["bronze", "silver", "gold"] {
+    for level in ["bronze", "silver", "gold", "state"] {
         for entry in std::fs::read_dir(folder().join(level)).unwrap() {
             let path = entry.unwrap().path();
             let versions = folder().join("history").join(level).join(path.file_stem().unwrap());
@@ -33,7 +33,7 @@ fn current() -> Vec<(PathBuf, PathBuf)> {
 #[test]
 fn every_schema_reads_every_version_before_it() {
     let all = current();
-    assert!(all.len() >= 11, "the schemas are found");
+    assert!(all.len() >= 14, "the schemas are found");
     for (path, versions) in all {
         let reader = schema(&path);
         let mut written: Vec<PathBuf> = std::fs::read_dir(&versions)

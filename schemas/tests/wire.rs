@@ -8,7 +8,8 @@ use std::sync::Arc;
 use schemas::bronze::{AccountRow, CdcKey, CustomerRow, Envelope, Op, Source, TransactionBlock, TransactionRow};
 use schemas::gold::AccountBalance;
 use schemas::silver::*;
-use schemas::{AccountId, CustomerId, Money, TransactionId};
+use schemas::state::{Applied, SourcePosition, Sweep, TableState};
+use schemas::{AccountId, Currency, CustomerId, Money, TransactionId};
 use wire::{Codec, MemoryRegistry, Registry, Wire};
 
 fn money(text: &str) -> Money {
@@ -131,9 +132,9 @@ fn silver_and_gold_round_trip() {
             source_ts: at,
         });
     }
-    check(Leg {
+    let leg = Leg {
         transaction_id: TransactionId(1),
-        posted_lsn: lsn,
+        version: 3,
         number: 1,
         reversal: true,
         booked: money("-5"),
@@ -141,6 +142,19 @@ fn silver_and_gold_round_trip() {
         txn_type: TransactionType::Deposit,
         source_lsn: lsn,
         source_ts: at,
+        then: None,
+    };
+    check(leg.clone());
+    check(Leg {
+        then: Some(LegEntry {
+            version: 4,
+            number: 0,
+            reversal: false,
+            booked: money("7.1234"),
+            pending: money("1"),
+            txn_type: TransactionType::Transfer,
+        }),
+        ..leg
     });
     check(Posting {
         posting_id: "1:42:0".into(),
@@ -168,7 +182,7 @@ fn silver_and_gold_round_trip() {
         customer_id: CustomerId(1),
         currency,
         opening: money("10"),
-        booked: money("99999999999999999999999999.99"),
+        booked: money("999999999999999999999999.9999"),
         pending: money("0.5"),
         available: money("-0.5"),
         entry_count: 3,
@@ -180,13 +194,159 @@ fn silver_and_gold_round_trip() {
 }
 
 #[test]
+fn state_round_trips() {
+    let at = |lsn| SourcePosition {
+        lsn,
+        committed_at: 1_700_000_000_000_001,
+    };
+    check(Applied::<Customer>::default());
+    check(Applied::<Account> {
+        version: 7,
+        generation: 2,
+        streamed: Some(at(Some(42))),
+        snapshot: Some(at(None)),
+        row: None,
+    });
+    check(Applied::<Transaction>::default());
+    check(TableState::default());
+    check(TableState {
+        generation: 3,
+        snapshot: Some(at(Some(1))),
+        completed: Some(at(Some(2))),
+        truncated: Some(at(None)),
+        sweep: Some(Sweep {
+            after: Some(-4),
+            at: at(Some(5)),
+        }),
+    });
+}
+
+/// Writes by a schema that is no longer the type's, with another library.
+fn written(schema: &str, registry: &Arc<dyn Registry>, value: serde_json::Value) -> Vec<u8> {
+    let id = registry.register("old-value", schema).unwrap();
+    let schema = apache_avro::Schema::parse_str(schema).unwrap();
+    let value = apache_avro::types::Value::try_from(value).unwrap().resolve(&schema).unwrap();
+    #[allow(deprecated, reason = "one call says all there is to say")]
+    let datum = apache_avro::to_avro_datum(&schema, value).unwrap();
+    [&[0], &id.to_be_bytes()[..], &datum].concat()
+}
+
+/// What was written with two decimal places is read as what it was.
+#[test]
+fn a_leg_of_an_earlier_version_is_read() {
+    let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());
+    let old = include_str!("../avro/history/silver/leg/1.avsc");
+    let mut value = serde_json::json!({
+        "transaction_id": 1, "posted_lsn": 42, "number": 0, "reversal": false, "booked": [4, 210], "pending": [0],
+        "txn_type": "DEPOSIT", "source_lsn": 42, "source_ts": 7,
+    });
+    let bytes = written(old, &registry, value.take());
+    let leg = Leg::decode(&bytes, &Codec::reader(registry)).unwrap();
+    assert_eq!((leg.version, leg.booked, leg.then), (42, money("12.34"), None));
+}
+
+/// A `NUMERIC` without precision: each value has its own scale.
+#[test]
+fn an_amount_with_a_scale_of_its_own_is_read() {
+    let decimal = r#"{"type":"record","name":"VariableScaleDecimal","namespace":"io.debezium.data","fields":[
+        {"name":"scale","type":"int"},{"name":"value","type":"bytes"}]}"#;
+    let schema = format!(
+        r#"{{"type":"record","name":"Row","fields":[{{"name":"id","type":"long"}},{{"name":"amount","type":["null",{decimal}]}}]}}"#
+    );
+    #[derive(Debug, serde::Deserialize)]
+    struct Narrow {
+        amount: Option<Money>,
+    }
+    for (scale, digits, shown) in [
+        (3, vec![0x04, 0xd2], Some("1.234")),
+        (0, vec![0x04, 0xd2], Some("1234.00")),
+        (-2, vec![5], Some("500.00")),
+        (6, vec![0x12, 0xd6, 0x44], Some("1.2346")),
+        (2, vec![0xff], Some("-0.01")),
+        (5, vec![0x04, 0xd2], None),
+        (-60, vec![5], None),
+    ] {
+        let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());
+        let value = serde_json::json!({"id": 1, "amount": {"scale": scale, "value": digits}});
+        let bytes = written(&schema, &registry, value);
+        let read = wire::decode_avro::<Narrow>(&bytes, &Codec::reader(registry));
+        let amount = read.ok().and_then(|row| row.amount).map(|amount| amount.to_string());
+        assert_eq!(amount.as_deref(), shown, "scale {scale}, digits {digits:?}");
+    }
+}
+
+/// A key is the id, as a plain number; one that a converter for Avro wrote is read, too.
+#[test]
+fn keys_are_plain_numbers_and_avro_is_read() {
+    let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());
+    let codec = Codec::reader(registry.clone());
+    let mut bytes = Vec::new();
+    CdcKey { id: 258 }.encode(&codec, &mut bytes).unwrap();
+    assert_eq!(bytes, [0, 0, 0, 0, 0, 0, 1, 2]);
+    let schema = r#"{"type":"record","name":"Key","fields":[{"name":"id","type":"int"}]}"#;
+    for id in [1, -1, 300, 70_000_000] {
+        let avro = written(schema, &registry, serde_json::json!({ "id": id }));
+        assert_eq!(CdcKey::decode(&avro, &codec).unwrap(), CdcKey { id });
+    }
+}
+
+/// No date makes a row unreadable.
+#[test]
+fn dates_that_cannot_be_kept_are_read_as_the_nearest() {
+    use schemas::time::{INSTANT_MAX, INSTANT_MIN, NO_INSTANT, is_kept};
+    let text = r#"{"type":"record","name":"Row","fields":[{"name":"id","type":"long"},{"name":"created_at","type":"string"}]}"#;
+    let number = r#"{"type":"record","name":"Row","fields":[{"name":"id","type":"long"},{"name":"created_at","type":"long"}]}"#;
+    let read = |schema: &str, created_at: serde_json::Value| {
+        let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());
+        let bytes = written(schema, &registry, serde_json::json!({"id": 1, "created_at": created_at}));
+        let row: TransactionRow = wire::decode_avro(&bytes, &Codec::reader(registry)).unwrap();
+        row.created_at.unwrap()
+    };
+    for (written, expected) in [
+        ("infinity", INSTANT_MAX),
+        ("-infinity", INSTANT_MIN),
+        ("+12000-01-01T00:00:00Z", INSTANT_MAX),
+        ("-0043-03-15T12:00:00Z", INSTANT_MIN),
+        ("0000-12-31T00:00:00Z", INSTANT_MIN),
+        ("yesterday", NO_INSTANT),
+        ("2026-01-31T09:30:00.123456Z", 1_769_851_800_123_456),
+    ] {
+        assert_eq!(read(text, written.into()), expected, "{written}");
+    }
+    assert_eq!(read(number, i64::MAX.into()), INSTANT_MAX);
+    assert_eq!(read(number, 7.into()), 7);
+    assert!(is_kept(7) && !is_kept(INSTANT_MAX) && !is_kept(INSTANT_MIN) && !is_kept(NO_INSTANT));
+}
+
+#[test]
+fn currencies_have_their_minor_units() {
+    for (code, amount, shown) in [
+        ("EUR", "12.3", "12.30"),
+        ("JPY", "12", "12"),
+        ("JPY", "12.5", "12.5"),
+        ("KWD", "1.234", "1.234"),
+        ("KWD", "-1", "-1.000"),
+        ("CLF", "0.0001", "0.0001"),
+        ("XCG", "1", "1.00"),
+    ] {
+        let currency: Currency = code.parse().unwrap();
+        assert_eq!(money(amount).in_currency(currency).to_string(), shown, "{code}");
+    }
+    for unknown in ["ZZZ", "XXX", "XAU", "eur", "EURO", ""] {
+        assert!(unknown.parse::<Currency>().is_err(), "{unknown:?}");
+    }
+    assert!(money("1.234").fits_scale(3) && !money("1.234").fits_scale(2) && !money("0.50").fits_scale(0));
+}
+
+#[test]
 fn money_is_exact() {
     for (text, shown) in [
         ("12.3", "12.30"),
         ("-0.01", "-0.01"),
         ("0", "0.00"),
         ("5.000", "5.00"),
-        ("9999999999999999.99", "9999999999999999.99"),
+        ("1.2340", "1.234"),
+        ("9999999999999999.9999", "9999999999999999.9999"),
     ] {
         assert_eq!(money(text).to_string(), shown);
     }
@@ -198,7 +358,9 @@ fn money_is_exact() {
         ".5",
         "1e3",
         "1,5",
-        "0.001",
+        "0.00001",
+        "007",
+        "00",
         " 1",
         "+1",
         "1.-1",
@@ -206,9 +368,9 @@ fn money_is_exact() {
     ] {
         assert!(wrong.parse::<Money>().is_err(), "{wrong:?}");
     }
-    let most = money("99999999999999999999999999.99");
+    let most = money("999999999999999999999999.9999");
     assert!(
-        most.checked_add(money("0.01")).is_err(),
+        most.checked_add(money("0.0001")).is_err(),
         "an overflow is an error, not a wrap"
     );
 }

@@ -102,7 +102,7 @@ fn money(batch: &RecordBatch, name: &str, row: usize) -> Option<String> {
     let column = batch.column_by_name(name).unwrap().as_primitive::<Decimal128Type>();
     column
         .is_valid(row)
-        .then(|| Money::from_hundredths(column.value(row)).to_string())
+        .then(|| Money::from_ten_thousandths(column.value(row)).to_string())
 }
 
 fn instant(batch: &RecordBatch, name: &str, row: usize) -> Option<i64> {
@@ -345,7 +345,7 @@ fn shapes_are_what_a_warehouse_expects() {
         let schema = table.schema();
         for field in schema.fields() {
             match field.data_type() {
-                DataType::Decimal128(precision, scale) => assert_eq!((*precision, *scale), (18, 2), "{field}"),
+                DataType::Decimal128(precision, scale) => assert_eq!((*precision, *scale), (20, 4), "{field}"),
                 DataType::Timestamp(unit, zone) => {
                     assert_eq!((*unit, zone.as_deref()), (TimeUnit::Microsecond, Some("UTC")), "{field}")
                 }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The number `unscaled` / 10^`scale`.
@@ -48,13 +48,103 @@ impl<'de> Deserialize<'de> for Decimal {
 
 impl Decimal {
     /// For the visitor of a type that is a decimal in Avro, and text elsewhere.
+    ///
+    /// A `NUMERIC` without precision is a record in Avro, since each of its values has a scale of its own: Debezium's
+    /// `VariableScaleDecimal`, with the fields `scale` and `value`.
     #[inline]
     pub fn from_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
-        // A record's or a map's keys are texts, so none is taken for a decimal.
-        let scale = map
-            .next_key()?
-            .ok_or_else(|| A::Error::custom("an empty map in a decimal's place"))?;
-        let unscaled = map.next_value()?;
-        Ok(Self { unscaled, scale })
+        match map.next_key()? {
+            Some(Key::Scale(scale)) => Ok(Self {
+                unscaled: map.next_value()?,
+                scale,
+            }),
+            Some(Key::Field(first)) => Self::from_record(first, map),
+            None => Err(A::Error::custom("an empty map in a decimal's place")),
+        }
+    }
+
+    #[cold]
+    fn from_record<'de, A: MapAccess<'de>>(first: Field, mut map: A) -> Result<Self, A::Error> {
+        let (mut scale, mut unscaled) = (None, None);
+        let mut field = Some(first);
+        while let Some(name) = field {
+            match name {
+                Field::Scale => scale = Some(map.next_value::<i32>()?),
+                Field::Value => unscaled = Some(map.next_value::<Digits>()?.0),
+                Field::Other => drop(map.next_value::<IgnoredAny>()?),
+            }
+            field = match map.next_key()? {
+                Some(Key::Field(field)) => Some(field),
+                Some(Key::Scale(_)) => return Err(A::Error::custom("a decimal within a decimal")),
+                None => None,
+            };
+        }
+        let (Some(scale), Some(unscaled)) = (scale, unscaled) else {
+            return Err(A::Error::custom("a record without scale and value in a decimal's place"));
+        };
+        match u32::try_from(scale) {
+            Ok(scale) => Ok(Self { unscaled, scale }),
+            Err(_) => 10_i128
+                .checked_pow(scale.unsigned_abs())
+                .and_then(|power| power.checked_mul(unscaled))
+                .map(|unscaled| Self { unscaled, scale: 0 })
+                .ok_or_else(|| A::Error::custom("a decimal that is too large")),
+        }
+    }
+}
+
+/// What a map in a decimal's place begins with: a scale, which only the decimals of this crate have, or a field's name.
+enum Key {
+    Scale(u32),
+    Field(Field),
+}
+
+enum Field {
+    Scale,
+    Value,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Key {
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = Key;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a decimal")
+            }
+            #[inline]
+            fn visit_u32<E>(self, scale: u32) -> Result<Key, E> {
+                Ok(Key::Scale(scale))
+            }
+            fn visit_str<E>(self, name: &str) -> Result<Key, E> {
+                Ok(Key::Field(match name {
+                    "scale" => Field::Scale,
+                    "value" => Field::Value,
+                    _ => Field::Other,
+                }))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// Digits as bytes, big endian.
+struct Digits(i128);
+
+impl<'de> Deserialize<'de> for Digits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Digits;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a decimal's digits")
+            }
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Digits, E> {
+                crate::avro::digits(bytes).map(Digits).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
     }
 }

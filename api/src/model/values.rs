@@ -6,11 +6,7 @@ use schemas::{Currency, Money};
 /// An amount with its currency's decimal places: `12.30`, or `1230` in a currency without minor units. What the source holds is
 /// never rounded: should it have more places, they are shown.
 pub fn money(amount: Money, currency: Currency) -> String {
-    let text = amount.to_string();
-    match text.strip_suffix(".00") {
-        Some(whole) if currency.minor_digits() == 0 => whole.to_owned(),
-        _ => text,
-    }
+    amount.in_currency(currency).to_string()
 }
 
 /// An instant, given in microseconds since the epoch, as RFC 3339 in UTC.

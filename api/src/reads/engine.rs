@@ -3,6 +3,7 @@
 use processors::stores;
 use schemas::gold::AccountBalance;
 use schemas::silver::{Account, Customer, Transaction};
+use schemas::state::Applied;
 use schemas::{AccountId, CustomerId, TransactionId};
 use topology::query::{InputLag, Readiness, Scattered};
 use topology::{Queries, QueryError};
@@ -31,28 +32,28 @@ impl Reads for Queries {
     }
 
     fn customer(&self, id: CustomerId) -> Result<Scattered<Option<Customer>>, ReadError> {
-        Ok(self.find(stores::CUSTOMERS, &id)?)
+        Ok(row(self.find(stores::CUSTOMERS, &id)?))
     }
 
     fn account(&self, id: AccountId) -> Result<Scattered<Option<Account>>, ReadError> {
-        Ok(self.find(stores::ACCOUNTS, &id)?)
+        Ok(row(self.find(stores::ACCOUNTS, &id)?))
     }
 
     fn transaction(&self, id: TransactionId) -> Result<Scattered<Option<Transaction>>, ReadError> {
-        Ok(self.find(stores::TRANSACTIONS, &id)?)
+        Ok(row(self.find(stores::TRANSACTIONS, &id)?))
     }
 
     fn customers(&self, after: Option<CustomerId>, limit: usize) -> Rows<Customer> {
-        Ok(rows(self.page(stores::CUSTOMERS, after.as_ref(), limit, |_, _| true)?))
+        Ok(rows(self.page(stores::CUSTOMERS, after.as_ref(), limit, |_, applied| applied.row.is_some())?))
     }
 
     fn accounts(&self, after: Option<AccountId>, limit: usize, filter: AccountFilter) -> Rows<Account> {
-        let keep = |_: &AccountId, row: &Account| filter.accepts(row);
+        let keep = |_: &AccountId, applied: &Applied<Account>| applied.row.as_ref().is_some_and(|row| filter.accepts(row));
         Ok(rows(self.page(stores::ACCOUNTS, after.as_ref(), limit, keep)?))
     }
 
     fn transactions(&self, after: Option<TransactionId>, limit: usize, filter: TransactionFilter) -> Rows<Transaction> {
-        let keep = |_: &TransactionId, row: &Transaction| filter.accepts(row);
+        let keep = |_: &TransactionId, applied: &Applied<Transaction>| applied.row.as_ref().is_some_and(|row| filter.accepts(row));
         Ok(rows(self.page(stores::TRANSACTIONS, after.as_ref(), limit, keep)?))
     }
 
@@ -65,9 +66,17 @@ impl Reads for Queries {
     }
 }
 
-fn rows<K, V>(entries: Scattered<Vec<(K, V)>>) -> Scattered<Vec<V>> {
+fn row<V>(entry: Scattered<Option<Applied<V>>>) -> Scattered<Option<V>> {
     Scattered {
-        value: entries.value.into_iter().map(|(_, row)| row).collect(),
+        value: entry.value.and_then(|applied| applied.row),
+        others: entry.others,
+        missing: entry.missing,
+    }
+}
+
+fn rows<K, V>(entries: Scattered<Vec<(K, Applied<V>)>>) -> Scattered<Vec<V>> {
+    Scattered {
+        value: entries.value.into_iter().filter_map(|(_, applied)| applied.row).collect(),
         others: entries.others,
         missing: entries.missing,
     }

@@ -83,7 +83,7 @@ impl Bank {
     }
 
     pub fn on(broker: InProcessBroker, registry: Arc<MemoryRegistry>) -> Self {
-        let records = InProcess::start(Arc::new(broker.clone()), registry.clone(), Arc::new(SystemClock), 3);
+        let records = InProcess::start(Arc::new(broker.clone()), registry.clone(), Arc::new(SystemClock));
         let records = Arc::new(records.expect("it starts"));
         let reads = Arc::new(Follower::new(broker, registry));
         let router = router(reads.clone(), records.clone(), &limits());

@@ -60,7 +60,7 @@ impl Bank {
         report.setting("rounds", self.rounds);
         report.setting("seed", self.seed);
         eprintln!("a bank lives for {} operations", self.operations);
-        let events = source::events(registry.path(), self.partitions, self.seed, self.customers, self.operations)?;
+        let events = source::events(registry.path(), self.seed, self.customers, self.operations)?;
         let [customers, accounts, transactions] = &events[..] else {
             anyhow::bail!("there are three change topics");
         };

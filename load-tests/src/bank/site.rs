@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use broker::CleanupPolicy;
-use processors::APPLICATION;
+use processors::{APPLICATION, SourcePartitions};
 use testbed::Testbed;
 
 use super::Bank;
@@ -56,7 +56,7 @@ impl Site {
         let folder = tempfile::tempdir()?;
         let kafka = Kafka::at(bed.kafka().bootstrap());
         for topic in TOPICS {
-            kafka.create(topic, settings.partitions, CleanupPolicy::Delete(None))?;
+            kafka.create(topic, 1, CleanupPolicy::Delete(None))?;
         }
         let engine = BankEngine {
             brokers: kafka.brokers.clone(),
@@ -108,11 +108,11 @@ impl Site {
 
     /// A process all of whose tasks run.
     fn ready(&self) -> anyhow::Result<Running> {
-        let stages = processors::bank()?.to_string().matches("Sub-topology").count() as u32;
+        let stages = processors::bank(SourcePartitions::default())?.to_string().matches("Sub-topology").count() as u32;
         let mut running = Running::start(self.engine.command()?, self.log.clone())?;
         let started = Instant::now();
-        // The socket comes first, then the tasks.
-        while self.told().ok().and_then(|told| told.tasks()) != Some(stages * self.engine.partitions) {
+        // The socket comes first, then the tasks: one for each topic of the source, and those of the balances.
+        while self.told().ok().and_then(|told| told.tasks()) != Some(stages - 1 + self.engine.partitions) {
             running.check()?;
             ensure!(started.elapsed() < PATIENCE, "the engine's tasks do not run");
             std::thread::sleep(Duration::from_millis(50));

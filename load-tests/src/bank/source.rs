@@ -23,15 +23,10 @@ pub type Records = Vec<(u32, Message)>;
 const LANES: usize = 64;
 
 /// Lets a bank live for so many operations on the log in this process, and takes the change events.
-pub fn events(registry: &Path, partitions: u32, seed: u64, customers: u64, operations: u64) -> anyhow::Result<Vec<Records>> {
+pub fn events(registry: &Path, seed: u64, customers: u64, operations: u64) -> anyhow::Result<Vec<Records>> {
     let log = InProcessBroker::default();
     let registry = Arc::new(FileRegistry::open(registry)?);
-    let records = Arc::new(InProcess::start(
-        Arc::new(log.clone()),
-        registry,
-        Arc::new(SystemClock),
-        partitions,
-    )?);
+    let records = Arc::new(InProcess::start(Arc::new(log.clone()), registry, Arc::new(SystemClock))?);
     let profile = Profile {
         customers,
         ..Profile::default()

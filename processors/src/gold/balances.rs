@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use schemas::gold::AccountBalance;
-use schemas::silver::{Account, Leg, Posting, Rejected, TransactionType};
+use schemas::silver::{Account, Leg, LegEntry, Posting, Rejected, TransactionType};
 use schemas::topics::LEGS;
 use schemas::{AccountId, Currency, Money, MoneyError};
 use topology::store::KeyValue;
@@ -35,7 +35,7 @@ pub enum AccountEvent {
 pub enum LedgerEntry {
     /// An entry of the journal.
     Posting(Posting),
-    /// A leg whose account has not come.
+    /// What cannot be booked (yet).
     Rejected(Rejected),
 }
 
@@ -64,7 +64,7 @@ impl Processor for PostToBalance {
         match &record.value {
             AccountEvent::Row(Some(account)) => {
                 let balance = match cx.stores.0.get(&id)? {
-                    Some(known) => revised(known, account)?,
+                    Some(known) => revised(known, account, cx)?,
                     // Legs wait for the account's first row alone.
                     None => self.book_waiting(cx, opened(account)?)?,
                 };
@@ -100,20 +100,11 @@ impl Processor for PostToBalance {
                 continue;
             }
             cx.stores.2.put(account, offset);
-            let rejected = Rejected {
-                topic: LEGS.name().to_owned(),
-                partition: cx.at.partition as i32,
-                offset,
-                key: Some(account.0.to_be_bytes().to_vec()),
-                value: None,
-                rule: "account_exists".to_owned(),
-                reason: format!(
-                    "transaction {} names account {account}, which has not come; it is booked as soon as it does",
-                    leg.transaction_id
-                ),
-                rejected_at: cx.now_ms * 1000,
-            };
-            cx.out.forward(account, LedgerEntry::Rejected(rejected));
+            let reason = format!(
+                "transaction {} names account {account}, which has not come; it is booked as soon as it does",
+                leg.transaction_id
+            );
+            reject(cx, account, offset, "account_exists", reason);
         }
         Ok(())
     }
@@ -160,64 +151,109 @@ fn opened(account: &Account) -> Result<AccountBalance, ProcessError> {
     })
 }
 
-fn revised(mut balance: AccountBalance, account: &Account) -> Result<AccountBalance, ProcessError> {
+/// The balance as its account's new row has it. An account that has entries keeps its currency: amounts of two currencies are never
+/// added, and a source without that rule may say anything.
+fn revised(
+    mut balance: AccountBalance,
+    account: &Account,
+    cx: &mut Context<'_, PostToBalance>,
+) -> Result<AccountBalance, ProcessError> {
+    balance.customer_id = account.customer_id;
+    balance.is_deleted = false;
+    as_of(&mut balance, account.source_lsn, account.source_ts);
+    if account.currency != balance.currency && (balance.entry_count > 0 || balance.pending != Money::ZERO) {
+        let reason = format!(
+            "account {} changed its currency from {} to {}, but has entries; its balance stays in {}",
+            account.id, balance.currency, account.currency, balance.currency
+        );
+        reject(cx, account.id, cx.at.offset, "currency_fixed", reason);
+        return Ok(balance);
+    }
     let difference = account.opening_balance.checked_sub(balance.opening).map_err(overflow)?;
     balance.opening = account.opening_balance;
     balance.booked = balance.booked.checked_add(difference).map_err(overflow)?;
     balance.available = balance.booked.checked_sub(balance.pending).map_err(overflow)?;
-    balance.customer_id = account.customer_id;
     balance.currency = account.currency;
-    balance.is_deleted = false;
-    as_of(&mut balance, account.source_lsn, account.source_ts);
     Ok(balance)
 }
 
+/// The newest change by its commit time: on a restored or promoted server the LSN may start lower.
 fn as_of(balance: &mut AccountBalance, lsn: i64, ts: i64) {
-    if lsn > balance.source_lsn {
+    if (ts, lsn) > (balance.source_ts, balance.source_lsn) {
         balance.source_lsn = lsn;
         balance.source_ts = ts;
     }
 }
 
-/// Changes the balance and writes the journal.
+/// Tells of what an account cannot have (yet).
+fn reject(cx: &mut Context<'_, PostToBalance>, account: AccountId, offset: i64, rule: &str, reason: String) {
+    let topic = if cx.at.topic.is_empty() { LEGS.name() } else { &*cx.at.topic };
+    let rejected = Rejected {
+        topic: topic.to_owned(),
+        partition: cx.at.partition as i32,
+        offset,
+        key: Some(account.0.to_be_bytes().to_vec()),
+        value: cx.at.value.as_ref().map(|value| value.to_vec()),
+        rule: rule.to_owned(),
+        reason,
+        rejected_at: cx.now_ms * 1000,
+    };
+    cx.out.forward(account, LedgerEntry::Rejected(rejected));
+}
+
+/// Changes the balance by all that a change of a transaction does to the account, and writes the journal.
 fn book(balance: &mut AccountBalance, leg: &Leg, cx: &mut Context<'_, PostToBalance>) -> Result<(), ProcessError> {
-    balance.booked = balance.booked.checked_add(leg.booked).map_err(overflow)?;
-    balance.pending = balance.pending.checked_add(leg.pending).map_err(overflow)?;
-    balance.available = balance.booked.checked_sub(balance.pending).map_err(overflow)?;
     as_of(balance, leg.source_lsn, leg.source_ts);
-    if leg.booked == Money::ZERO {
-        return Ok(());
-    }
-    balance.entry_count += 1;
-    balance.last_entry_at = Some(balance.last_entry_at.map_or(leg.source_ts, |at| at.max(leg.source_ts)));
-    for posting in postings(balance.account_id, balance.currency, leg, cx.at.partition) {
-        cx.out.forward(posting.account_id, LedgerEntry::Posting(posting));
+    let digits = balance.currency.minor_digits();
+    for entry in leg.entries() {
+        if !entry.booked.fits_scale(digits) || !entry.pending.fits_scale(digits) {
+            // What takes it back does not fit either, so the two go the same way.
+            let reason = format!(
+                "transaction {} has the amount {}, and {} has {digits} decimal places; it is not booked",
+                leg.transaction_id,
+                if entry.booked == Money::ZERO { entry.pending } else { entry.booked },
+                balance.currency,
+            );
+            reject(cx, balance.account_id, cx.at.offset, "currency_scale", reason);
+            continue;
+        }
+        balance.booked = balance.booked.checked_add(entry.booked).map_err(overflow)?;
+        balance.pending = balance.pending.checked_add(entry.pending).map_err(overflow)?;
+        balance.available = balance.booked.checked_sub(balance.pending).map_err(overflow)?;
+        if entry.booked == Money::ZERO {
+            continue;
+        }
+        balance.entry_count += 1;
+        balance.last_entry_at = Some(balance.last_entry_at.map_or(leg.source_ts, |at| at.max(leg.source_ts)));
+        for posting in postings(balance.account_id, balance.currency, leg, entry, cx.at.partition) {
+            cx.out.forward(posting.account_id, LedgerEntry::Posting(posting));
+        }
     }
     Ok(())
 }
 
-/// The journal's entries of a leg: the account's side and, unless the other side is an account as well, cash.
-fn postings(account: AccountId, currency: Currency, leg: &Leg, partition: u32) -> Vec<Posting> {
-    let name = |cash: bool, reversal: bool, lsn: i64| {
+/// The journal's entries of one entry of a leg: the account's side and, unless the other side is an account as well, cash.
+fn postings(account: AccountId, currency: Currency, leg: &Leg, of: LegEntry, partition: u32) -> Vec<Posting> {
+    let name = |cash: bool, reversal: bool| {
         let side = if cash { "-cash" } else { "" };
         let kind = if reversal { "-reversal" } else { "" };
-        format!("{}-{lsn}-{}{side}{kind}", leg.transaction_id, leg.number)
+        format!("{}-{}-{}{side}{kind}", leg.transaction_id, of.version, of.number)
     };
     let entry = |account_id, cash: bool, amount| Posting {
         // A reversal is named by what it takes back, which happens once.
-        posting_id: name(cash, leg.reversal, leg.posted_lsn),
+        posting_id: name(cash, of.reversal),
         transaction_id: leg.transaction_id,
         account_id,
         is_cash: cash,
         currency,
         amount,
-        reverses: leg.reversal.then(|| name(cash, false, leg.posted_lsn)),
+        reverses: of.reversal.then(|| name(cash, false)),
         booked_at: leg.source_ts,
         source_lsn: leg.source_lsn,
     };
-    let mut entries = vec![entry(account, false, leg.booked)];
-    if leg.txn_type != TransactionType::Transfer {
-        entries.push(entry(cash_account(currency, partition), true, leg.booked.negated()));
+    let mut entries = vec![entry(account, false, of.booked)];
+    if of.txn_type != TransactionType::Transfer {
+        entries.push(entry(cash_account(currency, partition), true, of.booked.negated()));
     }
     entries
 }

@@ -2,11 +2,12 @@
 
 use schemas::bronze::AccountRow;
 use schemas::silver::{Account, AccountStatus};
+use schemas::state::{Applied, TableState};
 use schemas::{AccountId, CustomerId};
 use topology::store::KeyValue;
 
-use super::apply::{Entity, SourcePosition};
-use super::rules::{Violation, code, not_null};
+use super::apply::Entity;
+use super::rules::{Cleaning, Violation, code, in_scale, not_null};
 use crate::stores;
 
 /// The table `accounts`.
@@ -17,38 +18,44 @@ impl Entity for Accounts {
     type Row = AccountRow;
     type Clean = Account;
     const NAME: &'static str = "apply-accounts";
-    const ROWS: KeyValue<AccountId, Account> = stores::ACCOUNTS;
-    const DELETED: KeyValue<AccountId, i64> = stores::DELETED_ACCOUNTS;
+    const ROWS: KeyValue<AccountId, Applied<Account>> = stores::ACCOUNTS;
+    const TABLE: KeyValue<i64, TableState> = stores::ACCOUNTS_TABLE;
 
     fn id(key: i64) -> AccountId {
         AccountId(key)
     }
 
-    fn lsn(row: &Account) -> i64 {
-        row.source_lsn
+    fn number(id: AccountId) -> i64 {
+        id.0
     }
 
-    fn clean(id: AccountId, row: &AccountRow, stored: Option<&Account>, at: SourcePosition) -> Result<Account, Violation> {
+    fn clean(id: AccountId, row: &AccountRow, with: &mut Cleaning<'_, Account>) -> Result<Account, Violation> {
+        let currency = code("currency", &row.currency)?;
         let balance = not_null("balance", &row.balance)?;
         // A source without the column moves no balances: its first balance is what the account opened with.
-        let opening_balance = row.opening_balance.or(stored.map(|a| a.opening_balance)).unwrap_or(balance);
+        let opening_balance = row.opening_balance.or(with.stored.map(|a| a.opening_balance)).unwrap_or(balance);
+        in_scale("opening_balance", opening_balance, currency)?;
+        in_scale("balance", balance, currency)?;
         let status = match &row.status {
             None => AccountStatus::Active,
             some => code("status", some)?,
         };
+        let created_at = with.instant("created_at", row.created_at);
         Ok(Account {
             id,
             customer_id: CustomerId(not_null("customer_id", &row.customer_id)?),
             account_type: code("account_type", &row.account_type)?,
-            currency: code("currency", &row.currency)?,
+            currency,
             opening_balance,
             balance,
             status,
-            closed_at: row.closed_at,
-            created_at: row.created_at.or(stored.map(|a| a.created_at)).unwrap_or(at.committed_at_us),
-            updated_at: row.updated_at.unwrap_or(at.committed_at_us),
-            source_lsn: at.lsn,
-            source_ts: at.committed_at_us,
+            closed_at: with.instant("closed_at", row.closed_at),
+            created_at: created_at
+                .or(with.stored.map(|a| a.created_at))
+                .unwrap_or(with.at.committed_at_us),
+            updated_at: with.instant("updated_at", row.updated_at).unwrap_or(with.at.committed_at_us),
+            source_lsn: with.at.lsn,
+            source_ts: with.at.committed_at_us,
         })
     }
 }

@@ -1,17 +1,24 @@
 //! Applies the change log of one table: at-least-once events in, each change of a row once out.
 //!
-//! Per row key, an event whose LSN is not above the last one applied is a duplicate and is dropped. Not per partition:
-//! interleaved transactions make that wrong. The state is our own last row, never the event's `before`, since a table with the
-//! default replica identity sends none.
+//! Which events are new is judged per row ([`super::position`]); the state is our own last row, never the event's `before`, since
+//! a table with the default replica identity sends none. Snapshots and truncates are of the table: what they did not show is
+//! deleted ([`super::sweep`]).
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use schemas::bronze::{CdcKey, Envelope, Op};
 use schemas::silver::Rejected;
-use topology::store::{KeyValue, StoreKey, StoreValue};
+use schemas::state::{Applied, SourcePosition, TableState};
+use topology::store::{KeyValue, KeyValueStore, StoreKey, StoreValue};
 use topology::{Context, ProcessError, Processor, ReadAhead, Record};
 
 use super::Violation;
+use super::position::{Kind, Verdict, judge};
+use super::rules::Cleaning;
+use super::sweep::{self, ROWS_PER_STEP};
+use crate::counters::{SOURCE_REGRESSIONS, count};
+use crate::stores::TABLE;
 
 /// A table: how its rows become Silver.
 pub trait Entity: Send + 'static {
@@ -20,29 +27,38 @@ pub trait Entity: Send + 'static {
     /// The row as the change log has it.
     type Row: Send + Sync + Clone + 'static;
     /// The row as Silver has it.
-    type Clean: StoreValue + PartialEq;
+    type Clean: Clone + PartialEq + Send + Sync + 'static;
     /// The processor's name.
     const NAME: &'static str;
-    /// The current rows.
-    const ROWS: KeyValue<Self::Id, Self::Clean>;
-    /// The LSNs of deletes.
-    const DELETED: KeyValue<Self::Id, i64>;
+    /// The rows.
+    const ROWS: KeyValue<Self::Id, Applied<Self::Clean>>;
+    /// How far snapshots and truncates are.
+    const TABLE: KeyValue<i64, TableState>;
 
     /// The id of a key of the change log.
     fn id(key: i64) -> Self::Id;
+    /// The other way.
+    fn number(id: Self::Id) -> i64;
     /// Cleans a row, or says which rule it breaks.
-    fn clean(id: Self::Id, row: &Self::Row, stored: Option<&Self::Clean>, at: SourcePosition) -> Result<Self::Clean, Violation>;
-    /// The LSN of the event that made this version.
-    fn lsn(row: &Self::Clean) -> i64;
+    fn clean(id: Self::Id, row: &Self::Row, with: &mut Cleaning<'_, Self::Clean>) -> Result<Self::Clean, Violation>;
 }
 
-/// Where in the source a change was made.
+/// Where in the source a change was made, as rows carry it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SourcePosition {
+pub struct ChangePosition {
     /// The LSN of the change; 0 where the source gives none.
     pub lsn: i64,
     /// When it was committed, in microseconds since the epoch.
     pub committed_at_us: i64,
+}
+
+impl From<SourcePosition> for ChangePosition {
+    fn from(at: SourcePosition) -> Self {
+        Self {
+            lsn: at.lsn.unwrap_or(0),
+            committed_at_us: at.committed_at,
+        }
+    }
 }
 
 /// What an event did to a row.
@@ -52,10 +68,10 @@ pub struct Change<T> {
     pub before: Option<T>,
     /// The row as it is; `None`: it was deleted.
     pub after: Option<T>,
-    /// The LSN of the change.
-    pub lsn: i64,
-    /// When it was committed, in microseconds since the epoch.
-    pub committed_at_us: i64,
+    /// Which change of the row it is: 1, 2, … also over deletes.
+    pub version: i64,
+    /// Where it was made.
+    pub at: ChangePosition,
 }
 
 /// What came of an event.
@@ -63,98 +79,207 @@ pub struct Change<T> {
 pub enum Outcome<T> {
     /// The row changed.
     Changed(Change<T>),
-    /// The event breaks a rule; the last good version stays in force.
+    /// The event breaks a rule. Unless the row changed as well, the last good version stays in force.
     Rejected(Rejected),
 }
 
 /// The processor that applies a table's change log.
-pub struct Apply<E>(PhantomData<fn() -> E>);
+pub struct Apply<E: Entity> {
+    /// Whether all of the table comes in order, so that what a snapshot did not show can be told.
+    in_order: bool,
+    /// The table's state as the store has it; read again after it was changed.
+    table: Option<TableState>,
+    entity: PhantomData<fn() -> E>,
+}
 
-impl<E> Default for Apply<E> {
-    fn default() -> Self {
-        Self(PhantomData)
+impl<E: Entity> Apply<E> {
+    /// `in_order`: the table's topic has one partition, and so the order of the source's commits.
+    pub fn new(in_order: bool) -> Self {
+        Self {
+            in_order,
+            table: None,
+            entity: PhantomData,
+        }
     }
 }
 
-impl<E: Entity> Processor for Apply<E> {
+impl<E: Entity> Processor for Apply<E>
+where
+    Applied<E::Clean>: StoreValue,
+{
     type KeyIn = CdcKey;
     type In = Envelope<E::Row>;
     type KeyOut = E::Id;
     type Out = Outcome<E::Clean>;
-    type Stores = (KeyValue<E::Id, E::Clean>, KeyValue<E::Id, i64>);
+    type Stores = (KeyValue<E::Id, Applied<E::Clean>>, KeyValue<i64, TableState>);
     const NAME: &'static str = E::NAME;
-    const STORES: Self::Stores = (E::ROWS, E::DELETED);
+    const STORES: Self::Stores = (E::ROWS, E::TABLE);
+    const PUNCTUATE: Option<Duration> = Some(Duration::from_secs(1));
     const READ_AHEAD: Option<ReadAhead<Self>> = Some(|key, (rows, _)| rows.read_ahead(E::id(key.id)));
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<CdcKey, Envelope<E::Row>>) -> Result<(), ProcessError> {
-        let id = E::id(record.key.id);
         let event = &record.value;
         let at = SourcePosition {
-            lsn: event.source.lsn.unwrap_or(0),
-            committed_at_us: event.source.committed_at_us(),
+            lsn: event.source.lsn,
+            committed_at: event.source.committed_at_us(),
         };
-        let (rows, deleted) = &mut cx.stores;
-        let stored = rows.get(&id)?;
-        let applied = match &stored {
-            Some(row) => Some(E::lsn(row)),
-            None => deleted.get(&id)?,
-        };
-        // A snapshot shows a row as of an LSN that an event may have too; everything else must be newer than what is applied.
-        let stale = match (event.op, applied) {
-            (_, None) => false,
-            (Op::Read, Some(applied)) => at.lsn < applied,
-            (_, Some(applied)) => at.lsn <= applied && event.source.lsn.is_some(),
-        };
-        if stale {
-            return Ok(());
+        let marker = event.source.snapshot.as_deref();
+        let kind = Kind::of(event.op, marker, at);
+        let mut table = self.table(cx.stores.1)?;
+        let known = table;
+        match kind {
+            Kind::Truncate => sweep::truncate(&mut table, at),
+            Kind::Snapshot if self.in_order => sweep::snapshot_begins(&mut table, marker, at),
+            _ => {}
         }
+        if kind != Kind::Truncate {
+            self.apply(cx, E::id(record.key.id), event, (kind, at), &table)?;
+        }
+        if kind == Kind::Snapshot && self.in_order {
+            sweep::snapshot_ends(&mut table, marker, at);
+        }
+        if table.sweep.is_some() && table != known {
+            self.sweep(cx, &mut table)?;
+        }
+        self.keep(cx.stores.1, known, table);
+        Ok(())
+    }
+
+    fn punctuate(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
+        let mut table = self.table(cx.stores.1)?;
+        if table.sweep.is_some() {
+            let known = table;
+            self.sweep(cx, &mut table)?;
+            self.keep(cx.stores.1, known, table);
+        }
+        Ok(())
+    }
+}
+
+impl<E: Entity> Apply<E>
+where
+    Applied<E::Clean>: StoreValue,
+{
+    fn table(&mut self, tables: &mut KeyValueStore<i64, TableState>) -> Result<TableState, ProcessError> {
+        if self.table.is_none() {
+            self.table = Some(tables.get(&TABLE)?.unwrap_or_default());
+        }
+        Ok(self.table.unwrap_or_default())
+    }
+
+    fn keep(&mut self, tables: &mut KeyValueStore<i64, TableState>, known: TableState, table: TableState) {
+        if table != known {
+            tables.put(TABLE, table);
+            // The record may yet fail further on, which undoes the write.
+            self.table = None;
+        }
+    }
+
+    /// One row's event.
+    fn apply(
+        &self,
+        cx: &mut Context<'_, Self>,
+        id: E::Id,
+        event: &Envelope<E::Row>,
+        (kind, at): (Kind, SourcePosition),
+        table: &TableState,
+    ) -> Result<(), ProcessError> {
+        let stored = cx.stores.0.get(&id)?;
+        let is_known = stored.is_some();
+        let mut applied = stored.unwrap_or_default();
+        let seen_in = applied.generation;
+        applied.generation = table.generation;
+        match judge(kind, at, &applied, table) {
+            Verdict::Stale => {
+                if is_known && seen_in != table.generation && kind != Kind::Streamed {
+                    cx.stores.0.put(id, applied);
+                }
+                return Ok(());
+            }
+            Verdict::Regression => count(&SOURCE_REGRESSIONS, 1),
+            Verdict::New => {}
+        }
+        match kind {
+            Kind::Streamed => applied.streamed = Some(at),
+            _ => applied.snapshot = Some(at),
+        }
+        let mut with = Cleaning {
+            stored: applied.row.as_ref(),
+            may_omit: event.op == Op::Update && event.before.is_none(),
+            at: at.into(),
+            notes: Vec::new(),
+        };
         let cleaned = match (event.op, &event.after) {
             (Op::Delete, _) => Ok(None),
-            (Op::Create | Op::Update | Op::Read, Some(row)) => E::clean(id, row, stored.as_ref(), at).map(Some),
+            (Op::Create | Op::Update | Op::Read, Some(row)) => E::clean(id, row, &mut with).map(Some),
             (op, _) => Err(Violation::new(
                 "complete_event",
                 format!("an event of kind {op:?} has no row"),
             )),
         };
+        let mut notes = with.notes;
         match cleaned {
             Ok(after) => {
-                match &after {
-                    Some(row) => {
-                        rows.put(id, row.clone());
-                        if stored.is_none() && applied.is_some() {
-                            deleted.delete(id);
-                        }
-                    }
-                    None => {
-                        rows.delete(id);
-                        deleted.put(id, at.lsn);
-                    }
-                }
-                if stored.is_some() || after.is_some() {
+                let before = std::mem::replace(&mut applied.row, after.clone());
+                applied.version += 1;
+                let version = applied.version;
+                cx.stores.0.put(id, applied);
+                if before.is_some() || after.is_some() {
+                    let at = at.into();
                     let change = Change {
-                        before: stored,
+                        before,
                         after,
-                        lsn: at.lsn,
-                        committed_at_us: at.committed_at_us,
+                        version,
+                        at,
                     };
                     cx.out.forward(id, Outcome::Changed(change));
                 }
             }
             Err(violation) => {
-                let rejected = Rejected {
-                    topic: cx.at.topic.to_string(),
-                    partition: cx.at.partition as i32,
-                    offset: cx.at.offset,
-                    key: cx.at.key.as_ref().map(|b| b.to_vec()),
-                    value: cx.at.value.as_ref().map(|b| b.to_vec()),
-                    rule: violation.rule.to_owned(),
-                    reason: violation.reason,
-                    rejected_at: cx.now_ms * 1000,
-                };
-                cx.out.forward(id, Outcome::Rejected(rejected));
+                cx.stores.0.put(id, applied);
+                notes.push(violation);
             }
         }
+        for violation in notes {
+            let rejected = rejected(cx, violation);
+            cx.out.forward(id, Outcome::Rejected(rejected));
+        }
         Ok(())
+    }
+
+    /// Deletes some of the rows that a snapshot or a truncate did not leave.
+    fn sweep(&self, cx: &mut Context<'_, Self>, table: &mut TableState) -> Result<(), ProcessError> {
+        let Some(at) = table.sweep.map(|sweep| sweep.at) else {
+            return Ok(());
+        };
+        for (id, mut applied) in sweep::next_rows::<E>(cx.stores.0, table, self.in_order, ROWS_PER_STEP)? {
+            let before = applied.row.take();
+            applied.version += 1;
+            let version = applied.version;
+            cx.stores.0.put(id, applied);
+            let change = Change {
+                before,
+                after: None,
+                version,
+                at: at.into(),
+            };
+            cx.out.forward(id, Outcome::Changed(change));
+        }
+        Ok(())
+    }
+}
+
+/// The record in hand, with the rule that it breaks.
+fn rejected<P: Processor>(cx: &Context<'_, P>, violation: Violation) -> Rejected {
+    Rejected {
+        topic: cx.at.topic.to_string(),
+        partition: cx.at.partition as i32,
+        offset: cx.at.offset,
+        key: cx.at.key.as_ref().map(|b| b.to_vec()),
+        value: cx.at.value.as_ref().map(|b| b.to_vec()),
+        rule: violation.rule.to_owned(),
+        reason: violation.reason,
+        rejected_at: cx.now_ms * 1000,
     }
 }
 

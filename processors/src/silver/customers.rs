@@ -3,10 +3,11 @@
 use schemas::CustomerId;
 use schemas::bronze::CustomerRow;
 use schemas::silver::Customer;
+use schemas::state::{Applied, TableState};
 use topology::store::KeyValue;
 
-use super::apply::{Entity, SourcePosition};
-use super::rules::{Violation, text};
+use super::apply::Entity;
+use super::rules::{Cleaning, Violation};
 use crate::stores;
 
 /// The table `customers`.
@@ -17,31 +18,34 @@ impl Entity for Customers {
     type Row = CustomerRow;
     type Clean = Customer;
     const NAME: &'static str = "apply-customers";
-    const ROWS: KeyValue<CustomerId, Customer> = stores::CUSTOMERS;
-    const DELETED: KeyValue<CustomerId, i64> = stores::DELETED_CUSTOMERS;
+    const ROWS: KeyValue<CustomerId, Applied<Customer>> = stores::CUSTOMERS;
+    const TABLE: KeyValue<i64, TableState> = stores::CUSTOMERS_TABLE;
 
     fn id(key: i64) -> CustomerId {
         CustomerId(key)
     }
 
-    fn lsn(row: &Customer) -> i64 {
-        row.source_lsn
+    fn number(id: CustomerId) -> i64 {
+        id.0
     }
 
-    fn clean(id: CustomerId, row: &CustomerRow, stored: Option<&Customer>, at: SourcePosition) -> Result<Customer, Violation> {
-        let email = text("email", &row.email, stored.map(|c| c.email.as_str()))?.to_lowercase();
+    fn clean(id: CustomerId, row: &CustomerRow, with: &mut Cleaning<'_, Customer>) -> Result<Customer, Violation> {
+        let email = with.text("email", &row.email, |c| &c.email)?.to_lowercase();
         if !email.contains('@') {
             return Err(Violation::new("accepted_values", format!("email {email:?} has no @")));
         }
+        let created_at = with.instant("created_at", row.created_at);
         Ok(Customer {
             id,
-            first_name: text("first_name", &row.first_name, stored.map(|c| c.first_name.as_str()))?,
-            last_name: text("last_name", &row.last_name, stored.map(|c| c.last_name.as_str()))?,
+            first_name: with.text("first_name", &row.first_name, |c| &c.first_name)?,
+            last_name: with.text("last_name", &row.last_name, |c| &c.last_name)?,
             email,
-            created_at: row.created_at.or(stored.map(|c| c.created_at)).unwrap_or(at.committed_at_us),
-            updated_at: row.updated_at.unwrap_or(at.committed_at_us),
-            source_lsn: at.lsn,
-            source_ts: at.committed_at_us,
+            created_at: created_at
+                .or(with.stored.map(|c| c.created_at))
+                .unwrap_or(with.at.committed_at_us),
+            updated_at: with.instant("updated_at", row.updated_at).unwrap_or(with.at.committed_at_us),
+            source_lsn: with.at.lsn,
+            source_ts: with.at.committed_at_us,
         })
     }
 }

@@ -1,9 +1,10 @@
 //! From transactions to what they do to accounts.
 //!
 //! A version of a transaction has effects on its accounts; a new version takes back the effects that stand and posts its own, if
-//! they differ. Entries are never edited. The effects that stand are those of the version whose LSN is in [`stores::POSTED`].
+//! they differ. Entries are never edited. The effects that stand are those of the version in [`stores::POSTED`]. What a change does
+//! to one account is one leg, so that it is seen whole or not at all.
 
-use schemas::silver::{Leg, Transaction, TransactionStatus, TransactionType};
+use schemas::silver::{Leg, LegEntry, Transaction, TransactionStatus, TransactionType};
 use schemas::{AccountId, Money, TransactionId};
 use topology::store::KeyValue;
 use topology::{Context, ProcessError, Processor, Record};
@@ -85,32 +86,62 @@ impl Processor for Journal {
         if standing == wanted {
             return Ok(());
         }
-        let leg = |effect: &Effect, txn_type, posted_lsn, reversal: bool| Leg {
-            transaction_id: id,
-            posted_lsn,
-            number: effect.number,
-            reversal,
-            booked: if reversal { effect.booked.negated() } else { effect.booked },
-            pending: if reversal { effect.pending.negated() } else { effect.pending },
-            txn_type,
-            source_lsn: change.lsn,
-            source_ts: change.committed_at_us,
-        };
+        let mut legs = Legs::default();
         if let Some((txn_type, effects)) = &standing {
-            let posted_lsn = cx.stores.get(&id)?.unwrap_or(0);
-            for effect in effects {
-                cx.out.forward(effect.account, leg(effect, *txn_type, posted_lsn, true));
-            }
+            let version = cx.stores.get(&id)?.unwrap_or(0);
+            effects.iter().for_each(|effect| legs.add(effect.entry(*txn_type, version, true), effect.account));
         }
         match &wanted {
             Some((txn_type, effects)) => {
-                for effect in effects {
-                    cx.out.forward(effect.account, leg(effect, *txn_type, change.lsn, false));
-                }
-                cx.stores.put(id, change.lsn);
+                let version = change.version;
+                effects.iter().for_each(|effect| legs.add(effect.entry(*txn_type, version, false), effect.account));
+                cx.stores.put(id, version);
             }
             None => cx.stores.delete(id),
         }
+        for (account, first, then) in legs.0 {
+            let leg = Leg {
+                transaction_id: id,
+                version: first.version,
+                number: first.number,
+                reversal: first.reversal,
+                booked: first.booked,
+                pending: first.pending,
+                txn_type: first.txn_type,
+                source_lsn: change.at.lsn,
+                source_ts: change.at.committed_at_us,
+                then,
+            };
+            cx.out.forward(account, leg);
+        }
         Ok(())
+    }
+}
+
+impl Effect {
+    /// The entry that posts it, or takes it back.
+    fn entry(&self, txn_type: TransactionType, version: i64, reversal: bool) -> LegEntry {
+        let signed = |amount: Money| if reversal { amount.negated() } else { amount };
+        LegEntry {
+            version,
+            number: self.number,
+            reversal,
+            booked: signed(self.booked),
+            pending: signed(self.pending),
+            txn_type,
+        }
+    }
+}
+
+/// Entries by account. A version has one effect on an account at most, so a change has two: one that stood, one that is wanted.
+#[derive(Default)]
+struct Legs(Vec<(AccountId, LegEntry, Option<LegEntry>)>);
+
+impl Legs {
+    fn add(&mut self, entry: LegEntry, account: AccountId) {
+        match self.0.iter_mut().find(|(known, _, then)| *known == account && then.is_none()) {
+            Some((_, _, then)) => *then = Some(entry),
+            None => self.0.push((account, entry, None)),
+        }
     }
 }

@@ -4,12 +4,14 @@ mod accounts;
 mod apply;
 mod customers;
 mod journal;
+mod position;
 mod rules;
+mod sweep;
 mod transactions;
 
 pub use accounts::Accounts;
-pub use apply::{Apply, Change, Entity, Outcome};
+pub use apply::{Apply, Change, ChangePosition, Entity, Outcome};
 pub use customers::Customers;
 pub use journal::{Journal, effects};
-pub use rules::Violation;
+pub use rules::{Cleaning, Violation};
 pub use transactions::Transactions;

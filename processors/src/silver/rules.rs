@@ -1,6 +1,8 @@
 //! Data rules: what a row must be to become Silver.
 
+use schemas::Currency;
 use schemas::bronze::UNAVAILABLE_VALUE;
+use schemas::time::{INSTANT_MAX, INSTANT_MIN, NO_INSTANT};
 
 /// A rule that a record breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,23 +30,62 @@ pub fn not_null<T: Clone>(column: &str, value: &Option<T>) -> Result<T, Violatio
         .ok_or_else(|| Violation::new("not_null", format!("{column} is null")))
 }
 
-/// The column must be a text that is not empty when trimmed. "Unchanged" (a large value that the change log left out) takes what
-/// was stored.
-pub fn text(column: &str, value: &Option<String>, stored: Option<&str>) -> Result<String, Violation> {
-    let value = not_null(column, value)?;
-    if value == UNAVAILABLE_VALUE {
-        return stored.map(str::to_owned).ok_or_else(|| {
-            Violation::new(
-                "unavailable_value",
-                format!("{column} came as unchanged, but no earlier version of the row is known"),
-            )
-        });
+/// What cleaning a row knows beside the row.
+pub struct Cleaning<'a, T> {
+    /// The version of the row that is in force.
+    pub stored: Option<&'a T>,
+    /// Whether the change log may have left out large values that did not change: then the row before the change is not in the
+    /// event either. Elsewhere the placeholder is a text that somebody wrote.
+    pub may_omit: bool,
+    /// Where in the source the change was made.
+    pub at: super::apply::ChangePosition,
+    /// Rules that the row breaks without being refused for it.
+    pub notes: Vec<Violation>,
+}
+
+impl<T> Cleaning<'_, T> {
+    /// The column must be a text that is not empty when trimmed. "Unchanged" (a large value that the change log left out) takes
+    /// what was stored.
+    pub fn text(&self, column: &str, value: &Option<String>, of: impl Fn(&T) -> &str) -> Result<String, Violation> {
+        let value = not_null(column, value)?;
+        if self.may_omit && value == UNAVAILABLE_VALUE {
+            return self.stored.map(|row| of(row).to_owned()).ok_or_else(|| {
+                Violation::new(
+                    "unavailable_value",
+                    format!("{column} came as unchanged, but no earlier version of the row is known"),
+                )
+            });
+        }
+        let trimmed = value.trim();
+        if trimmed.is_empty() {
+            return Err(Violation::new("not_null", format!("{column} is empty")));
+        }
+        Ok(trimmed.to_owned())
     }
-    let trimmed = value.trim();
-    if trimmed.is_empty() {
-        return Err(Violation::new("not_null", format!("{column} is empty")));
+
+    /// An instant that can be kept; a note of one that cannot, which is taken for the nearest one, or for none.
+    pub fn instant(&mut self, column: &str, value: Option<i64>) -> Option<i64> {
+        let (kept, what) = match value? {
+            NO_INSTANT => (None, "is no instant; it is left out"),
+            INSTANT_MIN => (Some(INSTANT_MIN), "is before the year 1; it is kept as that year's beginning"),
+            INSTANT_MAX => (Some(INSTANT_MAX), "is after the year 9999; it is kept as that year's end"),
+            kept => return Some(kept),
+        };
+        self.notes
+            .push(Violation::new("instant_in_range", format!("{column} {what}")));
+        kept
     }
-    Ok(trimmed.to_owned())
+}
+
+/// The amount must be a whole number of its currency's smallest units.
+pub fn in_scale(column: &str, amount: schemas::Money, currency: Currency) -> Result<(), Violation> {
+    if amount.fits_scale(currency.minor_digits()) {
+        return Ok(());
+    }
+    Err(Violation::new(
+        "currency_scale",
+        format!("{column} is {amount}, and {currency} has {} decimal places", currency.minor_digits()),
+    ))
 }
 
 /// The column must be one of a list of codes; upper and lower case are alike.

@@ -2,11 +2,12 @@
 
 use schemas::bronze::TransactionRow;
 use schemas::silver::{Transaction, TransactionStatus, TransactionType};
+use schemas::state::{Applied, TableState};
 use schemas::{AccountId, Money, TransactionId};
 use topology::store::KeyValue;
 
-use super::apply::{Entity, SourcePosition};
-use super::rules::{Violation, code, not_null};
+use super::apply::Entity;
+use super::rules::{Cleaning, Violation, code, not_null};
 use crate::stores;
 
 /// The table `transactions`.
@@ -17,23 +18,18 @@ impl Entity for Transactions {
     type Row = TransactionRow;
     type Clean = Transaction;
     const NAME: &'static str = "apply-transactions";
-    const ROWS: KeyValue<TransactionId, Transaction> = stores::TRANSACTIONS;
-    const DELETED: KeyValue<TransactionId, i64> = stores::DELETED_TRANSACTIONS;
+    const ROWS: KeyValue<TransactionId, Applied<Transaction>> = stores::TRANSACTIONS;
+    const TABLE: KeyValue<i64, TableState> = stores::TRANSACTIONS_TABLE;
 
     fn id(key: i64) -> TransactionId {
         TransactionId(key)
     }
 
-    fn lsn(row: &Transaction) -> i64 {
-        row.source_lsn
+    fn number(id: TransactionId) -> i64 {
+        id.0
     }
 
-    fn clean(
-        id: TransactionId,
-        row: &TransactionRow,
-        stored: Option<&Transaction>,
-        at: SourcePosition,
-    ) -> Result<Transaction, Violation> {
+    fn clean(id: TransactionId, row: &TransactionRow, with: &mut Cleaning<'_, Transaction>) -> Result<Transaction, Violation> {
         let amount = not_null("amount", &row.amount)?;
         if amount <= Money::ZERO {
             return Err(Violation::new("amount_positive", format!("amount is {amount}")));
@@ -60,6 +56,7 @@ impl Entity for Transactions {
             None => TransactionStatus::Completed,
             some => code("status", some)?,
         };
+        let created_at = with.instant("created_at", row.created_at);
         Ok(Transaction {
             id,
             account_id,
@@ -67,10 +64,12 @@ impl Entity for Transactions {
             amount,
             related_account_id,
             status,
-            created_at: row.created_at.or(stored.map(|t| t.created_at)).unwrap_or(at.committed_at_us),
-            updated_at: row.updated_at.unwrap_or(at.committed_at_us),
-            source_lsn: at.lsn,
-            source_ts: at.committed_at_us,
+            created_at: created_at
+                .or(with.stored.map(|t| t.created_at))
+                .unwrap_or(with.at.committed_at_us),
+            updated_at: with.instant("updated_at", row.updated_at).unwrap_or(with.at.committed_at_us),
+            source_lsn: with.at.lsn,
+            source_ts: with.at.committed_at_us,
         })
     }
 }

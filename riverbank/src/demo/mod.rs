@@ -37,7 +37,7 @@ async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let log = Log::in_process(folder.path().join("schemas"))?;
     let metrics = prometheus::Registry::new();
     process_metrics(&metrics)?;
-    let records = in_process_records(&settings, &log).await?;
+    let records = in_process_records(&log).await?;
     say(format_args!(
         "Starting the bank: log, state stores, Parquet and system of record in this process\n"
     ))?;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::book::{Account, Book};
+use super::book::{Account, Book, hundredths};
 use super::founding::Founding;
 use super::mix::{Kind, draw_kind};
 use super::operation::{AccountRef, Batch, CustomerRef, Draft, Operation, Person, TransactionRef};
@@ -119,7 +119,7 @@ impl SimulatedBank {
             bank.book.open(Account {
                 account: AccountRef(n),
                 currency: account.currency,
-                spendable: i64::try_from(account.opening_balance.hundredths()).expect("the profile's amounts are small"),
+                spendable: hundredths(account.opening_balance),
                 pending: 0,
                 private: account.private,
             });

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use schemas::Currency;
 use schemas::silver::{TransactionStatus, TransactionType};
+use schemas::{Currency, Money};
 
 use super::operation::{AccountRef, Draft};
 
@@ -113,7 +113,7 @@ impl Book {
 
 /// A completed transaction moves money; a pending one holds what it will take.
 fn effects(draft: &Draft) -> Effects {
-    let amount = i64::try_from(draft.amount.hundredths()).expect("the profile's amounts are small");
+    let amount = hundredths(draft.amount);
     let completed = match draft.status {
         TransactionStatus::Completed => true,
         TransactionStatus::Pending => false,
@@ -129,4 +129,10 @@ fn effects(draft: &Draft) -> Effects {
         effects.push((related, amount));
     }
     effects
+}
+
+/// An amount in hundredths: the profile has none that is smaller, and none that is large.
+pub fn hundredths(amount: Money) -> i64 {
+    let hundredths = amount.minor_units(2).and_then(|amount| i64::try_from(amount).ok());
+    hundredths.expect("the profile's amounts are whole hundredths, and small")
 }

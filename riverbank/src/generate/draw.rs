@@ -8,7 +8,7 @@ use schemas::silver::TransactionStatus;
 use schemas::{Currency, Money};
 
 use super::bank::{Known, SimulatedBank};
-use super::book::Account;
+use super::book::{Account, hundredths};
 use super::founding;
 use super::operation::AccountRef;
 use super::profile::Range;
@@ -42,7 +42,7 @@ impl SimulatedBank {
                 continue;
             }
             let amount = founding::amount(&mut self.rng, range, account.currency);
-            if amount.hundredths() <= i128::from(account.spendable) {
+            if hundredths(amount) <= account.spendable {
                 return Some((account, amount));
             }
         }

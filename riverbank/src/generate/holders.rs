@@ -4,7 +4,7 @@ use schemas::Money;
 use schemas::silver::{TransactionStatus, TransactionType};
 
 use super::bank::{Customer, SimulatedBank};
-use super::book::Account;
+use super::book::{Account, hundredths};
 use super::draw::TRIES;
 use super::founding;
 use super::operation::{Draft, Operation};
@@ -52,7 +52,7 @@ impl SimulatedBank {
         let customer = self.customers[place].customer;
         let (account_type, currency, opening_balance) = founding::account(&mut self.rng, &self.profile);
         let account = self.next_account();
-        let spendable = i64::try_from(opening_balance.hundredths()).expect("the profile's amounts are small");
+        let spendable = hundredths(opening_balance);
         self.book.open(Account {
             account,
             currency,

@@ -197,7 +197,7 @@ fn hundredths(text: &str, min: i64) -> Result<i64, String> {
     let amount = text
         .parse::<Money>()
         .ok()
-        .and_then(|money| i64::try_from(money.hundredths()).ok());
+        .and_then(|money| i64::try_from(money.minor_units(2)?).ok());
     match amount {
         Some(amount) if (min..=MAX).contains(&amount) => Ok(amount),
         _ => Err(format!(

@@ -116,7 +116,7 @@ pub async fn newest_balances(store: &dyn ObjectStore) -> BTreeMap<i64, String> {
             assert!(!booked.is_null(i), "a balance at offset {offset} is null");
             let known = newest.entry(ids.value(i)).or_insert((-1, String::new()));
             if offset > known.0 {
-                *known = (offset, Money::from_hundredths(booked.value(i)).to_string());
+                *known = (offset, Money::from_ten_thousandths(booked.value(i)).to_string());
             }
         }
     }

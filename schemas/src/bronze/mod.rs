@@ -6,7 +6,7 @@
 mod envelope;
 mod rows;
 
-pub use envelope::{CdcKey, Envelope, Op, Source, TransactionBlock};
+pub use envelope::{CdcKey, Envelope, Op, Row, Source, TransactionBlock};
 pub use rows::{AccountRow, CustomerRow, TransactionRow};
 
 /// What Debezium sends in place of a large value that did not change.

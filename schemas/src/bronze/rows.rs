@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use wire::avro_wire;
 
-use super::{CdcKey, Envelope};
+use super::{Envelope, Row};
 use crate::Money;
 use crate::time::optional_instant;
 
@@ -91,7 +91,24 @@ pub struct TransactionRow {
     pub updated_at: Option<i64>,
 }
 
-avro_wire!(CdcKey, include_str!("../../avro/bronze/key.avsc"));
 avro_wire!(Envelope<CustomerRow>, include_str!("../../avro/bronze/customers.avsc"));
 avro_wire!(Envelope<AccountRow>, include_str!("../../avro/bronze/accounts.avsc"));
 avro_wire!(Envelope<TransactionRow>, include_str!("../../avro/bronze/transactions.avsc"));
+
+impl Row for CustomerRow {
+    fn id(&self) -> i64 {
+        self.id
+    }
+}
+
+impl Row for AccountRow {
+    fn id(&self) -> i64 {
+        self.id
+    }
+}
+
+impl Row for TransactionRow {
+    fn id(&self) -> i64 {
+        self.id
+    }
+}

@@ -6,16 +6,18 @@ use wire::avro_wire;
 use super::TransactionType;
 use crate::{AccountId, Currency, Money, TransactionId};
 
-/// What a version of a transaction does to one account. Internal: on its way from transactions to accounts.
+/// What a change of a transaction does to one account: all of it at once, so that nobody sees a half of it. Internal: on its way
+/// from transactions to accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leg {
     /// The transaction.
     pub transaction_id: TransactionId,
-    /// LSN of the version of the transaction that this leg is of.
-    pub posted_lsn: i64,
+    /// The version of the transaction that this entry is of; before versions were counted, its LSN.
+    #[serde(alias = "posted_lsn")]
+    pub version: i64,
     /// 0: the transaction's own account; 1: the related one.
     pub number: i32,
-    /// Whether it takes back an earlier leg.
+    /// Whether it takes back an earlier entry.
     pub reversal: bool,
     /// Change of the booked balance.
     pub booked: Money,
@@ -27,12 +29,47 @@ pub struct Leg {
     pub source_lsn: i64,
     /// When that change was committed at the source.
     pub source_ts: i64,
+    /// The second entry of the same change, if it has two.
+    #[serde(default)]
+    pub then: Option<LegEntry>,
+}
+
+/// One entry of a [`Leg`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegEntry {
+    /// The version of the transaction that it is of.
+    pub version: i64,
+    /// 0: the transaction's own account; 1: the related one.
+    pub number: i32,
+    /// Whether it takes back an earlier entry.
+    pub reversal: bool,
+    /// Change of the booked balance.
+    pub booked: Money,
+    /// Change of the holds.
+    pub pending: Money,
+    /// The transaction's kind.
+    pub txn_type: TransactionType,
+}
+
+impl Leg {
+    /// Its entries, in their order.
+    pub fn entries(&self) -> impl Iterator<Item = LegEntry> {
+        let first = LegEntry {
+            version: self.version,
+            number: self.number,
+            reversal: self.reversal,
+            booked: self.booked,
+            pending: self.pending,
+            txn_type: self.txn_type,
+        };
+        std::iter::once(first).chain(self.then)
+    }
 }
 
 /// An entry of the journal. Never changed: a mistake is reversed by another entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Posting {
-    /// Unique: transaction, LSN, leg, and what kind of entry.
+    /// Unique: transaction, its version, leg, and what kind of entry.
     pub posting_id: String,
     /// The transaction.
     pub transaction_id: TransactionId,

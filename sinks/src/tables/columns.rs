@@ -11,8 +11,8 @@ use arrow::error::ArrowError;
 use schemas::Money;
 
 /// Digits of an amount of money in the lake, of which two are after the point: `DECIMAL(18,2)`, as in the source.
-const MONEY_DIGITS: u8 = 18;
-const MONEY_SCALE: i8 = 2;
+const MONEY_DIGITS: u8 = 20;
+const MONEY_SCALE: i8 = 4;
 const MONEY_LIMIT: i128 = 10_i128.pow(MONEY_DIGITS as u32);
 
 /// What a column holds.
@@ -185,7 +185,7 @@ fn fits(column: &Column, cell: &Cell<'_>) -> Result<(), String> {
     let fits = match (column.kind, cell) {
         (_, Cell::Null) if !column.nullable => return Err(format!("{} is null", column.name)),
         (_, Cell::Null) => true,
-        (Kind::Money, Cell::Money(amount)) if amount.hundredths().unsigned_abs() >= MONEY_LIMIT.unsigned_abs() => {
+        (Kind::Money, Cell::Money(amount)) if amount.ten_thousandths().unsigned_abs() >= MONEY_LIMIT.unsigned_abs() => {
             return Err(format!(
                 "{} {amount} does not fit a decimal({MONEY_DIGITS},{MONEY_SCALE})",
                 column.name
@@ -246,7 +246,7 @@ impl Builder {
                 _ => builder.append_null(),
             },
             Builder::Money(builder) => match cell {
-                Cell::Money(amount) => builder.append_value(amount.hundredths()),
+                Cell::Money(amount) => builder.append_value(amount.ten_thousandths()),
                 _ => builder.append_null(),
             },
             Builder::Int64(builder) => append!(builder, Cell::Int),
@@ -279,8 +279,8 @@ mod tests {
     #[test]
     fn a_row_that_does_not_fit_leaves_nothing_behind() {
         let mut columns = Columns::new(COLUMNS);
-        let most = Money::from_hundredths(MONEY_LIMIT - 1);
-        let over = Money::from_hundredths(-MONEY_LIMIT);
+        let most = Money::from_ten_thousandths(MONEY_LIMIT - 1);
+        let over = Money::from_ten_thousandths(-MONEY_LIMIT);
         columns.push(&[Cell::Int(1), Cell::Money(most)]).unwrap();
         for (row, word) in [
             (vec![Cell::Int(2), Cell::Money(over)], "does not fit"),
@@ -294,6 +294,6 @@ mod tests {
         columns.push(&[Cell::Int(3), Cell::Null]).unwrap();
         let batch = columns.take().unwrap();
         assert_eq!((batch.num_rows(), columns.len()), (2, 0));
-        assert_eq!(batch.schema().field(1).data_type(), &DataType::Decimal128(18, 2));
+        assert_eq!(batch.schema().field(1).data_type(), &DataType::Decimal128(20, 4));
     }
 }

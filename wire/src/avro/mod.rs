@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 
 use crate::framing::{split, write_header};
 use crate::{Codec, WireError};
+pub(crate) use de::digits;
 pub(crate) use plan::Plan;
 
 /// Appends a framed datum, in the schema that the codec registered.

@@ -59,17 +59,16 @@ struct State {
 }
 
 impl InProcess {
-    /// Starts with empty tables. Makes the change topics with this many partitions, unless they are there. Blocks while the
-    /// broker or the registry is slow.
+    /// Starts with empty tables. Makes the change topics, unless they are there: with one partition each, which keeps the order
+    /// of the commits. Blocks while the broker or the registry is slow.
     pub fn start(
         broker: Arc<dyn Broker>,
         registry: Arc<dyn Registry>,
         clock: Arc<dyn Clock>,
-        partitions: u32,
     ) -> Result<Self, InProcessError> {
         let topic = |name: &str| TopicSpec {
             name: name.to_owned(),
-            partitions,
+            partitions: 1,
             accept_existing: true,
             cleanup: CleanupPolicy::Delete(None),
         };

@@ -7,7 +7,7 @@ use crate::avro::error::{Error, Result};
 
 /// Digits of a decimal: big endian, and of at most 16 bytes but for leading ones that say nothing.
 #[inline(always)]
-fn digits(bytes: &[u8]) -> Result<i128> {
+pub(crate) fn digits(bytes: &[u8]) -> Result<i128> {
     match bytes {
         [] => Ok(0),
         [first, rest @ ..] if rest.len() < 8 => {

@@ -18,6 +18,7 @@ use super::input::text;
 use super::plan::Node;
 use super::skip;
 use blocks::{Entries, Items};
+pub(crate) use decimal::digits;
 use record::All;
 use state::symbol;
 pub(crate) use state::{Decoder, State};

@@ -1,0 +1,148 @@
+//! Which events of a row are new.
+//!
+//! Delivery is at least once, so an event may come again, and with it those after it. Three things say where an event belongs: its
+//! LSN, which rises from change to change of a row as long as the server lives; its commit time, which goes on over a restored or
+//! promoted server, where the LSN starts lower; and whether it was streamed or read by a snapshot.
+//!
+//! - A streamed event is compared with streamed ones alone. A snapshot never hides what is streamed after it: a transaction that
+//!   was open when the snapshot was taken has changes below the snapshot's LSN, and was not seen by it. Where the stream then
+//!   shows again what the snapshot knew, the row passes through its own past and arrives at the same end.
+//! - A lower LSN with a later commit time is a new epoch of the source. Neither alone says so: clocks are set back, too.
+//! - Incremental snapshots give no LSN, only the time at which the row was read.
+
+use schemas::bronze::Op;
+use schemas::state::{Applied, SourcePosition, TableState};
+
+/// How an event came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// From the write-ahead log.
+    Streamed,
+    /// Read by a snapshot of the whole table.
+    Snapshot,
+    /// Read by an incremental snapshot, between streamed events.
+    Incremental,
+    /// The table was emptied.
+    Truncate,
+}
+
+impl Kind {
+    /// By the event's operation and the snapshot's marker in its `source`.
+    pub fn of(op: Op, marker: Option<&str>, at: SourcePosition) -> Self {
+        match op {
+            Op::Truncate => Self::Truncate,
+            Op::Read if marker == Some("incremental") || at.lsn.is_none() => Self::Incremental,
+            Op::Read => Self::Snapshot,
+            _ => Self::Streamed,
+        }
+    }
+}
+
+/// What an event is to a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// To be applied.
+    New,
+    /// To be applied; the source's log starts lower than it was.
+    Regression,
+    /// A duplicate, or from before what is applied.
+    Stale,
+}
+
+/// Judges an event of a row.
+pub fn judge<R>(kind: Kind, at: SourcePosition, applied: &Applied<R>, table: &TableState) -> Verdict {
+    match kind {
+        Kind::Streamed if table.truncated.is_some_and(|truncated| is_before(at, truncated)) => Verdict::Stale,
+        Kind::Streamed => applied.streamed.map_or(Verdict::New, |known| streamed(at, known)),
+        // Once in a snapshot is enough: what was streamed since is newer.
+        _ if applied.snapshot == Some(at) => Verdict::Stale,
+        Kind::Snapshot => match applied.streamed {
+            Some(known) if is_before(at, known) => Verdict::Stale,
+            Some(known) if lower(at, known) && at.committed_at > known.committed_at => Verdict::Regression,
+            _ => Verdict::New,
+        },
+        Kind::Incremental => match applied.streamed {
+            Some(known) if known.committed_at > at.committed_at => Verdict::Stale,
+            _ => Verdict::New,
+        },
+        Kind::Truncate => Verdict::New,
+    }
+}
+
+fn streamed(at: SourcePosition, known: SourcePosition) -> Verdict {
+    match (at.lsn, known.lsn) {
+        (Some(lsn), Some(known_lsn)) if lsn <= known_lsn => match at.committed_at > known.committed_at {
+            true => Verdict::Regression,
+            false => Verdict::Stale,
+        },
+        _ => Verdict::New,
+    }
+}
+
+fn lower(at: SourcePosition, than: SourcePosition) -> bool {
+    matches!((at.lsn, than.lsn), (Some(lsn), Some(other)) if lsn < other)
+}
+
+/// Whether both the LSN and the time say so.
+fn is_before(at: SourcePosition, other: SourcePosition) -> bool {
+    lower(at, other) && at.committed_at <= other.committed_at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(lsn: i64, committed_at: i64) -> SourcePosition {
+        SourcePosition {
+            lsn: Some(lsn),
+            committed_at,
+        }
+    }
+
+    #[track_caller]
+    fn check(kind: Kind, event: SourcePosition, streamed: Option<SourcePosition>, snapshot: Option<SourcePosition>, expected: Verdict) {
+        let applied = Applied::<()> {
+            streamed,
+            snapshot,
+            ..Applied::default()
+        };
+        assert_eq!(judge(kind, event, &applied, &TableState::default()), expected);
+    }
+
+    #[test]
+    fn a_streamed_event_is_a_duplicate_by_lsn_and_time() {
+        let known = Some(at(100, 50));
+        check(Kind::Streamed, at(100, 50), known, None, Verdict::Stale);
+        check(Kind::Streamed, at(90, 40), known, None, Verdict::Stale);
+        check(Kind::Streamed, at(110, 50), known, None, Verdict::New);
+        check(Kind::Streamed, at(110, 40), known, None, Verdict::New);
+        check(Kind::Streamed, at(90, 60), known, None, Verdict::Regression);
+        check(Kind::Streamed, at(100, 60), known, None, Verdict::Regression);
+    }
+
+    #[test]
+    fn a_snapshot_hides_nothing_that_is_streamed_after_it() {
+        check(Kind::Streamed, at(90, 60), None, Some(at(100, 50)), Verdict::New);
+        check(Kind::Streamed, at(90, 40), None, Some(at(100, 50)), Verdict::New);
+    }
+
+    #[test]
+    fn a_snapshot_counts_once_and_not_before_what_was_streamed() {
+        check(Kind::Snapshot, at(100, 50), None, Some(at(100, 50)), Verdict::Stale);
+        check(Kind::Snapshot, at(100, 50), Some(at(90, 60)), Some(at(100, 50)), Verdict::Stale);
+        check(Kind::Snapshot, at(100, 50), Some(at(100, 50)), None, Verdict::New);
+        check(Kind::Snapshot, at(90, 40), Some(at(100, 50)), None, Verdict::Stale);
+        check(Kind::Snapshot, at(90, 60), Some(at(100, 50)), None, Verdict::Regression);
+    }
+
+    #[test]
+    fn an_incremental_snapshot_repairs_unless_something_newer_was_streamed() {
+        let read = SourcePosition {
+            lsn: None,
+            committed_at: 60,
+        };
+        check(Kind::Incremental, read, Some(at(100, 50)), None, Verdict::New);
+        check(Kind::Incremental, read, Some(at(100, 70)), None, Verdict::Stale);
+        check(Kind::Incremental, read, Some(at(100, 50)), Some(read), Verdict::Stale);
+    }
+}

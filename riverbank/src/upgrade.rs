@@ -1,0 +1,260 @@
+//! State that an earlier version wrote, taken over before the engine starts.
+//!
+//! Earlier versions kept the rows of a table and the LSNs of its deletes in stores of as many partitions as the source's topics had.
+//! Today each table has one store, of one partition, with all that an event is judged by. What is in the old stores' changelogs is
+//! written to the new ones, once; balances, waiting legs and the group's offsets stay as they are, so nothing is processed twice.
+//!
+//! Several instances may start at the same time: each takes over the same transactional id, which fences the one before, and the
+//! record that says "done" is part of the last transaction. So one of them completes it, and the others see that it is done.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use broker::{Broker, CleanupPolicy, Membership, Message, Outgoing, Polled, Start, TopicPartition, TopicSpec, TransactionalProducer};
+use processors::{APPLICATION, stores};
+use schemas::silver::{Account, Customer, Transaction};
+use schemas::state::{Applied, SourcePosition};
+use topology::store::{KeyValue, StoreKey};
+use wire::{Codec, Wire};
+
+use crate::assembly::Log;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Records of one transaction.
+const RECORDS_MAX: usize = 10_000;
+/// The layout of today.
+const LAYOUT: i64 = 2;
+
+/// Takes over what an earlier version left, if it left anything. Blocks.
+pub fn take_over(log: &Log, now_us: i64) -> anyhow::Result<()> {
+    let broker = &*log.broker;
+    let old = |store: &str| format!("{APPLICATION}-{store}-changelog");
+    if broker.partitions(&old("transactions"), TIMEOUT)?.is_none() {
+        return Ok(());
+    }
+    broker.ensure_topics(&[compacted(&layout_topic())], TIMEOUT)?;
+    let producer = broker.transactional_producer(&layout_topic(), TIMEOUT)?;
+    if layout(broker)? >= LAYOUT {
+        return Ok(());
+    }
+    tracing::warn!(
+        "an earlier version wrote the state: taking it over; make sure that no instance of that version runs any more"
+    );
+    let mut upgrade = Upgrade {
+        log,
+        now_us,
+        producer,
+        waiting: 0,
+    };
+    let customers = upgrade.table(stores::CUSTOMERS, &old("customers"), &old("deleted-customers"), |c: &Customer| {
+        (c.source_lsn, c.source_ts)
+    })?;
+    let accounts = upgrade.table(stores::ACCOUNTS, &old("accounts"), &old("deleted-accounts"), |a: &Account| {
+        (a.source_lsn, a.source_ts)
+    })?;
+    let transactions = upgrade.table(
+        stores::TRANSACTIONS,
+        &old("transactions"),
+        &old("deleted-transactions"),
+        |t: &Transaction| (t.source_lsn, t.source_ts),
+    )?;
+    upgrade.copy(stores::POSTED, &old("posted"))?;
+    upgrade.done()?;
+    tracing::warn!(
+        customers,
+        accounts,
+        transactions,
+        "the state of the earlier version is taken over; its changelogs ({}, …) are no longer used and may be deleted",
+        old("transactions")
+    );
+    Ok(())
+}
+
+fn layout_topic() -> String {
+    format!("{APPLICATION}-layout")
+}
+
+fn compacted(name: &str) -> TopicSpec {
+    TopicSpec {
+        name: name.to_owned(),
+        partitions: 1,
+        accept_existing: false,
+        cleanup: CleanupPolicy::Compact,
+    }
+}
+
+/// The layout that was last completed.
+fn layout(broker: &dyn Broker) -> anyhow::Result<i64> {
+    let mut layout = 1;
+    read(broker, &layout_topic(), |message| {
+        if let Some(value) = &message.value {
+            layout = i64::decode(value, &Codec::plain())?;
+        }
+        Ok(())
+    })?;
+    Ok(layout)
+}
+
+/// Shows all committed records of a topic, partition by partition.
+fn read(broker: &dyn Broker, topic: &str, mut show: impl FnMut(Message) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut reader = broker.reader("upgrade")?;
+    for partition in 0..broker.partitions(topic, TIMEOUT)?.unwrap_or(0) {
+        let slot = reader.assign(&TopicPartition::new(topic, partition), Start::Earliest)?;
+        let mut polled = Polled::default();
+        loop {
+            polled.messages.clear();
+            reader.poll(RECORDS_MAX, Duration::from_millis(100), &mut polled)?;
+            for message in polled.messages.drain(..) {
+                show(message)?;
+            }
+            if polled.ends.iter().any(|(at, _)| *at == slot) {
+                break;
+            }
+        }
+        reader.unassign(slot)?;
+    }
+    Ok(())
+}
+
+struct Upgrade<'a> {
+    log: &'a Log,
+    now_us: i64,
+    producer: Box<dyn TransactionalProducer>,
+    /// Records of the open transaction.
+    waiting: usize,
+}
+
+impl Upgrade<'_> {
+    /// One table: its rows, then its deletes.
+    fn table<K, R>(
+        &mut self,
+        store: KeyValue<K, Applied<R>>,
+        rows: &str,
+        deleted: &str,
+        position: impl Fn(&R) -> (i64, i64),
+    ) -> anyhow::Result<usize>
+    where
+        K: StoreKey,
+        R: Wire,
+        Applied<R>: Wire,
+    {
+        let topic = self.prepare(store.name())?;
+        let registry = &self.log.registry;
+        let reader = Codec::reader(registry.clone());
+        let writer = Codec::register::<Applied<R>>(registry.clone(), &format!("{topic}-value"))?;
+        let broker = self.log.broker.clone();
+        let mut count = 0;
+        let describe = |topic: &str| format!("read {topic}, which an earlier version wrote");
+        read(&*broker, rows, |message| {
+            let Some(key) = &message.key else { return Ok(()) };
+            let Some(value) = &message.value else {
+                return self.write(&topic, key, None);
+            };
+            let row = R::decode(value, &reader)?;
+            let (lsn, committed_at) = position(&row);
+            let streamed = SourcePosition {
+                lsn: Some(lsn),
+                committed_at,
+            };
+            count += 1;
+            self.applied(&topic, key, Some(row), streamed, &writer)
+        })
+        .with_context(|| describe(rows))?;
+        let mut gone = HashMap::new();
+        read(&*broker, deleted, |message| {
+            if let Some(key) = message.key {
+                match &message.value {
+                    Some(value) => gone.insert(key, i64::decode(value, &reader)?),
+                    None => gone.remove(&key),
+                };
+            }
+            Ok(())
+        })
+        .with_context(|| describe(deleted))?;
+        for (key, lsn) in gone {
+            // The time of the delete was not kept: nothing that was committed before now can be newer.
+            let streamed = SourcePosition {
+                lsn: Some(lsn),
+                committed_at: self.now_us,
+            };
+            self.applied::<R>(&topic, &key, None, streamed, &writer)?;
+        }
+        Ok(count)
+    }
+
+    fn applied<R>(
+        &mut self,
+        topic: &str,
+        key: &[u8],
+        row: Option<R>,
+        streamed: SourcePosition,
+        writer: &Codec,
+    ) -> anyhow::Result<()>
+    where
+        Applied<R>: Wire,
+    {
+        let applied = Applied {
+            row,
+            streamed: Some(streamed),
+            ..Applied::default()
+        };
+        let mut value = Vec::new();
+        applied.encode(writer, &mut value)?;
+        self.write(topic, key, Some(&value))
+    }
+
+    /// A store whose values are as they were.
+    fn copy<K, V>(&mut self, store: KeyValue<K, V>, from: &str) -> anyhow::Result<()> {
+        let topic = self.prepare(store.name())?;
+        let broker = self.log.broker.clone();
+        read(&*broker, from, |message| match &message.key {
+            Some(key) => self.write(&topic, key, message.value.as_deref()),
+            None => Ok(()),
+        })
+        .with_context(|| format!("read {from}, which an earlier version wrote"))
+    }
+
+    /// The changelog of a store of today.
+    fn prepare(&self, store: &str) -> anyhow::Result<String> {
+        let topic = format!("{APPLICATION}-{store}-changelog");
+        self.log.broker.ensure_topics(&[compacted(&topic)], TIMEOUT)?;
+        Ok(topic)
+    }
+
+    fn write(&mut self, topic: &str, key: &[u8], value: Option<&[u8]>) -> anyhow::Result<()> {
+        if self.waiting == 0 {
+            self.producer.begin()?;
+        }
+        self.producer.send(Outgoing {
+            topic,
+            partition: Some(0),
+            key: Some(key),
+            value,
+            timestamp_ms: self.now_us / 1000,
+            headers: &[],
+        })?;
+        self.waiting += 1;
+        if self.waiting >= RECORDS_MAX {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> anyhow::Result<()> {
+        self.waiting = 0;
+        if let Err(error) = self.producer.commit(&[], &Membership::NoGroup) {
+            bail!("the state of an earlier version could not be taken over; start again: {error}");
+        }
+        Ok(())
+    }
+
+    fn done(mut self) -> anyhow::Result<()> {
+        let topic = layout_topic();
+        self.write(&topic, b"layout", Some(&LAYOUT.to_be_bytes()))?;
+        if self.waiting > 0 {
+            self.commit()?;
+        }
+        Ok(())
+    }
+}

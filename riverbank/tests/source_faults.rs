@@ -1,0 +1,216 @@
+//! What Postgres, Debezium and their operators really do, on real servers, one after the other: after each step the balances over
+//! HTTP are those of Postgres.
+
+mod support {
+    pub mod stack;
+}
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use support::stack::{Riverbank, Stack, eventually};
+
+const READY: Duration = Duration::from_secs(60);
+const CAUGHT_UP: Duration = Duration::from_secs(60);
+
+/// The system with its source.
+struct Bank {
+    stack: Stack,
+    instance: Riverbank,
+    pool: PgPool,
+}
+
+impl Bank {
+    async fn open() -> Self {
+        let stack = Stack::start().await;
+        let mut instance = stack.riverbank("one");
+        instance.spawn();
+        instance.ready(&stack.http, READY).await;
+        let pool = PgPool::connect(&stack.postgres_url()).await.expect("the database answers");
+        Self { stack, instance, pool }
+    }
+
+    async fn run(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&self.pool).await.expect("the statement runs");
+    }
+
+    async fn refused(&self, sql: &'static str) {
+        let answer = sqlx::raw_sql(sql).execute(&self.pool).await;
+        assert!(answer.is_err(), "Postgres takes: {sql}");
+    }
+
+    /// Balances as Postgres has them.
+    async fn recorded(&self) -> BTreeMap<i64, String> {
+        let rows: Vec<(i64, String)> = sqlx::query_as("SELECT id, to_char(balance, 'FM9999999990.00') FROM accounts ORDER BY id")
+            .fetch_all(&self.pool)
+            .await
+            .expect("the accounts are read");
+        rows.into_iter().collect()
+    }
+
+    async fn served(&self, id: i64) -> Result<String, String> {
+        let url = format!("{}/accounts/{id}/balance", self.instance.url);
+        let answer = self.stack.http.get(url).send().await.map_err(|e| e.to_string())?;
+        let json: serde_json::Value = answer.json().await.map_err(|e| e.to_string())?;
+        Ok(json["booked"].as_str().ok_or_else(|| json.to_string())?.to_owned())
+    }
+
+    async fn differences(&self) -> Result<(), String> {
+        for (id, recorded) in self.recorded().await {
+            let served = self.served(id).await?;
+            if served != recorded {
+                return Err(format!("account {id}: Postgres {recorded}, HTTP {served}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The books are compared.
+    async fn balances(&self, step: &str) {
+        eventually(step, CAUGHT_UP, || self.differences()).await;
+    }
+
+    async fn connector(&self, method: reqwest::Method, path: &str) {
+        let url = format!("{}/connectors/riverbank{path}", self.stack.bed.connect().url());
+        eventually(path, CAUGHT_UP, || async {
+            let answer = self.stack.http.request(method.clone(), &url).send().await.map_err(|e| e.to_string())?;
+            match answer.status() {
+                status if status.is_success() => Ok(()),
+                status => Err(format!("{status} {}", answer.text().await.unwrap_or_default())),
+            }
+        })
+        .await;
+    }
+
+    /// Stops the connector, and waits until it reads nothing any more.
+    async fn stop_capture(&self) {
+        self.connector(reqwest::Method::PUT, "/stop").await;
+        eventually("the slot is free", CAUGHT_UP, || async {
+            let active: bool = sqlx::query_scalar("SELECT active FROM pg_replication_slots WHERE slot_name = 'riverbank'")
+                .fetch_one(&self.pool)
+                .await
+                .map_err(|e| e.to_string())?;
+            if active { Err("it is in use".to_owned()) } else { Ok(()) }
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_books_are_right_after_whatever_the_source_does() {
+    let mut bank = Bank::open().await;
+    bank.run(
+        "INSERT INTO customers (first_name, last_name, email) VALUES ('Ada', 'Lovelace', 'ada@example.org');
+         INSERT INTO accounts (customer_id, account_type, currency, opening_balance)
+             VALUES (1, 'CHECKING', 'EUR', 0), (1, 'SAVINGS', 'EUR', 120), (1, 'SAVINGS', 'EUR', 0);",
+    )
+    .await;
+    bank.stack.capture().await;
+    bank.balances("the first snapshot").await;
+
+    // One client that deposits and withdraws in turn: Postgres has 0 or 100, and nobody ever sees anything else.
+    let seen = {
+        let (done, url, http) = (
+            Arc::new(AtomicBool::new(false)),
+            format!("{}/accounts/1/balance", bank.instance.url),
+            bank.stack.http.clone(),
+        );
+        let told = done.clone();
+        let watcher = tokio::spawn(async move {
+            let mut seen = BTreeSet::new();
+            while !told.load(Ordering::Relaxed) {
+                if let Ok(answer) = http.get(&url).send().await
+                    && let Ok(json) = answer.json::<serde_json::Value>().await
+                    && let Some(booked) = json["booked"].as_str()
+                {
+                    seen.insert(booked.to_owned());
+                }
+            }
+            seen
+        });
+        for _ in 0..300 {
+            bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'DEPOSIT', 100)").await;
+            bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'WITHDRAWAL', 100)").await;
+        }
+        bank.balances("deposits and withdrawals in turn").await;
+        done.store(true, Ordering::Relaxed);
+        watcher.await.expect("the watcher ends")
+    };
+    let states = BTreeSet::from(["0.00".to_owned(), "100.00".to_owned()]);
+    assert!(seen.is_subset(&states), "balances that never were: {seen:?}");
+
+    // Dates that nothing behind Postgres can keep.
+    bank.run(
+        "INSERT INTO transactions (account_id, txn_type, amount, created_at) VALUES
+             (1, 'DEPOSIT', 1, 'infinity'), (1, 'DEPOSIT', 2, '-infinity'), (1, 'DEPOSIT', 4, '0044-03-15 12:00:00 BC'),
+             (1, 'DEPOSIT', 8, '12000-01-01');",
+    )
+    .await;
+    bank.balances("dates that cannot be kept").await;
+
+    // The key's schema changes: Avro keys would then be other bytes, and rows elsewhere.
+    bank.run(
+        "INSERT INTO transactions (account_id, txn_type, amount) SELECT 2, 'DEPOSIT', 1 FROM generate_series(1, 50);
+         ALTER TABLE transactions RENAME COLUMN created_at TO made_at;
+         UPDATE transactions SET status = 'REVERSED' WHERE account_id = 2;
+         ALTER TABLE transactions RENAME COLUMN made_at TO created_at;",
+    )
+    .await;
+    bank.balances("fifty reversals after a change of the schema").await;
+
+    // The slot is lost, and meanwhile rows go.
+    bank.run(
+        "INSERT INTO transactions (account_id, txn_type, amount) VALUES (3, 'DEPOSIT', 10), (3, 'DEPOSIT', 20), (3, 'DEPOSIT', 40);",
+    )
+    .await;
+    bank.balances("three deposits").await;
+    bank.stop_capture().await;
+    bank.run(
+        "DELETE FROM transactions WHERE account_id = 3 AND amount = 20;
+         UPDATE transactions SET amount = 41 WHERE account_id = 3 AND amount = 40;
+         SELECT pg_drop_replication_slot('riverbank');",
+    )
+    .await;
+    bank.connector(reqwest::Method::DELETE, "/offsets").await;
+    bank.connector(reqwest::Method::PUT, "/resume").await;
+    bank.balances("a lost slot and a new snapshot").await;
+
+    // Changes that the slot skipped: lost, until an incremental snapshot repairs the rows.
+    bank.stop_capture().await;
+    bank.run(
+        "UPDATE transactions SET amount = 42 WHERE account_id = 3 AND amount = 41;
+         INSERT INTO transactions (account_id, txn_type, amount) VALUES (3, 'DEPOSIT', 100);",
+    )
+    .await;
+    bank.run("SELECT pg_replication_slot_advance('riverbank', pg_current_wal_lsn())").await;
+    bank.connector(reqwest::Method::PUT, "/resume").await;
+    bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'DEPOSIT', 16)").await;
+    eventually("the change after the gap", CAUGHT_UP, || async {
+        match bank.served(1).await?.as_str() {
+            "31.00" => Ok(()),
+            other => Err(other.to_owned()),
+        }
+    })
+    .await;
+    assert!(bank.differences().await.is_err(), "the skipped changes are lost");
+    bank.run(
+        r#"INSERT INTO riverbank_signals VALUES
+           ('repair', 'execute-snapshot', '{"type": "incremental", "data-collections": ["public.transactions"]}')"#,
+    )
+    .await;
+    bank.balances("an incremental snapshot").await;
+
+    // What Postgres itself refuses.
+    bank.refused("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'DEPOSIT', 'NaN')").await;
+
+    // All of it survives a kill.
+    bank.instance.kill();
+    bank.instance.spawn();
+    bank.instance.ready(&bank.stack.http, READY).await;
+    bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (2, 'WITHDRAWAL', 20)").await;
+    bank.balances("after a kill").await;
+    bank.instance.stop(Duration::from_secs(60)).await;
+}

@@ -1,0 +1,71 @@
+//! What the bank's state stores keep beside the rows: not for others to read.
+
+use serde::{Deserialize, Serialize};
+use wire::avro_wire;
+
+use crate::silver::{Account, Customer, Transaction};
+
+/// Where in the source a row was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourcePosition {
+    /// The position in the write-ahead log; `None` where the source gives none, as incremental snapshots do.
+    pub lsn: Option<i64>,
+    /// When the change was committed, or when the snapshot was taken, in microseconds since the epoch.
+    pub committed_at: i64,
+}
+
+/// A row of the source as applied, and what is needed to tell the next event from a duplicate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied<R> {
+    /// The row; `None`: it was deleted.
+    pub row: Option<R>,
+    /// How often the row has changed, deletes included; it never starts again.
+    pub version: i64,
+    /// The snapshot or truncate since which the row was last seen, as [`TableState::generation`] counts them.
+    pub generation: i64,
+    /// The newest streamed change that was applied.
+    pub streamed: Option<SourcePosition>,
+    /// The newest snapshot that showed the row.
+    pub snapshot: Option<SourcePosition>,
+}
+
+impl<R> Default for Applied<R> {
+    fn default() -> Self {
+        Self {
+            row: None,
+            version: 0,
+            generation: 0,
+            streamed: None,
+            snapshot: None,
+        }
+    }
+}
+
+/// How far snapshots and truncates of a table are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableState {
+    /// Counts the snapshots and truncates that have begun.
+    pub generation: i64,
+    /// The snapshot whose first row has come and whose last row has not.
+    pub snapshot: Option<SourcePosition>,
+    /// The newest snapshot that is complete.
+    pub completed: Option<SourcePosition>,
+    /// The newest truncate.
+    pub truncated: Option<SourcePosition>,
+    /// The deletion of rows that the snapshot did not show, while it runs.
+    pub sweep: Option<Sweep>,
+}
+
+/// Rows of an earlier generation are being deleted, in the order of their ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// The id up to which it is done.
+    pub after: Option<i64>,
+    /// The snapshot or truncate that did not have them.
+    pub at: SourcePosition,
+}
+
+avro_wire!(Applied<Customer>, include_str!("../avro/state/applied_customer.avsc"));
+avro_wire!(Applied<Account>, include_str!("../avro/state/applied_account.avsc"));
+avro_wire!(Applied<Transaction>, include_str!("../avro/state/applied_transaction.avsc"));
+avro_wire!(TableState, include_str!("../avro/state/table.avsc"));
