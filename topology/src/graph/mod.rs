@@ -16,7 +16,7 @@ use wire::Registry;
 use crate::error::EngineError;
 use crate::store::StoreDef;
 
-pub(crate) use node::{Env, Node, OperatorNode, Outgoings, ProcessorNode, SinkNode, SourceNode};
+pub(crate) use node::{Arrived, Env, Node, OperatorNode, Outgoings, ProcessorNode, SinkNode, SourceNode};
 
 pub(crate) type MakeNode = Arc<dyn Fn(&Arc<dyn Registry>) -> Result<Box<dyn Node>, EngineError> + Send + Sync>;
 

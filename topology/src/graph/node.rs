@@ -78,11 +78,47 @@ impl Outgoings {
     }
 }
 
+/// A record as it came, for a source to read.
+pub(crate) struct Arrived<'a> {
+    at: &'a RecordMetadata,
+    key: &'a Codec,
+    value: &'a Codec,
+}
+
+impl Arrived<'_> {
+    /// The record's own time, in milliseconds since the epoch.
+    pub fn timestamp_ms(&self) -> i64 {
+        self.at.timestamp_ms
+    }
+
+    /// Its key, which it must have.
+    pub fn key<K: Wire>(&self) -> Result<K, ProcessError> {
+        let bytes = self.at.key.as_deref();
+        let bytes = bytes.ok_or_else(|| ProcessError::Record("the record has no key".to_owned()))?;
+        Ok(K::decode(bytes, self.key)?)
+    }
+
+    /// Its key, where it has one that can be read. That the registry is away says nothing of the key.
+    pub fn key_if_any<K: Wire>(&self) -> Result<Option<K>, ProcessError> {
+        match self.at.key.as_deref().map(|bytes| K::decode(bytes, self.key)) {
+            Some(Ok(key)) => Ok(Some(key)),
+            Some(Err(error)) if error.is_transient() => Err(error.into()),
+            _ => Ok(None),
+        }
+    }
+
+    /// Its value; `None` for a tombstone.
+    pub fn value<V: Wire>(&self) -> Result<Option<V>, ProcessError> {
+        let bytes = self.at.value.as_deref();
+        Ok(bytes.map(|bytes| V::decode(bytes, self.value)).transpose()?)
+    }
+}
+
 /// Where records come in: from bytes to a typed record.
 pub(crate) struct SourceNode<K, V, F> {
     pub key: Codec,
     pub value: Codec,
-    /// Gives a value for a tombstone, or skips it; and the event time.
+    /// Makes a record of what came, or passes it over.
     pub read: F,
     pub waiting: Option<Record<K, V>>,
 }
@@ -91,25 +127,18 @@ impl<K, V, F> Node for SourceNode<K, V, F>
 where
     K: Wire,
     V: Send + 'static,
-    F: Fn(&K, Option<&[u8]>, &Codec, i64) -> Result<Option<(V, i64)>, ProcessError> + Send + 'static,
+    F: Fn(&Arrived<'_>) -> Result<Option<Record<K, V>>, ProcessError> + Send + 'static,
 {
     fn process(&mut self, _: &dyn Any, _: &mut Env<'_>) -> Result<(), ProcessError> {
         unreachable!("a source node has no parents")
     }
 
     fn source(&mut self, env: &mut Env<'_>) -> Result<i64, ProcessError> {
-        let key = env
-            .at
-            .key
-            .as_deref()
-            .ok_or_else(|| ProcessError::Record("the record has no key".to_owned()))?;
-        let key = K::decode(key, &self.key)?;
-        self.waiting =
-            (self.read)(&key, env.at.value.as_deref(), &self.value, env.at.timestamp_ms)?.map(|(value, timestamp_ms)| Record {
-                key,
-                value,
-                timestamp_ms,
-            });
+        self.waiting = (self.read)(&Arrived {
+            at: env.at,
+            key: &self.key,
+            value: &self.value,
+        })?;
         Ok(self
             .waiting
             .as_ref()
