@@ -44,6 +44,18 @@ pub enum EngineError {
     /// The topology itself is wrong.
     #[error("topology: {0}")]
     Topology(String),
+    /// A topic has another number of partitions than what was made from it or with it: an operator must decide.
+    #[error("topic {topic} has {has} partitions, but {needed_by} needs {wanted}; what to do: docs/runbooks/partitions.md")]
+    Partitions {
+        /// Which topic.
+        topic: String,
+        /// How many it has.
+        has: u32,
+        /// How many it must have.
+        wanted: u32,
+        /// What needs so many.
+        needed_by: String,
+    },
     /// The log.
     #[error(transparent)]
     Broker(#[from] BrokerError),

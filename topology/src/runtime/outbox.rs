@@ -1,5 +1,7 @@
 //! What a task's records write: to topics, and in packs to repartition topics or straight to the tasks that read them.
 
+use std::collections::BTreeMap;
+
 use broker::{Outgoing, TransactionalProducer, partition_for_key};
 use bytes::Bytes;
 
@@ -33,10 +35,10 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub fn new(topology: &Topology, sub: &SubTopology, sub_partitions: &[u32]) -> Self {
-        let lanes = topology.repartition_topics_of(sub).map(|(topic, reader)| {
+    pub fn new(topology: &Topology, sub: &SubTopology, source_partitions: &BTreeMap<&'static str, u32>) -> Self {
+        let lanes = topology.repartition_topics_of(sub).map(|(topic, _)| {
             let lanes = std::iter::repeat_with(Lane::default);
-            (topic, lanes.take(sub_partitions[reader] as usize).collect())
+            (topic, lanes.take(source_partitions[topic] as usize).collect())
         });
         Self {
             lanes: lanes.collect(),

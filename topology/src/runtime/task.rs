@@ -5,6 +5,7 @@
 //! ```
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,7 +89,7 @@ impl Task {
         backend: Option<Arc<dyn Backend>>,
         registry: &Arc<dyn Registry>,
         now_ms: i64,
-        sub_partitions: &[u32],
+        source_partitions: &BTreeMap<&'static str, u32>,
     ) -> Result<Self, EngineError> {
         let sub: &SubTopology = &topology.subs[id.sub];
         let stored = backend
@@ -132,6 +133,7 @@ impl Task {
         let inputs: Vec<Input> = sub
             .sources
             .iter()
+            .filter(|(topic, _)| id.partition < source_partitions[topic])
             .map(|&(topic, node)| Input::new(TopicPartition::new(topic, id.partition), node, topology.is_repartition(topic)))
             .collect();
         Ok(Self {
@@ -150,7 +152,7 @@ impl Task {
             backend,
             read_ahead: ReadAhead::new(topology, &inputs),
             inputs,
-            outbox: Outbox::new(topology, sub, sub_partitions),
+            outbox: Outbox::new(topology, sub, source_partitions),
             position: Arc::default(),
             punctuations,
             changelogs,
