@@ -91,7 +91,8 @@ pub struct TransactionRow {
     pub updated_at: Option<i64>,
 }
 
-avro_wire!(CdcKey, include_str!("../../avro/bronze/key.avsc"));
+// Each table's keys are named after it.
+avro_wire!(CdcKey, include_str!("../../avro/bronze/key.avsc"), any_name);
 avro_wire!(Envelope<CustomerRow>, include_str!("../../avro/bronze/customers.avsc"));
 avro_wire!(Envelope<AccountRow>, include_str!("../../avro/bronze/accounts.avsc"));
 avro_wire!(Envelope<TransactionRow>, include_str!("../../avro/bronze/transactions.avsc"));
