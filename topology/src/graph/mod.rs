@@ -229,6 +229,11 @@ impl Topology {
         format!("{}-instances", self.application)
     }
 
+    /// The topic in which the schemas are kept that were registered, with their ids.
+    pub fn schemas_topic(&self) -> String {
+        format!("{}-schemas", self.application)
+    }
+
     /// The topic for records that could not be processed.
     pub fn dead_letter_topic(&self) -> String {
         format!("{}-dead-letters", self.application)

@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::marker::PhantomData;
 
-use wire::{Codec, Wire};
+use wire::{Codec, KEY_SCHEMA_HEADER, VALUE_SCHEMA_HEADER, Wire, WireError};
 
 use crate::error::ProcessError;
 use crate::processor::{Context, Forward, Processor};
@@ -95,12 +95,13 @@ impl Arrived<'_> {
     pub fn key<K: Wire>(&self) -> Result<K, ProcessError> {
         let bytes = self.at.key.as_deref();
         let bytes = bytes.ok_or_else(|| ProcessError::Record("the record has no key".to_owned()))?;
-        Ok(K::decode(bytes, self.key)?)
+        Ok(self.decode(bytes, self.key, KEY_SCHEMA_HEADER)?)
     }
 
     /// Its key, where it has one that can be read. That the registry is away says nothing of the key.
     pub fn key_if_any<K: Wire>(&self) -> Result<Option<K>, ProcessError> {
-        match self.at.key.as_deref().map(|bytes| K::decode(bytes, self.key)) {
+        let bytes = self.at.key.as_deref();
+        match bytes.map(|bytes| self.decode(bytes, self.key, KEY_SCHEMA_HEADER)) {
             Some(Ok(key)) => Ok(Some(key)),
             Some(Err(error)) if error.is_transient() => Err(error.into()),
             _ => Ok(None),
@@ -110,7 +111,19 @@ impl Arrived<'_> {
     /// Its value; `None` for a tombstone.
     pub fn value<V: Wire>(&self) -> Result<Option<V>, ProcessError> {
         let bytes = self.at.value.as_deref();
-        Ok(bytes.map(|bytes| V::decode(bytes, self.value)).transpose()?)
+        let decode = |bytes| self.decode(bytes, self.value, VALUE_SCHEMA_HEADER);
+        Ok(bytes.map(decode).transpose()?)
+    }
+
+    /// What a header says of the schema goes before what stands in front of the datum.
+    fn decode<T: Wire>(&self, bytes: &[u8], codec: &Codec, header: &str) -> Result<T, WireError> {
+        if T::SCHEMA.is_some() && !self.at.headers.is_empty() {
+            let mut headers = self.at.headers.iter().rev();
+            if let Some((_, Some(schema))) = headers.find(|(name, _)| name == header) {
+                return T::decode(&codec.framed(schema, bytes)?, codec);
+            }
+        }
+        T::decode(bytes, codec)
     }
 }
 

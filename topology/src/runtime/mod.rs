@@ -24,9 +24,11 @@ mod pack;
 mod prepare;
 mod queue;
 mod read_ahead;
+mod schemas;
 mod settings;
 mod shared;
 mod task;
+mod unknown;
 mod watch;
 mod worker;
 

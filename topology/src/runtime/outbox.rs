@@ -125,19 +125,24 @@ impl Outbox {
     ) -> Result<(), EngineError> {
         // The header names are those of Kafka Streams' own dead-letter queue (KIP-1034).
         let (partition, offset) = (at.partition.to_string(), offset.to_string());
+        let own = [
+            ("__streams.errors.message", reason.as_bytes()),
+            ("__streams.errors.topic", at.topic.as_bytes()),
+            ("__streams.errors.partition", partition.as_bytes()),
+            ("__streams.errors.offset", offset.as_bytes()),
+            ("__streams.errors.application", self.application.as_bytes()),
+        ];
+        // Its own headers may be needed to read it: they can name its schema.
+        let its = at.headers.iter();
+        let its = its.map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default()));
+        let headers: Vec<(&str, &[u8])> = its.chain(own).collect();
         producer.send(Outgoing {
             topic: &self.dead_letter_topic,
             partition: None,
             key: at.key.as_deref(),
             value: at.value.as_deref(),
             timestamp_ms: at.timestamp_ms,
-            headers: &[
-                ("__streams.errors.message", reason.as_bytes()),
-                ("__streams.errors.topic", at.topic.as_bytes()),
-                ("__streams.errors.partition", partition.as_bytes()),
-                ("__streams.errors.offset", offset.as_bytes()),
-                ("__streams.errors.application", self.application.as_bytes()),
-            ],
+            headers: &headers,
         })?;
         Ok(())
     }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, CleanupPolicy, TopicSpec};
+use wire::{RecordingRegistry, Registry};
 
-use super::EngineSettings;
 use super::engine::EngineParts;
 use super::worker::Parts;
+use super::{EngineSettings, schemas};
 use crate::error::EngineError;
 use crate::graph::{SubTopology, TopicUse, Topology};
 use crate::store::{MemoryBackends, StoreContext};
@@ -30,8 +31,10 @@ pub(crate) fn prepare(topology: Topology, settings: EngineSettings, parts: Engin
     topics.ensure_tasks(sub_partitions.iter().copied().max().unwrap_or(1))?;
 
     // Once for nothing: registers every schema and refuses what is not compatible.
+    let recording = Arc::new(RecordingRegistry::new(parts.registry.clone()));
+    let registry: Arc<dyn Registry> = recording.clone();
     for node in &topology.nodes {
-        (node.make)(&parts.registry)?;
+        (node.make)(&registry)?;
     }
     let nowhere = MemoryBackends::default().open("prepare", &[])?;
     for store in &topology.stores {
@@ -39,10 +42,18 @@ pub(crate) fn prepare(topology: Topology, settings: EngineSettings, parts: Engin
         (store.make)(&StoreContext {
             backend: nowhere.clone(),
             family: 0,
-            registry: &parts.registry,
+            registry: &registry,
             changelog_topic,
         })?;
     }
+    schemas::check(
+        &*parts.broker,
+        &*parts.registry,
+        &topology.schemas_topic(),
+        &recording.registered(),
+        parts.clock.now_ms(),
+        settings.broker_timeout,
+    )?;
     let EngineParts {
         broker,
         backends,
@@ -180,7 +191,11 @@ impl Topics<'_> {
             cleanup: CleanupPolicy::Compact,
             ..self.spec(&topology.instances_topic(), 1)
         };
-        for spec in [dead_letters, instances] {
+        let schemas = TopicSpec {
+            cleanup: CleanupPolicy::Compact,
+            ..self.spec(&topology.schemas_topic(), 1)
+        };
+        for spec in [dead_letters, instances, schemas] {
             let needed_by = "the engine".to_owned();
             wanted.insert(spec.name.clone(), Wanted { spec, needed_by });
         }

@@ -19,6 +19,7 @@ use super::outbox::{Handed, Outbox, send_pack};
 use super::pack::Pack;
 use super::queue::BrokenPack;
 use super::read_ahead::ReadAhead;
+use super::unknown::Unknown;
 use crate::error::{EngineError, ProcessError, StoreError};
 use crate::graph::{Kind, Node, Outgoings, SubTopology, Topology};
 use crate::record::RecordMetadata;
@@ -59,6 +60,7 @@ pub(crate) struct Task {
     backend: Option<Arc<dyn Backend>>,
     pub inputs: Vec<Input>,
     read_ahead: ReadAhead,
+    unknown: Unknown,
     pub(super) outbox: Outbox,
     pub position: Arc<RwLock<Position>>,
     /// Next wall-clock calls, per punctuating node.
@@ -78,7 +80,7 @@ pub(crate) enum Step {
     DeadLetter,
     /// Nothing waits.
     Idle,
-    /// The registry is away: the record waits.
+    /// The registry is away, or does not know the schema yet: the record waits.
     Later(String),
 }
 
@@ -151,6 +153,7 @@ impl Task {
             topology: topology.clone(),
             backend,
             read_ahead: ReadAhead::new(topology, &inputs),
+            unknown: Unknown::default(),
             inputs,
             outbox: Outbox::new(topology, sub, source_partitions),
             position: Arc::default(),
@@ -209,9 +212,9 @@ impl Task {
                 self.outbox.send(&mut self.flow.out, producer)?;
                 Step::Processed
             }
-            Err(ProcessError::Wire(error)) if error.is_transient() => {
+            Err(ProcessError::Wire(error)) if error.is_transient() || self.unknown.waits(&error, now_ms) => {
                 self.flow.undo_record();
-                self.inputs[chosen].put_back(self.flow.at.key.take(), self.flow.at.value.take());
+                self.inputs[chosen].put_back(&mut self.flow.at);
                 return Ok(Step::Later(error.to_string()));
             }
             Err(ProcessError::Store(error)) => return Err(error.into()),

@@ -192,8 +192,11 @@ impl Worker {
     /// After a fault: whatever the open transaction did is in doubt. [`Worker::recover`] finds out what holds.
     fn stumble(&mut self, error: EngineError) {
         let now_ms = self.now_ms();
-        tracing::warn!(worker = self.index, %error, "a fault; the open transaction is dropped");
-        self.shared.trouble.lock().insert(self.index, error.to_string());
+        let text = error.to_string();
+        let before = self.shared.trouble.lock().insert(self.index, text.clone());
+        if before.as_ref() != Some(&text) {
+            tracing::warn!(worker = self.index, %error, "a fault; the open transaction is dropped");
+        }
         if let EngineError::Broker(BrokerError::OffsetOutOfRange { partition, .. }) = &error
             && self.restore_from_start(&partition.clone())
         {

@@ -111,6 +111,12 @@ impl TestDriver {
         &self.broker
     }
 
+    /// Puts another registry beneath, which counts from the next [`TestDriver::deploy`] on.
+    pub fn set_registry(&mut self, registry: Arc<dyn Registry>) {
+        self.registry = registry.clone();
+        self.parts.registry = registry;
+    }
+
     /// The registry beneath.
     pub fn registry(&self) -> Arc<dyn Registry> {
         self.registry.clone()
@@ -139,15 +145,19 @@ impl TestDriver {
 
     /// Sends bytes as they are, without processing them yet.
     pub fn queue_bytes(&mut self, topic: &str, at_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
-        let mut producer = self.broker.producer("test").expect("the log is in this process");
-        let record = Outgoing {
+        self.queue_record(Outgoing {
             topic,
             partition: None,
             key,
             value,
             timestamp_ms: at_ms,
             headers: &[],
-        };
+        });
+    }
+
+    /// Sends a record as it is, headers and all, without processing it yet.
+    pub fn queue_record(&mut self, record: Outgoing<'_>) {
+        let mut producer = self.broker.producer("test").expect("the log is in this process");
         producer.send_all(&[record]).expect("the log is in this process");
     }
 
