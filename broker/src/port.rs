@@ -249,6 +249,13 @@ pub trait Broker: Send + Sync + 'static {
     fn ensure_topics(&self, specs: &[TopicSpec], timeout: Duration) -> Result<(), BrokerError>;
     /// How many partitions a topic has; `None` where there is no such topic.
     fn partitions(&self, topic: &str, timeout: Duration) -> Result<Option<u32>, BrokerError>;
+    /// The same for many topics at once, in the order asked.
+    fn partition_counts(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<u32>>, BrokerError> {
+        topics.iter().map(|topic| self.partitions(topic, timeout)).collect()
+    }
+    /// Adds partitions to a topic until it has `total`; nothing to one that has as many or more. Keys that were written before
+    /// stay where they are, though the new count may put them elsewhere.
+    fn add_partitions(&self, topic: &str, total: u32, timeout: Duration) -> Result<(), BrokerError>;
     /// Drops the records of each partition before an offset; `Ok` where they are gone already. Never moves a start back.
     fn delete_records(&self, before: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), BrokerError>;
     /// A reader with nothing assigned.

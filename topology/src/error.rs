@@ -15,13 +15,23 @@ pub enum StoreError {
         reason: String,
     },
     /// A stored key or value could not be encoded or decoded.
-    #[error("state store {store}: {source}")]
+    #[error("state store {store}: {source}{}", hint(.source))]
     Wire {
         /// Which store.
         store: &'static str,
         /// Why.
         source: WireError,
     },
+}
+
+/// State is written by nobody else, so its schemas are known to the registry that it was written with.
+fn hint(source: &WireError) -> &'static str {
+    match source {
+        WireError::ForeignSchema { .. } | WireError::UnknownSchema { .. } => {
+            ": is this another registry than the one that the state was written with? What to do: docs/runbooks/registry.md"
+        }
+        _ => "",
+    }
 }
 
 /// Why a processor did not process a record.
@@ -44,6 +54,33 @@ pub enum EngineError {
     /// The topology itself is wrong.
     #[error("topology: {0}")]
     Topology(String),
+    /// An id of the registry means something else than when state and topics were written with it.
+    #[error(
+        "schema {id} of the registry is {found}, and was {expected} ({subject}) when state and topics were written: this is another \
+         registry than that one, or it has lost its storage; what to do: docs/runbooks/registry.md"
+    )]
+    AnotherRegistry {
+        /// The id.
+        id: u32,
+        /// The subject that the schema was registered under.
+        subject: String,
+        /// What it was.
+        expected: String,
+        /// What it is now.
+        found: String,
+    },
+    /// A topic has another number of partitions than what was made from it or with it: an operator must decide.
+    #[error("topic {topic} has {has} partitions, but {needed_by} needs {wanted}; what to do: docs/runbooks/partitions.md")]
+    Partitions {
+        /// Which topic.
+        topic: String,
+        /// How many it has.
+        has: u32,
+        /// How many it must have.
+        wanted: u32,
+        /// What needs so many.
+        needed_by: String,
+    },
     /// The log.
     #[error(transparent)]
     Broker(#[from] BrokerError),

@@ -39,6 +39,8 @@ pub struct RecordMetadata {
     pub key: Option<bytes::Bytes>,
     /// The value's bytes as they came.
     pub value: Option<bytes::Bytes>,
+    /// The headers as they came; none in a repartition topic.
+    pub headers: broker::Headers,
 }
 
 /// A value that may be written to a topic of `T`: `T` itself, or an `Option<T>` whose `None` is a tombstone.

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+
 use crate::avro::Plan;
+use crate::framing::{Named, guid_text, named_by, write_header};
 use crate::plans::Plans;
 use crate::{Registry, RegistryError, WireError};
 
@@ -29,7 +33,12 @@ struct Inner {
     /// The id to write with; its plan is among the others.
     writer: Option<u32>,
     plans: Plans,
+    /// Ids of our own for schemas that have a GUID only.
+    guids: Mutex<HashMap<[u8; 16], u32>>,
 }
+
+/// Registries' ids are positive in Java: from here on they are ours.
+const GUID_IDS: u32 = 1 << 31;
 
 impl Codec {
     /// For types with a fixed format.
@@ -65,6 +74,7 @@ impl Codec {
                 registry,
                 writer,
                 plans: Plans::default(),
+                guids: Mutex::default(),
             }),
         }
     }
@@ -84,6 +94,34 @@ impl Codec {
             Some(plan) => Ok(plan),
             None => self.fetch(id),
         }
+    }
+
+    /// A datum with what must stand before it, where that came in a record's header ([`crate::VALUE_SCHEMA_HEADER`]): the id, or
+    /// one of our own for a GUID, which nobody but this codec knows.
+    pub fn framed(&self, header: &[u8], datum: &[u8]) -> Result<Vec<u8>, WireError> {
+        let id = match named_by(header)? {
+            Named::Id(id) => id,
+            Named::Guid(guid) => self.id_of(guid)?,
+        };
+        let mut framed = Vec::with_capacity(crate::HEADER_LEN + datum.len());
+        write_header(id, &mut framed);
+        framed.extend_from_slice(datum);
+        Ok(framed)
+    }
+
+    fn id_of(&self, guid: [u8; 16]) -> Result<u32, WireError> {
+        let mut guids = self.inner.guids.lock();
+        if let Some(id) = guids.get(&guid) {
+            return Ok(*id);
+        }
+        let text = guid_text(&guid);
+        let registry = self.inner.registry.as_ref();
+        let registry = registry.ok_or_else(|| RegistryError::NoSuchGuid(text.clone()))?;
+        let schema = registry.by_guid(&text)?;
+        let id = GUID_IDS + guids.len() as u32;
+        self.inner.plans.add(id, compile(id, &schema)?);
+        guids.insert(guid, id);
+        Ok(id)
     }
 
     #[cold]

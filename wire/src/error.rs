@@ -20,6 +20,17 @@ pub enum WireError {
         /// Why.
         reason: String,
     },
+    /// The bytes were written as a record of another name. On a topic, somebody wrote to the wrong one; in our own state or
+    /// topics, the id means something else than when they were written.
+    #[error("schema {id} is {found}, not {expected}")]
+    ForeignSchema {
+        /// The id in the bytes.
+        id: u32,
+        /// The name that the type needs.
+        expected: String,
+        /// The name of what the registry has.
+        found: String,
+    },
     /// The value does not fit its schema.
     #[error("cannot be encoded: {0}")]
     Unencodable(String),
@@ -33,6 +44,15 @@ impl WireError {
     pub fn is_transient(&self) -> bool {
         matches!(self, WireError::Registry(RegistryError::Unavailable(_)))
     }
+
+    /// Whether the registry says that there is no such schema: it may be a moment behind, or a part of it may be. Worth asking
+    /// again, but not for ever.
+    pub fn is_unknown_schema(&self) -> bool {
+        matches!(
+            self,
+            WireError::UnknownSchema { .. } | WireError::Registry(RegistryError::NotFound(_) | RegistryError::NoSuchGuid(_))
+        )
+    }
 }
 
 /// What the schema registry said.
@@ -44,6 +64,9 @@ pub enum RegistryError {
     /// It has no such schema.
     #[error("the schema registry has no schema {0}")]
     NotFound(u32),
+    /// It has no schema of this GUID, or, as most registries do, it knows ids only.
+    #[error("the schema registry has no schema of GUID {0}, or knows none by GUID")]
+    NoSuchGuid(String),
     /// It refused the schema: not compatible with the subject's newest, or not a schema.
     #[error("the schema registry refused the schema of {subject}: {reason}")]
     Refused {

@@ -4,7 +4,8 @@
 //! writer's schema id, the schemas by id). A [`Topic`] is a name with the types of its key and value.
 //!
 //! Values are Avro in Confluent's framing, read by the **writer's** schema straight into the struct: fields are matched by name,
-//! fields that the struct does not have are skipped, fields that the writer did not have take the struct's default. Keys of our
+//! fields that the struct does not have are skipped, fields that the writer did not have take the struct's default. The record's
+//! name must be the struct's: else any record would be read as one whose fields are all optional. Keys of our
 //! own topics have a fixed format, so that a partition never depends on a schema's id.
 
 mod avro;
@@ -17,11 +18,13 @@ mod plans;
 mod registry;
 mod topic;
 
-pub use avro::{decode_avro, encode_avro};
+pub use avro::{decode_avro, decode_avro_as, encode_avro};
 pub use codec::{Codec, Wire};
 pub use decimal::Decimal;
 pub use error::{RegistryError, WireError};
-pub use framing::{HEADER_LEN, split};
+pub use framing::{HEADER_LEN, KEY_SCHEMA_HEADER, VALUE_SCHEMA_HEADER, split};
 pub use keys::OrderedKey;
-pub use registry::{FileRegistry, HttpRegistry, MemoryRegistry, Registry};
+pub use registry::{
+    FileRegistry, HttpRegistry, MemoryRegistry, RecordingRegistry, Registered, Registry, same_schema, schema_name,
+};
 pub use topic::Topic;

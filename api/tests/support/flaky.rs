@@ -65,6 +65,9 @@ impl Broker for FlakyBroker {
         self.faults.strike(0.1)?;
         self.inner.partitions(topic, timeout)
     }
+    fn add_partitions(&self, topic: &str, total: u32, timeout: Duration) -> Result<(), BrokerError> {
+        self.inner.add_partitions(topic, total, timeout)
+    }
     fn delete_records(&self, before: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), BrokerError> {
         self.inner.delete_records(before, timeout)
     }

@@ -119,6 +119,10 @@ impl Broker for InProcessBroker {
         Ok(self.shared.partitions(topic))
     }
 
+    fn add_partitions(&self, topic: &str, total: u32, _timeout: Duration) -> Result<(), BrokerError> {
+        self.shared.add_partitions(topic, total)
+    }
+
     fn delete_records(&self, before: &[(TopicPartition, i64)], _timeout: Duration) -> Result<(), BrokerError> {
         self.shared.delete_records(before)
     }

@@ -122,6 +122,18 @@ impl Shared {
         Some(state.topics[id].partitions.len() as u32)
     }
 
+    pub fn add_partitions(&self, topic: &str, total: u32) -> Result<(), BrokerError> {
+        let mut state = self.lock();
+        let id = state.topic_id(topic)?;
+        let topic = &mut state.topics[id];
+        while topic.partitions.len() < total as usize {
+            topic.partitions.push(PartitionLog::new(topic.cleanup, &self.limits));
+        }
+        self.each_group(&mut state, |group, state| group.rebalance(state));
+        self.regrouped.notify_all();
+        Ok(())
+    }
+
     pub fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<(), BrokerError> {
         let mut state = self.lock();
         let state = &mut *state;

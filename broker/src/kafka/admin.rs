@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::metadata::Metadata;
@@ -26,7 +26,23 @@ pub(super) fn ensure_topics(settings: &KafkaSettings, specs: &[TopicSpec], timeo
 }
 
 pub(super) fn partitions(settings: &KafkaSettings, topic: &str, timeout: Duration) -> Result<Option<u32>, BrokerError> {
-    with_admin(settings, timeout, |admin| Ok(admin.known()?.get(topic).copied()))
+    let counts = partition_counts(settings, &[topic], timeout)?;
+    Ok(counts.into_iter().next().flatten())
+}
+
+pub(super) fn partition_counts(
+    settings: &KafkaSettings,
+    topics: &[&str],
+    timeout: Duration,
+) -> Result<Vec<Option<u32>>, BrokerError> {
+    with_admin(settings, timeout, |admin| {
+        let known = admin.known()?;
+        Ok(topics.iter().map(|topic| known.get(*topic).copied()).collect())
+    })
+}
+
+pub(super) fn add_partitions(settings: &KafkaSettings, topic: &str, total: u32, timeout: Duration) -> Result<(), BrokerError> {
+    with_admin(settings, timeout, |admin| admin.add_partitions(topic, total))
 }
 
 pub(super) fn delete_records(
@@ -172,6 +188,33 @@ impl Admin {
             }
         }
         Ok(())
+    }
+
+    fn add_partitions(&self, topic: &str, total: u32) -> Result<(), BrokerError> {
+        let refused = |reason: String| BrokerError::Topic {
+            topic: topic.to_owned(),
+            reason,
+        };
+        let known = self.known()?;
+        let has = *known.get(topic).ok_or_else(|| refused("there is no such topic".to_owned()))?;
+        if has >= total {
+            return Ok(());
+        }
+        let wanted = [NewPartitions::new(topic, total as usize)];
+        let results = block_on(self.client.create_partitions(&wanted, &self.options()));
+        for result in results.map_err(|error| from_kafka("adding partitions", &error))? {
+            if let Err((_, code)) = result {
+                let reason = format!("partitions could not be added: {code}");
+                return Err(match from_code(code, format!("topic {topic}: {reason}")) {
+                    BrokerError::Unavailable(text) => BrokerError::Unavailable(text),
+                    _ => refused(reason),
+                });
+            }
+        }
+        // Not a failure yet: the next round sees them, when the brokers have heard of them.
+        Err(BrokerError::Unavailable(format!(
+            "new partitions of {topic} are not known everywhere yet"
+        )))
     }
 
     fn verify_policies(&self, specs: &[&TopicSpec]) -> Result<(), BrokerError> {

@@ -56,6 +56,14 @@ impl Broker for KafkaBroker {
         admin::partitions(&self.settings, topic, timeout)
     }
 
+    fn partition_counts(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<u32>>, BrokerError> {
+        admin::partition_counts(&self.settings, topics, timeout)
+    }
+
+    fn add_partitions(&self, topic: &str, total: u32, timeout: Duration) -> Result<(), BrokerError> {
+        admin::add_partitions(&self.settings, topic, total, timeout)
+    }
+
     fn delete_records(&self, before: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), BrokerError> {
         admin::delete_records(&self.settings, before, timeout)
     }

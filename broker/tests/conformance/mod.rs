@@ -16,7 +16,13 @@ pub mod world;
 macro_rules! conformance {
     ($broker:expr) => {
         $crate::conformance! { @ $broker;
-            topics: [created_once_and_verified, existing_ones_of_others_are_accepted, a_null_key_needs_no_partition, records_are_deleted_up_to_an_offset];
+            topics: [
+                created_once_and_verified,
+                existing_ones_of_others_are_accepted,
+                partitions_are_added,
+                a_null_key_needs_no_partition,
+                records_are_deleted_up_to_an_offset,
+            ];
             transactions: [
                 atomic_and_invisible_until_committed,
                 a_newer_producer_fences_the_older,

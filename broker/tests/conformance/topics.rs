@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use broker::{Broker, BrokerError, CleanupPolicy, Outgoing, TopicPartition};
 
-use super::world::{PATIENCE, World};
+use super::world::{PATIENCE, World, record};
 
 pub fn created_once_and_verified(broker: Arc<dyn Broker>) {
     let world = World::new(broker, "verified");
@@ -55,6 +55,22 @@ pub fn existing_ones_of_others_are_accepted(broker: Arc<dyn Broker>) {
     };
     world.broker.ensure_topics(std::slice::from_ref(&ours), PATIENCE).unwrap();
     assert_eq!(world.broker.partitions(&ours.name, PATIENCE).unwrap(), Some(3));
+}
+
+pub fn partitions_are_added(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "added");
+    let (grown, other) = (world.topic("t", 2), world.topic("other", 1));
+    world.broker.add_partitions(&grown, 5, PATIENCE).unwrap();
+    // Fewer are no order to take some away.
+    world.broker.add_partitions(&grown, 3, PATIENCE).unwrap();
+    let nowhere = world.name("nowhere");
+    let counts = world.broker.partition_counts(&[&grown, &nowhere, &other], PATIENCE).unwrap();
+    assert_eq!(counts, [Some(5), None, Some(1)]);
+    assert!(world.broker.add_partitions(&nowhere, 2, Duration::from_secs(1)).is_err());
+    // New ones can be written and read.
+    let records: Vec<_> = (0..5).map(|partition| record(&grown, partition, "k", "v")).collect();
+    world.broker.producer("added").unwrap().send_all(&records).unwrap();
+    world.reader_of(&[(&grown, 5)]).until_count(5);
 }
 
 pub fn a_null_key_needs_no_partition(broker: Arc<dyn Broker>) {

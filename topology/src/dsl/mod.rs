@@ -27,7 +27,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use wire::Registry;
+use wire::{Registry, Topic};
 
 use crate::error::{EngineError, ProcessError};
 use crate::graph::{Graph, Kind, Node, OperatorNode, ProcessorNode, Topology};
@@ -70,6 +70,12 @@ impl Builder {
             application: application.into(),
             graph: Rc::default(),
         }
+    }
+
+    /// Says how many partitions a topic is created with, if not as many as [`crate::EngineSettings::partitions`] says. A topic
+    /// that somebody else owns may have any number when it is there already.
+    pub fn partitions<K, V>(&self, topic: Topic<K, V>, count: u32) {
+        self.graph.borrow_mut().set_partitions(topic.name(), count);
     }
 
     /// Checks the whole. Errors name the node, the store or the topic at fault.

@@ -18,6 +18,16 @@ impl<K: Wire, V: Wire + Payload<V>> Rekeyed<K, V> {
     /// The topic is the topology's own: there many records travel as one, in a form that only the engine reads. So the offsets
     /// of [`RecordMetadata`](crate::RecordMetadata) are finer than the log's there.
     pub fn repartition(&self, topic: Topic<K, V>) -> Stream<K, V> {
+        self.repartition_to(topic)
+    }
+
+    /// The same into a topic with a partition count of its own, whatever the other topics have.
+    pub fn repartition_with(&self, topic: Topic<K, V>, partitions: u32) -> Stream<K, V> {
+        self.stream.graph.borrow_mut().set_partitions(topic.name(), partitions);
+        self.repartition_to(topic)
+    }
+
+    fn repartition_to(&self, topic: Topic<K, V>) -> Stream<K, V> {
         self.stream.write_as(topic, TopicUse::Repartition);
         let builder = Builder {
             application: String::new(),

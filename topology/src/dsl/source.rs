@@ -6,15 +6,13 @@ use wire::{Codec, Registry, Topic, Wire};
 
 use super::{Builder, Stream};
 use crate::error::{EngineError, ProcessError};
-use crate::graph::{Kind, Node, SourceNode, TopicUse};
+use crate::graph::{Arrived, Kind, Node, SourceNode, TopicUse};
+use crate::record::Record;
 
 impl Builder {
     /// The records of a topic; tombstones are passed over.
     pub fn stream<K: Wire, V: Wire>(&self, topic: Topic<K, V>) -> Stream<K, V> {
-        self.source(topic, |_, value, codec, timestamp_ms| match value {
-            Some(bytes) => Ok(Some((V::decode(bytes, codec)?, timestamp_ms))),
-            None => Ok(None),
-        })
+        self.stream_at(topic, |_, _, own_ms| own_ms)
     }
 
     /// The records of a topic at the event time that `timestamp_ms` reads from them (milliseconds since the epoch; its last
@@ -24,32 +22,48 @@ impl Builder {
         topic: Topic<K, V>,
         timestamp_ms: impl Fn(&K, &V, i64) -> i64 + Clone + Send + Sync + 'static,
     ) -> Stream<K, V> {
-        self.source(topic, move |key, value, codec, own_ms| match value {
-            Some(bytes) => {
-                let value = V::decode(bytes, codec)?;
-                let at = timestamp_ms(key, &value, own_ms);
-                Ok(Some((value, at)))
-            }
-            None => Ok(None),
+        self.source(topic, move |arrived| {
+            let key = arrived.key()?;
+            let Some(value) = arrived.value()? else { return Ok(None) };
+            let at_ms = timestamp_ms(&key, &value, arrived.timestamp_ms());
+            Ok(Some(Record::new(key, value, at_ms)))
+        })
+    }
+
+    /// As [`Builder::stream_at`], for topics whose values say whose they are: `key_of` tells the key from the value. It is also
+    /// given the record's own key, for values that say nothing; `None` where there is none, or none that can be read. Where it
+    /// finds no key, the record goes to the dead-letter topic with its reason. Processors still [read ahead](crate::ReadAhead)
+    /// by the record's own key.
+    pub fn stream_by<K: Wire, V: Wire>(
+        &self,
+        topic: Topic<K, V>,
+        key_of: impl Fn(Option<&K>, &V) -> Result<K, String> + Clone + Send + Sync + 'static,
+        timestamp_ms: impl Fn(&K, &V, i64) -> i64 + Clone + Send + Sync + 'static,
+    ) -> Stream<K, V> {
+        self.source(topic, move |arrived| {
+            let Some(value) = arrived.value()? else { return Ok(None) };
+            let own: Option<K> = arrived.key_if_any()?;
+            let key = key_of(own.as_ref(), &value).map_err(ProcessError::Record)?;
+            let at_ms = timestamp_ms(&key, &value, arrived.timestamp_ms());
+            Ok(Some(Record::new(key, value, at_ms)))
         })
     }
 
     /// The changes of a compacted topic: a tombstone is `None`.
     pub fn changes<K: Wire, V: Wire>(&self, topic: Topic<K, V>) -> Stream<K, Option<V>> {
-        self.source(topic, |_, value, codec, timestamp_ms| {
-            let value = value.map(|bytes| V::decode(bytes, codec)).transpose()?;
-            Ok(Some((value, timestamp_ms)))
+        self.source(topic, |arrived| {
+            Ok(Some(Record::new(arrived.key()?, arrived.value()?, arrived.timestamp_ms())))
         })
     }
 
     fn source<K: Wire, T: Wire, V: Send + 'static>(
         &self,
         topic: Topic<K, T>,
-        read: impl Fn(&K, Option<&[u8]>, &Codec, i64) -> Result<Option<(V, i64)>, ProcessError> + Clone + Send + Sync + 'static,
+        read: impl Fn(&Arrived<'_>) -> Result<Option<Record<K, V>>, ProcessError> + Clone + Send + Sync + 'static,
     ) -> Stream<K, V> {
         let make = Arc::new(move |registry: &Arc<dyn Registry>| -> Result<Box<dyn Node>, EngineError> {
             let codec = || Codec::reader(registry.clone());
-            Ok(Box::new(SourceNode {
+            Ok(Box::new(SourceNode::<K, V, _> {
                 key: codec(),
                 value: codec(),
                 read: read.clone(),

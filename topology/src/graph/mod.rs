@@ -16,7 +16,7 @@ use wire::Registry;
 use crate::error::EngineError;
 use crate::store::StoreDef;
 
-pub(crate) use node::{Env, Node, OperatorNode, Outgoings, ProcessorNode, SinkNode, SourceNode};
+pub(crate) use node::{Arrived, Env, Node, OperatorNode, Outgoings, ProcessorNode, SinkNode, SourceNode};
 
 pub(crate) type MakeNode = Arc<dyn Fn(&Arc<dyn Registry>) -> Result<Box<dyn Node>, EngineError> + Send + Sync>;
 
@@ -62,6 +62,8 @@ pub(crate) struct Graph {
     pub nodes: Vec<NodeDef>,
     pub stores: Vec<StoreDef>,
     pub topics: BTreeMap<&'static str, TopicUse>,
+    /// Partition counts of topics that have one of their own.
+    pub partitions: BTreeMap<&'static str, u32>,
     pub problems: Vec<String>,
 }
 
@@ -106,6 +108,14 @@ impl Graph {
         }
     }
 
+    pub fn set_partitions(&mut self, topic: &'static str, count: u32) {
+        let known = *self.partitions.entry(topic).or_insert(count);
+        if count == 0 || known != count {
+            self.problems
+                .push(format!("topic {topic} cannot have {known} and {count} partitions"));
+        }
+    }
+
     pub fn use_topic(&mut self, topic: &'static str, how: TopicUse) {
         match (self.topics.get(topic).copied(), how) {
             (None | Some(TopicUse::Foreign), _) => {
@@ -141,6 +151,8 @@ pub struct Topology {
     pub(crate) nodes: Vec<NodeDef>,
     pub(crate) stores: Vec<StoreDef>,
     pub(crate) topics: BTreeMap<&'static str, TopicUse>,
+    /// Partition counts of topics that have one of their own.
+    pub(crate) partitions: BTreeMap<&'static str, u32>,
     pub(crate) subs: Vec<SubTopology>,
 }
 
@@ -154,13 +166,18 @@ impl Topology {
             return Err(EngineError::Topology(format!("{} has no source", empty.name)));
         }
         let Graph {
-            nodes, stores, topics, ..
+            nodes,
+            stores,
+            topics,
+            partitions,
+            ..
         } = graph;
         Ok(Self {
             application,
             nodes,
             stores,
             topics,
+            partitions,
             subs,
         })
     }
@@ -210,6 +227,11 @@ impl Topology {
     /// The topic in which instances announce themselves.
     pub fn instances_topic(&self) -> String {
         format!("{}-instances", self.application)
+    }
+
+    /// The topic in which the schemas are kept that were registered, with their ids.
+    pub fn schemas_topic(&self) -> String {
+        format!("{}-schemas", self.application)
     }
 
     /// The topic for records that could not be processed.

@@ -187,7 +187,7 @@ impl Queries {
 
     /// Whether this instance gets on.
     pub fn readiness(&self) -> Readiness {
-        let mut reasons: Vec<String> = self.shared.trouble.lock().values().cloned().collect();
+        let mut reasons = self.shared.troubles();
         let groups = self.shared.groups.lock();
         let restoring: Vec<String> = groups
             .iter()

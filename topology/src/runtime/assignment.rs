@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use broker::{Polled, Start, TopicPartition};
 
+use super::input::Input;
 use super::shared::{OwnedGroup, Served};
 use super::task::{Task, TaskId};
 use super::worker::{Parts, Slot, Stage, Worker};
@@ -31,8 +32,14 @@ impl Worker {
                 .and_then(|backend| self.open_task(*id, backend));
             opened = opened.and(result);
         }
-        let Self { to_open, tasks, .. } = self;
-        to_open.retain(|partition| ids.iter().any(|id| id.partition == *partition && !tasks.contains_key(id)));
+        let waiting = std::mem::take(&mut self.to_open);
+        for partition in waiting {
+            if ids.iter().any(|id| id.partition == partition && !self.tasks.contains_key(id)) {
+                self.to_open.insert(partition);
+            } else {
+                self.tell_if_runs(partition);
+            }
+        }
         opened
     }
 
@@ -44,7 +51,7 @@ impl Worker {
             backend,
             &self.parts.registry,
             now_ms,
-            &self.parts.sub_partitions,
+            &self.parts.source_partitions,
         )?;
         tracing::info!(task = %task.name, changelogs = ?task.changelogs, "opened");
         // Tasks flush one after another over the interval, not all at once: by the golden ratio, however many there are.
@@ -195,21 +202,27 @@ impl Worker {
             );
         }
         drop(served);
-        let group_runs = self
-            .tasks
-            .iter()
-            .filter(|(other, _)| other.partition == id.partition)
-            .all(|(_, s)| matches!(s.stage, Stage::Running));
-        if group_runs {
-            self.tell_group(id.partition, true);
-        }
+        self.tell_if_runs(id.partition);
         Ok(())
+    }
+
+    /// Says that a task group runs, if all of its tasks do. It may have none: where sub-topologies differ in their partitions, or
+    /// the topic of the groups has more than any.
+    fn tell_if_runs(&self, partition: u32) {
+        let mut tasks = self.tasks.iter().filter(|(id, _)| id.partition == partition);
+        if !self.to_open.contains(&partition) && tasks.all(|(_, slot)| matches!(slot.stage, Stage::Running)) {
+            self.tell_group(partition, true);
+        }
     }
 
     /// Fetches a task's inputs from where the group stands.
     pub fn assign_inputs(&mut self, id: TaskId) -> Result<(), EngineError> {
         self.unassign_inputs(id)?;
         let slot = self.tasks.get_mut(&id).expect("the caller has it");
+        if self.still.contains(&id.sub) {
+            slot.task.inputs.iter_mut().for_each(Input::rewind);
+            return Ok(());
+        }
         for (i, input) in slot.task.inputs.iter_mut().enumerate() {
             let start = match input.committed_offset() {
                 ..0 => Start::Earliest,

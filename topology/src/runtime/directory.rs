@@ -12,6 +12,7 @@ use broker::{Outgoing, Polled, Producer, Reader, Start, TopicPartition};
 use serde::{Deserialize, Serialize};
 
 use super::shared::Shared;
+use super::watch::watch_partitions;
 use super::worker::Parts;
 use crate::error::EngineError;
 
@@ -28,6 +29,8 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// An instance that was silent for so long is not asked.
 const SILENCE_MS: i64 = 20_000;
 const PURGE_PATIENCE: Duration = Duration::from_secs(5);
+/// How often the inputs' partitions are counted.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 const BOUNDS_EVERY: Duration = Duration::from_secs(2);
 
 pub(crate) struct Directory {
@@ -41,6 +44,7 @@ pub(crate) struct Directory {
     said: Option<Announcement>,
     said_at: Instant,
     bounds_at: Instant,
+    counted_at: Instant,
     purged_at: Instant,
 }
 
@@ -68,6 +72,7 @@ impl Directory {
             said: None,
             said_at: now,
             bounds_at: now,
+            counted_at: now,
             purged_at: now,
         };
         let run = move || {
@@ -108,6 +113,12 @@ impl Directory {
         if self.bounds_at.elapsed() > BOUNDS_EVERY {
             self.ask_ends();
             self.bounds_at = Instant::now();
+        }
+        if self.counted_at.elapsed() > COUNT_EVERY {
+            if let Err(error) = watch_partitions(&self.parts, &self.shared) {
+                tracing::debug!(%error, "the inputs' partitions are not known now");
+            }
+            self.counted_at = Instant::now();
         }
         if self.purged_at.elapsed() > self.parts.settings.repartition_purge_interval {
             self.purge();

@@ -1,24 +1,24 @@
 //! The engine of one process: prepares topics and schemas, starts the workers, ends them.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use broker::{Broker, CleanupPolicy, TopicSpec};
+use broker::Broker;
 use wire::Registry;
 
 use super::directory::Directory;
 use super::flusher::Flusher;
+use super::prepare::prepare;
 use super::shared::Shared;
-use super::worker::{Parts, Worker};
+use super::worker::Worker;
 use super::{EngineSettings, Metrics};
 use crate::clock::Clock;
 use crate::error::EngineError;
-use crate::graph::{TopicUse, Topology};
+use crate::graph::Topology;
 use crate::query::Queries;
-use crate::store::{Backends, MemoryBackends, StoreContext};
+use crate::store::Backends;
 
 /// The ports that an engine stands on.
 #[derive(Clone)]
@@ -94,7 +94,14 @@ impl Engine {
 
     /// Why it does not get on, by worker; empty while all is well.
     pub fn trouble(&self) -> Vec<String> {
-        self.shared.trouble.lock().values().cloned().collect()
+        self.shared.troubles()
+    }
+
+    /// Why this engine should be stopped and started anew: an input has other partitions than at the start. It stands still there,
+    /// and answers queries on. `None` while all is well.
+    pub fn must_restart(&self) -> Option<String> {
+        let reasons = self.shared.must_restart();
+        (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 
     /// Commits, writes the state, leaves the group, and waits for all of it.
@@ -111,110 +118,5 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Creates and checks all that must be there before the first record.
-pub(crate) fn prepare(topology: Topology, settings: EngineSettings, parts: EngineParts) -> Result<Parts, EngineError> {
-    let timeout = settings.broker_timeout;
-    let spec = |name: &str, partitions: u32, cleanup: CleanupPolicy| TopicSpec {
-        name: name.to_owned(),
-        partitions,
-        accept_existing: false,
-        cleanup,
-    };
-    let mut specs = Vec::new();
-    for (topic, usage) in &topology.topics {
-        specs.push(match usage {
-            TopicUse::Foreign => TopicSpec {
-                accept_existing: true,
-                ..spec(topic, settings.partitions, CleanupPolicy::Delete(None))
-            },
-            TopicUse::Own(cleanup) => spec(topic, settings.partitions, *cleanup),
-            TopicUse::Repartition => spec(topic, settings.partitions, CleanupPolicy::Delete(None)),
-        });
-    }
-    specs.push(TopicSpec {
-        accept_existing: true,
-        ..spec(
-            &topology.dead_letter_topic(),
-            settings.partitions,
-            CleanupPolicy::Delete(None),
-        )
-    });
-    specs.push(spec(&topology.instances_topic(), 1, CleanupPolicy::Compact));
-    parts.broker.ensure_topics(&specs, timeout)?;
-
-    let mut sub_partitions = Vec::new();
-    for sub in &topology.subs {
-        let mut counts = BTreeMap::new();
-        for &(topic, _) in &sub.sources {
-            let count = parts.broker.partitions(topic, timeout)?;
-            counts.insert(
-                topic,
-                count.ok_or_else(|| EngineError::Topology(format!("topic {topic} is not there")))?,
-            );
-        }
-        let first = counts.values().next().copied().unwrap_or(0);
-        if counts.values().any(|count| *count != first) {
-            let name = &sub.name;
-            return Err(EngineError::Topology(format!(
-                "the inputs of {name} must have equally many partitions, but have {counts:?}"
-            )));
-        }
-        sub_partitions.push(first);
-    }
-    let most = sub_partitions.iter().copied().max().unwrap_or(0).max(settings.partitions);
-    let mut specs = vec![spec(&topology.tasks_topic(), most, CleanupPolicy::Delete(None))];
-    for (sub, partitions) in topology.subs.iter().zip(&sub_partitions) {
-        for &store in &sub.stores {
-            specs.push(spec(
-                &topology.stores[store].changelog_topic(topology.application()),
-                *partitions,
-                CleanupPolicy::Compact,
-            ));
-        }
-    }
-    parts.broker.ensure_topics(&specs, timeout)?;
-
-    // Once for nothing: registers every schema and refuses what is not compatible.
-    for node in &topology.nodes {
-        (node.make)(&parts.registry)?;
-    }
-    let nowhere = MemoryBackends::default().open("prepare", &[])?;
-    for store in &topology.stores {
-        let changelog_topic = store.changelog_topic(topology.application());
-        (store.make)(&StoreContext {
-            backend: nowhere.clone(),
-            family: 0,
-            registry: &parts.registry,
-            changelog_topic,
-        })?;
-    }
-    let EngineParts {
-        broker,
-        backends,
-        registry,
-        clock,
-        metrics,
-    } = parts;
-    Ok(Parts {
-        topology: Arc::new(topology),
-        broker,
-        backends,
-        registry,
-        clock,
-        metrics,
-        settings: Arc::new(settings),
-        sub_partitions: Arc::new(sub_partitions),
-    })
-}
-
-impl Parts {
-    /// Partitions of each store.
-    pub(crate) fn store_partitions(&self) -> HashMap<&'static str, u32> {
-        let subs = self.topology.subs.iter().zip(self.sub_partitions.iter());
-        subs.flat_map(|(sub, count)| sub.stores.iter().map(|&s| (self.topology.stores[s].name, *count)))
-            .collect()
     }
 }

@@ -153,7 +153,8 @@ impl Worker {
             }
             return Ok(false);
         }
-        let is_wanted = self.parts.settings.repartition_in_memory && self.hand_over.full_commits < BACKLOG_COMMITS;
+        let is_wanted =
+            self.still.is_empty() && self.parts.settings.repartition_in_memory && self.hand_over.full_commits < BACKLOG_COMMITS;
         if !is_wanted || now_ms < self.hand_over.retry_at_ms || self.producer.is_none() {
             return Ok(false);
         }
@@ -189,7 +190,7 @@ impl Worker {
         if !self.tasks.keys().any(|id| link.writers.contains(&id.sub)) {
             return Ok(false);
         }
-        let partitions = 0..self.parts.sub_partitions[link.reader];
+        let partitions = 0..self.parts.source_partitions[link.topic];
         let partitions = partitions.filter(|partition| {
             !self.hand_over.open.contains(&(number, *partition)) && self.input_is(link, *partition, |input| input.buffered() == 0)
         });

@@ -214,9 +214,9 @@ impl Input {
     }
 
     /// Takes back what was shown: the record waits on.
-    pub fn put_back(&mut self, key: Option<Bytes>, value: Option<Bytes>) {
+    pub fn put_back(&mut self, at: &mut RecordMetadata) {
         if !self.shows_handed {
-            self.log.put_back(key, value);
+            self.log.put_back(at);
         }
     }
 

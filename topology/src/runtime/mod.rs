@@ -21,11 +21,15 @@ mod input;
 mod metrics;
 mod outbox;
 mod pack;
+mod prepare;
 mod queue;
 mod read_ahead;
+mod schemas;
 mod settings;
 mod shared;
 mod task;
+mod unknown;
+mod watch;
 mod worker;
 
 pub use engine::{Engine, EngineParts};
@@ -33,7 +37,8 @@ pub use metrics::Metrics;
 pub use settings::EngineSettings;
 pub use task::{Position, TaskId};
 
-pub(crate) use engine::prepare;
 pub(crate) use flusher::Flusher;
+pub(crate) use prepare::prepare;
 pub(crate) use shared::{Served, Shared};
+pub(crate) use watch::watch_partitions;
 pub(crate) use worker::{Parts, Worker};

@@ -1,5 +1,7 @@
 //! What a task's records write: to topics, and in packs to repartition topics or straight to the tasks that read them.
 
+use std::collections::BTreeMap;
+
 use broker::{Outgoing, TransactionalProducer, partition_for_key};
 use bytes::Bytes;
 
@@ -33,10 +35,10 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub fn new(topology: &Topology, sub: &SubTopology, sub_partitions: &[u32]) -> Self {
-        let lanes = topology.repartition_topics_of(sub).map(|(topic, reader)| {
+    pub fn new(topology: &Topology, sub: &SubTopology, source_partitions: &BTreeMap<&'static str, u32>) -> Self {
+        let lanes = topology.repartition_topics_of(sub).map(|(topic, _)| {
             let lanes = std::iter::repeat_with(Lane::default);
-            (topic, lanes.take(sub_partitions[reader] as usize).collect())
+            (topic, lanes.take(source_partitions[topic] as usize).collect())
         });
         Self {
             lanes: lanes.collect(),
@@ -123,19 +125,24 @@ impl Outbox {
     ) -> Result<(), EngineError> {
         // The header names are those of Kafka Streams' own dead-letter queue (KIP-1034).
         let (partition, offset) = (at.partition.to_string(), offset.to_string());
+        let own = [
+            ("__streams.errors.message", reason.as_bytes()),
+            ("__streams.errors.topic", at.topic.as_bytes()),
+            ("__streams.errors.partition", partition.as_bytes()),
+            ("__streams.errors.offset", offset.as_bytes()),
+            ("__streams.errors.application", self.application.as_bytes()),
+        ];
+        // Its own headers may be needed to read it: they can name its schema.
+        let its = at.headers.iter();
+        let its = its.map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default()));
+        let headers: Vec<(&str, &[u8])> = its.chain(own).collect();
         producer.send(Outgoing {
             topic: &self.dead_letter_topic,
             partition: None,
             key: at.key.as_deref(),
             value: at.value.as_deref(),
             timestamp_ms: at.timestamp_ms,
-            headers: &[
-                ("__streams.errors.message", reason.as_bytes()),
-                ("__streams.errors.topic", at.topic.as_bytes()),
-                ("__streams.errors.partition", partition.as_bytes()),
-                ("__streams.errors.offset", offset.as_bytes()),
-                ("__streams.errors.application", self.application.as_bytes()),
-            ],
+            headers: &headers,
         })?;
         Ok(())
     }

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use broker::Message;
-use bytes::Bytes;
 
 use super::pack::{self, Cursor, Packed};
 use crate::record::RecordMetadata;
@@ -132,8 +131,10 @@ impl Queue {
         if !self.is_packed {
             // Taken, not cloned: counting references costs more than decoding a small key.
             (at.key, at.value) = (message.key.take(), message.value.take());
+            at.headers = std::mem::take(&mut message.headers);
             return Ok(());
         }
+        at.headers.clear();
         match (&self.head, &message.value) {
             (Some(head), Some(pack)) => {
                 let part = |range: &Option<std::ops::Range<usize>>| range.clone().map(|range| pack.slice(range));
@@ -149,11 +150,12 @@ impl Queue {
     }
 
     /// Takes back what was shown: the record waits on.
-    pub fn put_back(&mut self, key: Option<Bytes>, value: Option<Bytes>) {
+    pub fn put_back(&mut self, at: &mut RecordMetadata) {
         if !self.is_packed
             && let Some(message) = self.waiting.front_mut()
         {
-            (message.key, message.value) = (key, value);
+            (message.key, message.value) = (at.key.take(), at.value.take());
+            message.headers = std::mem::take(&mut at.headers);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use broker::TopicPartition;
 use parking_lot::{Mutex, RwLock};
@@ -44,6 +45,9 @@ pub(crate) struct Shared {
     pub inputs: Mutex<HashMap<TopicPartition, InputStatus>>,
     /// By worker: why it does not get on.
     pub trouble: Mutex<BTreeMap<usize, String>>,
+    /// Sub-topologies that stand still until a restart, and why.
+    pub still: Mutex<BTreeMap<usize, String>>,
+    still_count: AtomicUsize,
     /// Who owns which task group, by the instances' announcements: instance's address.
     pub owners: RwLock<HashMap<u32, String>>,
     /// Addresses of the other instances.
@@ -51,6 +55,33 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// From now on, a sub-topology stands still until a restart. Returns whether that is new.
+    pub fn stand_still(&self, sub: usize, why: String) -> bool {
+        let mut still = self.still.lock();
+        let is_new = still.insert(sub, why).is_none();
+        self.still_count.store(still.len(), Ordering::Release);
+        is_new
+    }
+
+    /// How many stand still. Workers ask that each turn.
+    pub fn still_count(&self) -> usize {
+        self.still_count.load(Ordering::Acquire)
+    }
+
+    /// Why a restart is needed; nothing while none is.
+    pub fn must_restart(&self) -> Vec<String> {
+        let mut reasons: Vec<String> = self.still.lock().values().cloned().collect();
+        reasons.dedup();
+        reasons
+    }
+
+    /// What holds this instance up, for an operator.
+    pub fn troubles(&self) -> Vec<String> {
+        let mut reasons: Vec<String> = self.trouble.lock().values().cloned().collect();
+        reasons.extend(self.must_restart());
+        reasons
+    }
+
     /// The task groups that are served here.
     pub fn running_groups(&self) -> Vec<u32> {
         let groups = self.groups.lock();

@@ -5,6 +5,7 @@
 //! ```
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::outbox::{Handed, Outbox, send_pack};
 use super::pack::Pack;
 use super::queue::BrokenPack;
 use super::read_ahead::ReadAhead;
+use super::unknown::Unknown;
 use crate::error::{EngineError, ProcessError, StoreError};
 use crate::graph::{Kind, Node, Outgoings, SubTopology, Topology};
 use crate::record::RecordMetadata;
@@ -58,6 +60,7 @@ pub(crate) struct Task {
     backend: Option<Arc<dyn Backend>>,
     pub inputs: Vec<Input>,
     read_ahead: ReadAhead,
+    unknown: Unknown,
     pub(super) outbox: Outbox,
     pub position: Arc<RwLock<Position>>,
     /// Next wall-clock calls, per punctuating node.
@@ -77,7 +80,7 @@ pub(crate) enum Step {
     DeadLetter,
     /// Nothing waits.
     Idle,
-    /// The registry is away: the record waits.
+    /// The registry is away, or does not know the schema yet: the record waits.
     Later(String),
 }
 
@@ -88,7 +91,7 @@ impl Task {
         backend: Option<Arc<dyn Backend>>,
         registry: &Arc<dyn Registry>,
         now_ms: i64,
-        sub_partitions: &[u32],
+        source_partitions: &BTreeMap<&'static str, u32>,
     ) -> Result<Self, EngineError> {
         let sub: &SubTopology = &topology.subs[id.sub];
         let stored = backend
@@ -132,6 +135,7 @@ impl Task {
         let inputs: Vec<Input> = sub
             .sources
             .iter()
+            .filter(|(topic, _)| id.partition < source_partitions[topic])
             .map(|&(topic, node)| Input::new(TopicPartition::new(topic, id.partition), node, topology.is_repartition(topic)))
             .collect();
         Ok(Self {
@@ -149,8 +153,9 @@ impl Task {
             topology: topology.clone(),
             backend,
             read_ahead: ReadAhead::new(topology, &inputs),
+            unknown: Unknown::default(),
             inputs,
-            outbox: Outbox::new(topology, sub, sub_partitions),
+            outbox: Outbox::new(topology, sub, source_partitions),
             position: Arc::default(),
             punctuations,
             changelogs,
@@ -207,9 +212,9 @@ impl Task {
                 self.outbox.send(&mut self.flow.out, producer)?;
                 Step::Processed
             }
-            Err(ProcessError::Wire(error)) if error.is_transient() => {
+            Err(ProcessError::Wire(error)) if error.is_transient() || self.unknown.waits(&error, now_ms) => {
                 self.flow.undo_record();
-                self.inputs[chosen].put_back(self.flow.at.key.take(), self.flow.at.value.take());
+                self.inputs[chosen].put_back(&mut self.flow.at);
                 return Ok(Step::Later(error.to_string()));
             }
             Err(ProcessError::Store(error)) => return Err(error.into()),

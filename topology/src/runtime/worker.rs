@@ -47,8 +47,10 @@ pub(crate) struct Parts {
     pub clock: Arc<dyn Clock>,
     pub metrics: Metrics,
     pub settings: Arc<EngineSettings>,
-    /// Partitions of each sub-topology's inputs.
+    /// Tasks of each sub-topology.
     pub sub_partitions: Arc<Vec<u32>>,
+    /// Partitions of each topic that is read. Without state, a sub-topology may read topics with fewer than it has tasks.
+    pub source_partitions: Arc<BTreeMap<&'static str, u32>>,
 }
 
 pub(crate) struct Worker {
@@ -74,6 +76,8 @@ pub(crate) struct Worker {
     pub to_open: BTreeSet<u32>,
     pub open_at_ms: i64,
     pub hand_over: HandOver,
+    /// Sub-topologies that stand still until a restart.
+    pub still: BTreeSet<usize>,
 }
 
 const IDLE_POLL: Duration = Duration::from_millis(50);
@@ -116,6 +120,7 @@ impl Worker {
             to_open: BTreeSet::new(),
             open_at_ms: 0,
             hand_over,
+            still: BTreeSet::new(),
         })
     }
 
@@ -157,6 +162,7 @@ impl Worker {
             self.recover()?;
             progress = true;
         }
+        self.heed_still()?;
         progress |= self.advance_restores()?;
         progress |= self.advance_hand_over()?;
         progress |= self.fetch(if progress || self.is_dirty() || self.has_work() {
@@ -186,8 +192,11 @@ impl Worker {
     /// After a fault: whatever the open transaction did is in doubt. [`Worker::recover`] finds out what holds.
     fn stumble(&mut self, error: EngineError) {
         let now_ms = self.now_ms();
-        tracing::warn!(worker = self.index, %error, "a fault; the open transaction is dropped");
-        self.shared.trouble.lock().insert(self.index, error.to_string());
+        let text = error.to_string();
+        let before = self.shared.trouble.lock().insert(self.index, text.clone());
+        if before.as_ref() != Some(&text) {
+            tracing::warn!(worker = self.index, %error, "a fault; the open transaction is dropped");
+        }
         if let EngineError::Broker(BrokerError::OffsetOutOfRange { partition, .. }) = &error
             && self.restore_from_start(&partition.clone())
         {
@@ -300,8 +309,9 @@ impl Worker {
         let mut budget = self.parts.settings.poll_records_max;
         let mut progress = false;
         let mut later = None;
-        let hand_over = &self.hand_over;
-        let mine = |slot: &&mut Slot| matches!(slot.stage, Stage::Running) && !hand_over.holds(slot.task.id.sub);
+        let (hand_over, still) = (&self.hand_over, &self.still);
+        let held = |sub: usize| hand_over.holds(sub) || still.contains(&sub);
+        let mine = |slot: &&mut Slot| matches!(slot.stage, Stage::Running) && !held(slot.task.id.sub);
         for slot in self.tasks.values_mut().filter(mine) {
             let due = slot.task.next_punctuation_ms().is_some_and(|at| at <= now_ms);
             if !slot.task.has_work() && !due {

@@ -13,7 +13,7 @@ use crate::error::EngineError;
 use crate::graph::Topology;
 use crate::query::Queries;
 use crate::record::Record;
-use crate::runtime::{EngineParts, EngineSettings, Metrics, Parts, Served, Shared, Worker, prepare};
+use crate::runtime::{EngineParts, EngineSettings, Metrics, Parts, Served, Shared, Worker, prepare, watch_partitions};
 use crate::store::{Backends, KeyValue, MemoryBackends, StoreKey, StoreValue, View};
 
 /// Runs a topology step by step: what is sent is processed to the end before the call returns.
@@ -111,6 +111,12 @@ impl TestDriver {
         &self.broker
     }
 
+    /// Puts another registry beneath, which counts from the next [`TestDriver::deploy`] on.
+    pub fn set_registry(&mut self, registry: Arc<dyn Registry>) {
+        self.registry = registry.clone();
+        self.parts.registry = registry;
+    }
+
     /// The registry beneath.
     pub fn registry(&self) -> Arc<dyn Registry> {
         self.registry.clone()
@@ -139,15 +145,19 @@ impl TestDriver {
 
     /// Sends bytes as they are, without processing them yet.
     pub fn queue_bytes(&mut self, topic: &str, at_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
-        let mut producer = self.broker.producer("test").expect("the log is in this process");
-        let record = Outgoing {
+        self.queue_record(Outgoing {
             topic,
             partition: None,
             key,
             value,
             timestamp_ms: at_ms,
             headers: &[],
-        };
+        });
+    }
+
+    /// Sends a record as it is, headers and all, without processing it yet.
+    pub fn queue_record(&mut self, record: Outgoing<'_>) {
+        let mut producer = self.broker.producer("test").expect("the log is in this process");
         producer.send_all(&[record]).expect("the log is in this process");
     }
 
@@ -237,6 +247,29 @@ impl TestDriver {
         self.start()
     }
 
+    /// Ends the workers cleanly, and starts a topology on the same log and state as a new process would.
+    pub fn deploy(&mut self, topology: Topology) -> Result<(), EngineError> {
+        self.workers.drain(..).flatten().for_each(Worker::close);
+        let Parts {
+            broker,
+            backends,
+            registry,
+            clock,
+            metrics,
+            settings,
+            ..
+        } = self.parts.clone();
+        let parts = EngineParts {
+            broker,
+            backends,
+            registry,
+            clock,
+            metrics,
+        };
+        self.parts = prepare(topology, (*settings).clone(), parts)?;
+        self.start()
+    }
+
     /// The records that came to a topic since the last call, by partition and offset.
     pub fn drain<K: Wire, V: Wire>(&mut self, topic: Topic<K, V>) -> Vec<Record<K, Option<V>>> {
         let codec = Codec::reader(self.registry.clone());
@@ -297,6 +330,13 @@ impl TestDriver {
         }
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
         all
+    }
+
+    /// Counts the inputs' partitions as an engine does every few seconds, and processes. Returns why a restart is needed, if one is.
+    pub fn watch_partitions(&mut self) -> Result<Vec<String>, EngineError> {
+        watch_partitions(&self.parts, &self.shared)?;
+        self.settle();
+        Ok(self.shared.must_restart())
     }
 
     /// The engine's metrics, prefixed `test_`.

@@ -5,6 +5,7 @@ use apache_avro::schema::{Aliases, InnerDecimalSchema, Name, UuidSchema};
 use hashbrown::HashMap;
 
 use super::default;
+use super::name;
 use super::plan::{Array, Enum, Field, Fixed, FixedDecimal, Node, NodeId, Optional, Plan, Record, Union};
 use super::view::Views;
 
@@ -23,6 +24,8 @@ impl Plan {
         let mut plan = Plan {
             nodes: compiler.nodes,
             root,
+            record: name::record_name(&schema),
+            fits: name::Fits::default(),
         };
         mark_empty_items(&mut plan)?;
         for (record, field, value) in compiler.defaults {

@@ -11,6 +11,7 @@ mod de;
 mod default;
 mod error;
 mod input;
+mod name;
 mod output;
 mod plan;
 mod ser;
@@ -35,10 +36,29 @@ pub fn encode_avro<T: Serialize>(value: &T, codec: &Codec, out: &mut Vec<u8>) ->
     result.map_err(|error| WireError::Unencodable(error.to_string()))
 }
 
-/// Reads a framed datum by the schema that it was written with.
+/// Reads a framed datum by the schema that it was written with, whatever that is called.
 pub fn decode_avro<T: DeserializeOwned>(bytes: &[u8], codec: &Codec) -> Result<T, WireError> {
     let (id, datum) = split(bytes)?;
+    decode(id, codec.plan(id)?, datum)
+}
+
+/// The same for a type that has a schema of its own: a record that was written under another name is none of it
+/// ([`WireError::ForeignSchema`]), though its fields may fit. The schema's aliases count as its names.
+pub fn decode_avro_as<T: DeserializeOwned>(schema: &'static str, bytes: &[u8], codec: &Codec) -> Result<T, WireError> {
+    let (id, datum) = split(bytes)?;
     let plan = codec.plan(id)?;
+    if let Err(expected) = plan.fits(schema) {
+        return Err(WireError::ForeignSchema {
+            id,
+            expected: expected.to_owned(),
+            found: plan.name().to_owned(),
+        });
+    }
+    decode(id, plan, datum)
+}
+
+#[inline]
+fn decode<T: DeserializeOwned>(id: u32, plan: &Plan, datum: &[u8]) -> Result<T, WireError> {
     let malformed = |error: error::Error| WireError::Malformed(format!("schema {id}: {error}"));
     let mut state = de::State::new(plan, datum);
     let value = T::deserialize(state.root()).map_err(malformed)?;
@@ -48,17 +68,24 @@ pub fn decode_avro<T: DeserializeOwned>(bytes: &[u8], codec: &Codec) -> Result<T
     }
 }
 
-/// Implements [`crate::Wire`] for a serde type by its Avro schema.
+/// Implements [`crate::Wire`] for a serde type by its Avro schema. What is read must have been written under the schema's name
+/// or one of its aliases, unless `any_name` follows.
 #[macro_export]
 macro_rules! avro_wire {
     ($type:ty, $schema:expr) => {
+        $crate::avro_wire!(@ $type, $schema, |bytes, codec| $crate::decode_avro_as($schema, bytes, codec));
+    };
+    ($type:ty, $schema:expr, any_name) => {
+        $crate::avro_wire!(@ $type, $schema, |bytes, codec| $crate::decode_avro(bytes, codec));
+    };
+    (@ $type:ty, $schema:expr, |$bytes:ident, $codec:ident| $decode:expr) => {
         impl $crate::Wire for $type {
             const SCHEMA: Option<&'static str> = Some($schema);
             fn encode(&self, codec: &$crate::Codec, out: &mut Vec<u8>) -> Result<(), $crate::WireError> {
                 $crate::encode_avro(self, codec, out)
             }
-            fn decode(bytes: &[u8], codec: &$crate::Codec) -> Result<Self, $crate::WireError> {
-                $crate::decode_avro(bytes, codec)
+            fn decode($bytes: &[u8], $codec: &$crate::Codec) -> Result<Self, $crate::WireError> {
+                $decode
             }
         }
     };

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::name::Fits;
 use super::view::Views;
 
 /// A type's place in its plan.
@@ -14,6 +15,10 @@ pub(crate) struct Plan {
     /// Never empty.
     pub nodes: Vec<Node>,
     pub root: NodeId,
+    /// The full name of a record that is the root, or that the root has or null.
+    pub record: Option<String>,
+    /// Which types may be read by it.
+    pub fits: Fits,
 }
 
 impl Plan {

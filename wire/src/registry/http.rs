@@ -1,17 +1,20 @@
 //! A Confluent-compatible registry over HTTP.
 //!
 //! The client is async and its callers are plain threads as well as async tasks, so its calls run on a thread with a runtime of
-//! its own. Answers are kept for good: an id's schema never changes.
+//! its own. Schemas are kept for good: an id's never changes. That there is none is never kept: the registry may be a moment
+//! behind. And only what the registry itself says counts as an answer, which is JSON with an error code: the status alone may be a
+//! proxy's.
 
+use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
 use parking_lot::RwLock;
-use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_schema_by_id, post_schema};
+use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_schema_by_guid, get_schema_by_id, post_schema};
 use schema_registry_converter::error::SRCError;
-use schema_registry_converter::schema_registry_common::{SchemaType, SuppliedSchema};
+use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SuppliedSchema};
 use tokio::runtime::{Handle, Runtime};
 
 use super::Registry;
@@ -72,7 +75,7 @@ impl HttpRegistry {
         loop {
             let error = match self.wait(call()) {
                 Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) if !error.retriable => return Err(error),
+                Ok(Err(error)) if answer(&error).is_some() => return Err(error),
                 Ok(Err(error)) => error,
                 Err(error) => SRCError::new(&error.to_string(), None, true),
             };
@@ -85,12 +88,15 @@ impl HttpRegistry {
     }
 }
 
-/// The HTTP status that the registry answered with. Without one (no connection, a time-out) it has said nothing.
-///
-/// It is read where the client puts it, and nowhere else: the cause may name a URL, whose port is no status.
-fn status(error: &SRCError) -> Option<u16> {
-    let (_, answer) = error.error.split_once("failed with status ")?;
-    answer.split(' ').next()?.parse().ok()
+/// What the registry itself answered: the HTTP status, where the error code agrees with it. Without that (no connection, a
+/// time-out, a proxy's page, half an answer, a fault of its own) it has said nothing.
+fn answer(error: &SRCError) -> Option<u16> {
+    let status = status(error)?;
+    let said = error.source()?.downcast_ref::<RawError>()?.error_code;
+    // 40403 is Confluent's for a schema that is not found.
+    let agrees = said == u32::from(status) || said / 100 == u32::from(status);
+    let is_final = matches!(status, 400..=499) && status != 408 && status != 429;
+    (agrees && is_final).then_some(status)
 }
 
 impl Registry for HttpRegistry {
@@ -104,7 +110,7 @@ impl Registry for HttpRegistry {
             let (settings, subject) = (self.settings.clone(), subject.to_owned());
             async move { post_schema(&settings, subject, supplied).await }
         };
-        let registered = self.attempt(call).map_err(|error| match status(&error) {
+        let registered = self.attempt(call).map_err(|error| match answer(&error) {
             Some(409 | 422 | 400) => RegistryError::Refused {
                 subject: subject.to_owned(),
                 reason: error.to_string(),
@@ -123,7 +129,7 @@ impl Registry for HttpRegistry {
             let settings = self.settings.clone();
             async move { get_schema_by_id(id, &settings).await }
         };
-        let registered = self.attempt(call).map_err(|error| match status(&error) {
+        let registered = self.attempt(call).map_err(|error| match answer(&error) {
             Some(404) => RegistryError::NotFound(id),
             _ => RegistryError::Unavailable(error.to_string()),
         })?;
@@ -131,6 +137,26 @@ impl Registry for HttpRegistry {
         self.by_id.write().insert(id, schema.clone());
         Ok(schema)
     }
+
+    fn by_guid(&self, guid: &str) -> Result<Arc<str>, RegistryError> {
+        let call = || {
+            let (settings, guid) = (self.settings.clone(), guid.to_owned());
+            async move { get_schema_by_guid(&guid, &settings).await }
+        };
+        // A registry that knows no GUIDs has no such path at all: that is an answer without an error code.
+        let registered = self.attempt(call).map_err(|error| match (answer(&error), status(&error)) {
+            (Some(404), _) | (None, Some(404 | 405)) => RegistryError::NoSuchGuid(guid.to_owned()),
+            _ => RegistryError::Unavailable(error.to_string()),
+        })?;
+        Ok(registered.schema.into())
+    }
+}
+
+/// The HTTP status, whoever it is from. It is read where the client puts it, and nowhere else: the cause may name a URL, whose port
+/// is no status.
+fn status(error: &SRCError) -> Option<u16> {
+    let (_, answer) = error.error.split_once("failed with status ")?;
+    answer.split(' ').next()?.parse().ok()
 }
 
 impl Drop for HttpRegistry {

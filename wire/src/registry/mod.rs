@@ -2,11 +2,13 @@
 
 mod file;
 mod http;
+mod recording;
 
 use std::sync::Arc;
 
 pub use file::{FileRegistry, MemoryRegistry};
 pub use http::HttpRegistry;
+pub use recording::{RecordingRegistry, Registered, same_schema, schema_name};
 
 use crate::RegistryError;
 
@@ -17,4 +19,8 @@ pub trait Registry: Send + Sync + 'static {
     fn register(&self, subject: &str, schema: &str) -> Result<u32, RegistryError>;
     /// The schema of an id.
     fn by_id(&self, id: u32) -> Result<Arc<str>, RegistryError>;
+    /// The schema of a GUID (in its text form), by which newer serializers name schemas in record headers. Few registries know it.
+    fn by_guid(&self, guid: &str) -> Result<Arc<str>, RegistryError> {
+        Err(RegistryError::NoSuchGuid(guid.to_owned()))
+    }
 }

@@ -6,6 +6,7 @@
 mod datum;
 mod edges;
 mod evolution;
+mod names;
 mod random;
 
 use std::cell::Cell;

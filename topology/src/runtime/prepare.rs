@@ -1,0 +1,229 @@
+//! What must be there before the first record: topics with the right partitions, and schemas.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Broker, CleanupPolicy, TopicSpec};
+use wire::{RecordingRegistry, Registry};
+
+use super::engine::EngineParts;
+use super::worker::Parts;
+use super::{EngineSettings, schemas};
+use crate::error::EngineError;
+use crate::graph::{SubTopology, TopicUse, Topology};
+use crate::store::{MemoryBackends, StoreContext};
+
+/// Creates and checks all that must be there before the first record.
+pub(crate) fn prepare(topology: Topology, settings: EngineSettings, parts: EngineParts) -> Result<Parts, EngineError> {
+    let topics = Topics {
+        topology: &topology,
+        settings: &settings,
+        broker: &*parts.broker,
+    };
+    let sources = topics.ensure_sources()?;
+    let sub_partitions = topology
+        .subs
+        .iter()
+        .map(|sub| topics.partitions_of(sub, &sources))
+        .collect::<Result<Vec<u32>, EngineError>>()?;
+    topics.ensure_written(&sub_partitions)?;
+    topics.ensure_tasks(sub_partitions.iter().copied().max().unwrap_or(1))?;
+
+    // Once for nothing: registers every schema and refuses what is not compatible.
+    let recording = Arc::new(RecordingRegistry::new(parts.registry.clone()));
+    let registry: Arc<dyn Registry> = recording.clone();
+    for node in &topology.nodes {
+        (node.make)(&registry)?;
+    }
+    let nowhere = MemoryBackends::default().open("prepare", &[])?;
+    for store in &topology.stores {
+        let changelog_topic = store.changelog_topic(topology.application());
+        (store.make)(&StoreContext {
+            backend: nowhere.clone(),
+            family: 0,
+            registry: &registry,
+            changelog_topic,
+        })?;
+    }
+    schemas::check(
+        &*parts.broker,
+        &*parts.registry,
+        &topology.schemas_topic(),
+        &recording.registered(),
+        parts.clock.now_ms(),
+        settings.broker_timeout,
+    )?;
+    let EngineParts {
+        broker,
+        backends,
+        registry,
+        clock,
+        metrics,
+    } = parts;
+    Ok(Parts {
+        topology: Arc::new(topology),
+        broker,
+        backends,
+        registry,
+        clock,
+        metrics,
+        settings: Arc::new(settings),
+        sub_partitions: Arc::new(sub_partitions),
+        source_partitions: Arc::new(sources),
+    })
+}
+
+struct Topics<'a> {
+    topology: &'a Topology,
+    settings: &'a EngineSettings,
+    broker: &'a dyn Broker,
+}
+
+/// A topic that must be there, and what needs it so.
+struct Wanted {
+    spec: TopicSpec,
+    needed_by: String,
+}
+
+impl Topics<'_> {
+    fn timeout(&self) -> Duration {
+        self.settings.broker_timeout
+    }
+
+    fn spec(&self, topic: &str, partitions: u32) -> TopicSpec {
+        let usage = self.topology.topics.get(topic);
+        TopicSpec {
+            name: topic.to_owned(),
+            partitions,
+            accept_existing: usage == Some(&TopicUse::Foreign),
+            cleanup: match usage {
+                Some(TopicUse::Own(cleanup)) => *cleanup,
+                _ => CleanupPolicy::Delete(None),
+            },
+        }
+    }
+
+    /// What the topology or the operator says of a topic's partitions.
+    fn wanted(&self, topic: &str) -> Wanted {
+        let own = self.topology.partitions.get(topic);
+        Wanted {
+            spec: self.spec(topic, own.copied().unwrap_or(self.settings.partitions)),
+            needed_by: match own {
+                Some(_) => "the topology".to_owned(),
+                None => "the setting for partitions".to_owned(),
+            },
+        }
+    }
+
+    /// Creates what is missing; what is there must be as it is wanted.
+    fn ensure(&self, wanted: &[Wanted]) -> Result<(), EngineError> {
+        let names: Vec<&str> = wanted.iter().map(|wanted| wanted.spec.name.as_str()).collect();
+        let counts = self.broker.partition_counts(&names, self.timeout())?;
+        for (Wanted { spec, needed_by }, has) in wanted.iter().zip(counts) {
+            if let Some(has) = has.filter(|has| *has != spec.partitions && !spec.accept_existing) {
+                return Err(EngineError::Partitions {
+                    topic: spec.name.clone(),
+                    has,
+                    wanted: spec.partitions,
+                    needed_by: needed_by.clone(),
+                });
+            }
+        }
+        let specs: Vec<TopicSpec> = wanted.iter().map(|wanted| wanted.spec.clone()).collect();
+        Ok(self.broker.ensure_topics(&specs, self.timeout())?)
+    }
+
+    /// The topics that are read, with their partitions.
+    fn ensure_sources(&self) -> Result<BTreeMap<&'static str, u32>, EngineError> {
+        let subs = self.topology.subs.iter();
+        let sources: BTreeSet<&'static str> = subs.flat_map(|sub| &sub.sources).map(|(topic, _)| *topic).collect();
+        let wanted: Vec<Wanted> = sources.iter().map(|topic| self.wanted(topic)).collect();
+        self.ensure(&wanted)?;
+        let names: Vec<&'static str> = sources.into_iter().collect();
+        let counts = self.broker.partition_counts(&names, self.timeout())?;
+        let found = names.into_iter().zip(counts).map(|(topic, count)| {
+            let missing = || EngineError::Topology(format!("topic {topic} is not there"));
+            Ok((topic, count.ok_or_else(missing)?))
+        });
+        found.collect()
+    }
+
+    /// How many tasks a sub-topology has. Where it keeps state, equal keys of its inputs must lie in equal partitions.
+    fn partitions_of(&self, sub: &SubTopology, sources: &BTreeMap<&'static str, u32>) -> Result<u32, EngineError> {
+        let counts: BTreeMap<&str, u32> = sub.sources.iter().map(|&(topic, _)| (topic, sources[topic])).collect();
+        let most = counts.values().copied().max().unwrap_or(0);
+        if !sub.stores.is_empty() && counts.values().any(|count| *count != most) {
+            return Err(EngineError::Topology(format!(
+                "the inputs of {}, which keeps state, must have equally many partitions, but have {counts:?}; \
+                 what to do: docs/runbooks/partitions.md",
+                sub.name
+            )));
+        }
+        Ok(most)
+    }
+
+    /// The topics that are written: changelogs have the partitions of their tasks.
+    fn ensure_written(&self, sub_partitions: &[u32]) -> Result<(), EngineError> {
+        let topology = self.topology;
+        let mut wanted: BTreeMap<String, Wanted> = BTreeMap::new();
+        for topic in topology.topics.keys() {
+            wanted.insert((*topic).to_owned(), self.wanted(topic));
+        }
+        for (sub, partitions) in topology.subs.iter().zip(sub_partitions) {
+            for &store in &sub.stores {
+                let topic = topology.stores[store].changelog_topic(topology.application());
+                let changelog = Wanted {
+                    spec: TopicSpec {
+                        cleanup: CleanupPolicy::Compact,
+                        ..self.spec(&topic, *partitions)
+                    },
+                    needed_by: format!("the state of {} with its inputs' partitions", sub.name),
+                };
+                wanted.insert(topic, changelog);
+            }
+        }
+        let dead_letters = TopicSpec {
+            accept_existing: true,
+            ..self.spec(&topology.dead_letter_topic(), self.settings.partitions)
+        };
+        let instances = TopicSpec {
+            cleanup: CleanupPolicy::Compact,
+            ..self.spec(&topology.instances_topic(), 1)
+        };
+        let schemas = TopicSpec {
+            cleanup: CleanupPolicy::Compact,
+            ..self.spec(&topology.schemas_topic(), 1)
+        };
+        for spec in [dead_letters, instances, schemas] {
+            let needed_by = "the engine".to_owned();
+            wanted.insert(spec.name.clone(), Wanted { spec, needed_by });
+        }
+        let wanted: Vec<Wanted> = wanted.into_values().collect();
+        self.ensure(&wanted)
+    }
+
+    /// The topic of the task groups: more of them than there are tasks do no harm, and it holds no records, so it may grow.
+    fn ensure_tasks(&self, most: u32) -> Result<(), EngineError> {
+        let spec = TopicSpec {
+            accept_existing: true,
+            ..self.spec(&self.topology.tasks_topic(), most)
+        };
+        let name = spec.name.clone();
+        self.broker.ensure_topics(&[spec], self.timeout())?;
+        if self.broker.partitions(&name, self.timeout())?.is_some_and(|has| has < most) {
+            tracing::info!(topic = %name, partitions = most, "the topic of the task groups grows");
+            self.broker.add_partitions(&name, most, self.timeout())?;
+        }
+        Ok(())
+    }
+}
+
+impl Parts {
+    /// Partitions of each store.
+    pub(crate) fn store_partitions(&self) -> HashMap<&'static str, u32> {
+        let subs = self.topology.subs.iter().zip(self.sub_partitions.iter());
+        subs.flat_map(|(sub, count)| sub.stores.iter().map(|&s| (self.topology.stores[s].name, *count)))
+            .collect()
+    }
+}

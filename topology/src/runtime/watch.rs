@@ -1,0 +1,57 @@
+//! Partitions that come to what is read while it is read.
+//!
+//! Nobody reads them, and keys that were in one of the others go there from now on: what goes on would be processed without what
+//! came before it. So the sub-topology that reads the topic stands still, what it has committed stays readable, and the program
+//! is asked to start its engine anew, which then reads all of them or says what must be done first.
+
+use std::time::Duration;
+
+use super::shared::Shared;
+use super::task::TaskId;
+use super::worker::{Parts, Worker};
+use crate::error::EngineError;
+
+/// Whoever calls has other things to do while the broker is away.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Compares the inputs' partitions with those at the start. To be called now and then, off the workers' threads.
+pub(crate) fn watch_partitions(parts: &Parts, shared: &Shared) -> Result<(), EngineError> {
+    let topics: Vec<&str> = parts.source_partitions.keys().copied().collect();
+    let counts = parts.broker.partition_counts(&topics, PATIENCE)?;
+    for (topic, now) in topics.into_iter().zip(counts) {
+        let then = parts.source_partitions[topic];
+        // A topic that is not there at this moment says nothing.
+        let Some(now) = now.filter(|now| *now != then) else { continue };
+        let reads = |sub: &crate::graph::SubTopology| sub.sources.iter().any(|(source, _)| *source == topic);
+        for (number, _) in parts.topology.subs.iter().enumerate().filter(|(_, sub)| reads(sub)) {
+            let told = format!(
+                "topic {topic} has {now} partitions, and had {then} at the start: nothing more is processed of it before a restart \
+                 (docs/runbooks/partitions.md)"
+            );
+            if shared.stand_still(number, told.clone()) {
+                tracing::error!("{told}");
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Worker {
+    /// Lets go of the inputs of sub-topologies that must stand still; what is processed of them is committed.
+    pub fn heed_still(&mut self) -> Result<(), EngineError> {
+        let count = self.shared.still_count();
+        if count == self.still.len() || (self.producer.is_none() && !self.tasks.is_empty()) {
+            return Ok(());
+        }
+        if self.is_dirty() {
+            self.commit()?;
+        }
+        self.stop_handing_over();
+        self.still = self.shared.still.lock().keys().copied().collect();
+        let ids: Vec<TaskId> = self.tasks.keys().copied().filter(|id| self.still.contains(&id.sub)).collect();
+        for id in ids {
+            self.assign_inputs(id)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! How sources read what others wrote: keys that are null, keys in other bytes, values that say whose they are.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use topology::dsl::Builder;
+use topology::testing::TestDriver;
+use topology::*;
+use wire::Topic;
+
+const EVENTS: Topic<i64, String> = Topic::new("events");
+const SEEN: Topic<i64, String> = Topic::new("seen");
+const DEAD: Topic<String, String> = Topic::new("sources-dead-letters");
+
+/// `7:text` is a text of key 7; `:text` says nothing of its key.
+fn key_of(own: Option<&i64>, value: &String) -> Result<i64, String> {
+    match value.split_once(':').and_then(|(key, _)| key.parse().ok()) {
+        Some(key) => Ok(key),
+        None => own.copied().ok_or_else(|| format!("{value:?} has no key")),
+    }
+}
+
+fn by_value() -> TestDriver {
+    let builder = Builder::new("sources");
+    builder
+        .stream_by(EVENTS, key_of, |key, _, own_ms| own_ms + key)
+        .rekeyed()
+        .to(SEEN);
+    TestDriver::new(builder.build().unwrap()).unwrap()
+}
+
+fn seen(driver: &mut TestDriver) -> Vec<(i64, String, i64)> {
+    let records = driver.drain(SEEN).into_iter();
+    let mut seen: Vec<_> = records.map(|r| (r.key, r.value.unwrap(), r.timestamp_ms)).collect();
+    seen.sort();
+    seen
+}
+
+fn reasons(driver: &mut TestDriver) -> Vec<String> {
+    let letters = driver.drain_bytes(DEAD.name()).into_iter();
+    let reason = |message: broker::Message| {
+        let header = message.headers.iter().find(|(name, _)| name == "__streams.errors.message");
+        String::from_utf8(header.unwrap().1.clone().unwrap().to_vec()).unwrap()
+    };
+    letters.map(reason).collect()
+}
+
+#[test]
+fn the_value_says_whose_it_is_and_the_key_is_the_fall_back() {
+    let mut driver = by_value();
+    let (own, junk) = (3_i64.to_be_bytes(), b"junk");
+    driver.send_bytes("events", 1_000, None, Some(b"7:null key"));
+    driver.send_bytes("events", 1_000, Some(junk), Some(b"8:other bytes"));
+    driver.send_bytes("events", 1_000, Some(&own), Some(b"9:another key"));
+    driver.send_bytes("events", 1_000, Some(&own), Some(b":its own key"));
+    assert_eq!(
+        seen(&mut driver),
+        [
+            (3, ":its own key".to_owned(), 1_003),
+            (7, "7:null key".to_owned(), 1_007),
+            (8, "8:other bytes".to_owned(), 1_008),
+            (9, "9:another key".to_owned(), 1_009),
+        ]
+    );
+    assert_eq!(reasons(&mut driver), [String::new(); 0]);
+}
+
+#[test]
+fn a_record_without_any_key_is_a_dead_letter_and_the_next_goes_on() {
+    let mut driver = by_value();
+    driver.send_bytes("events", 1_000, None, Some(b":nobody's"));
+    driver.send_bytes("events", 1_000, Some(b"junk"), Some(b":nobody's"));
+    // A tombstone says nothing, whatever its key.
+    driver.send_bytes("events", 1_000, None, None);
+    driver.send_bytes("events", 1_000, Some(b"junk"), None);
+    driver.send_bytes("events", 1_000, None, Some(b"1:next"));
+    assert_eq!(seen(&mut driver), [(1, "1:next".to_owned(), 1_001)]);
+    assert_eq!(reasons(&mut driver), [r#"":nobody's" has no key"#; 2]);
+}
+
+#[test]
+fn elsewhere_a_null_key_and_a_poison_key_stay_dead_letters() {
+    let builder = Builder::new("sources");
+    builder.stream(EVENTS).to(SEEN);
+    let mut driver = TestDriver::new(builder.build().unwrap()).unwrap();
+    driver.send_bytes("events", 1_000, None, Some(b"a"));
+    driver.send_bytes("events", 1_000, Some(b"junk"), Some(b"b"));
+    driver.send_bytes("events", 1_000, Some(&5_i64.to_be_bytes()), Some(&[0xff]));
+    driver.send(EVENTS, 1_000, &5, Some(&"c".to_owned()));
+    assert_eq!(seen(&mut driver), [(5, "c".to_owned(), 1_000)]);
+    let reasons = reasons(&mut driver);
+    assert_eq!(reasons.len(), 3, "{reasons:?}");
+    assert!(reasons.iter().any(|r| r == "the record has no key"), "{reasons:?}");
+    assert!(
+        reasons.iter().any(|r| r == "malformed: a key has 4 bytes, not 8"),
+        "{reasons:?}"
+    );
+    assert!(reasons.iter().any(|r| r.contains("utf-8")), "{reasons:?}");
+}
