@@ -19,8 +19,10 @@ mod serve;
 mod settings;
 mod state;
 pub mod system_of_record;
+mod trouble;
 
 pub use layers::router;
 pub use serve::serve;
 pub use settings::HttpSettings;
 pub use state::{ApiError, Parts, TopologyDescription};
+pub use trouble::{Affects, Trouble, Troubles};

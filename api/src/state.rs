@@ -8,9 +8,7 @@ use crate::HttpSettings;
 use crate::forward::Forwarder;
 use crate::reads::Reads;
 use crate::system_of_record::SystemOfRecord;
-
-/// Tells what holds up another part of the program (a sink, say), for the readiness probe; nothing while all is well.
-pub type Trouble = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+use crate::trouble::Troubles;
 
 /// The running topology, as `/topology` shows it.
 #[derive(Debug, Clone, Default)]
@@ -31,8 +29,8 @@ pub struct Parts {
     pub registry: Registry,
     /// The running topology.
     pub topology: TopologyDescription,
-    /// Other parts whose trouble makes this instance not ready.
-    pub troubles: Vec<Trouble>,
+    /// Other parts, asked by the readiness probe what holds them up.
+    pub troubles: Vec<Troubles>,
 }
 
 /// Why the service could not be made.
@@ -52,7 +50,7 @@ pub(crate) struct App {
     pub records: Arc<dyn SystemOfRecord>,
     pub registry: Registry,
     pub topology: TopologyDescription,
-    pub troubles: Vec<Trouble>,
+    pub troubles: Vec<Troubles>,
     pub forwarder: Forwarder,
     pub durations: HistogramVec,
     pub ready: IntGauge,

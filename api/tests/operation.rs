@@ -34,7 +34,9 @@ async fn another_parts_trouble_makes_it_not_ready() {
         records: bank.records.clone(),
         registry: prometheus::Registry::new(),
         topology: api::TopologyDescription::default(),
-        troubles: vec![Arc::new(|| vec!["the object store refuses the login".to_owned()])],
+        troubles: vec![Arc::new(|| {
+            vec![api::Trouble::new(api::Affects::Lake, "the object store refuses the login")]
+        })],
     };
     let router = api::router(parts, &limits()).expect("a router");
     let answer = send(&router, Request::get("/health/ready").body(Body::empty()).expect("a request")).await;

@@ -149,7 +149,12 @@ impl Running {
                 text: topology.to_string(),
                 json: serde_json::json!({ "dot": topology.to_dot() }),
             },
-            troubles: vec![Arc::new(move || watched.sink_trouble().into_iter().collect())],
+            troubles: vec![Arc::new(move || {
+                let late = watched.sink_trouble();
+                late.map(|reason| api::Trouble::new(api::Affects::Lake, reason))
+                    .into_iter()
+                    .collect()
+            })],
         };
         let http_settings = api::HttpSettings::default();
         let router = api::router(parts, &http_settings)?;

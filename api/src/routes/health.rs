@@ -74,7 +74,7 @@ pub(crate) async fn readiness(app: &AppState) -> ReadinessReport {
         reasons.push("the state stores are not ready".to_owned());
     }
     for trouble in &app.troubles {
-        reasons.extend(trouble());
+        reasons.extend(trouble().into_iter().map(|trouble| trouble.reason));
     }
     match tokio::time::timeout(CHECK_TIMEOUT, app.records.check()).await {
         Ok(Ok(())) => {}
