@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use prometheus::{HistogramOpts, HistogramVec, IntGauge, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::HttpSettings;
 use crate::forward::Forwarder;
+use crate::lists::Lists;
 use crate::reads::Reads;
 use crate::system_of_record::SystemOfRecord;
 use crate::trouble::Troubles;
@@ -52,8 +53,10 @@ pub(crate) struct App {
     pub topology: TopologyDescription,
     pub troubles: Vec<Troubles>,
     pub forwarder: Forwarder,
+    pub lists: Lists,
     pub durations: HistogramVec,
     pub ready: IntGauge,
+    pub able: IntGaugeVec,
 }
 
 /// The state of the router.
@@ -67,9 +70,15 @@ impl App {
         parts.registry.register(Box::new(durations.clone()))?;
         let ready = IntGauge::new(
             "riverbank_ready",
-            "Whether this instance can do its work, asked at each scrape.",
+            "Whether this instance answers reads, asked at each scrape.",
         )?;
         parts.registry.register(Box::new(ready.clone()))?;
+        let options = Opts::new(
+            "riverbank_able",
+            "Whether this instance can do this as it should, asked at each scrape.",
+        );
+        let able = IntGaugeVec::new(options, &["what"])?;
+        parts.registry.register(Box::new(able.clone()))?;
         Ok(Arc::new(Self {
             reads: parts.reads,
             records: parts.records,
@@ -77,8 +86,10 @@ impl App {
             topology: parts.topology,
             troubles: parts.troubles,
             forwarder: Forwarder::new(settings.forward_timeout)?,
+            lists: Lists::new(settings),
             durations,
             ready,
+            able,
         }))
     }
 }
