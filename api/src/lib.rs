@@ -10,6 +10,7 @@
 pub mod extract;
 pub mod forward;
 mod layers;
+mod lists;
 pub mod model;
 pub mod page;
 pub mod problem;
@@ -19,8 +20,10 @@ mod serve;
 mod settings;
 mod state;
 pub mod system_of_record;
+mod trouble;
 
 pub use layers::router;
 pub use serve::serve;
 pub use settings::HttpSettings;
 pub use state::{ApiError, Parts, TopologyDescription};
+pub use trouble::{Affects, Trouble, Troubles};

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use prometheus::{HistogramOpts, HistogramVec, IntGauge, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::HttpSettings;
 use crate::forward::Forwarder;
+use crate::lists::Lists;
 use crate::reads::Reads;
 use crate::system_of_record::SystemOfRecord;
-
-/// Tells what holds up another part of the program (a sink, say), for the readiness probe; nothing while all is well.
-pub type Trouble = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+use crate::trouble::Troubles;
 
 /// The running topology, as `/topology` shows it.
 #[derive(Debug, Clone, Default)]
@@ -31,8 +30,8 @@ pub struct Parts {
     pub registry: Registry,
     /// The running topology.
     pub topology: TopologyDescription,
-    /// Other parts whose trouble makes this instance not ready.
-    pub troubles: Vec<Trouble>,
+    /// Other parts, asked by the readiness probe what holds them up.
+    pub troubles: Vec<Troubles>,
 }
 
 /// Why the service could not be made.
@@ -52,10 +51,12 @@ pub(crate) struct App {
     pub records: Arc<dyn SystemOfRecord>,
     pub registry: Registry,
     pub topology: TopologyDescription,
-    pub troubles: Vec<Trouble>,
+    pub troubles: Vec<Troubles>,
     pub forwarder: Forwarder,
+    pub lists: Lists,
     pub durations: HistogramVec,
     pub ready: IntGauge,
+    pub able: IntGaugeVec,
 }
 
 /// The state of the router.
@@ -69,9 +70,15 @@ impl App {
         parts.registry.register(Box::new(durations.clone()))?;
         let ready = IntGauge::new(
             "riverbank_ready",
-            "Whether this instance can do its work, asked at each scrape.",
+            "Whether this instance answers reads, asked at each scrape.",
         )?;
         parts.registry.register(Box::new(ready.clone()))?;
+        let options = Opts::new(
+            "riverbank_able",
+            "Whether this instance can do this as it should, asked at each scrape.",
+        );
+        let able = IntGaugeVec::new(options, &["what"])?;
+        parts.registry.register(Box::new(able.clone()))?;
         Ok(Arc::new(Self {
             reads: parts.reads,
             records: parts.records,
@@ -79,8 +86,10 @@ impl App {
             topology: parts.topology,
             troubles: parts.troubles,
             forwarder: Forwarder::new(settings.forward_timeout)?,
+            lists: Lists::new(settings),
             durations,
             ready,
+            able,
         }))
     }
 }

@@ -28,6 +28,6 @@ mod register;
 mod supervise;
 
 pub use connector::{CONNECTOR, ConnectorSettings, Database};
-pub use migrations::{BATCH_STACK_SQL, CAPTURE_ROLE, MigrationError, allow_capture, migrate};
+pub use migrations::{BATCH_STACK_SQL, CAPTURE_ROLE, MigrationError, SERVICE_ROLE, allow_capture, allow_service, migrate};
 pub use register::{ConnectorStatus, RegisterError, TaskStatus, register, restart_failed, status};
 pub use supervise::supervise;

@@ -128,6 +128,9 @@ impl Running {
             .await
             .with_context(|| format!("http.listen {}", settings.http.listen))?;
         let address = listener.local_addr()?;
+        if settings.http.insecure_no_auth {
+            tracing::warn!(%address, "http.insecure_no_auth: whoever reaches this address reads and writes everything");
+        }
         let advertised = settings
             .http
             .advertised_url(address)
@@ -149,7 +152,12 @@ impl Running {
                 text: topology.to_string(),
                 json: serde_json::json!({ "dot": topology.to_dot() }),
             },
-            troubles: vec![Arc::new(move || watched.sink_trouble().into_iter().collect())],
+            troubles: vec![Arc::new(move || {
+                let late = watched.sink_trouble();
+                late.map(|reason| api::Trouble::new(api::Affects::Lake, reason))
+                    .into_iter()
+                    .collect()
+            })],
         };
         let http_settings = api::HttpSettings::default();
         let router = api::router(parts, &http_settings)?;

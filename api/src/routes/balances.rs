@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use schemas::AccountId;
 
+use super::rows::relay;
 use crate::extract::{Asked, Id};
 use crate::model::Balance;
 use crate::problem::Problem;
@@ -31,7 +32,6 @@ pub async fn read(State(app): State<AppState>, Id(id): Id, asked: Asked) -> Resu
             Some(value) if !value.is_deleted => Ok(Json(Balance::from(Reading { value, committed_at_ms })).into_response()),
             _ => Err(Problem::not_found(Entity::Account, id)),
         },
-        Located::Elsewhere(_) if asked.is_forwarded => Err(Problem::not_ready("the account is moving to another instance")),
-        Located::Elsewhere(base) => Ok(app.forwarder.get(&base, &asked.path_and_query).await?.into_response()),
+        Located::Elsewhere(instance) => relay(&app.forwarder, &asked, &instance).await,
     }
 }

@@ -67,6 +67,8 @@ pub struct ConnectSettings {
     pub admin_url: Option<Secret>,
     /// The password that Debezium's login gets.
     pub capture_password: Option<Secret>,
+    /// The password that the service's login gets.
+    pub service_password: Option<Secret>,
     /// How long the connector may take until it runs.
     pub timeout: Duration,
 }
@@ -76,6 +78,8 @@ pub struct ConnectSettings {
 pub struct HttpSettings {
     /// Where the service listens.
     pub listen: SocketAddr,
+    /// Whether `listen` may be an address that others reach, although nobody has to log in.
+    pub insecure_no_auth: bool,
     /// Where others reach it, if that was set; [`HttpSettings::advertised_url`] says it in any case.
     pub advertised: Option<Url>,
 }

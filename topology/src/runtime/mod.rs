@@ -18,6 +18,7 @@ mod flow;
 mod flusher;
 mod handover;
 mod input;
+mod instance;
 mod metrics;
 mod outbox;
 mod pack;
@@ -33,6 +34,7 @@ mod watch;
 mod worker;
 
 pub use engine::{Engine, EngineParts};
+pub use instance::{Instance, Token};
 pub use metrics::Metrics;
 pub use settings::EngineSettings;
 pub use task::{Position, TaskId};

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use broker::TopicPartition;
 use parking_lot::{Mutex, RwLock};
 
+use super::instance::{Instance, Token};
 use super::task::Position;
 
 /// A store's partition that can be asked.
@@ -48,10 +49,12 @@ pub(crate) struct Shared {
     /// Sub-topologies that stand still until a restart, and why.
     pub still: Mutex<BTreeMap<usize, String>>,
     still_count: AtomicUsize,
-    /// Who owns which task group, by the instances' announcements: instance's address.
-    pub owners: RwLock<HashMap<u32, String>>,
+    /// Who owns which task group, by the instances' announcements.
+    pub owners: RwLock<HashMap<u32, Instance>>,
     /// Addresses of the other instances.
     pub others: RwLock<Vec<String>>,
+    /// What the other instances present to this one.
+    pub token: Token,
 }
 
 impl Shared {
