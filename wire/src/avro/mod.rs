@@ -22,6 +22,8 @@ use serde::de::DeserializeOwned;
 
 use crate::framing::{split, write_header};
 use crate::{Codec, WireError};
+pub use error::Error as DatumError;
+pub use input::Input as DatumInput;
 pub(crate) use plan::Plan;
 
 /// Appends a framed datum, in the schema that the codec registered.
