@@ -53,7 +53,7 @@ fn columns() -> Vec<(&'static str, Json, V, DataType, &'static str)> {
             "c_small",
             json!({"type": "int", "connect.type": "int16"}),
             V::Int(-3),
-            DataType::Int32,
+            DataType::Int64,
             "-3",
         ),
         (
@@ -210,7 +210,7 @@ fn a_date_that_cannot_be_kept_costs_nothing_beside_it() {
     let debezium = |avro: &str, name: &str| named(avro, &format!("io.debezium.time.{name}"));
     let schema = altered(TRANSACTIONS, |fields| {
         fields.push(json!({"name": "at_us", "type": debezium("long", "MicroTimestamp")}));
-        fields.push(json!({"name": "day", "type": debezium("int", "Date")}));
+        fields.push(json!({"name": "on_day", "type": debezium("int", "Date")}));
     });
     let writer = Writer::new(&registry, &schema);
     let mut rows = rows(&registry, "bronze.transactions");
@@ -225,7 +225,7 @@ fn a_date_that_cannot_be_kept_costs_nothing_beside_it() {
             panic!("a transaction is a row")
         };
         row[6].1 = V::from(at);
-        row.extend([("at_us", V::Int(at_us)), ("day", V::Int(day))]);
+        row.extend([("at_us", V::Int(at_us)), ("on_day", V::Int(day))]);
         let row = push(
             rows.as_mut(),
             "bank.public.transactions",
@@ -243,13 +243,13 @@ fn a_date_that_cannot_be_kept_costs_nothing_beside_it() {
             ("120.00", "2026-03-01T12:00:00Z")
         );
         assert!(
-            ["created_at", "at_us", "day"]
+            ["created_at", "at_us", "on_day"]
                 .iter()
                 .all(|column| !seen.contains_key(*column)),
             "{at}"
         );
         let unparsed: Json = serde_json::from_str(&seen["_unparsed"]).unwrap();
-        let expected = json!({"created_at": at, "at_us": at_us.to_string(), "day": day.to_string()});
+        let expected = json!({"created_at": at, "at_us": at_us.to_string(), "on_day": day.to_string()});
         assert_eq!(unparsed, expected);
     }
 }
@@ -294,6 +294,71 @@ fn a_row_s_id_does_not_depend_on_its_key_s_framing() {
     }
     let batch = alone.take().unwrap();
     assert_eq!([0, 1, 2].map(|row| seen(&batch, row)["id"].clone()), ["5", "5", "8192"]);
+}
+
+#[test]
+fn a_schema_s_id_may_be_in_a_header() {
+    let registry = registry();
+    let value = Writer::new(&registry, CUSTOMERS).insert(1, customer(1, vec![("email", V::from("a@b.c"))]));
+    let (head, datum) = (value.slice(..5), value.slice(5..));
+    let mut rows = rows(&registry, "bronze.customers");
+    for (offset, header) in [head, Bytes::from(vec![1; 17])].into_iter().enumerate() {
+        let record = Message {
+            slot: 0,
+            offset: offset as i64,
+            timestamp_ms: 0,
+            key: None,
+            value: Some(datum.clone()),
+            headers: vec![("__value_schema_id".into(), Some(header))],
+        };
+        rows.push(
+            Origin {
+                topic: TOPIC,
+                partition: 0,
+            },
+            &record,
+        )
+        .unwrap();
+    }
+    let batch = rows.take().unwrap();
+    assert_eq!(seen(&batch, 0)["email"], "a@b.c");
+    assert!(
+        seen(&batch, 1)["_error"].contains("17 bytes"),
+        "{}",
+        seen(&batch, 1)["_error"]
+    );
+}
+
+#[test]
+fn columns_that_differ_by_case_alone_have_names_of_their_own() {
+    let registry = registry();
+    let schema = altered(CUSTOMERS, |fields| {
+        for name in ["KYC", "kyc", "day"] {
+            fields.push(json!({"name": name, "type": "string"}));
+        }
+    });
+    let more = ["email", "KYC", "kyc", "day"].map(|name| (name, V::from(name)));
+    let mut rows = rows(&registry, "bronze.customers");
+    let value = Writer::new(&registry, &schema).insert(1, customer(1, more.to_vec()));
+    push(rows.as_mut(), TOPIC, 0, None, Some(value));
+    let seen = seen(&rows.take().unwrap(), 0);
+    assert_eq!([&seen["KYC"], &seen["kyc_2"], &seen["day_source"]], ["KYC", "kyc", "day"]);
+}
+
+/// A writer's precision is a promise that a foreign source may break.
+#[test]
+fn an_amount_with_too_many_digits_is_not_lost() {
+    let registry = registry();
+    let mut rows = rows(&registry, "bronze.transactions");
+    let writer = Writer::new(&registry, TRANSACTIONS);
+    let value = writer.insert(1, transaction(1, V::Decimal(-(10_i128.pow(18)), 2)));
+    assert_eq!(
+        push(rows.as_mut(), "bank.public.transactions", 0, None, Some(value)),
+        Row::Whole
+    );
+    let seen = seen(&rows.take().unwrap(), 0);
+    assert_eq!((seen.get("amount"), seen["status"].as_str()), (None, "COMPLETED"));
+    assert_eq!(seen["_unparsed"], r#"{"amount":"-10000000000000000.00"}"#);
 }
 
 #[test]

@@ -351,6 +351,34 @@ fn two_ids_of_one_shape_share_a_file() {
     assert_eq!((bench.rows().len(), bench.files().len()), (100, 1));
 }
 
+/// What is set aside or says nothing of columns takes no part in the shape, and costs no file.
+#[test]
+fn records_without_columns_fit_every_file() {
+    let mut bench = Bench::new("bronze.customers", "bank.public.customers");
+    bench.settings.rows_max = 10;
+    let kyc = json!({"name": "kyc", "type": ["null", "string"], "default": null});
+    let writer = bench.writer(&altered(CUSTOMERS, |fields| fields.push(kyc)));
+    let row = |id| customer(id, vec![("email", V::from("a")), ("kyc", V::from("k"))]);
+    for id in 0..5 {
+        bench.send(&writer.insert(id, row(id)));
+        bench.send(b"rubbish");
+    }
+    // A whole file of them, and what comes after it.
+    for _ in 0..10 {
+        bench.send(b"rubbish");
+    }
+    bench.send(&writer.event("t", 9, V::Null, V::Null));
+    for id in 0..9 {
+        bench.send(&writer.insert(id, row(id)));
+    }
+    bench.run();
+    let text = Some(DataType::Utf8);
+    assert_eq!(bench.types("kyc"), [text.clone(), text.clone(), text]);
+    let ops: Vec<String> = bench.rows().into_values().map(|row| row["_op"].clone()).collect();
+    let count = |op: &str| ops.iter().filter(|other| *other == op).count();
+    assert_eq!((count("c"), count("undecodable"), count("t")), (14, 15, 1));
+}
+
 #[test]
 fn a_shape_that_is_gone_leaves_the_files() {
     let mut bench = Bench::new("bronze.customers", "bank.public.customers");

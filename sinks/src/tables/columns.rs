@@ -76,7 +76,7 @@ impl Kind {
         match (self, other) {
             (one, same) if one == same => one,
             (Int32 | Int64, Int32 | Int64) => Int64,
-            (Float32 | Float64 | Int32, Float32 | Float64) | (Float32 | Float64, Int32) => Float64,
+            (Float32 | Float64, Float32 | Float64) => Float64,
             (Date | Timestamp, Date | Timestamp) => Timestamp,
             (Decimal { digits, scale }, whole @ (Int32 | Int64)) | (whole @ (Int32 | Int64), Decimal { digits, scale }) => {
                 let whole = if whole == Int32 { 10 } else { 19 };
@@ -126,6 +126,11 @@ impl Column {
             kind,
             nullable: false,
         }
+    }
+
+    /// Whether this is its name; case makes no difference, as in most engines.
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
     }
 
     /// A column that can be null, of a name that is known at run time only.
@@ -277,6 +282,11 @@ impl Columns {
     /// How many rows wait.
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// Takes the waiting rows out.

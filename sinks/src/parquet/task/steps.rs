@@ -14,7 +14,7 @@ use super::{ASK_TIMEOUT, Halt, Job, State, Stepped, Task, Tools, lost};
 use crate::RowError;
 
 /// What became of the inbox's first record.
-enum Taken {
+enum Fate {
     /// It is in the file.
     Taken,
     /// It must wait.
@@ -126,9 +126,9 @@ impl Task {
                 None => writer.insert(self.new_writer(tools)),
             };
             match self.take_one(open, tools)? {
-                Taken::Taken => {}
-                Taken::Waits => return Ok((State::Filling { start, writer }, false)),
-                Taken::Refused => return self.cut(start, writer),
+                Fate::Taken => {}
+                Fate::Waits => return Ok((State::Filling { start, writer }, false)),
+                Fate::Refused => return self.cut(start, writer),
             }
             if open.is_full(tools.settings) {
                 break;
@@ -210,9 +210,9 @@ impl Task {
         }
         while self.inbox.front().is_some_and(|message| message.offset <= file.end) {
             match self.take_one(&mut writer, tools)? {
-                Taken::Taken => {}
-                Taken::Waits => return Ok((State::Refilling { file, writer }, false)),
-                Taken::Refused => {
+                Fate::Taken => {}
+                Fate::Waits => return Ok((State::Refilling { file, writer }, false)),
+                Fate::Refused => {
                     let wider = writer.wider();
                     let again = wider.ok_or_else(|| Halt::Renew(format!("table {} has one shape only", self.table.name())))?;
                     self.restart(tools);
@@ -348,9 +348,9 @@ impl Task {
     }
 
     /// Moves a record from the inbox into the file.
-    fn take_one(&mut self, writer: &mut FileWriter, tools: &Tools<'_>) -> Result<Taken, Halt> {
+    fn take_one(&mut self, writer: &mut FileWriter, tools: &Tools<'_>) -> Result<Fate, Halt> {
         let Some(message) = self.inbox.front() else {
-            return Ok(Taken::Waits);
+            return Ok(Fate::Waits);
         };
         match writer.push(self.partition.partition, message) {
             Ok(()) => {
@@ -358,13 +358,13 @@ impl Task {
                 if self.retry.reason().is_some() {
                     self.retry.succeeded();
                 }
-                Ok(Taken::Taken)
+                Ok(Fate::Taken)
             }
             Err(RowError::Unavailable(reason)) => {
                 self.failed(reason, tools);
-                Ok(Taken::Waits)
+                Ok(Fate::Waits)
             }
-            Err(RowError::Shape) => Ok(Taken::Refused),
+            Err(RowError::Shape) => Ok(Fate::Refused),
             Err(error @ RowError::Table(_)) => Err(Halt::Renew(error.to_string())),
         }
     }

@@ -83,8 +83,11 @@ impl EventSchema {
         let image = |role| {
             let node = node(role)?;
             let row = avro.record(node).ok_or_else(|| format!("{role:?} is no row"))?;
-            let column = |field: &super::avro::Field| Column::named(column_name(&field.name), value::kind(&avro, field.node));
-            let columns = row.fields.iter().map(column).collect();
+            let mut columns: Vec<Column> = Vec::with_capacity(row.fields.len());
+            for field in &row.fields {
+                let name = column_name(&field.name, &columns);
+                columns.push(Column::named(name, value::kind(&avro, field.node)));
+            }
             Ok::<_, String>(Image { node, columns })
         };
         node(Role::Op)?;
@@ -208,10 +211,18 @@ fn is_of(name: &str, topic: &str) -> bool {
     named == Some(Some(table.as_str()))
 }
 
-/// A source's column in the lake: by its name, unless that is one of ours.
-fn column_name(name: &str) -> String {
-    let taken = COMMON.iter().any(|common| common.name.eq_ignore_ascii_case(name));
-    format!("{name}{}", if taken { "_source" } else { "" })
+/// A source's column in the lake: by its name, unless that is one of ours, or another one's but for case. Few engines tell `Kyc`
+/// from `kyc`, and most take `day=…` and `p=…` in a file's path for columns.
+fn column_name(name: &str, others: &[Column]) -> String {
+    let ours = COMMON.iter().map(|column| &*column.name).chain(["day", "p"]);
+    let mut name = match ours.into_iter().any(|ours| ours.eq_ignore_ascii_case(name)) {
+        true => format!("{name}_source"),
+        false => name.to_owned(),
+    };
+    while others.iter().any(|other| other.is(&name)) {
+        name.push_str("_2");
+    }
+    name
 }
 
 #[cfg(test)]
@@ -233,7 +244,16 @@ mod tests {
     }
 
     #[test]
-    fn our_own_columns_keep_their_names() {
-        assert_eq!((column_name("_OP"), column_name("op")), ("_OP_source".into(), "op".into()));
+    fn no_two_columns_differ_by_case_alone() {
+        let others = [Column::nullable("kyc", super::super::Kind::Text)];
+        for (name, column) in [
+            ("op", "op"),
+            ("_OP", "_OP_source"),
+            ("Day", "Day_source"),
+            ("kyc", "kyc_2"),
+            ("KYC", "KYC_2"),
+        ] {
+            assert_eq!(column_name(name, &others), column);
+        }
     }
 }

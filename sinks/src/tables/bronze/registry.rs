@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use broker::Message;
 use parking_lot::Mutex;
 use wire::{DatumInput, Registry, RegistryError, WireError, split};
 
@@ -10,6 +11,9 @@ use super::avro::{Avro, Form, NodeId};
 use super::datum::{Value, read};
 use super::event::EventSchema;
 use crate::RowError;
+
+/// Where newer serializers tell of a value's schema.
+const SCHEMA_HEADER: &str = "__value_schema_id";
 
 /// Schemas met so far, by their ids. What the registry does not know is asked for again.
 pub struct Schemas {
@@ -36,10 +40,10 @@ impl Schemas {
     }
 
     /// A change event's schema and datum; the inner error says what is wrong with the record.
-    pub fn event<'a>(&self, value: &'a [u8]) -> Result<Result<Framed<'a>, String>, RowError> {
-        let (id, datum) = match split(value) {
+    pub fn event<'a>(&self, record: &'a Message, value: &'a [u8]) -> Result<Result<Framed<'a>, String>, RowError> {
+        let (id, datum) = match framing(record, value) {
             Ok(framed) => framed,
-            Err(error) => return Ok(Err(error.to_string())),
+            Err(reason) => return Ok(Err(reason)),
         };
         let known = self.events.lock().get(&id).cloned();
         let schema = match known {
@@ -103,6 +107,19 @@ impl Schemas {
             Err(error @ RegistryError::Unavailable(_)) => Err(RowError::Unavailable(error.to_string())),
             Err(error) => Ok(Err(WireError::from(error).to_string())),
         }
+    }
+}
+
+/// The id of a value's schema, and its datum: newer serializers put what stands before the datum into a header.
+fn framing<'a>(record: &'a Message, value: &'a [u8]) -> Result<(u32, &'a [u8]), String> {
+    let header = record.headers.iter().find(|(name, _)| name == SCHEMA_HEADER);
+    match header.map(|(_, header)| header.as_deref().unwrap_or_default()) {
+        None => split(value).map_err(|error| error.to_string()),
+        Some(&[0, a, b, c, d]) => Ok((u32::from_be_bytes([a, b, c, d]), value)),
+        Some(header) => Err(format!(
+            "malformed: the header {SCHEMA_HEADER} has {} bytes and names no id",
+            header.len()
+        )),
     }
 }
 

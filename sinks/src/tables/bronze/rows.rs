@@ -80,7 +80,7 @@ impl BronzeRows {
             Some(places) => places.clone(),
             None => {
                 let mut places = self.shape.places(fields);
-                if places.is_none() && self.columns.len() == 0 && !self.settled {
+                if places.is_none() && self.columns.is_empty() && !self.settled {
                     let wider = match self.after_cut {
                         true => self.shape.clone().with(fields),
                         false => Shape::of(self.least, fields),
@@ -257,7 +257,7 @@ impl Rows for BronzeRows {
             return self.tombstone(origin, record);
         };
         let schemas = self.schemas.clone();
-        let framed = schemas.event(bytes)?;
+        let framed = schemas.event(record, bytes)?;
         let event = match &framed {
             Ok(framed) => framed
                 .schema
@@ -291,7 +291,12 @@ impl Rows for BronzeRows {
 
     fn next(&self) -> Option<Box<dyn Rows>> {
         let Some(refused) = &self.refused else {
-            return Some(self.successor(Shape::of(self.least, self.seen.columns()), false));
+            // A file of tombstones alone says nothing about the columns.
+            let shape = match self.seen.columns() {
+                [] => self.shape.clone(),
+                seen => Shape::of(self.least, seen),
+            };
+            return Some(self.successor(shape, false));
         };
         // A shape that is there for good gets files of its own; two that take turns get one together.
         let shape = match self.after_cut {

@@ -13,7 +13,7 @@ impl Shape {
     pub fn of(least: &[Column], fields: &[Column]) -> Self {
         let mut shape = Self(least.to_vec()).with(fields);
         for (column, least) in shape.0.iter_mut().zip(least) {
-            let field = fields.iter().find(|field| field.name == least.name);
+            let field = fields.iter().find(|field| field.is(&least.name));
             if let Some(field) = field.filter(|_| column.kind == Kind::Text && column.kind != least.kind) {
                 column.kind = field.kind;
             }
@@ -24,7 +24,7 @@ impl Shape {
     /// With these as well: each column of a kind that holds the values of both.
     pub fn with(mut self, fields: &[Column]) -> Self {
         for field in fields {
-            match self.0.iter_mut().find(|column| column.name == field.name) {
+            match self.0.iter_mut().find(|column| column.is(&field.name)) {
                 Some(column) => column.kind = column.kind.merge(field.kind),
                 None => self.0.push(field.clone()),
             }
@@ -35,7 +35,7 @@ impl Shape {
     /// Where each of these is; `None` if one is missing, or of a kind that does not hold its values.
     pub fn places(&self, fields: &[Column]) -> Option<Vec<usize>> {
         let place = |field: &Column| {
-            let place = self.0.iter().position(|column| column.name == field.name)?;
+            let place = self.0.iter().position(|column| column.is(&field.name))?;
             let kind = self.0[place].kind;
             (kind.merge(field.kind) == kind).then_some(place)
         };

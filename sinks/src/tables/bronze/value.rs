@@ -8,7 +8,8 @@
 //! | `TIMESTAMPTZ`, `TIMESTAMP` (read as UTC) | timestamp in microseconds, UTC |
 //! | `DATE` | date |
 //! | `TIME`, `TIMETZ`, `INTERVAL` | text, number: Spark cannot open files with Parquet's TIME |
-//! | boolean, whole numbers, floats, text, `BYTEA` | the same |
+//! | whole numbers | 64 bits, so that `ALTER … TYPE bigint` changes no file's shape |
+//! | boolean, floats, text, `BYTEA` | the same |
 //! | arrays, maps, records, unions of several types | JSON text |
 //!
 //! A value that its column cannot hold (`infinity`, BC, the year 12000, twenty places of a bare `NUMERIC`) is null there, and
@@ -46,8 +47,7 @@ pub fn kind(avro: &Avro, id: NodeId) -> Kind {
         (_, Meaning::Date) => Kind::Date,
         (_, Meaning::Time { .. }) => Kind::Text,
         (Form::Boolean, _) => Kind::Bool,
-        (Form::Int, _) => Kind::Int32,
-        (Form::Long, _) => Kind::Int64,
+        (Form::Int | Form::Long, _) => Kind::Int64,
         (Form::Float, _) => Kind::Float32,
         (Form::Double, _) => Kind::Float64,
         (Form::Bytes | Form::Fixed(_), _) => Kind::Binary,
@@ -133,8 +133,6 @@ fn widen(cell: Cell<'_>, column: Kind) -> Cell<'_> {
             unscaled: value.into(),
             scale: 0,
         }),
-        // Of a 32-bit number: 64 bits are never merged with floats.
-        (Kind::Float64, Cell::Int(value)) => Cell::Float(value as f64),
         (Kind::Timestamp, Cell::Date(day)) => Cell::Timestamp(i64::from(day) * DAY_US),
         (_, cell) => cell,
     }
