@@ -5,6 +5,7 @@
 //! 2. reads committed records only, and every one of them arrives exactly once, through crashes, rebalances and faults of the
 //!    store;
 //! 3. never stops at a record: what cannot be read arrives as a row with `_op = undecodable` (or `op`), its bytes and the reason;
+//!    and what has another shape than the records before it arrives in another file;
 //! 4. never stalls silently: a fault is retried without end, and [`crate::SinkHandle::trouble`] says what it is;
 //! 5. has a bound on its memory, and lets the log wait when it is reached.
 
@@ -24,11 +25,11 @@ pub trait Table: Send + Sync + 'static {
     fn topic(&self) -> &str;
     /// Whether the log may drop older records of a key: then a range read again may have fewer rows.
     fn is_compacted(&self) -> bool;
-    /// The version of the shape; to be raised when the columns change.
+    /// The version of how rows are made; to be raised when that changes.
     fn schema_version(&self) -> u32;
-    /// The shape.
+    /// The columns that each of its files has.
     fn schema(&self) -> SchemaRef;
-    /// An empty buffer of rows.
+    /// An empty buffer of rows, for a file that comes after none.
     fn rows(&self, registry: Arc<dyn Registry>) -> Box<dyn Rows>;
 }
 
@@ -50,10 +51,14 @@ pub enum Row {
     Undecodable,
 }
 
-/// Rows on their way into a file.
+/// Rows on their way into one file.
 pub trait Rows: Send {
     /// Appends exactly one row for the record, whatever its bytes are, and says which kind. On an error, nothing was appended.
+    ///
+    /// The first record is never refused for its shape.
     fn push(&mut self, origin: Origin<'_>, record: &Message) -> Result<Row, RowError>;
+    /// The file's shape: settled once rows are taken out, and wide enough for what was pushed before.
+    fn schema(&self) -> SchemaRef;
     /// How many rows wait.
     fn len(&self) -> usize;
     /// Whether none waits.
@@ -62,6 +67,14 @@ pub trait Rows: Send {
     }
     /// Takes the waiting rows out.
     fn take(&mut self) -> Result<RecordBatch, ArrowError>;
+    /// An empty buffer for the file after this one, which takes a record that this one refused; `None` if the shape never changes.
+    fn next(&self) -> Option<Box<dyn Rows>> {
+        None
+    }
+    /// An empty buffer for this file, begun again, which takes all of its records and the one that was refused.
+    fn wider(&self) -> Option<Box<dyn Rows>> {
+        None
+    }
 }
 
 /// Why a row could not be made now. The record itself is never the reason.
@@ -70,6 +83,9 @@ pub enum RowError {
     /// Something that is needed to read the record is away: try again.
     #[error("{0}")]
     Unavailable(String),
+    /// The file has another shape than the record: it ends before it.
+    #[error("the record has another shape than the file")]
+    Shape,
     /// The table is wrong: a cell does not fit its column.
     #[error("the table is at fault: {0}")]
     Table(String),

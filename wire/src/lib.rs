@@ -18,7 +18,7 @@ mod plans;
 mod registry;
 mod topic;
 
-pub use avro::{decode_avro, decode_avro_as, encode_avro};
+pub use avro::{DatumError, DatumInput, decode_avro, decode_avro_as, encode_avro};
 pub use codec::{Codec, Wire};
 pub use decimal::Decimal;
 pub use error::{RegistryError, WireError};

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::{Decimal128Type, Int32Type, Int64Type};
+use arrow::array::{Array, AsArray, Decimal128Array};
+use arrow::datatypes::{DataType, Decimal128Type, Int32Type, Int64Type};
 use broker::kafka::{KafkaBroker, KafkaSettings};
 use broker::{Broker, Message, Polled, Start, TopicPartition};
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schemas::{AccountId, Money};
-use wire::{Codec, HttpRegistry, Registry, Topic, Wire};
+use wire::{Codec, Decimal, HttpRegistry, Registry, Topic, Wire};
 
 /// All committed records of a topic, by partition.
 fn read_all(bootstrap: &str, topic: &str) -> Vec<Vec<Message>> {
@@ -100,6 +100,16 @@ fn offsets(batch: &arrow::array::RecordBatch) -> Vec<(i32, i64)> {
         .collect()
 }
 
+/// An amount, at whatever scale its file has.
+fn amount(column: &Decimal128Array, row: usize) -> Money {
+    let DataType::Decimal128(_, scale) = column.data_type() else {
+        panic!("{} is no decimal", column.data_type())
+    };
+    let scale = u32::try_from(*scale).expect("no scale is below zero");
+    let unscaled = column.value(row);
+    Money::try_from(Decimal { unscaled, scale }).expect("what we wrote is an amount")
+}
+
 /// The newest row of each account.
 pub async fn newest_balances(store: &dyn ObjectStore) -> BTreeMap<i64, String> {
     let mut newest: BTreeMap<i64, (i64, String)> = BTreeMap::new();
@@ -116,7 +126,7 @@ pub async fn newest_balances(store: &dyn ObjectStore) -> BTreeMap<i64, String> {
             assert!(!booked.is_null(i), "a balance at offset {offset} is null");
             let known = newest.entry(ids.value(i)).or_insert((-1, String::new()));
             if offset > known.0 {
-                *known = (offset, Money::from_ten_thousandths(booked.value(i)).to_string());
+                *known = (offset, amount(booked, i).to_string());
             }
         }
     }

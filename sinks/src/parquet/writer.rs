@@ -12,7 +12,6 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use wire::Registry;
 
 use super::footer::Identity;
 use super::layout::{FileName, day_of};
@@ -29,7 +28,8 @@ const ZSTD_LEVEL: i32 = 3;
 pub struct FileWriter {
     table: Arc<dyn Table>,
     rows: Box<dyn Rows>,
-    arrow: ArrowWriter<Vec<u8>>,
+    /// Made with the first rows that are encoded: then the shape is settled.
+    arrow: Option<ArrowWriter<Vec<u8>>>,
     taken: u64,
     undecodable: u64,
     record_bytes: u64,
@@ -52,19 +52,12 @@ pub struct FileBytes {
 }
 
 impl FileWriter {
-    /// An empty file.
-    pub fn new(table: Arc<dyn Table>, registry: Arc<dyn Registry>) -> Result<Self, RowError> {
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).map_err(broken)?))
-            .set_dictionary_enabled(true)
-            .set_statistics_enabled(EnabledStatistics::Page)
-            .set_created_by(concat!("riverbank ", env!("CARGO_PKG_VERSION")).to_owned())
-            .build();
-        let arrow = ArrowWriter::try_new(Vec::new(), table.schema(), Some(properties)).map_err(broken)?;
-        Ok(Self {
-            rows: table.rows(registry),
+    /// An empty file of these rows.
+    pub fn new(table: Arc<dyn Table>, rows: Box<dyn Rows>) -> Self {
+        Self {
+            rows,
             table,
-            arrow,
+            arrow: None,
             taken: 0,
             undecodable: 0,
             record_bytes: 0,
@@ -73,10 +66,20 @@ impl FileWriter {
             last_offset: None,
             oldest_ms: None,
             opened: Instant::now(),
-        })
+        }
     }
 
-    /// Takes a record. On an error it is not taken.
+    /// An empty buffer for the file that comes after this one.
+    pub fn next_rows(&self) -> Option<Box<dyn Rows>> {
+        self.rows.next()
+    }
+
+    /// The same file, begun again with a shape that the record which it refused has, too.
+    pub fn wider(&self) -> Option<Self> {
+        Some(Self::new(self.table.clone(), self.rows.wider()?))
+    }
+
+    /// Takes a record. On an error it is not taken; a [`RowError::Shape`] says that it belongs into the next file.
     pub fn push(&mut self, partition: u32, record: &Message) -> Result<(), RowError> {
         let table = self.table.clone();
         let row = self.rows.push(
@@ -110,10 +113,26 @@ impl FileWriter {
     fn encode(&mut self) -> Result<(), RowError> {
         if !self.rows.is_empty() {
             let batch = self.rows.take().map_err(broken)?;
-            self.arrow.write(&batch).map_err(broken)?;
+            self.arrow()?.write(&batch).map_err(broken)?;
             self.waiting_bytes = 0;
         }
         Ok(())
+    }
+
+    fn arrow(&mut self) -> Result<&mut ArrowWriter<Vec<u8>>, RowError> {
+        let arrow = match self.arrow.take() {
+            Some(arrow) => arrow,
+            None => {
+                let properties = WriterProperties::builder()
+                    .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).map_err(broken)?))
+                    .set_dictionary_enabled(true)
+                    .set_statistics_enabled(EnabledStatistics::Page)
+                    .set_created_by(concat!("riverbank ", env!("CARGO_PKG_VERSION")).to_owned())
+                    .build();
+                ArrowWriter::try_new(Vec::new(), self.rows.schema(), Some(properties)).map_err(broken)?
+            }
+        };
+        Ok(self.arrow.insert(arrow))
     }
 
     /// Whether the settings say that it ends here.
@@ -138,7 +157,8 @@ impl FileWriter {
 
     /// What it holds in memory, in bytes, as far as is known.
     pub fn memory_bytes(&self) -> u64 {
-        (self.arrow.memory_size() + self.arrow.bytes_written()) as u64 + self.waiting_bytes
+        let encoded = self.arrow.as_ref();
+        encoded.map_or(0, |arrow| (arrow.memory_size() + arrow.bytes_written()) as u64) + self.waiting_bytes
     }
 
     /// The name that it gets if it ends here; `None` while it is empty.
@@ -165,11 +185,12 @@ impl FileWriter {
             schema: self.table.schema_version(),
             rows: self.taken,
         };
+        let arrow = self.arrow()?;
         for (key, value) in identity.key_values() {
-            self.arrow.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+            arrow.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
         }
-        self.arrow.finish().map_err(broken)?;
-        let bytes = std::mem::take(self.arrow.inner_mut());
+        arrow.finish().map_err(broken)?;
+        let bytes = std::mem::take(arrow.inner_mut());
         Ok(FileBytes {
             identity,
             bytes: bytes.into(),

@@ -16,16 +16,17 @@ use wire::{Codec, Registry, Wire, WireError};
 use super::columns::{self, Cell, Column, Columns, Kind};
 use crate::{Origin, Row, RowError, Rows, Table};
 
-const SCHEMA_VERSION: u32 = 1;
+/// 1 had `DECIMAL(18,2)`.
+const SCHEMA_VERSION: u32 = 2;
 
 const COLUMNS: &[Column] = &[
     Column::nullable("account_id", Kind::Int64),
     Column::nullable("customer_id", Kind::Int64),
     Column::nullable("currency", Kind::Text),
-    Column::nullable("opening", Kind::Money),
-    Column::nullable("booked", Kind::Money),
-    Column::nullable("pending", Kind::Money),
-    Column::nullable("available", Kind::Money),
+    Column::nullable("opening", Kind::MONEY),
+    Column::nullable("booked", Kind::MONEY),
+    Column::nullable("pending", Kind::MONEY),
+    Column::nullable("available", Kind::MONEY),
     Column::nullable("entry_count", Kind::Int64),
     Column::nullable("last_entry_at", Kind::Timestamp),
     Column::nullable("is_deleted", Kind::Bool),
@@ -74,7 +75,7 @@ impl Table for Balances {
     fn rows(&self, registry: Arc<dyn Registry>) -> Box<dyn Rows> {
         Box::new(BalanceRows {
             codec: Codec::reader(registry),
-            columns: Columns::new(COLUMNS),
+            columns: Columns::new(COLUMNS.to_vec()),
         })
     }
 }
@@ -89,20 +90,20 @@ impl BalanceRows {
         let mut cells = vec![
             Cell::Int(balance.account_id.0),
             Cell::Int(balance.customer_id.0),
-            Cell::Text(balance.currency.as_str()),
-            Cell::Money(balance.opening),
-            Cell::Money(balance.booked),
-            Cell::Money(balance.pending),
-            Cell::Money(balance.available),
+            Cell::Text(balance.currency.as_str().into()),
+            Cell::money(balance.opening),
+            Cell::money(balance.booked),
+            Cell::money(balance.pending),
+            Cell::money(balance.available),
             Cell::Int(balance.entry_count),
             Cell::timestamp(balance.last_entry_at),
             Cell::Bool(balance.is_deleted),
             Cell::Int(balance.source_lsn),
             Cell::Timestamp(balance.source_ts),
-            Cell::Text("upsert"),
+            Cell::Text("upsert".into()),
         ];
         cells.extend(place(origin, record));
-        cells.extend([Cell::Null; 3]);
+        cells.extend([const { Cell::Null }; 3]);
         self.columns.push(&cells)
     }
 
@@ -116,7 +117,7 @@ impl BalanceRows {
     ) -> Result<(), String> {
         let mut cells = vec![Cell::Null; OWN];
         cells[0] = Cell::int(id);
-        cells.push(Cell::Text(op));
+        cells.push(Cell::Text(op.into()));
         cells.extend(place(origin, record));
         let raw_key = error.and(record.key.as_deref());
         let raw = error.and(record.value.as_deref());
@@ -127,7 +128,7 @@ impl BalanceRows {
 
 fn place<'a>(origin: Origin<'a>, record: &Message) -> [Cell<'a>; 4] {
     [
-        Cell::Text(origin.topic),
+        Cell::Text(origin.topic.into()),
         Cell::Int(i64::from(origin.partition)),
         Cell::Int(record.offset),
         Cell::Timestamp(record.timestamp_ms.saturating_mul(1_000)),
@@ -168,6 +169,10 @@ impl Rows for BalanceRows {
         self.push_bare(origin, record, "undecodable", id, Some(&error))
             .map_err(RowError::Table)?;
         Ok(Row::Undecodable)
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.columns.schema()
     }
 
     fn len(&self) -> usize {

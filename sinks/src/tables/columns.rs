@@ -1,44 +1,111 @@
-//! Rows as columns: a table lists its columns once and gives its rows as cells.
+//! Rows as columns: what a column can hold, and rows on their way into Arrow arrays.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Decimal128Builder, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
-    TimestampMicrosecondBuilder,
+    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder, Int32Builder,
+    Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use schemas::Money;
+use wire::Decimal;
 
-/// Digits of an amount of money in the lake, of which two are after the point: `DECIMAL(18,2)`, as in the source.
-const MONEY_DIGITS: u8 = 20;
-const MONEY_SCALE: i8 = 4;
-const MONEY_LIMIT: i128 = 10_i128.pow(MONEY_DIGITS as u32);
+/// The digits that every reader of the lake has in a decimal: Snowflake, Spark, DuckDB and Trino all end there.
+pub const MOST_DIGITS: u8 = 38;
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// True or false.
+    Bool,
     /// A 32-bit whole number.
     Int32,
     /// A 64-bit whole number.
     Int64,
-    /// UTF-8.
-    Text,
-    /// `DECIMAL(18,2)`.
-    Money,
+    /// A 32-bit float.
+    Float32,
+    /// A 64-bit float.
+    Float64,
+    /// `DECIMAL(digits, scale)`, with at most [`MOST_DIGITS`].
+    Decimal {
+        /// All digits.
+        digits: u8,
+        /// Those after the point.
+        scale: u8,
+    },
+    /// A day.
+    Date,
     /// Microseconds since the epoch, UTC.
     Timestamp,
-    /// True or false.
-    Bool,
+    /// UTF-8.
+    Text,
     /// Bytes.
     Binary,
 }
 
+impl Kind {
+    /// Our own amounts of money: the finest scale of any currency, and every sum.
+    pub const MONEY: Kind = Kind::decimal(MOST_DIGITS, 4);
+
+    /// `DECIMAL(digits, scale)`.
+    pub const fn decimal(digits: u8, scale: u8) -> Self {
+        Kind::Decimal { digits, scale }
+    }
+
+    /// Its type in Arrow.
+    pub fn data_type(self) -> DataType {
+        match self {
+            Kind::Bool => DataType::Boolean,
+            Kind::Int32 => DataType::Int32,
+            Kind::Int64 => DataType::Int64,
+            Kind::Float32 => DataType::Float32,
+            Kind::Float64 => DataType::Float64,
+            Kind::Decimal { digits, scale } => DataType::Decimal128(digits, scale as i8),
+            Kind::Date => DataType::Date32,
+            Kind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Kind::Text => DataType::Utf8,
+            Kind::Binary => DataType::Binary,
+        }
+    }
+
+    /// The kind that holds every value of both as what it is; text where there is no other.
+    pub fn merge(self, other: Kind) -> Kind {
+        use Kind::{Bool, Date, Decimal, Float32, Float64, Int32, Int64, Timestamp};
+        match (self, other) {
+            (one, same) if one == same => one,
+            (Int32 | Int64, Int32 | Int64) => Int64,
+            (Float32 | Float64, Float32 | Float64) => Float64,
+            (Date | Timestamp, Date | Timestamp) => Timestamp,
+            (Decimal { digits, scale }, whole @ (Int32 | Int64)) | (whole @ (Int32 | Int64), Decimal { digits, scale }) => {
+                let whole = if whole == Int32 { 10 } else { 19 };
+                sum_of_digits((digits - scale).max(whole), scale)
+            }
+            (Decimal { digits, scale }, Decimal { digits: d, scale: s }) => {
+                sum_of_digits((digits - scale).max(d - s), scale.max(s))
+            }
+            (Bool | Int32 | Int64 | Float32 | Float64 | Decimal { .. } | Date | Timestamp | Kind::Text | Kind::Binary, _) => {
+                Kind::Text
+            }
+        }
+    }
+}
+
+fn sum_of_digits(whole: u8, scale: u8) -> Kind {
+    match whole + scale {
+        digits @ ..=MOST_DIGITS => Kind::decimal(digits, scale),
+        _ => Kind::Text,
+    }
+}
+
 /// A column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
-    name: &'static str,
-    kind: Kind,
+    /// Its name.
+    pub name: Cow<'static, str>,
+    /// What it holds.
+    pub kind: Kind,
     nullable: bool,
 }
 
@@ -46,7 +113,7 @@ impl Column {
     /// A column that can be null.
     pub const fn nullable(name: &'static str, kind: Kind) -> Self {
         Self {
-            name,
+            name: Cow::Borrowed(name),
             kind,
             nullable: true,
         }
@@ -55,46 +122,52 @@ impl Column {
     /// A column that always has a value.
     pub const fn required(name: &'static str, kind: Kind) -> Self {
         Self {
-            name,
+            name: Cow::Borrowed(name),
             kind,
             nullable: false,
         }
     }
 
-    fn field(&self) -> Field {
-        let data_type = match self.kind {
-            Kind::Int32 => DataType::Int32,
-            Kind::Int64 => DataType::Int64,
-            Kind::Text => DataType::Utf8,
-            Kind::Money => DataType::Decimal128(MONEY_DIGITS, MONEY_SCALE),
-            Kind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            Kind::Bool => DataType::Boolean,
-            Kind::Binary => DataType::Binary,
-        };
-        Field::new(self.name, data_type, self.nullable)
+    /// Whether this is its name; case makes no difference, as in most engines.
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// A column that can be null, of a name that is known at run time only.
+    pub fn named(name: String, kind: Kind) -> Self {
+        Self {
+            name: Cow::Owned(name),
+            kind,
+            nullable: true,
+        }
     }
 }
 
 /// The shape of these columns.
 pub fn schema(columns: &[Column]) -> SchemaRef {
-    Arc::new(Schema::new(columns.iter().map(Column::field).collect::<Vec<_>>()))
+    let field = |column: &Column| Field::new(column.name.clone(), column.kind.data_type(), column.nullable);
+    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
 }
 
 /// A value of a row.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Cell<'a> {
     /// No value.
     Null,
-    /// For [`Kind::Int32`] and [`Kind::Int64`].
-    Int(i64),
-    /// For [`Kind::Text`].
-    Text(&'a str),
-    /// For [`Kind::Money`].
-    Money(Money),
-    /// For [`Kind::Timestamp`], in microseconds since the epoch.
-    Timestamp(i64),
     /// For [`Kind::Bool`].
     Bool(bool),
+    /// For [`Kind::Int32`] and [`Kind::Int64`].
+    Int(i64),
+    /// For [`Kind::Float32`] and [`Kind::Float64`].
+    Float(f64),
+    /// For [`Kind::Decimal`], of any scale.
+    Decimal(Decimal),
+    /// For [`Kind::Date`], in days since the epoch.
+    Date(i32),
+    /// For [`Kind::Timestamp`], in microseconds since the epoch.
+    Timestamp(i64),
+    /// For [`Kind::Text`].
+    Text(Cow<'a, str>),
     /// For [`Kind::Binary`].
     Binary(&'a [u8]),
 }
@@ -106,13 +179,13 @@ impl<'a> Cell<'a> {
     }
 
     /// A text, or null.
-    pub fn text(value: Option<&'a str>) -> Self {
-        value.map_or(Cell::Null, Cell::Text)
+    pub fn text(value: Option<impl Into<Cow<'a, str>>>) -> Self {
+        value.map_or(Cell::Null, |text| Cell::Text(text.into()))
     }
 
-    /// An amount, or null.
-    pub fn money(value: Option<Money>) -> Self {
-        value.map_or(Cell::Null, Cell::Money)
+    /// An amount, at its own scale.
+    pub fn money(amount: Money) -> Self {
+        Cell::Decimal(amount.into())
     }
 
     /// An instant, or null.
@@ -124,11 +197,42 @@ impl<'a> Cell<'a> {
     pub fn binary(value: Option<&'a [u8]>) -> Self {
         value.map_or(Cell::Null, Cell::Binary)
     }
+
+    /// Whether a column of this kind can hold it without a change.
+    pub fn fits(&self, kind: Kind) -> bool {
+        match (kind, self) {
+            (Kind::Int32, Cell::Int(value)) => i32::try_from(*value).is_ok(),
+            (Kind::Decimal { digits, scale }, Cell::Decimal(value)) => at_scale(*value, digits, scale).is_some(),
+            (_, Cell::Null)
+            | (Kind::Bool, Cell::Bool(_))
+            | (Kind::Int64, Cell::Int(_))
+            | (Kind::Float32 | Kind::Float64, Cell::Float(_))
+            | (Kind::Date, Cell::Date(_))
+            | (Kind::Timestamp, Cell::Timestamp(_))
+            | (Kind::Text, Cell::Text(_))
+            | (Kind::Binary, Cell::Binary(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+/// A decimal's digits at another scale; `None` if that would lose any, or there are too many.
+fn at_scale(Decimal { unscaled, scale: own }: Decimal, digits: u8, scale: u8) -> Option<i128> {
+    let own = i64::from(own);
+    let shift = i64::from(scale) - own;
+    let power = 10_i128.checked_pow(u32::try_from(shift.abs()).ok()?);
+    let moved = match (power, shift) {
+        _ if unscaled == 0 => 0,
+        (Some(power), 0..) => unscaled.checked_mul(power)?,
+        (Some(power), _) if unscaled % power == 0 => unscaled / power,
+        _ => return None,
+    };
+    (moved.unsigned_abs() < 10_u128.checked_pow(u32::from(digits))?).then_some(moved)
 }
 
 /// Buffered rows, as columns.
 pub struct Columns {
-    columns: &'static [Column],
+    columns: Vec<Column>,
     schema: SchemaRef,
     builders: Vec<Builder>,
     len: usize,
@@ -136,135 +240,144 @@ pub struct Columns {
 
 impl Columns {
     /// An empty buffer.
-    pub fn new(columns: &'static [Column]) -> Self {
+    pub fn new(columns: Vec<Column>) -> Self {
         Self {
-            columns,
-            schema: schema(columns),
+            schema: schema(&columns),
             builders: columns.iter().map(|column| Builder::new(column.kind)).collect(),
+            columns,
             len: 0,
         }
     }
 
-    /// Appends a row; on an error, which says what does not fit where, nothing is appended.
+    /// Its columns.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Their shape.
+    pub fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    /// Appends a row, one cell for each column; on an error nothing was appended.
     pub fn push(&mut self, row: &[Cell<'_>]) -> Result<(), String> {
         if row.len() != self.columns.len() {
-            return Err(format!("a row has {} cells for {} columns", row.len(), self.columns.len()));
+            return Err(format!("{} cells for {} columns", row.len(), self.columns.len()));
         }
-        self.columns
-            .iter()
-            .zip(row)
-            .try_for_each(|(column, cell)| fits(column, cell))?;
-        self.builders
-            .iter_mut()
-            .zip(row)
-            .for_each(|(builder, cell)| builder.append(cell));
+        for (column, cell) in self.columns.iter().zip(row) {
+            let name = &column.name;
+            match cell {
+                Cell::Null if !column.nullable => return Err(format!("{name} is null")),
+                cell if !cell.fits(column.kind) => return Err(format!("{name} is {:?}: {cell:?} does not fit", column.kind)),
+                _ => {}
+            }
+        }
+        for (builder, cell) in self.builders.iter_mut().zip(row) {
+            builder.append(cell);
+        }
         self.len += 1;
         Ok(())
     }
 
-    /// How many rows are buffered.
+    /// How many rows wait.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether none is.
+    /// Whether none waits.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Takes the rows out.
+    /// Takes the waiting rows out.
     pub fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         self.len = 0;
-        let arrays = self.builders.iter_mut().map(Builder::finish).collect::<Result<_, _>>()?;
-        RecordBatch::try_new(self.schema.clone(), arrays)
-    }
-}
-
-/// Whether a cell can stand in a column.
-fn fits(column: &Column, cell: &Cell<'_>) -> Result<(), String> {
-    let fits = match (column.kind, cell) {
-        (_, Cell::Null) if !column.nullable => return Err(format!("{} is null", column.name)),
-        (_, Cell::Null) => true,
-        (Kind::Money, Cell::Money(amount)) if amount.ten_thousandths().unsigned_abs() >= MONEY_LIMIT.unsigned_abs() => {
-            return Err(format!(
-                "{} {amount} does not fit a decimal({MONEY_DIGITS},{MONEY_SCALE})",
-                column.name
-            ));
-        }
-        (Kind::Int32, Cell::Int(value)) => i32::try_from(*value).is_ok(),
-        (Kind::Int64, Cell::Int(_)) => true,
-        (Kind::Text, Cell::Text(_)) => true,
-        (Kind::Money, Cell::Money(_)) => true,
-        (Kind::Timestamp, Cell::Timestamp(_)) => true,
-        (Kind::Bool, Cell::Bool(_)) => true,
-        (Kind::Binary, Cell::Binary(_)) => true,
-        _ => false,
-    };
-    if fits {
-        Ok(())
-    } else {
-        Err(format!("{} is {:?}, not {cell:?}", column.name, column.kind))
+        let columns = self.builders.iter_mut().map(Builder::finish).collect::<Result<_, _>>()?;
+        RecordBatch::try_new(self.schema.clone(), columns)
     }
 }
 
 enum Builder {
+    Bool(BooleanBuilder),
     Int32(Int32Builder),
     Int64(Int64Builder),
-    Text(StringBuilder),
-    Money(Decimal128Builder),
+    Float32(Float32Builder),
+    Float64(Float64Builder),
+    Decimal(Decimal128Builder, u8, u8),
+    Date(Date32Builder),
     Timestamp(TimestampMicrosecondBuilder),
-    Bool(BooleanBuilder),
+    Text(StringBuilder),
     Binary(BinaryBuilder),
 }
 
 impl Builder {
     fn new(kind: Kind) -> Self {
         match kind {
+            Kind::Bool => Builder::Bool(BooleanBuilder::new()),
             Kind::Int32 => Builder::Int32(Int32Builder::new()),
             Kind::Int64 => Builder::Int64(Int64Builder::new()),
-            Kind::Text => Builder::Text(StringBuilder::new()),
-            Kind::Money => Builder::Money(Decimal128Builder::new()),
+            Kind::Float32 => Builder::Float32(Float32Builder::new()),
+            Kind::Float64 => Builder::Float64(Float64Builder::new()),
+            Kind::Decimal { digits, scale } => Builder::Decimal(Decimal128Builder::new(), digits, scale),
+            Kind::Date => Builder::Date(Date32Builder::new()),
             Kind::Timestamp => Builder::Timestamp(TimestampMicrosecondBuilder::new()),
-            Kind::Bool => Builder::Bool(BooleanBuilder::new()),
+            Kind::Text => Builder::Text(StringBuilder::new()),
             Kind::Binary => Builder::Binary(BinaryBuilder::new()),
         }
     }
 
-    /// Appends a cell that [`fits`] has passed; any other would be a null.
+    /// Appends a cell that [`Cell::fits`] has passed; any other would be a null.
     fn append(&mut self, cell: &Cell<'_>) {
         macro_rules! append {
             ($builder:expr, $variant:path) => {
                 match cell {
-                    $variant(value) => $builder.append_value(*value),
+                    $variant(value) => $builder.append_value(value.to_owned()),
                     _ => $builder.append_null(),
                 }
             };
         }
         match self {
+            Builder::Bool(builder) => append!(builder, Cell::Bool),
             Builder::Int32(builder) => match cell {
                 Cell::Int(value) => builder.append_option(i32::try_from(*value).ok()),
                 _ => builder.append_null(),
             },
-            Builder::Money(builder) => match cell {
-                Cell::Money(amount) => builder.append_value(amount.ten_thousandths()),
+            Builder::Int64(builder) => append!(builder, Cell::Int),
+            Builder::Float32(builder) => match cell {
+                Cell::Float(value) => builder.append_value(*value as f32),
                 _ => builder.append_null(),
             },
-            Builder::Int64(builder) => append!(builder, Cell::Int),
-            Builder::Text(builder) => append!(builder, Cell::Text),
+            Builder::Float64(builder) => append!(builder, Cell::Float),
+            Builder::Decimal(builder, digits, scale) => match cell {
+                Cell::Decimal(value) => builder.append_option(at_scale(*value, *digits, *scale)),
+                _ => builder.append_null(),
+            },
+            Builder::Date(builder) => append!(builder, Cell::Date),
             Builder::Timestamp(builder) => append!(builder, Cell::Timestamp),
-            Builder::Bool(builder) => append!(builder, Cell::Bool),
-            Builder::Binary(builder) => append!(builder, Cell::Binary),
+            Builder::Text(builder) => match cell {
+                Cell::Text(value) => builder.append_value(value),
+                _ => builder.append_null(),
+            },
+            Builder::Binary(builder) => match cell {
+                Cell::Binary(value) => builder.append_value(value),
+                _ => builder.append_null(),
+            },
         }
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         Ok(match self {
+            Builder::Bool(builder) => Arc::new(builder.finish()),
             Builder::Int32(builder) => Arc::new(builder.finish()),
             Builder::Int64(builder) => Arc::new(builder.finish()),
-            Builder::Text(builder) => Arc::new(builder.finish()),
-            Builder::Money(builder) => Arc::new(builder.finish().with_precision_and_scale(MONEY_DIGITS, MONEY_SCALE)?),
+            Builder::Float32(builder) => Arc::new(builder.finish()),
+            Builder::Float64(builder) => Arc::new(builder.finish()),
+            Builder::Decimal(builder, digits, scale) => {
+                Arc::new(builder.finish().with_precision_and_scale(*digits, *scale as i8)?)
+            }
+            Builder::Date(builder) => Arc::new(builder.finish()),
             Builder::Timestamp(builder) => Arc::new(builder.finish().with_timezone("UTC")),
-            Builder::Bool(builder) => Arc::new(builder.finish()),
+            Builder::Text(builder) => Arc::new(builder.finish()),
             Builder::Binary(builder) => Arc::new(builder.finish()),
         })
     }
@@ -274,26 +387,56 @@ impl Builder {
 mod tests {
     use super::*;
 
-    const COLUMNS: &[Column] = &[Column::required("id", Kind::Int64), Column::nullable("amount", Kind::Money)];
-
     #[test]
     fn a_row_that_does_not_fit_leaves_nothing_behind() {
-        let mut columns = Columns::new(COLUMNS);
-        let most = Money::from_ten_thousandths(MONEY_LIMIT - 1);
-        let over = Money::from_ten_thousandths(-MONEY_LIMIT);
-        columns.push(&[Cell::Int(1), Cell::Money(most)]).unwrap();
+        let money = Kind::decimal(18, 2);
+        let mut columns = Columns::new(vec![Column::required("id", Kind::Int64), Column::nullable("amount", money)]);
+        let amount = |unscaled, scale| Cell::Decimal(Decimal { unscaled, scale });
+        columns.push(&[Cell::Int(1), amount(10_i128.pow(18) - 1, 2)]).unwrap();
         for (row, word) in [
-            (vec![Cell::Int(2), Cell::Money(over)], "does not fit"),
+            (vec![Cell::Int(2), amount(-(10_i128.pow(18)), 2)], "does not fit"),
+            (vec![Cell::Int(2), amount(1, 3)], "does not fit"),
             (vec![Cell::Null, Cell::Null], "id is null"),
-            (vec![Cell::Int(2), Cell::Text("x")], "amount is Money"),
+            (vec![Cell::Int(2), Cell::Text("x".into())], "amount is Decimal"),
             (vec![Cell::Int(2)], "cells"),
         ] {
             let error = columns.push(&row).unwrap_err();
             assert!(error.contains(word), "{error}");
         }
         columns.push(&[Cell::Int(3), Cell::Null]).unwrap();
+        columns.push(&[Cell::Int(4), amount(120, 3)]).unwrap();
         let batch = columns.take().unwrap();
-        assert_eq!((batch.num_rows(), columns.len()), (2, 0));
-        assert_eq!(batch.schema().field(1).data_type(), &DataType::Decimal128(20, 4));
+        assert_eq!((batch.num_rows(), columns.len()), (3, 0));
+        assert_eq!(batch.schema().field(1).data_type(), &DataType::Decimal128(18, 2));
+        let amounts = arrow::array::AsArray::as_primitive::<arrow::datatypes::Decimal128Type>(batch.column(1));
+        assert_eq!(amounts.value(2), 12);
+    }
+
+    #[test]
+    fn a_merged_kind_holds_both_and_is_merged_no_further() {
+        let decimals = [(18, 2), (18, 4), (38, 18), (38, 0), (5, 5)].map(|(digits, scale)| Kind::decimal(digits, scale));
+        let plain = [
+            Kind::Bool,
+            Kind::Int32,
+            Kind::Int64,
+            Kind::Float32,
+            Kind::Float64,
+            Kind::Date,
+            Kind::Timestamp,
+            Kind::Text,
+            Kind::Binary,
+        ];
+        let kinds: Vec<Kind> = decimals.into_iter().chain(plain).collect();
+        for one in &kinds {
+            for other in &kinds {
+                let both = one.merge(*other);
+                assert_eq!(both, other.merge(*one), "{one:?} and {other:?}");
+                assert_eq!((both.merge(*one), both.merge(*other)), (both, both), "{one:?} and {other:?}");
+            }
+        }
+        assert_eq!(Kind::decimal(18, 2).merge(Kind::decimal(18, 4)), Kind::decimal(20, 4));
+        assert_eq!(Kind::decimal(18, 2).merge(Kind::decimal(38, 18)), Kind::decimal(38, 18));
+        assert_eq!(Kind::Int64.merge(Kind::decimal(18, 2)), Kind::decimal(21, 2));
+        assert_eq!(Kind::Int64.merge(Kind::Float64), Kind::Text);
     }
 }

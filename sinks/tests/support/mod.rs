@@ -1,6 +1,7 @@
 //! What the sink's tests share: a table of plain records, a log that is filled in transactions, and the proof at the end.
 #![allow(dead_code, unused_imports)]
 
+pub mod debezium;
 pub mod store;
 
 use std::collections::BTreeMap;
@@ -94,6 +95,9 @@ impl Rows for PlainRows {
         self.offsets.append_value(record.offset);
         self.len += 1;
         Ok(Row::Whole)
+    }
+    fn schema(&self) -> SchemaRef {
+        schema()
     }
     fn len(&self) -> usize {
         self.len
@@ -323,6 +327,29 @@ pub fn read_batches(bytes: bytes::Bytes) -> Vec<RecordBatch> {
         .build()
         .unwrap();
     reader.map(Result::unwrap).collect()
+}
+
+/// A row as texts, by column; nulls left out.
+pub fn seen(batch: &RecordBatch, row: usize) -> BTreeMap<String, String> {
+    use arrow::array::AsArray;
+    use arrow::datatypes::TimestampMicrosecondType;
+    let (schema, mut seen) = (batch.schema(), BTreeMap::new());
+    for (field, column) in schema
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .filter(|(_, column)| column.is_valid(row))
+    {
+        let text = match field.data_type() {
+            DataType::Timestamp(..) => {
+                let at = column.as_primitive::<TimestampMicrosecondType>().value(row);
+                jiff::Timestamp::from_microsecond(at).unwrap().to_string()
+            }
+            _ => arrow::util::display::array_value_to_string(column, row).unwrap(),
+        };
+        seen.insert(field.name().clone(), text);
+    }
+    seen
 }
 
 #[track_caller]

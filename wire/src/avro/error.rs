@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+/// What went wrong in a datum, and in which field.
 #[derive(Debug)]
-pub(crate) struct Error(Box<Inner>);
+pub struct Error(Box<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -15,6 +16,7 @@ struct Inner {
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// This went wrong.
     #[cold]
     pub fn new(message: impl Into<String>) -> Self {
         Self(Box::new(Inner {

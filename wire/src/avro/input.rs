@@ -8,12 +8,14 @@ const EMPTY_ITEMS: u64 = 1 << 16;
 /// The top bit of each byte: set on all bytes of a number but the last.
 const MORE: u64 = 0x8080_8080_8080_8080;
 
-pub(crate) struct Input<'de> {
+/// A datum's bytes, and how far they are read.
+pub struct Input<'de> {
     rest: &'de [u8],
     empty_items: u64,
 }
 
 impl<'de> Input<'de> {
+    /// From the front of these bytes.
     pub fn new(bytes: &'de [u8]) -> Self {
         Self {
             rest: bytes,
@@ -47,6 +49,7 @@ impl<'de> Input<'de> {
         Ok(head)
     }
 
+    /// The next `N` bytes.
     #[inline(always)]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
         let (head, tail) = self.rest.split_first_chunk::<N>().ok_or_else(Error::ends)?;
@@ -91,12 +94,14 @@ impl<'de> Input<'de> {
         Ok(bits)
     }
 
+    /// A long.
     #[inline(always)]
     pub fn long(&mut self) -> Result<i64> {
         let bits = self.varint()?;
         Ok((bits >> 1) as i64 ^ -((bits & 1) as i64))
     }
 
+    /// An int.
     #[inline(always)]
     pub fn int(&mut self) -> Result<i32> {
         let wide = self.long()?;
@@ -119,6 +124,7 @@ impl<'de> Input<'de> {
         self.take(usize::try_from(length).map_err(|_| Error::ends())?)
     }
 
+    /// A boolean.
     #[inline(always)]
     pub fn boolean(&mut self) -> Result<bool> {
         match self.array()? {

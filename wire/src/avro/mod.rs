@@ -24,6 +24,8 @@ use serde::de::DeserializeOwned;
 use crate::framing::{split, write_header};
 use crate::{Codec, WireError};
 pub(crate) use de::digits;
+pub use error::Error as DatumError;
+pub use input::Input as DatumInput;
 pub(crate) use plan::Plan;
 
 /// Appends a framed datum, in the schema that the codec registered.

@@ -16,6 +16,9 @@
 //!
 //! Every state is left only by success; a fault leaves the state as it is and sets the time of the next attempt. A commit that is
 //! fenced goes back to `Asking`: what was read is dropped, and the group says what holds.
+//!
+//! A record of another shape ends the file that is filled, and goes into the next one. A file that was decided upon cannot end
+//! earlier: refilled, it begins again with a shape that the record has, too.
 
 mod steps;
 
@@ -35,7 +38,7 @@ use super::retry::Retry;
 use super::store::{Lake, StoreError};
 use super::writer::{FileBytes, FileWriter};
 use crate::metrics::Metrics;
-use crate::{SinkSettings, Table};
+use crate::{Rows, SinkSettings, Table};
 
 /// How long a question to the broker may take; the group must be polled in between.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -110,6 +113,8 @@ pub(super) struct Task {
     partition: TopicPartition,
     state: State,
     retry: Retry,
+    /// What the file before the next one knew of shapes.
+    rows: Option<Box<dyn Rows>>,
     slot: Option<u32>,
     paused: bool,
     inbox: VecDeque<Message>,
@@ -131,6 +136,7 @@ impl Task {
             partition,
             state: State::Asking,
             retry: Retry::default(),
+            rows: None,
             slot: None,
             paused: false,
             inbox: VecDeque::new(),

@@ -13,6 +13,16 @@ use super::super::writer::{FileBytes, FileWriter};
 use super::{ASK_TIMEOUT, Halt, Job, State, Stepped, Task, Tools, lost};
 use crate::RowError;
 
+/// What became of the inbox's first record.
+enum Fate {
+    /// It is in the file.
+    Taken,
+    /// It must wait.
+    Waits,
+    /// It has another shape than the file.
+    Refused,
+}
+
 /// What is decided upon, from its first attempt to be written on.
 fn to_write(file: FileName, content: FileBytes) -> State {
     State::Writing {
@@ -113,10 +123,12 @@ impl Task {
         while !self.inbox.is_empty() {
             let open = match &mut writer {
                 Some(open) => open,
-                None => writer.insert(self.new_writer(tools)?),
+                None => writer.insert(self.new_writer(tools)),
             };
-            if !self.take_one(open, tools)? {
-                return Ok((State::Filling { start, writer }, false));
+            match self.take_one(open, tools)? {
+                Fate::Taken => {}
+                Fate::Waits => return Ok((State::Filling { start, writer }, false)),
+                Fate::Refused => return self.cut(start, writer),
             }
             if open.is_full(tools.settings) {
                 break;
@@ -131,12 +143,28 @@ impl Task {
         }
     }
 
+    /// Ends the file before a record of another shape.
+    fn cut(&mut self, start: i64, writer: Option<Box<FileWriter>>) -> Stepped {
+        match writer {
+            Some(open) if open.row_count() > 0 => {
+                let (table, partition) = (self.table.name(), &self.partition);
+                tracing::info!(table, %partition, start, "the source's columns have changed: the file ends here");
+                self.decide(start, *open)
+            }
+            _ => Err(Halt::Renew(format!(
+                "table {} refuses a file's first record",
+                self.table.name()
+            ))),
+        }
+    }
+
     /// Ends the file in the making; from here on its range is fixed.
     pub(super) fn decide(&mut self, start: i64, writer: FileWriter) -> Stepped {
         let Some(file) = writer.name(self.partition.partition, start) else {
             return Ok((State::Filling { start, writer: None }, false));
         };
         self.oldest_ms = writer.oldest_ms();
+        self.rows = writer.next_rows();
         let content = writer.finish(&file).map_err(|error| Halt::Renew(error.to_string()))?;
         Ok((State::Deciding { file, content }, true))
     }
@@ -166,7 +194,7 @@ impl Task {
                 true,
             )),
             Some(Ok(None)) => {
-                let writer = self.new_writer(tools)?;
+                let writer = self.new_writer(tools);
                 Ok((State::Refilling { file, writer }, true))
             }
             Some(Err(reason)) => {
@@ -181,8 +209,16 @@ impl Task {
             return Ok((State::Refilling { file, writer }, false));
         }
         while self.inbox.front().is_some_and(|message| message.offset <= file.end) {
-            if !self.take_one(&mut writer, tools)? {
-                return Ok((State::Refilling { file, writer }, false));
+            match self.take_one(&mut writer, tools)? {
+                Fate::Taken => {}
+                Fate::Waits => return Ok((State::Refilling { file, writer }, false)),
+                Fate::Refused => {
+                    let wider = writer.wider();
+                    let again = wider.ok_or_else(|| Halt::Renew(format!("table {} has one shape only", self.table.name())))?;
+                    self.restart(tools);
+                    let writer = Box::new(again);
+                    return Ok((State::Refilling { file, writer }, true));
+                }
             }
         }
         // The last record may be gone by compaction, so it is not waited for: being past it is enough.
@@ -190,6 +226,7 @@ impl Task {
             return Ok((State::Refilling { file, writer }, false));
         }
         self.oldest_ms = writer.oldest_ms();
+        self.rows = writer.next_rows();
         let content = writer.finish(&file).map_err(|error| Halt::Renew(error.to_string()))?;
         Ok((to_write(file, content), true))
     }
@@ -310,28 +347,31 @@ impl Task {
         }
     }
 
-    /// Moves a record from the inbox into the file; false if that must wait.
-    fn take_one(&mut self, writer: &mut FileWriter, tools: &Tools<'_>) -> Result<bool, Halt> {
-        let Some(message) = self.inbox.front() else { return Ok(false) };
+    /// Moves a record from the inbox into the file.
+    fn take_one(&mut self, writer: &mut FileWriter, tools: &Tools<'_>) -> Result<Fate, Halt> {
+        let Some(message) = self.inbox.front() else {
+            return Ok(Fate::Waits);
+        };
         match writer.push(self.partition.partition, message) {
             Ok(()) => {
                 self.inbox.pop_front();
                 if self.retry.reason().is_some() {
                     self.retry.succeeded();
                 }
-                Ok(true)
+                Ok(Fate::Taken)
             }
             Err(RowError::Unavailable(reason)) => {
                 self.failed(reason, tools);
-                Ok(false)
+                Ok(Fate::Waits)
             }
+            Err(RowError::Shape) => Ok(Fate::Refused),
             Err(error @ RowError::Table(_)) => Err(Halt::Renew(error.to_string())),
         }
     }
 
-    fn new_writer(&self, tools: &Tools<'_>) -> Result<Box<FileWriter>, Halt> {
-        let writer = FileWriter::new(self.table.clone(), tools.registry.clone());
-        writer.map(Box::new).map_err(|error| Halt::Renew(error.to_string()))
+    fn new_writer(&mut self, tools: &Tools<'_>) -> Box<FileWriter> {
+        let rows = self.rows.take().unwrap_or_else(|| self.table.rows(tools.registry.clone()));
+        Box::new(FileWriter::new(self.table.clone(), rows))
     }
 
     fn broker_failed(&mut self, state: State, error: BrokerError, tools: &mut Tools<'_>) -> Stepped {

@@ -1,0 +1,259 @@
+//! Debezium's envelope, by the schema of the one who wrote it.
+
+use wire::{DatumError, DatumInput};
+
+use super::super::columns::Column;
+use super::avro::{Avro, Form, NodeId};
+use super::datum::{Value, read};
+use super::{COMMON, value};
+
+/// The schema of a topic's change events, and what of it is where.
+#[derive(Debug)]
+pub struct EventSchema {
+    pub avro: Avro,
+    fields: Vec<(NodeId, Role)>,
+    source: SourceFields,
+    before: Image,
+    after: Image,
+}
+
+/// What a field of the envelope is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Before,
+    After,
+    Source,
+    Op,
+    Other,
+}
+
+/// Where a row's columns are told of.
+#[derive(Debug)]
+pub struct Image {
+    pub node: NodeId,
+    /// One for each field of the row, in its order.
+    pub columns: Vec<Column>,
+}
+
+/// The places of what is wanted of the `source` block.
+#[derive(Debug, Default)]
+struct SourceFields {
+    lsn: Option<usize>,
+    tx_id: Option<usize>,
+    ts_us: Option<usize>,
+    ts_ms: Option<usize>,
+    snapshot: Option<usize>,
+}
+
+/// A change event.
+#[derive(Debug)]
+pub struct Event<'a> {
+    pub op: &'a str,
+    pub before: Value<'a>,
+    pub after: Value<'a>,
+    pub lsn: Option<i64>,
+    pub tx_id: Option<i64>,
+    pub source_ts: Option<i64>,
+    pub snapshot: Option<String>,
+}
+
+impl EventSchema {
+    /// Reads a schema; the error says why it is none of this topic's change events.
+    pub fn parse(text: &str, topic: &str) -> Result<Self, String> {
+        let avro = Avro::parse(text)?;
+        let Some(record) = avro.record(avro.root) else {
+            return Err("it is no record".to_owned());
+        };
+        if !is_of(&record.name, topic) {
+            return Err(format!("record {} is no change event of topic {topic}", record.name));
+        }
+        let role = |name: &str| match name {
+            "before" => Role::Before,
+            "after" => Role::After,
+            "source" => Role::Source,
+            "op" => Role::Op,
+            _ => Role::Other,
+        };
+        let fields: Vec<_> = record.fields.iter().map(|field| (field.node, role(&field.name))).collect();
+        let node = |role| {
+            let of = fields.iter().find(|(_, other)| *other == role);
+            of.map(|(node, _)| *node)
+                .ok_or_else(|| format!("{} lacks {role:?}", record.name))
+        };
+        let image = |role| {
+            let node = node(role)?;
+            let row = avro.record(node).ok_or_else(|| format!("{role:?} is no row"))?;
+            let mut columns: Vec<Column> = Vec::with_capacity(row.fields.len());
+            for field in &row.fields {
+                let name = column_name(&field.name, &columns);
+                columns.push(Column::named(name, value::kind(&avro, field.node)));
+            }
+            Ok::<_, String>(Image { node, columns })
+        };
+        node(Role::Op)?;
+        let (before, after) = (image(Role::Before)?, image(Role::After)?);
+        let source = node(Role::Source).ok().and_then(|node| avro.record(node));
+        let place = |name: &str| source.and_then(|record| record.fields.iter().position(|field| field.name == name));
+        let source = SourceFields {
+            lsn: place("lsn"),
+            tx_id: place("txId"),
+            ts_us: place("ts_us"),
+            ts_ms: place("ts_ms"),
+            snapshot: place("snapshot"),
+        };
+        Ok(Self {
+            fields,
+            source,
+            before,
+            after,
+            avro,
+        })
+    }
+
+    /// Reads an event from all of these bytes.
+    pub fn read<'a>(&'a self, datum: &'a [u8]) -> Result<Event<'a>, DatumError> {
+        let mut input = DatumInput::new(datum);
+        let mut event = Event {
+            op: "",
+            before: Value::Null,
+            after: Value::Null,
+            lsn: None,
+            tx_id: None,
+            source_ts: None,
+            snapshot: None,
+        };
+        // The root may be a union of null and the record; such a one is no event.
+        if !matches!(self.avro.node(self.avro.root).form, Form::Record(_)) {
+            return Err(DatumError::new("a change event that may be null"));
+        }
+        for (node, role) in &self.fields {
+            let value = read(&self.avro, *node, &mut input);
+            match (role, value.map_err(|error| error.within(role.name()))?) {
+                (Role::Before, value) => event.before = value,
+                (Role::After, value) => event.after = value,
+                (Role::Op, Value::Text(op)) => event.op = op,
+                (Role::Op, _) => return Err(DatumError::new("op is no text")),
+                (Role::Source, Value::Items(items)) => self.source.tell(&items, &mut event),
+                (Role::Source | Role::Other, _) => {}
+            }
+        }
+        match input.left() {
+            0 => Ok(event),
+            left => Err(DatumError::new(format!("{left} bytes are left over"))),
+        }
+    }
+
+    /// The row that an event is about, as the source has it or, of a delete, had it; and how its columns are told of.
+    pub fn row<'e, 'a>(&self, event: &'e Event<'a>) -> (&Image, Option<&'e [Value<'a>]>) {
+        let (image, value) = match event.op {
+            "d" => (&self.before, &event.before),
+            _ => (&self.after, &event.after),
+        };
+        let row = match value {
+            Value::Items(items) => Some(items.as_slice()),
+            _ => None,
+        };
+        (image, row)
+    }
+
+    /// The row as it was, as JSON.
+    pub fn before(&self, event: &Event<'_>) -> Option<String> {
+        if event.before == Value::Null {
+            return None;
+        }
+        let mut out = Vec::new();
+        value::json(&self.avro, self.before.node, &event.before, &mut out);
+        String::from_utf8(out).ok()
+    }
+}
+
+impl SourceFields {
+    fn tell(&self, items: &[Value<'_>], event: &mut Event<'_>) {
+        let value = |place: Option<usize>| place.and_then(|place| items.get(place));
+        let int = |place| match value(place) {
+            Some(Value::Int(value)) => Some(*value),
+            _ => None,
+        };
+        event.lsn = int(self.lsn);
+        event.tx_id = int(self.tx_id);
+        event.source_ts = int(self.ts_us).or_else(|| Some(int(self.ts_ms)?.saturating_mul(1_000)));
+        event.snapshot = match value(self.snapshot) {
+            Some(Value::Text(text)) => Some((*text).to_owned()),
+            Some(Value::Bool(value)) => Some(value.to_string()),
+            _ => None,
+        };
+    }
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Role::Before => "before",
+            Role::After => "after",
+            Role::Source => "source",
+            Role::Op => "op",
+            Role::Other => "the envelope",
+        }
+    }
+}
+
+/// Whether a record of this name is a change event of a topic: `….<table>.Envelope`, as Debezium names it.
+///
+/// The table is what must agree: a topic's prefix may have been changed on its way.
+fn is_of(name: &str, topic: &str) -> bool {
+    let table = topic.rsplit('.').next().unwrap_or(topic);
+    let allowed = |letter: char| match letter.is_ascii_alphanumeric() {
+        true => letter,
+        false => '_',
+    };
+    let table: String = table.chars().map(allowed).collect();
+    let named = name.strip_suffix(".Envelope").map(|namespace| namespace.rsplit('.').next());
+    named == Some(Some(table.as_str()))
+}
+
+/// A source's column in the lake: by its name, unless that is one of ours, or another one's but for case. Few engines tell `Kyc`
+/// from `kyc`, and most take `day=…` and `p=…` in a file's path for columns.
+fn column_name(name: &str, others: &[Column]) -> String {
+    let ours = COMMON.iter().map(|column| &*column.name).chain(["day", "p"]);
+    let mut name = match ours.into_iter().any(|ours| ours.eq_ignore_ascii_case(name)) {
+        true => format!("{name}_source"),
+        false => name.to_owned(),
+    };
+    while others.iter().any(|other| other.is(&name)) {
+        name.push_str("_2");
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_s_name_must_fit_its_topic() {
+        for (name, fits) in [
+            ("bank.public.accounts.Envelope", true),
+            ("old.public.accounts.Envelope", true),
+            ("bank.public.customers.Envelope", false),
+            ("bank.public.accounts.Value", false),
+            ("Envelope", false),
+        ] {
+            assert_eq!(is_of(name, "bank.public.accounts"), fits, "{name}");
+        }
+        assert!(is_of("bank.public.my_table.Envelope", "bank.public.my-table"));
+    }
+
+    #[test]
+    fn no_two_columns_differ_by_case_alone() {
+        let others = [Column::nullable("kyc", super::super::Kind::Text)];
+        for (name, column) in [
+            ("op", "op"),
+            ("_OP", "_OP_source"),
+            ("Day", "Day_source"),
+            ("kyc", "kyc_2"),
+            ("KYC", "KYC_2"),
+        ] {
+            assert_eq!(column_name(name, &others), column);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The schemas of a topic's records, as the registry has them; and the ids in its keys.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use broker::Message;
+use parking_lot::Mutex;
+use wire::{DatumInput, Registry, RegistryError, WireError, split};
+
+use super::avro::{Avro, Form, NodeId};
+use super::datum::{Value, read};
+use super::event::EventSchema;
+use crate::RowError;
+
+/// Where newer serializers tell of a value's schema.
+const SCHEMA_HEADER: &str = "__value_schema_id";
+
+/// Schemas met so far, by their ids. What the registry does not know is asked for again.
+pub struct Schemas {
+    registry: Arc<dyn Registry>,
+    topic: &'static str,
+    events: Mutex<HashMap<u32, Result<Arc<EventSchema>, String>>>,
+    keys: Mutex<HashMap<u32, Option<Arc<KeySchema>>>>,
+}
+
+/// A key's schema, and which of its fields is the row's id.
+struct KeySchema {
+    avro: Avro,
+    id: Option<usize>,
+}
+
+impl Schemas {
+    pub fn new(registry: Arc<dyn Registry>, topic: &'static str) -> Self {
+        Self {
+            registry,
+            topic,
+            events: Mutex::default(),
+            keys: Mutex::default(),
+        }
+    }
+
+    /// A change event's schema and datum; the inner error says what is wrong with the record.
+    pub fn event<'a>(&self, record: &'a Message, value: &'a [u8]) -> Result<Result<Framed<'a>, String>, RowError> {
+        let (id, datum) = match framing(record, value) {
+            Ok(framed) => framed,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let known = self.events.lock().get(&id).cloned();
+        let schema = match known {
+            Some(schema) => schema,
+            None => {
+                let text = match self.text(id)? {
+                    Ok(text) => text,
+                    Err(reason) => return Ok(Err(reason)),
+                };
+                let schema = EventSchema::parse(&text, self.topic).map(Arc::new);
+                let schema = schema.map_err(|reason| format!("schema {id}: {reason}"));
+                self.events.lock().entry(id).or_insert(schema).clone()
+            }
+        };
+        Ok(schema.map(|schema| Framed { id, schema, datum }))
+    }
+
+    /// The row's id in a key: eight bytes, as Kafka's `LongSerializer` has them, or a framed record as Debezium's. `None` for a key
+    /// that is readable and names its row by something else.
+    pub fn id(&self, key: &[u8]) -> Result<Result<Option<i64>, String>, RowError> {
+        let plain = key
+            .first_chunk::<8>()
+            .filter(|_| key.len() == 8)
+            .map(|bytes| i64::from_be_bytes(*bytes));
+        let framed = match split(key) {
+            // No registry gives the id 0: eight bytes of a number below 2^24 are never framed.
+            Ok((0, _)) if plain.is_some() => return Ok(Ok(plain)),
+            Ok((id, datum)) => self.framed_id(id, datum)?,
+            Err(error) => Err(error.to_string()),
+        };
+        Ok(match (framed, plain) {
+            (Ok(id), _) => Ok(id),
+            (Err(_), Some(id)) => Ok(Some(id)),
+            (Err(reason), None) => Err(reason),
+        })
+    }
+
+    fn framed_id(&self, schema: u32, datum: &[u8]) -> Result<Result<Option<i64>, String>, RowError> {
+        let known = self.keys.lock().get(&schema).cloned();
+        let key = match known {
+            Some(key) => key,
+            None => {
+                let text = match self.text(schema)? {
+                    Ok(text) => text,
+                    Err(reason) => return Ok(Err(reason)),
+                };
+                let key = KeySchema::parse(&text).map(Arc::new);
+                self.keys.lock().entry(schema).or_insert(key).clone()
+            }
+        };
+        Ok(match key {
+            Some(key) => key.read(datum),
+            None => Err(format!("malformed: schema {schema} is no row's key")),
+        })
+    }
+
+    /// A schema's text; the inner error says that there is none.
+    fn text(&self, id: u32) -> Result<Result<Arc<str>, String>, RowError> {
+        match self.registry.by_id(id) {
+            Ok(text) => Ok(Ok(text)),
+            Err(error @ RegistryError::Unavailable(_)) => Err(RowError::Unavailable(error.to_string())),
+            Err(error) => Ok(Err(WireError::from(error).to_string())),
+        }
+    }
+}
+
+/// The id of a value's schema, and its datum: newer serializers put what stands before the datum into a header.
+fn framing<'a>(record: &'a Message, value: &'a [u8]) -> Result<(u32, &'a [u8]), String> {
+    let header = record.headers.iter().find(|(name, _)| name == SCHEMA_HEADER);
+    match header.map(|(_, header)| header.as_deref().unwrap_or_default()) {
+        None => split(value).map_err(|error| error.to_string()),
+        Some(&[0, a, b, c, d]) => Ok((u32::from_be_bytes([a, b, c, d]), value)),
+        Some(header) => Err(format!(
+            "malformed: the header {SCHEMA_HEADER} has {} bytes and names no id",
+            header.len()
+        )),
+    }
+}
+
+/// A record's value, ready to be read.
+pub struct Framed<'a> {
+    pub id: u32,
+    pub schema: Arc<EventSchema>,
+    pub datum: &'a [u8],
+}
+
+impl KeySchema {
+    fn parse(text: &str) -> Option<Self> {
+        let avro = Avro::parse(text).ok()?;
+        let Form::Record(record) = &avro.node(avro.root).form else {
+            return None;
+        };
+        let named = record.fields.iter().position(|field| field.name == "id");
+        let id = named.or((record.fields.len() == 1).then_some(0));
+        Some(Self { avro, id })
+    }
+
+    fn read(&self, datum: &[u8]) -> Result<Option<i64>, String> {
+        let mut input = DatumInput::new(datum);
+        let root: NodeId = self.avro.root;
+        let value = read(&self.avro, root, &mut input).map_err(|error| format!("malformed: {error}"))?;
+        match (value, input.left()) {
+            (Value::Items(items), 0) => Ok(match self.id.and_then(|id| items.get(id)) {
+                Some(Value::Int(id)) => Some(*id),
+                _ => None,
+            }),
+            (_, left) => Err(format!("malformed: {left} bytes are left over")),
+        }
+    }
+}

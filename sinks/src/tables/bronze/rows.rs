@@ -1,0 +1,313 @@
+//! Records of a change log, as rows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use broker::Message;
+use bytes::Bytes;
+
+use super::super::columns::{Cell, Column, Columns};
+use super::event::{Event, EventSchema};
+use super::registry::Schemas;
+use super::shape::Shape;
+use super::{COMMON, value};
+use crate::{Origin, Row, RowError, Rows};
+
+/// Rows of one file.
+pub struct BronzeRows {
+    least: &'static [Column],
+    schemas: Arc<Schemas>,
+    shape: Shape,
+    columns: Columns,
+    /// Where a schema's columns are, by its id and whether they are a delete's; none if the shape does not hold them.
+    places: HashMap<(u32, bool), Option<Arc<[usize]>>>,
+    /// What the records of this file had.
+    seen: Shape,
+    /// What a record has that this file cannot hold.
+    refused: Option<Vec<Column>>,
+    /// Whether the file before this one ended because of its shape.
+    after_cut: bool,
+    /// Whether rows were taken out: then the shape is settled.
+    settled: bool,
+    /// The last change's key, and its row's id.
+    last: Option<(Bytes, i64)>,
+}
+
+/// A row that says nothing but where it is from.
+struct Bare<'a> {
+    op: &'static str,
+    id: Option<i64>,
+    raw_key: Option<&'a [u8]>,
+    raw: Option<&'a [u8]>,
+    error: Option<&'a str>,
+}
+
+impl BronzeRows {
+    /// The rows of a first file.
+    pub fn new(least: &'static [Column], schemas: Arc<Schemas>) -> Self {
+        Self::of(least, schemas, Shape::of(least, &[]), false)
+    }
+
+    fn of(least: &'static [Column], schemas: Arc<Schemas>, shape: Shape, after_cut: bool) -> Self {
+        Self {
+            least,
+            schemas,
+            columns: Columns::new(all_columns(&shape)),
+            shape,
+            places: HashMap::new(),
+            seen: Shape::default(),
+            refused: None,
+            after_cut,
+            settled: false,
+            last: None,
+        }
+    }
+
+    /// An empty buffer of another shape, with what was learnt.
+    fn successor(&self, shape: Shape, after_cut: bool) -> Box<dyn Rows> {
+        let mut next = Self::of(self.least, self.schemas.clone(), shape, after_cut);
+        next.last.clone_from(&self.last);
+        Box::new(next)
+    }
+
+    /// Where these columns are in the file. An empty file becomes one that has them.
+    fn places(&mut self, schema: u32, is_delete: bool, fields: &[Column]) -> Result<Arc<[usize]>, RowError> {
+        let at = (schema, is_delete);
+        let places = match self.places.get(&at) {
+            Some(places) => places.clone(),
+            None => {
+                let mut places = self.shape.places(fields);
+                if places.is_none() && self.columns.is_empty() && !self.settled {
+                    let wider = match self.after_cut {
+                        true => self.shape.clone().with(fields),
+                        false => Shape::of(self.least, fields),
+                    };
+                    places = wider.places(fields);
+                    self.columns = Columns::new(all_columns(&wider));
+                    self.shape = wider;
+                    self.places.clear();
+                }
+                let places: Option<Arc<[usize]>> = places.map(Arc::from);
+                if places.is_some() {
+                    self.seen = std::mem::take(&mut self.seen).with(fields);
+                }
+                self.places.entry(at).or_insert(places).clone()
+            }
+        };
+        if places.is_none() {
+            self.refused = Some(fields.to_vec());
+        }
+        places.ok_or(RowError::Shape)
+    }
+
+    fn push_event(
+        &mut self,
+        origin: Origin<'_>,
+        record: &Message,
+        id: u32,
+        schema: &EventSchema,
+        event: &Event<'_>,
+    ) -> Result<Row, RowError> {
+        let (image, row) = schema.row(event);
+        let mut cells = vec![Cell::Null; self.columns.columns().len()];
+        let mut unparsed = Unparsed::default();
+        match row {
+            Some(values) => {
+                let places = self.places(id, event.op == "d", &image.columns)?;
+                cells.resize(self.columns.columns().len(), Cell::Null);
+                let fields = schema.avro.record(image.node).map_or(&[][..], |row| &row.fields);
+                for ((place, field), value) in places.iter().zip(fields).zip(values) {
+                    let column = &self.columns.columns()[*place];
+                    match value::cell(&schema.avro, field.node, value, column.kind) {
+                        Ok(cell) => cells[*place] = cell,
+                        Err(text) => unparsed.add(&column.name, &text),
+                    }
+                }
+                self.remember(record, &cells);
+            }
+            // A change without a row: a truncate has no key either.
+            None => {
+                if let Some(key) = &record.key {
+                    cells[0] = self.id_cell(self.schemas.id(key)?.ok().flatten());
+                }
+            }
+        }
+        let common = cells.len() - COMMON.len();
+        let told = [
+            Cell::Text(event.op.into()),
+            Cell::int(event.lsn),
+            Cell::int(event.tx_id),
+            Cell::timestamp(event.source_ts),
+            Cell::text(event.snapshot.as_deref()),
+            Cell::text(schema.before(event)),
+            Cell::text(unparsed.finish()),
+        ];
+        let told = told.into_iter().chain(place(origin, record));
+        cells[common..].iter_mut().zip(told).for_each(|(cell, value)| *cell = value);
+        self.columns.push(&cells).map_err(RowError::Table)?;
+        Ok(Row::Whole)
+    }
+
+    /// An id that is known from a key; a source may have ids that are no numbers.
+    fn id_cell(&self, id: Option<i64>) -> Cell<'static> {
+        let kind = self.columns.columns()[0].kind;
+        Some(Cell::int(id)).filter(|id| id.fits(kind)).unwrap_or(Cell::Null)
+    }
+
+    /// A tombstone follows its delete, whose key is the same, however it is written.
+    fn remember(&mut self, record: &Message, cells: &[Cell<'_>]) {
+        if let (Some(key), Some(Cell::Int(id))) = (&record.key, cells.first()) {
+            self.last = Some((key.clone(), *id));
+        }
+    }
+
+    fn tombstone(&mut self, origin: Origin<'_>, record: &Message) -> Result<Row, RowError> {
+        let known = self.last.as_ref().filter(|(key, _)| record.key.as_ref() == Some(key));
+        let id = match (known, &record.key) {
+            (Some((_, id)), _) => Ok(Some(*id)),
+            (None, Some(key)) => self.schemas.id(key)?,
+            (None, None) => Ok(None),
+        };
+        match id {
+            Ok(id) => {
+                let raw_key = record.key.as_deref().filter(|_| id.is_none());
+                self.push_bare(
+                    origin,
+                    record,
+                    &Bare {
+                        op: "tombstone",
+                        id,
+                        raw_key,
+                        raw: None,
+                        error: None,
+                    },
+                )?;
+                Ok(Row::Whole)
+            }
+            Err(reason) => self.unreadable(origin, record, None, &format!("key: {reason}")),
+        }
+    }
+
+    fn unreadable(&mut self, origin: Origin<'_>, record: &Message, id: Option<i64>, reason: &str) -> Result<Row, RowError> {
+        let bare = Bare {
+            op: "undecodable",
+            id,
+            raw_key: record.key.as_deref(),
+            raw: record.value.as_deref(),
+            error: Some(reason),
+        };
+        self.push_bare(origin, record, &bare)?;
+        Ok(Row::Undecodable)
+    }
+
+    fn push_bare(&mut self, origin: Origin<'_>, record: &Message, bare: &Bare<'_>) -> Result<(), RowError> {
+        let mut cells = vec![Cell::Null; self.columns.columns().len()];
+        cells[0] = self.id_cell(bare.id);
+        let common = cells.len() - COMMON.len();
+        cells[common] = Cell::Text(bare.op.into());
+        let end = cells.len();
+        let from = cells[end - 6..].iter_mut();
+        from.zip(place(origin, record)).for_each(|(cell, value)| *cell = value);
+        cells[end - 3] = Cell::binary(bare.raw_key);
+        cells[end - 2] = Cell::binary(bare.raw);
+        cells[end - 1] = Cell::text(bare.error);
+        self.columns.push(&cells).map_err(RowError::Table)
+    }
+}
+
+fn all_columns(shape: &Shape) -> Vec<Column> {
+    shape.columns().iter().chain(COMMON).cloned().collect()
+}
+
+fn place<'a>(origin: Origin<'a>, record: &Message) -> [Cell<'a>; 3] {
+    [
+        Cell::Text(origin.topic.into()),
+        Cell::Int(i64::from(origin.partition)),
+        Cell::Int(record.offset),
+    ]
+}
+
+/// Values that their columns cannot hold: `{"column": "text"}`.
+#[derive(Default)]
+struct Unparsed(Vec<u8>);
+
+impl Unparsed {
+    fn add(&mut self, column: &str, text: &str) {
+        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
+        value::json_text(column, &mut self.0);
+        self.0.push(b':');
+        value::json_text(text, &mut self.0);
+    }
+
+    fn finish(mut self) -> Option<String> {
+        if self.0.is_empty() {
+            return None;
+        }
+        self.0.push(b'}');
+        String::from_utf8(self.0).ok()
+    }
+}
+
+impl Rows for BronzeRows {
+    fn push(&mut self, origin: Origin<'_>, record: &Message) -> Result<Row, RowError> {
+        let Some(bytes) = &record.value else {
+            return self.tombstone(origin, record);
+        };
+        let schemas = self.schemas.clone();
+        let framed = schemas.event(record, bytes)?;
+        let event = match &framed {
+            Ok(framed) => framed
+                .schema
+                .read(framed.datum)
+                .map_err(|error| format!("malformed: schema {}: {error}", framed.id)),
+            Err(reason) => Err(reason.clone()),
+        };
+        match (&framed, event) {
+            (Ok(framed), Ok(event)) => self.push_event(origin, record, framed.id, &framed.schema, &event),
+            (_, Err(reason)) => {
+                let id = record.key.as_ref().map(|key| schemas.id(key)).transpose()?;
+                let id = id.and_then(Result::ok).flatten();
+                self.unreadable(origin, record, id, &reason)
+            }
+            (Err(reason), Ok(_)) => self.unreadable(origin, record, None, reason),
+        }
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.columns.schema()
+    }
+
+    fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    fn take(&mut self) -> Result<RecordBatch, ArrowError> {
+        self.settled = true;
+        self.columns.take()
+    }
+
+    fn next(&self) -> Option<Box<dyn Rows>> {
+        let Some(refused) = &self.refused else {
+            // A file of tombstones alone says nothing about the columns.
+            let shape = match self.seen.columns() {
+                [] => self.shape.clone(),
+                seen => Shape::of(self.least, seen),
+            };
+            return Some(self.successor(shape, false));
+        };
+        // A shape that is there for good gets files of its own; two that take turns get one together.
+        let shape = match self.after_cut {
+            true => self.shape.clone().with(refused),
+            false => Shape::of(self.least, refused),
+        };
+        Some(self.successor(shape, true))
+    }
+
+    fn wider(&self) -> Option<Box<dyn Rows>> {
+        let refused = self.refused.as_deref().unwrap_or_default();
+        Some(self.successor(self.shape.clone().with(refused), true))
+    }
+}
