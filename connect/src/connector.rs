@@ -13,6 +13,13 @@ const AVRO_CONVERTER: &str = "org.apache.pulsar.kafka.shade.io.confluent.connect
 const HEARTBEAT_QUERY: &str = "INSERT INTO riverbank_heartbeat (id, beat_at) VALUES (1, now()) \
                                ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at";
 
+/// The table that it writes to; captured like the bank's own, so that its changes tell that the whole way works.
+pub const HEARTBEAT_TABLE: &str = "public.riverbank_heartbeat";
+
+/// The largest record on the way from the source to Riverbank: a row's change with its old and its new version. Kafka's own
+/// limit is 1 MiB, which a row with a document in it exceeds; then the connector's task fails.
+const RECORD_BYTES_MAX: usize = 16 << 20;
+
 /// The name of the connector of the bank's own schema.
 pub const CONNECTOR: &str = "riverbank";
 
@@ -116,11 +123,19 @@ impl ConnectorSettings {
         config.extend(fixed());
         config.extend(self.converters());
         config.extend(self.topics());
+        set(&mut config, "producer.override.max.request.size", RECORD_BYTES_MAX);
+        set(&mut config, "topic.creation.default.max.message.bytes", RECORD_BYTES_MAX);
         if let Some(interval) = self.heartbeat {
             set(&mut config, "heartbeat.interval.ms", interval.as_millis());
             set(&mut config, "heartbeat.action.query", HEARTBEAT_QUERY);
         }
         config
+    }
+
+    /// The tables that it reads: the heartbeat's is among them, where there is one.
+    pub(crate) fn captured(&self) -> Vec<&str> {
+        let heartbeat = self.heartbeat.map(|_| HEARTBEAT_TABLE);
+        self.tables.iter().map(String::as_str).chain(heartbeat).collect()
     }
 
     fn source(&self) -> BTreeMap<String, String> {
@@ -130,7 +145,7 @@ impl ConnectorSettings {
         set(&mut config, "database.dbname", &self.database.name);
         set(&mut config, "database.user", &self.database.user);
         set(&mut config, "database.password", &self.database.password);
-        set(&mut config, "table.include.list", self.tables.join(","));
+        set(&mut config, "table.include.list", self.captured().join(","));
         set(&mut config, "slot.name", &self.slot);
         set(&mut config, "publication.name", &self.publication);
         set(&mut config, "topic.prefix", &self.topic_prefix);
@@ -208,11 +223,16 @@ mod tests {
         let config = ConnectorSettings::bank(Database::default(), "http://registry/v7").config();
         let expected = [
             ("database.user", "riverbank_cdc"),
-            ("table.include.list", "public.customers,public.accounts,public.transactions"),
+            (
+                "table.include.list",
+                "public.customers,public.accounts,public.transactions,public.riverbank_heartbeat",
+            ),
             ("decimal.handling.mode", "precise"),
             ("provide.transaction.metadata", "true"),
             ("heartbeat.interval.ms", "10000"),
             ("poll.interval.ms", "10"),
+            ("producer.override.max.request.size", "16777216"),
+            ("topic.creation.default.max.message.bytes", "16777216"),
             ("value.converter.schema.registry.url", "http://registry/v7"),
         ];
         for (key, value) in expected {
@@ -224,6 +244,7 @@ mod tests {
     fn a_schema_without_the_heartbeat_table_gets_no_heartbeat() {
         let config = ConnectorSettings::batch_stack(Database::default(), "http://registry/v7").config();
         assert!(!config.keys().any(|key| key.starts_with("heartbeat")), "{config:?}");
+        assert!(!config["table.include.list"].contains("heartbeat"), "{config:?}");
     }
 
     #[test]
