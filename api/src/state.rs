@@ -7,6 +7,7 @@ use prometheus::{HistogramOpts, HistogramVec, IntGauge, Registry};
 use crate::HttpSettings;
 use crate::forward::Forwarder;
 use crate::reads::Reads;
+use crate::source::SourceWatch;
 use crate::system_of_record::SystemOfRecord;
 use crate::trouble::Troubles;
 
@@ -31,6 +32,8 @@ pub struct Parts {
     pub topology: TopologyDescription,
     /// Other parts, asked by the readiness probe what holds them up.
     pub troubles: Vec<Troubles>,
+    /// The watch over the source; `None` where the system of record writes the log itself.
+    pub source: Option<Arc<dyn SourceWatch>>,
 }
 
 /// Why the service could not be made.
@@ -51,6 +54,7 @@ pub(crate) struct App {
     pub registry: Registry,
     pub topology: TopologyDescription,
     pub troubles: Vec<Troubles>,
+    pub source: Option<Arc<dyn SourceWatch>>,
     pub forwarder: Forwarder,
     pub durations: HistogramVec,
     pub ready: IntGauge,
@@ -76,6 +80,7 @@ impl App {
             registry: parts.registry,
             topology: parts.topology,
             troubles: parts.troubles,
+            source: parts.source,
             forwarder: Forwarder::new(settings.forward_timeout)?,
             durations,
             ready,

@@ -21,6 +21,8 @@ pub struct SourceExpectations {
     pub publication: String,
     /// The captured tables, as `schema.table`.
     pub tables: Vec<String>,
+    /// Columns that the connector leaves out, as `schema.table.column`.
+    pub excluded_columns: Vec<String>,
     /// The replication slot; `None` before the connector has made it.
     pub slot: Option<String>,
 }
@@ -31,6 +33,7 @@ impl SourceExpectations {
         Self {
             publication: settings.publication.clone(),
             tables: settings.tables.clone(),
+            excluded_columns: settings.excluded_columns.clone(),
             slot: Some(settings.slot.clone()),
         }
     }
@@ -190,7 +193,7 @@ pub async fn check_source_on(
     }
     problems.extend(tables::check(connection, expected).await?);
     for table in &expected.tables {
-        problems.extend(columns::check(connection, table).await?);
+        problems.extend(columns::check(connection, table, &expected.excluded_columns).await?);
     }
     if let Some(name) = &expected.slot {
         problems.extend(check_slot(connection, name).await?);

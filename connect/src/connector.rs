@@ -67,6 +67,8 @@ pub struct ConnectorSettings {
     pub database: Database,
     /// The tables to capture, as `schema.table`.
     pub tables: Vec<String>,
+    /// Columns to leave out, as `schema.table.column`: such as one of two whose names are the same in Avro.
+    pub excluded_columns: Vec<String>,
     /// First part of every topic's name: `<prefix>.<schema>.<table>`.
     pub topic_prefix: String,
     /// The replication slot, unique in the Postgres server.
@@ -94,6 +96,7 @@ impl ConnectorSettings {
             tables: ["customers", "accounts", "transactions"]
                 .map(|table| format!("public.{table}"))
                 .to_vec(),
+            excluded_columns: Vec::new(),
             topic_prefix: "bank".to_owned(),
             slot: "riverbank".to_owned(),
             publication: "riverbank".to_owned(),
@@ -125,6 +128,11 @@ impl ConnectorSettings {
         config.extend(self.topics());
         set(&mut config, "producer.override.max.request.size", RECORD_BYTES_MAX);
         set(&mut config, "topic.creation.default.max.message.bytes", RECORD_BYTES_MAX);
+        if !self.excluded_columns.is_empty() {
+            let literally = self.excluded_columns.iter().map(|column| literal(column));
+            let columns: Vec<String> = literally.collect();
+            set(&mut config, "column.exclude.list", columns.join(","));
+        }
         if let Some(interval) = self.heartbeat {
             set(&mut config, "heartbeat.interval.ms", interval.as_millis());
             set(&mut config, "heartbeat.action.query", HEARTBEAT_QUERY);
@@ -204,6 +212,18 @@ fn fixed() -> BTreeMap<String, String> {
     .collect()
 }
 
+/// A regular expression of Java that is found in this name only.
+fn literal(name: &str) -> String {
+    let mut pattern = String::with_capacity(name.len() + 8);
+    for c in name.chars() {
+        if !c.is_alphanumeric() && c != '_' {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
+
 fn set(config: &mut BTreeMap<String, String>, key: &str, value: impl fmt::Display) {
     config.insert(key.to_owned(), value.to_string());
 }
@@ -245,6 +265,17 @@ mod tests {
         let config = ConnectorSettings::batch_stack(Database::default(), "http://registry/v7").config();
         assert!(!config.keys().any(|key| key.starts_with("heartbeat")), "{config:?}");
         assert!(!config["table.include.list"].contains("heartbeat"), "{config:?}");
+    }
+
+    #[test]
+    fn columns_are_left_out_by_their_names() {
+        let mut settings = ConnectorSettings::bank(Database::default(), "http://registry/v7");
+        assert!(!settings.config().contains_key("column.exclude.list"));
+        settings.excluded_columns = vec!["public.customers.Kunden-Nr".to_owned(), "public.accounts.a$".to_owned()];
+        assert_eq!(
+            settings.config()["column.exclude.list"],
+            r"public\.customers\.Kunden\-Nr,public\.accounts\.a\$"
+        );
     }
 
     #[test]

@@ -45,13 +45,14 @@ impl ConnectorProbe {
     pub async fn look(&self) -> Sighting {
         let response = match self.client.get(&self.url).send().await {
             Ok(response) => response,
-            Err(error) => return Sighting::Unreachable(chain(&error)),
+            // Whoever asks need not know where Connect is.
+            Err(error) => return Sighting::Unreachable(chain(&error.without_url())),
         };
         match response.status() {
             StatusCode::NOT_FOUND => Sighting::Absent,
             status if status.is_success() => match response.json().await {
                 Ok(status) => Sighting::Known(status),
-                Err(error) => Sighting::Unreachable(chain(&error)),
+                Err(error) => Sighting::Unreachable(chain(&error.without_url())),
             },
             status => Sighting::Unreachable(format!("it answers {status}")),
         }

@@ -111,6 +111,15 @@ async fn ordinary_migrations_and_large_rows_pass_and_a_row_beyond_the_limit_name
     let all = source.bed_get(&format!("{}/config", source.bed.registry().url())).await;
     assert!(all.contains("BACKWARD"), "{all}");
 
+    // Two columns with one name in Avro, one of which is left out.
+    let mut settings = source.bed.connector_settings();
+    settings.excluded_columns = vec!["public.customers.Kunden-Nr".to_owned()];
+    source.bed.register(&settings).await.unwrap();
+    source
+        .run(r#"ALTER TABLE customers ADD "Kunden-Nr" text, ADD "Kunden_Nr" text; UPDATE customers SET "Kunden_Nr" = '7'"#)
+        .await;
+    source.is_captured("a collision").await;
+
     // Three megabytes, and twice that with the old version beside the new one.
     source
         .run("ALTER TABLE customers ADD note text; UPDATE customers SET note = repeat(md5('a'), 100000)")

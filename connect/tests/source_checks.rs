@@ -20,6 +20,7 @@ impl Source {
                 tables: ["customers", "accounts", "transactions"]
                     .map(|table| format!("public.{table}"))
                     .to_vec(),
+                excluded_columns: Vec::new(),
                 slot: None,
             },
             bed,
@@ -136,7 +137,7 @@ async fn publications_that_leave_something_out() {
 
 #[tokio::test]
 async fn keys_tables_and_columns_that_do_not_fit() {
-    let source = Source::own().await;
+    let mut source = Source::own().await;
     source
         .run(
             r#"ALTER TABLE customers ADD "Kunden-Nr" text, ADD "Kunden_Nr" text;
@@ -154,9 +155,8 @@ async fn keys_tables_and_columns_that_do_not_fit() {
         ],
     );
     assert!(found.iter().any(|problem| problem.kind.stops_capture()));
-    source
-        .run(r#"ALTER TABLE customers DROP "Kunden-Nr"; ALTER TABLE transactions RENAME TO bookings"#)
-        .await;
+    source.expected.excluded_columns = vec!["public.customers.Kunden-Nr".to_owned()];
+    source.run(r#"ALTER TABLE transactions RENAME TO bookings"#).await;
     Source::check(
         &source.problems().await,
         &[

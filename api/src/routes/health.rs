@@ -8,7 +8,9 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::source::SourceReport;
 use crate::state::AppState;
+use crate::trouble::Affects;
 
 /// How long the database is waited for.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -25,8 +27,18 @@ pub struct Liveness {
 pub struct ReadinessReport {
     /// Whether it can.
     pub ready: bool,
-    /// What holds it up; empty while it is ready.
+    /// What holds it up, or makes what it answers old.
     pub reasons: Vec<String>,
+}
+
+/// How old answers are: what is known of the source, and where the inputs stand.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct LagReport {
+    /// The source and the way from it; null where the system of record is in this process.
+    #[schema(required)]
+    pub source: Option<SourceReport>,
+    /// The input partitions of this instance.
+    pub inputs: Vec<PartitionLag>,
 }
 
 /// Where an input partition of this instance stands.
@@ -73,23 +85,23 @@ pub(crate) async fn readiness(app: &AppState) -> ReadinessReport {
     if !stores.ready && reasons.is_empty() {
         reasons.push("the state stores are not ready".to_owned());
     }
-    for trouble in &app.troubles {
-        reasons.extend(trouble().into_iter().map(|trouble| trouble.reason));
-    }
+    let troubles = app.troubles.iter().flat_map(|troubles| troubles());
+    // An old answer is an answer: a silent source is said, and takes nothing away.
+    let (of_the_source, others): (Vec<_>, Vec<_>) = troubles.partition(|trouble| trouble.affects == Affects::Source);
+    reasons.extend(others.into_iter().map(|trouble| trouble.reason));
     match tokio::time::timeout(CHECK_TIMEOUT, app.records.check()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => reasons.push(error.to_string()),
         Err(_) => reasons.push(format!("the system of record did not answer within {CHECK_TIMEOUT:?}")),
     }
-    ReadinessReport {
-        ready: reasons.is_empty(),
-        reasons,
-    }
+    let ready = reasons.is_empty();
+    reasons.extend(of_the_source.into_iter().map(|trouble| trouble.reason));
+    ReadinessReport { ready, reasons }
 }
 
-/// How far this instance is behind its inputs, in records and in time.
-#[utoipa::path(get, path = "/lag", tag = "operation", responses((status = 200, body = Vec<PartitionLag>)))]
-pub async fn lag(State(app): State<AppState>) -> Json<Vec<PartitionLag>> {
+/// How long the source has been silent, and how far this instance is behind its inputs, in records and in time.
+#[utoipa::path(get, path = "/lag", tag = "operation", responses((status = 200, body = LagReport)))]
+pub async fn lag(State(app): State<AppState>) -> Json<LagReport> {
     let inputs = app.reads.lag().into_iter().map(|input| PartitionLag {
         topic: input.topic,
         partition: input.partition,
@@ -98,5 +110,8 @@ pub async fn lag(State(app): State<AppState>) -> Json<Vec<PartitionLag>> {
             .oldest_waiting_ms
             .map(|ms| crate::model::instant(ms.saturating_mul(1000))),
     });
-    Json(inputs.collect())
+    Json(LagReport {
+        source: app.source.as_ref().map(|source| source.report()),
+        inputs: inputs.collect(),
+    })
 }

@@ -9,7 +9,11 @@ use super::{ProblemKind, SourceProblem, table_id};
 /// A value that breaks a check of the column's type.
 const CHECK_VIOLATION: &str = "23514";
 
-pub(super) async fn check(connection: &mut PgConnection, table: &str) -> Result<Vec<SourceProblem>, sqlx::Error> {
+pub(super) async fn check(
+    connection: &mut PgConnection,
+    table: &str,
+    excluded: &[String],
+) -> Result<Vec<SourceProblem>, sqlx::Error> {
     let Some(id) = table_id(connection, table).await? else {
         return Ok(Vec::new());
     };
@@ -19,8 +23,11 @@ pub(super) async fn check(connection: &mut PgConnection, table: &str) -> Result<
     .bind(id)
     .fetch_all(&mut *connection)
     .await?;
+    let with_nan = with_nan(connection, id).await?;
+    let is_captured = |column: &String| !excluded.contains(&format!("{table}.{column}"));
+    let names: Vec<String> = names.into_iter().filter(is_captured).collect();
     let mut problems = collisions(table, &names);
-    for column in with_nan(connection, id).await? {
+    for column in with_nan.into_iter().filter(is_captured) {
         problems.push(SourceProblem::new(
             ProblemKind::NanPossible,
             format!(
@@ -43,7 +50,7 @@ fn collisions(table: &str, names: &[String]) -> Vec<SourceProblem> {
                 ProblemKind::NameCollision,
                 format!(
                     "the columns {} of {table} are both {avro} in Avro, and the connector's task fails: rename one of them, or \
-                     leave it out by column.exclude.list",
+                     leave one out with connect.column_exclude={table}.COLUMN",
                     columns.join(" and ")
                 ),
             )
