@@ -31,7 +31,10 @@ WORKDIR /var/lib/riverbank
 VOLUME /var/lib/riverbank
 # glibc's malloc keeps freed memory per arena, and librdkafka has many threads: with two arenas a sixth less is held.
 ENV MALLOC_ARENA_MAX=2
-ENV RIVERBANK_HTTP_LISTEN=0.0.0.0:8080 \
+# There is no authentication yet, so the service listens on the container's own loopback address. To reach it from outside,
+# set RIVERBANK_HTTP_LISTEN=0.0.0.0:8080 and RIVERBANK_HTTP_INSECURE_NO_AUTH=true, and publish the port where you trust
+# everybody who reaches it: --publish 127.0.0.1:8080:8080.
+ENV RIVERBANK_HTTP_LISTEN=127.0.0.1:8080 \
     RIVERBANK_STATE_DIR=/var/lib/riverbank/state \
     RIVERBANK_SINK_URL=/var/lib/riverbank/lake \
     RIVERBANK_LOG_FORMAT=json

@@ -9,8 +9,9 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use crate::forward::FORWARDED;
+use crate::forward::{FORWARDED, PARTITIONS};
 use crate::problem::Problem;
+use crate::state::AppState;
 use crate::system_of_record::Version;
 
 /// A JSON body. 415 without the media type, 400 if it is not JSON, 422 if it is not of this shape.
@@ -110,8 +111,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
 /// What a reader sends besides path and query.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// Whether another instance sent it.
+    /// Whether another instance sent it: it presented this one's token. A header that anybody could write changes nothing.
     pub is_forwarded: bool,
+    /// The partitions that the other instance takes for this one's, of the list that it asks for.
+    pub partitions: Vec<u32>,
     /// The path and query, to be asked of another instance.
     pub path_and_query: String,
     if_none_match: Option<HeaderValue>,
@@ -128,13 +131,21 @@ impl Asked {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Asked {
+impl FromRequestParts<AppState> for Asked {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Infallible> {
         let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let header = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let is_forwarded = header(FORWARDED).is_some_and(|presented| app.reads.token().is(presented));
+        let partitions = header(PARTITIONS).filter(|_| is_forwarded).unwrap_or_default();
         Ok(Self {
-            is_forwarded: parts.headers.contains_key(FORWARDED),
+            is_forwarded,
+            partitions: partitions
+                .split(',')
+                .map(|number| number.parse().ok())
+                .collect::<Option<_>>()
+                .unwrap_or_default(),
             path_and_query: path_and_query.to_owned(),
             if_none_match: parts.headers.get(IF_NONE_MATCH).cloned(),
         })
@@ -144,7 +155,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
 /// The condition of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IfMatch {
-    /// None was given, or any version will do.
+    /// None was given.
+    None,
+    /// `*`: there must be a row, at whatever version.
     Any,
     /// One of these versions must be in force.
     OneOf(Vec<Version>),
@@ -162,24 +175,38 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
             if text == "*" {
                 return Ok(Self::Any);
             }
-            for tag in text.split(',').map(str::trim) {
-                versions.extend(version(tag)?);
+            if text.is_empty() {
+                return Err(bad_header(IF_MATCH));
+            }
+            let mut rest = text;
+            while !rest.is_empty() {
+                let (tag, behind) = entity_tag(rest).ok_or_else(|| bad_header(IF_MATCH))?;
+                versions.extend(version(tag));
+                rest = behind.trim_start();
+                match rest.strip_prefix(',') {
+                    Some(behind) => rest = behind.trim_start(),
+                    None if rest.is_empty() => {}
+                    None => return Err(bad_header(IF_MATCH)),
+                }
             }
         }
-        Ok(if is_given { Self::OneOf(versions) } else { Self::Any })
+        Ok(if is_given { Self::OneOf(versions) } else { Self::None })
     }
 }
 
+/// The entity tag at the front, and what comes behind it.
+fn entity_tag(text: &str) -> Option<(&str, &str)> {
+    let opaque = text.strip_prefix("W/").unwrap_or(text).strip_prefix('"')?;
+    let end = opaque.find('"')?;
+    let is_tag = opaque[..end].bytes().all(|byte| byte.is_ascii_graphic());
+    is_tag.then(|| text.split_at(text.len() - opaque.len() + end + 1))
+}
+
 /// The version that an entity tag names; none where it is a tag, but no strong one of ours: then it matches nothing.
-fn version(tag: &str) -> Result<Option<Version>, Problem> {
-    let opaque = tag.strip_prefix("W/").unwrap_or(tag);
-    let inner = opaque.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    let inner = inner
-        .filter(|inner| !inner.contains('"'))
-        .ok_or_else(|| bad_header(IF_MATCH))?;
-    let is_ours =
-        inner.len() == 16 && !tag.starts_with("W/") && inner.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    Ok(u64::from_str_radix(inner, 16).ok().filter(|_| is_ours).map(Version))
+fn version(tag: &str) -> Option<Version> {
+    let digits = tag.strip_prefix('"')?.strip_suffix('"')?;
+    let is_ours = digits.len() == 16 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    u64::from_str_radix(digits, 16).ok().filter(|_| is_ours).map(Version)
 }
 
 /// The entity tag of a version.

@@ -10,6 +10,7 @@
 pub mod extract;
 pub mod forward;
 mod layers;
+mod lists;
 pub mod model;
 pub mod page;
 pub mod problem;

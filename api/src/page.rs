@@ -1,8 +1,8 @@
-//! Lists in pages: sorted by id, each page telling where the next one starts.
+//! Lists in pages: sorted by id, each page telling where the next one starts. Ids below zero, which the bank gives to nobody but
+//! an import may have, come behind all others, as in the stores.
 //!
-//! A cursor names the last row that was given, so rows that come and go between two pages are neither skipped nor given twice.
-
-use std::fmt;
+//! A cursor names the id up to which all was given, so rows that come and go between two pages are neither skipped nor given
+//! twice. A page looks at a bounded number of rows, so one may be short, or empty, with more behind it.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -14,11 +14,14 @@ use crate::problem::Problem;
 pub const LIMIT_DEFAULT: u16 = 100;
 /// Rows of a page at most.
 pub const LIMIT_MAX: u16 = 1000;
+/// Rows that an instance looks at for a page, at most: some tenths of a second.
+pub const VISITS_MAX: usize = 50_000;
 
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
-    /// The rows, sorted by id.
+    /// The rows, sorted by id. A page may be short, or even empty, while there are more: a filter looks at a limited number of
+    /// rows for each page.
     pub items: Vec<T>,
     /// To be sent as `cursor` for the next page; null where this is the last one.
     #[schema(required, example = "accounts-1f4")]
@@ -41,23 +44,17 @@ impl Cursor {
     /// Reads the cursor of a list.
     pub fn parse<T: Listed>(text: &str) -> Result<Self, Problem> {
         let id = text.strip_prefix(T::LIST).and_then(|rest| rest.strip_prefix('-'));
-        id.filter(|id| !id.starts_with(['+', '-']))
-            .and_then(|id| i64::from_str_radix(id, 16).ok())
-            .map(Self)
+        let is_hex = |digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+        id.filter(|id| id.len() <= 16 && id.bytes().all(is_hex))
+            .and_then(|id| u64::from_str_radix(id, 16).ok())
+            .map(|id| Self(id.cast_signed()))
             .ok_or_else(|| Problem::malformed("this is no cursor that this list gave").at("cursor"))
     }
 
     /// Writes the cursor of a list.
     pub fn text<T: Listed>(self) -> String {
-        Encoded(T::LIST, self.0).to_string()
-    }
-}
-
-struct Encoded(&'static str, i64);
-
-impl fmt::Display for Encoded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{:x}", self.0, self.1)
+        // A negative id has its sixteen digits of two's complement.
+        format!("{}-{:x}", T::LIST, self.0)
     }
 }
 
@@ -69,16 +66,23 @@ pub fn limit(asked: Option<u16>) -> Result<usize, Problem> {
     }
 }
 
-/// The page that these parts of a list make: each is sorted and holds the first rows of its source, `limit` at most, and tells
-/// whether its source has more.
-pub fn merge<T: Listed>(parts: Vec<(Vec<T>, bool)>, limit: usize) -> Page<T> {
-    let mut has_more = parts.iter().any(|(_, more)| *more);
+/// The page that these parts of a list make: each is sorted and holds the first rows of its source, and tells behind which id its
+/// source may have more.
+pub fn merge<T: Listed>(parts: Vec<(Vec<T>, Option<i64>)>, limit: usize) -> Page<T> {
+    // Behind where one source was left, the others' rows are not all that there are.
+    let mut until = parts.iter().filter_map(|(_, until)| *until).min_by_key(|id| order(*id));
     let mut items: Vec<T> = parts.into_iter().flat_map(|(items, _)| items).collect();
-    items.sort_by_key(Listed::id);
-    // While a partition moves, two instances may both have it.
-    items.dedup_by_key(|row| row.id());
-    has_more |= items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| has_more).map(|last| Cursor(last.id()).text::<T>());
+    items.retain(|row| until.is_none_or(|until| order(row.id()) <= order(until)));
+    items.sort_by_key(|row| order(row.id()));
+    if items.len() > limit {
+        items.truncate(limit);
+        until = items.last().map(Listed::id);
+    }
+    let next = until.map(|id| Cursor(id).text::<T>());
     Page { items, next }
+}
+
+/// What rows are ordered by.
+pub const fn order(id: i64) -> u64 {
+    id.cast_unsigned()
 }

@@ -42,11 +42,16 @@ pub struct Problem {
     pub retry_after_s: Option<u32>,
 }
 
+/// The type of the problem of this name.
+pub fn type_of(name: &str) -> String {
+    format!("{TYPE_PREFIX}{name}")
+}
+
 impl Problem {
     /// A problem of this status and name.
     pub fn new(status: StatusCode, name: &str, detail: impl Into<String>) -> Self {
         Self {
-            kind: format!("{TYPE_PREFIX}{name}").into(),
+            kind: type_of(name).into(),
             title: status.canonical_reason().unwrap_or("Error").into(),
             status: status.as_u16(),
             detail: detail.into(),

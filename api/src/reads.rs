@@ -1,14 +1,16 @@
 //! The port to the state stores: what the routes ask, and nothing of how it is kept.
 //!
-//! Balances are partitioned by account, so one instance owns each of them. Rows are partitioned as their change log is, by a key
-//! whose bytes only the connector knows: whoever does not find a row here asks the other instances.
+//! One instance owns each key. A list is of all instances: each reads the partitions that it owns.
 
 mod engine;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use schemas::gold::AccountBalance;
 use schemas::silver::{Account, AccountStatus, Customer, Transaction, TransactionStatus};
 use schemas::{AccountId, CustomerId, TransactionId};
-pub use topology::query::{InputLag, Readiness, Scattered};
+pub use topology::query::{InputLag, Instance, Readiness, Scattered, Token};
 
 /// A value of a store, and what it reflects.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,8 +26,8 @@ pub struct Reading<T> {
 pub enum Located<T> {
     /// On this instance.
     Here(T),
-    /// On the instance with this address (`http://host:port`).
-    Elsewhere(String),
+    /// On this other instance.
+    Elsewhere(Instance),
 }
 
 /// Why the stores gave no answer.
@@ -72,25 +74,59 @@ impl TransactionFilter {
     }
 }
 
-/// The rows of a list that are here.
-pub type Rows<T> = Result<Scattered<Vec<T>>, ReadError>;
+/// What of a list is to be read, and how much work that may be.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    /// Only rows behind this id.
+    pub after: Option<i64>,
+    /// How many rows at most.
+    pub limit: usize,
+    /// How many rows are looked at, at most; at least one of each partition is.
+    pub visits_max: usize,
+    /// These partitions alone; without it, all.
+    pub partitions: Option<Vec<u32>>,
+    /// Set by whoever wants the answer no longer.
+    pub ended: Arc<AtomicBool>,
+}
 
-/// Asks the state stores of this instance. Look-ups take microseconds and are called in place.
+impl Scan {
+    /// Whether nobody wants the answer any longer.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part<T> {
+    /// By id.
+    pub rows: Vec<T>,
+    /// There may be more behind this id; none: these are all.
+    pub until: Option<i64>,
+}
+
+/// The rows of a list that are here.
+pub type Rows<T> = Result<Scattered<Part<T>>, ReadError>;
+
+/// Asks the state stores of this instance. Look-ups take microseconds and are called in place; lists are read on a thread that
+/// may block.
 pub trait Reads: Send + Sync + 'static {
     /// An account's balance.
     fn balance(&self, id: AccountId) -> Result<Located<Reading<Option<AccountBalance>>>, ReadError>;
-    /// A customer, if the row is here.
-    fn customer(&self, id: CustomerId) -> Result<Scattered<Option<Customer>>, ReadError>;
-    /// An account, if the row is here.
-    fn account(&self, id: AccountId) -> Result<Scattered<Option<Account>>, ReadError>;
-    /// A transaction, if the row is here.
-    fn transaction(&self, id: TransactionId) -> Result<Scattered<Option<Transaction>>, ReadError>;
-    /// The first `limit` customers after `after`, by id, of those that are here.
-    fn customers(&self, after: Option<CustomerId>, limit: usize) -> Rows<Customer>;
-    /// The first `limit` accounts after `after`, by id, of those that are here.
-    fn accounts(&self, after: Option<AccountId>, limit: usize, filter: AccountFilter) -> Rows<Account>;
-    /// The first `limit` transactions after `after`, by id, of those that are here.
-    fn transactions(&self, after: Option<TransactionId>, limit: usize, filter: TransactionFilter) -> Rows<Transaction>;
+    /// A customer.
+    fn customer(&self, id: CustomerId) -> Result<Located<Reading<Option<Customer>>>, ReadError>;
+    /// An account.
+    fn account(&self, id: AccountId) -> Result<Located<Reading<Option<Account>>>, ReadError>;
+    /// A transaction.
+    fn transaction(&self, id: TransactionId) -> Result<Located<Reading<Option<Transaction>>>, ReadError>;
+    /// The first customers by id, of those that are here.
+    fn customers(&self, scan: &Scan) -> Rows<Customer>;
+    /// The first accounts by id, of those that are here.
+    fn accounts(&self, scan: &Scan, filter: AccountFilter) -> Rows<Account>;
+    /// The first transactions by id, of those that are here.
+    fn transactions(&self, scan: &Scan, filter: TransactionFilter) -> Rows<Transaction>;
+    /// What the other instances present to this one.
+    fn token(&self) -> &Token;
     /// Whether this instance gets on.
     fn readiness(&self) -> Readiness;
     /// Where its inputs stand.

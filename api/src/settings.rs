@@ -11,6 +11,10 @@ pub struct HttpSettings {
     pub request_timeout: Duration,
     /// How long another instance is waited for; then the request gets 503. Less than `request_timeout`.
     pub forward_timeout: Duration,
+    /// How many lists are read at once; one more gets 503.
+    pub lists_max: usize,
+    /// How many rows are looked at for a page, at most.
+    pub visits_max: usize,
     /// How long open requests are waited for when the service ends.
     pub drain_timeout: Duration,
 }
@@ -21,6 +25,8 @@ impl Default for HttpSettings {
             body_bytes_max: 64 * 1024,
             request_timeout: Duration::from_secs(30),
             forward_timeout: Duration::from_secs(5),
+            lists_max: 8,
+            visits_max: crate::page::VISITS_MAX,
             drain_timeout: Duration::from_secs(10),
         }
     }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use prometheus::{HistogramOpts, HistogramVec, IntGauge, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::HttpSettings;
 use crate::forward::Forwarder;
+use crate::lists::Lists;
 use crate::reads::Reads;
 use crate::source::SourceWatch;
 use crate::system_of_record::SystemOfRecord;
@@ -56,8 +57,10 @@ pub(crate) struct App {
     pub troubles: Vec<Troubles>,
     pub source: Option<Arc<dyn SourceWatch>>,
     pub forwarder: Forwarder,
+    pub lists: Lists,
     pub durations: HistogramVec,
     pub ready: IntGauge,
+    pub able: IntGaugeVec,
 }
 
 /// The state of the router.
@@ -71,9 +74,15 @@ impl App {
         parts.registry.register(Box::new(durations.clone()))?;
         let ready = IntGauge::new(
             "riverbank_ready",
-            "Whether this instance can do its work, asked at each scrape.",
+            "Whether this instance answers reads, asked at each scrape.",
         )?;
         parts.registry.register(Box::new(ready.clone()))?;
+        let options = Opts::new(
+            "riverbank_able",
+            "Whether this instance can do this as it should, asked at each scrape.",
+        );
+        let able = IntGaugeVec::new(options, &["what"])?;
+        parts.registry.register(Box::new(able.clone()))?;
         Ok(Arc::new(Self {
             reads: parts.reads,
             records: parts.records,
@@ -82,8 +91,10 @@ impl App {
             troubles: parts.troubles,
             source: parts.source,
             forwarder: Forwarder::new(settings.forward_timeout)?,
+            lists: Lists::new(settings),
             durations,
             ready,
+            able,
         }))
     }
 }

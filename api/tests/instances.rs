@@ -4,10 +4,11 @@ mod support;
 
 use std::sync::Arc;
 
+use api::reads::{Instance, Reads};
 use api::serve;
 use broker::in_process::InProcessBroker;
 use serde_json::{Value, json};
-use support::follower::Follower;
+use support::follower::{Follower, Owner};
 use support::http::{Bank, account_of, deposit, limits, person, router};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -46,10 +47,22 @@ impl Instances {
             this.tasks
                 .push(tokio::spawn(serve(listener, router, limits().drain_timeout, until)));
         }
-        for (index, reads) in this.reads.iter().enumerate() {
-            reads.share(index, &this.addresses);
+        for index in 0..count {
+            this.share(index, &(0..count).collect::<Vec<_>>());
         }
         this
+    }
+
+    /// Says whom an instance takes for the owner of each partition.
+    fn share(&self, instance: usize, owners: &[usize]) {
+        let owner = |&owner: &usize| match owner {
+            owner if owner == instance => Owner::Here,
+            owner => Owner::There(Instance {
+                address: self.addresses[owner].clone(),
+                token: self.reads[owner].token().clone(),
+            }),
+        };
+        self.reads[instance].share(owners.iter().map(owner).collect());
     }
 
     fn catch_up(&self) {
@@ -58,9 +71,18 @@ impl Instances {
 
     /// Asks an instance.
     async fn ask(&self, instance: usize, path: &str) -> (u16, Value) {
-        let answer = reqwest::get(format!("{}{path}", self.addresses[instance]))
-            .await
-            .expect("an answer");
+        self.ask_with(instance, path, &[]).await
+    }
+
+    /// Asks an instance with headers.
+    async fn ask_with(&self, instance: usize, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+        let mut request = reqwest::Client::new().get(format!("{}{path}", self.addresses[instance]));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().await.expect("an answer");
+        let is_busy = answer.status() == 503;
+        assert_eq!(answer.headers().contains_key("retry-after"), is_busy, "{path}");
         let status = answer.status().as_u16();
         (status, answer.json().await.expect("JSON"))
     }
@@ -160,10 +182,109 @@ async fn requests_never_go_in_circles() {
     instances.bank.account("EUR", "1.00").await;
     instances.catch_up();
     // Each takes the other for the one that has account 1.
-    let swapped: Vec<String> = instances.addresses.iter().rev().cloned().collect();
-    instances.reads[0].share(0, &instances.addresses);
-    instances.reads[1].share(0, &swapped);
-    let (status, problem) = instances.ask(0, "/accounts/1/balance").await;
-    assert_eq!((status, &problem["type"]), (503, &json!("urn:riverbank:problem:not-ready")));
-    assert_eq!(instances.ask(0, "/accounts/1").await.0, 404);
+    instances.share(0, &[0, 1]);
+    instances.share(1, &[1, 0]);
+    for path in ["/accounts/1/balance", "/accounts/1", "/accounts"] {
+        for instance in 0..2 {
+            let (status, problem) = instances.ask(instance, path).await;
+            let told = (status, &problem["type"]);
+            assert_eq!(told, (503, &json!("urn:riverbank:problem:not-ready")), "{path} at {instance}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_moves_is_neither_a_404_nor_a_short_list() {
+    let instances = Instances::start(3).await;
+    for name in ["ada", "grace", "mary", "joan"] {
+        instances.bank.customer(name).await;
+    }
+    instances.catch_up();
+    let check = async |path: &str, status: u16| {
+        for instance in [0, 2] {
+            let (told, body) = instances.ask(instance, path).await;
+            assert_eq!(told, status, "{path} at {instance}: {body}");
+        }
+    };
+    check("/customers", 200).await;
+    // The others still take it for the owner of partition 1, but it is not (any longer, or yet): nobody is known, or another is.
+    for owners in [None, Some([0, 2, 2])] {
+        match owners {
+            None => instances.reads[1].lose(1),
+            Some(owners) => instances.share(1, &owners),
+        }
+        for path in ["/customers/1", "/customers/4", "/customers", "/customers?limit=1"] {
+            check(path, 503).await;
+        }
+        check("/customers/2", 200).await;
+        check("/customers/3", 200).await;
+    }
+    // It has moved, and that is known now: everything is answered, each row once, whoever is still thought to have more.
+    instances.share(0, &[0, 2, 2]);
+    instances.share(2, &[0, 2, 2]);
+    check("/customers/4", 200).await;
+    for instance in 0..3 {
+        let (status, page) = instances.ask(instance, "/customers").await;
+        let ids: Vec<_> = page["items"]
+            .as_array()
+            .expect("rows")
+            .iter()
+            .map(|row| row["id"].clone())
+            .collect();
+        assert_eq!(
+            (status, ids),
+            (200, vec![json!(1), json!(2), json!(3), json!(4)]),
+            "at {instance}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_anybody_can_write_changes_nothing() {
+    let instances = Instances::start(2).await;
+    instances.bank.account("EUR", "1.00").await;
+    instances.catch_up();
+    let other = instances.reads[1].token().clone();
+    for (path, field) in [
+        ("/accounts/1", "id"),
+        ("/accounts/1/balance", "account_id"),
+        ("/accounts", "items"),
+    ] {
+        let (status, plain) = instances.ask(0, path).await;
+        assert!(status == 200 && !plain[field].is_null(), "{path}: {plain}");
+        // What used to be enough, nothing, and the token of another instance than the one that is asked.
+        for forged in ["1", "", other.reveal()] {
+            let headers = [("riverbank-forwarded", forged), ("riverbank-partitions", "0")];
+            assert_eq!(instances.ask_with(0, path, &headers).await, (200, plain.clone()), "{path}");
+        }
+    }
+    // Whoever presents the token is an instance, and is told what is here alone.
+    let own = instances.reads[0].token().clone();
+    let with = |partitions| [("riverbank-forwarded", own.reveal()), ("riverbank-partitions", partitions)];
+    assert_eq!(instances.ask_with(0, "/accounts/1", &with("0")).await.0, 503);
+    assert_eq!(instances.ask_with(0, "/accounts", &with("0")).await.1["items"], json!([]));
+    for (partitions, status) in [("1", 503), ("0,1", 503), ("7", 503), ("", 400), ("0,x", 400)] {
+        assert_eq!(
+            instances.ask_with(0, "/accounts", &with(partitions)).await.0,
+            status,
+            "{partitions}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_answer_of_an_instance_is_none() {
+    let instances = Instances::start(1).await;
+    instances.bank.account("EUR", "1.00").await;
+    instances.catch_up();
+    // Something else listens where the other instance was.
+    let elsewhere = axum::Router::new().route("/accounts", axum::routing::get(async || "hello"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, elsewhere).await });
+    let token = instances.reads[0].token().clone();
+    instances.reads[0].share(vec![Owner::Here, Owner::There(Instance { address, token })]);
+    for (path, expected) in [("/accounts/1", 503), ("/accounts/1/balance", 503), ("/accounts", 503)] {
+        assert_eq!(instances.ask(0, path).await.0, expected, "{path}");
+    }
 }

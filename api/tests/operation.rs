@@ -5,43 +5,87 @@ mod support;
 use std::sync::Arc;
 
 use api::Parts;
+use api::system_of_record::{SystemOfRecord, SystemOfRecordError};
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 use support::http::{Bank, limits, send};
+use support::troubled::Troubled;
 
 #[tokio::test]
 async fn probes() {
     let bank = Bank::new();
     assert_eq!(bank.get("/health/live").await.status, 200);
     let ready = bank.get("/health/ready").await;
-    assert_eq!(
-        (ready.status.as_u16(), ready.json()),
-        (200, json!({"ready": true, "reasons": []}))
-    );
+    let all_well = json!({"ready": true, "reads": true, "writes": true, "lake": true, "source": true, "reasons": []});
+    assert_eq!((ready.status.as_u16(), ready.json()), (200, all_well));
     bank.reads.stall("task group 3 is being restored");
     let ready = bank.get("/health/ready").await;
-    let expected = json!({"ready": false, "reasons": ["task group 3 is being restored"]});
+    let expected = json!({
+        "ready": false, "reads": false, "writes": true, "lake": true, "source": true,
+        "reasons": ["task group 3 is being restored"]
+    });
     assert_eq!((ready.status.as_u16(), ready.json()), (503, expected));
     assert_eq!(bank.get("/health/live").await.status, 200);
+    let metrics = bank.get("/metrics").await.text;
+    assert!(metrics.contains("riverbank_ready 0"), "{metrics}");
+    assert!(metrics.contains("riverbank_able{what=\"reads\"} 0"), "{metrics}");
 }
 
 #[tokio::test]
-async fn another_parts_trouble_makes_it_not_ready() {
+async fn reads_stay_when_other_things_are_away() {
     let bank = Bank::new();
-    let parts = Parts {
-        reads: bank.reads.clone(),
-        records: bank.records.clone(),
-        registry: prometheus::Registry::new(),
-        topology: api::TopologyDescription::default(),
-        troubles: vec![Arc::new(|| {
-            vec![api::Trouble::new(api::Affects::Lake, "the object store refuses the login")]
-        })],
-        source: None,
-    };
-    let router = api::router(parts, &limits()).expect("a router");
-    let answer = send(&router, Request::get("/health/ready").body(Body::empty()).expect("a request")).await;
-    assert_eq!(answer.json()["reasons"], json!(["the object store refuses the login"]));
+    let trouble = |affects, reason: &'static str| -> api::Troubles { Arc::new(move || vec![api::Trouble::new(affects, reason)]) };
+    let object_store = "the object store refuses the login";
+    let silence = "the source was last heard 75 s ago";
+    for (troubles, records, expected) in [
+        (
+            vec![trouble(api::Affects::Lake, object_store)],
+            bank.records.clone() as Arc<dyn SystemOfRecord>,
+            json!({"ready": true, "reads": true, "writes": true, "lake": false, "source": true, "reasons": [object_store]}),
+        ),
+        (
+            vec![trouble(api::Affects::Source, silence)],
+            Arc::new(Troubled(Some(SystemOfRecordError::Unavailable("10.1.2.3".to_owned())))),
+            json!({
+                "ready": true, "reads": true, "writes": false, "lake": true, "source": false,
+                "reasons": [silence, "the bank's database is away or overloaded"]
+            }),
+        ),
+        (
+            Vec::new(),
+            // It never answers.
+            Arc::new(Troubled(None)),
+            json!({
+                "ready": true, "reads": true, "writes": false, "lake": true, "source": true,
+                "reasons": ["the bank's database did not answer within 500ms"]
+            }),
+        ),
+        (
+            vec![trouble(api::Affects::Reads, "the stores are gone")],
+            bank.records.clone(),
+            json!({"ready": false, "reads": false, "writes": true, "lake": true, "source": true, "reasons": ["the stores are gone"]}),
+        ),
+    ] {
+        let parts = Parts {
+            reads: bank.reads.clone(),
+            records,
+            registry: prometheus::Registry::new(),
+            topology: api::TopologyDescription::default(),
+            troubles,
+            source: None,
+        };
+        let router = api::router(parts, &limits()).expect("a router");
+        let get = |path: &str| Request::get(path).body(Body::empty()).expect("a request");
+        let answer = send(&router, get("/health/ready")).await;
+        let status = if expected["reads"] == true { 200 } else { 503 };
+        assert_eq!((answer.status.as_u16(), answer.json()), (status, expected.clone()));
+        let metrics = send(&router, get("/metrics")).await.text;
+        for what in ["reads", "writes", "lake", "source"] {
+            let line = format!("riverbank_able{{what=\"{what}\"}} {}", u8::from(expected[what] == true));
+            assert!(metrics.contains(&line), "{line} in\n{metrics}");
+        }
+    }
 }
 
 /// A source that was heard an hour ago.
@@ -163,7 +207,7 @@ async fn every_answer_has_its_headers() {
 async fn the_document_lists_every_route() {
     let bank = Bank::new();
     let served = bank.get("/openapi.json").await.json();
-    let document = serde_json::to_value(api::routes::openapi()).expect("a document");
+    let document = api::routes::openapi();
     assert_eq!(served, document);
     let mut listed: Vec<String> = Vec::new();
     for (path, item) in document["paths"].as_object().expect("paths") {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::HttpSettings;
-use api::system_of_record::{Account, Change, Customer, Row, SystemOfRecord, SystemOfRecordError, Transaction};
-use async_trait::async_trait;
+use api::system_of_record::SystemOfRecordError;
 use axum::body::Body;
 use axum::http::Request;
-use schemas::{AccountId, CustomerId, TransactionId};
 use serde_json::json;
+use support::follower::Owner;
 use support::http::{Bank, account_of, deposit, limits, person, router, send, with_body};
+use support::troubled::Troubled;
 
 #[tokio::test]
 async fn paths_and_queries() {
@@ -33,6 +33,18 @@ async fn paths_and_queries() {
         ("/customers?cursor=x", 400, "malformed", Some("cursor")),
         ("/customers?cursor=accounts-1", 400, "malformed", Some("cursor")),
         ("/customers?cursor=customers--1", 400, "malformed", Some("cursor")),
+        ("/customers?cursor=customers-", 400, "malformed", Some("cursor")),
+        ("/customers?cursor=customers-+1", 400, "malformed", Some("cursor")),
+        ("/customers?cursor=customers-%2B1", 400, "malformed", Some("cursor")),
+        ("/customers?cursor=customers-FF", 400, "malformed", Some("cursor")),
+        (
+            "/customers?cursor=customers-10000000000000000",
+            400,
+            "malformed",
+            Some("cursor"),
+        ),
+        ("/customers?cursor=%ff%00", 400, "malformed", Some("cursor")),
+        ("/customers?cursor=customers-%F0%9F%92%B6", 400, "malformed", Some("cursor")),
         ("/customers?colour=red", 400, "malformed", Some("colour")),
         ("/accounts?status=OPEN", 400, "malformed", Some("status")),
         ("/accounts?customer_id=ada", 400, "malformed", Some("customer_id")),
@@ -200,55 +212,25 @@ async fn other_refusals() {
 #[tokio::test]
 async fn state_that_is_not_there_is_no_404() {
     let bank = Bank::new();
-    let ada = bank.customer("ada").await;
-    bank.reads.lose_partition();
-    assert_eq!(
-        bank.get(&format!("/customers/{ada}")).await.status,
-        200,
-        "a row that is found is found"
-    );
-    for path in ["/customers/99", "/customers", "/accounts", "/transactions/1"] {
+    bank.customer("ada").await;
+    bank.customer("grace").await;
+    bank.reads.share(vec![Owner::Here, Owner::Nobody]);
+    assert_eq!(bank.get("/customers/2").await.status, 200, "its partition is here");
+    bank.get("/customers/98").await.check_problem(404, "not-found", None);
+    for path in [
+        "/customers/1",
+        "/customers/99",
+        "/customers",
+        "/accounts",
+        "/transactions/1",
+        "/accounts/1/balance",
+    ] {
         let answer = bank.get(path).await;
         answer.check_problem(503, "not-ready", None);
         assert_eq!(answer.header("retry-after"), "1");
     }
     bank.reads.stall("task group 3 is being restored");
     bank.get("/accounts/1/balance").await.check_problem(503, "not-ready", None);
-}
-
-/// A database in trouble.
-struct Troubled(Option<SystemOfRecordError>);
-
-impl Troubled {
-    async fn give<T>(&self) -> Result<T, SystemOfRecordError> {
-        match &self.0 {
-            Some(error) => Err(error.clone()),
-            None => std::future::pending().await,
-        }
-    }
-}
-
-#[async_trait]
-impl SystemOfRecord for Troubled {
-    async fn commit(&self, _: &[Change]) -> Result<Vec<Row>, SystemOfRecordError> {
-        assert!(
-            self.0 != Some(SystemOfRecordError::Internal("panic".to_owned())),
-            "as the test wants it"
-        );
-        self.give().await
-    }
-    async fn customer(&self, _: CustomerId) -> Result<Option<Customer>, SystemOfRecordError> {
-        self.give().await
-    }
-    async fn account(&self, _: AccountId) -> Result<Option<Account>, SystemOfRecordError> {
-        self.give().await
-    }
-    async fn transaction(&self, _: TransactionId) -> Result<Option<Transaction>, SystemOfRecordError> {
-        self.give().await
-    }
-    async fn check(&self) -> Result<(), SystemOfRecordError> {
-        self.give().await
-    }
 }
 
 #[tokio::test]

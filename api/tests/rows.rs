@@ -197,6 +197,23 @@ async fn conditions_guard_against_lost_updates() {
     );
     assert_eq!(bank.send(delete(&now)).await.status, 204);
     bank.send(put(&several, "ada5")).await.check_problem(404, "not-found", None);
+    // "Whatever its version, if it is there": it is not.
+    bank.send(put("*", "ada5")).await.check_problem(412, "version-mismatch", None);
+    bank.send(delete("*")).await.check_problem(412, "version-mismatch", None);
+    for (method, path) in [
+        ("PUT", "/accounts/99"),
+        ("DELETE", "/accounts/99"),
+        ("PUT", "/transactions/99"),
+        ("DELETE", "/transactions/99"),
+    ] {
+        let body = match path {
+            "/accounts/99" => json!({"customer_id": 1, "account_type": "CHECKING", "currency": "EUR", "status": "ACTIVE"}),
+            _ => deposit(1, "1.00"),
+        };
+        let mut request = with_body(method, path, &body.to_string());
+        request.headers_mut().insert("if-match", "*".parse().expect("a header"));
+        bank.send(request).await.check_problem(412, "version-mismatch", None);
+    }
 }
 
 #[tokio::test]

@@ -58,6 +58,28 @@ pub enum RegisterError {
     },
 }
 
+impl RegisterError {
+    fn without(self, secret: &str) -> Self {
+        let hide = |text: String| match secret {
+            "" => text,
+            secret => text.replace(secret, "***"),
+        };
+        match self {
+            Self::Refused { reason } => Self::Refused { reason: hide(reason) },
+            Self::Failed { name, trace } => Self::Failed {
+                name,
+                trace: hide(trace),
+            },
+            Self::NotRunning { name, waited, seen } => Self::NotRunning {
+                name,
+                waited,
+                seen: hide(seen),
+            },
+            Self::Unavailable { reason } => Self::Unavailable { reason: hide(reason) },
+        }
+    }
+}
+
 /// A connector's state, as Connect reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ConnectorStatus {
@@ -111,6 +133,13 @@ impl ConnectorStatus {
 /// Safe to repeat: Connect takes the same configuration again without disturbing a running task, and a task that had
 /// failed is started again. A worker that is still starting, or busy with a rebalance, is waited for.
 pub async fn register(connect_url: &str, settings: &ConnectorSettings, timeout: Duration) -> Result<(), RegisterError> {
+    // Connect has the database's password, and may repeat it in what it says.
+    let password = &settings.database.password;
+    let registered = register_once(connect_url, settings, timeout).await;
+    registered.map_err(|error| error.without(password))
+}
+
+async fn register_once(connect_url: &str, settings: &ConnectorSettings, timeout: Duration) -> Result<(), RegisterError> {
     let worker = Worker::new(connect_url, &settings.name)?;
     let config = settings.config();
     let started = Instant::now();

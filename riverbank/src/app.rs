@@ -130,6 +130,9 @@ impl Running {
             .await
             .with_context(|| format!("http.listen {}", settings.http.listen))?;
         let address = listener.local_addr()?;
+        if settings.http.insecure_no_auth {
+            tracing::warn!(%address, "http.insecure_no_auth: whoever reaches this address reads and writes everything");
+        }
         let advertised = settings
             .http
             .advertised_url(address)

@@ -49,6 +49,11 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     connect::allow_capture(admin.reveal(), password.reveal())
         .await
         .context("set the password of Debezium's login")?;
+    if let Some(password) = &settings.connect.service_password {
+        connect::allow_service(admin.reveal(), password.reveal())
+            .await
+            .context("set the password of the service's login")?;
+    }
     tracing::info!("the source database is up to date");
 
     let database = database(admin.reveal(), password.reveal()).context("connect.admin_url")?;

@@ -91,9 +91,12 @@ pub struct DemoArgs {
     /// How long to run, such as 30s or 5m; without it, until Ctrl-C
     #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub run_for: Option<Duration>,
-    /// Where the HTTP service listens
+    /// Where the HTTP service listens; a loopback address, unless --insecure-no-auth is given
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+    /// Listen on an address that others reach, although there is no authentication
+    #[arg(long)]
+    pub insecure_no_auth: bool,
     /// Where state and Parquet files go; without it, a temporary folder that goes when the demo ends
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,

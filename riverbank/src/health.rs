@@ -18,15 +18,24 @@ pub fn health(args: HealthArgs) -> anyhow::Result<ExitCode> {
 
 async fn ask(args: HealthArgs) -> anyhow::Result<ExitCode> {
     let url = args.url.join("/health/ready").context("make the address of the probe")?;
+    // What is said of it must not hold a login.
+    let shown = {
+        let mut shown = url.clone();
+        let _ = (shown.set_username(""), shown.set_password(None));
+        shown
+    };
     let client = reqwest::Client::builder()
         .timeout(args.timeout)
         .build()
         .context("make an HTTP client")?;
-    let response = client.get(url.clone()).send().await.with_context(|| format!("ask {url}"))?;
+    let response = client.get(url).send().await;
+    let response = response
+        .map_err(reqwest::Error::without_url)
+        .with_context(|| format!("ask {shown}"))?;
     let status = response.status();
     if status.is_success() {
         return Ok(ExitCode::SUCCESS);
     }
     let body = response.text().await.unwrap_or_default();
-    bail!("{url} answered {status}: {}", body.trim());
+    bail!("{shown} answered {status}: {}", body.trim());
 }

@@ -87,8 +87,29 @@ fn each_service_of_compose_starts_with_settings_that_are_right() {
     let settings = check("riverbank", Purpose::Run);
     assert_eq!(settings.kafka.brokers.as_deref(), Some("kafka:19092"));
     assert_eq!(settings.sink.url.as_str(), "s3://lake/riverbank");
-    check("source", Purpose::Connect);
-    check("generate", Purpose::Generate);
+    let source = check("source", Purpose::Connect);
+    let generate = check("generate", Purpose::Generate);
+    // Whoever writes rows logs in with least privilege, and with the password that `connect` has set.
+    let service = source.connect.service_password.expect("a password").reveal().to_owned();
+    for settings in [settings, generate] {
+        let login = format!("postgres://{}:{service}@postgres:5432/bank", connect::SERVICE_ROLE);
+        assert_eq!(settings.postgres.url.expect("the database").reveal(), login);
+    }
+}
+
+#[test]
+fn every_port_is_published_on_loopback_only() {
+    let mut published = 0;
+    for (name, service) in services() {
+        let service = service.into_table().expect("a service");
+        let Some(ports) = service.get("ports") else { continue };
+        for port in ports.clone().into_array().expect("ports") {
+            let port = port.into_string().expect("text");
+            assert!(port.starts_with("127.0.0.1:"), "{name}: {port}");
+            published += 1;
+        }
+    }
+    assert!(published > 5, "{published}");
 }
 
 #[test]
@@ -99,6 +120,10 @@ fn the_image_alone_runs_the_embedded_default() {
     };
     let settings = Settings::load(&sources, Purpose::Run).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(settings.state.dir, Path::new("/var/lib/riverbank/state"));
+    // Not from outside the container: that is asked for, as compose.yaml does.
+    assert!(settings.http.listen.ip().is_loopback() && !settings.http.insecure_no_auth);
+    let settings = check("riverbank", Purpose::Run);
+    assert!(settings.http.listen.ip().is_unspecified() && settings.http.insecure_no_auth);
 }
 
 #[test]

@@ -158,7 +158,13 @@ fn settings_that_need_each_other_say_so() {
     check(&KAFKA[..2], Purpose::Run, "postgres.url is missing");
     check(&[KAFKA[0], KAFKA[2]], Purpose::Run, "registry.url is missing");
     check(&[], Purpose::Sink, "kafka.brokers is missing");
-    let anywhere = [KAFKA[0], KAFKA[1], KAFKA[2], ("RIVERBANK_HTTP_LISTEN", "0.0.0.0:8080")];
+    let anywhere = [
+        KAFKA[0],
+        KAFKA[1],
+        KAFKA[2],
+        ("RIVERBANK_HTTP_LISTEN", "0.0.0.0:8080"),
+        ("RIVERBANK_HTTP_INSECURE_NO_AUTH", "true"),
+    ];
     check(&anywhere, Purpose::Run, "http.advertised_url is missing");
     check(
         &[("RIVERBANK_S3_ACCESS_KEY", "key")],
@@ -176,11 +182,141 @@ fn settings_that_need_each_other_say_so() {
 }
 
 #[test]
+fn without_authentication_it_listens_on_loopback_alone() {
+    for listen in ["127.0.0.1:8080", "127.1.2.3:0", "[::1]:8080", "[::ffff:127.0.0.1]:8080"] {
+        good(&environment(&[("RIVERBANK_HTTP_LISTEN", listen)]));
+    }
+    let refused = "http.listen (RIVERBANK_HTTP_LISTEN) is";
+    for listen in [
+        "0.0.0.0:8080",
+        "[::]:8080",
+        "10.0.0.7:8080",
+        "[fe80::1]:8080",
+        "[::ffff:10.0.0.7]:8080",
+    ] {
+        let listens = ("RIVERBANK_HTTP_LISTEN", listen);
+        check(&[listens], Purpose::Run, refused);
+        for no in ["false", ""] {
+            check(&[listens, ("RIVERBANK_HTTP_INSECURE_NO_AUTH", no)], Purpose::Run, refused);
+        }
+        good(&environment(&[listens, ("RIVERBANK_HTTP_INSECURE_NO_AUTH", "true")]));
+    }
+    let (_kept, sources) = file("http:\n  listen: 10.0.0.7:80\n  insecure_no_auth: true\n", ".yaml");
+    assert!(good(&sources).http.insecure_no_auth);
+    // Others do not listen.
+    let elsewhere = [KAFKA[0], KAFKA[1], ("RIVERBANK_HTTP_LISTEN", "0.0.0.0:8080")];
+    Settings::load(&environment(&elsewhere), Purpose::Sink).expect("a sink");
+
+    for (arguments, is_refused) in [
+        (
+            ["run", "--http-listen", "0.0.0.0:1", "--state-dir", "/dev/null/x"].as_slice(),
+            true,
+        ),
+        (&["run", "--http-listen", "0.0.0.0:1", "--insecure-no-auth=false"], true),
+        (&["demo", "--listen", "0.0.0.0:1"], true),
+        // Each gets past the settings, and ends at the next thing that is wrong.
+        (
+            &[
+                "run",
+                "--insecure-no-auth",
+                "--http-listen",
+                "203.0.113.1:1",
+                "--state-dir",
+                "/dev/null/x",
+            ],
+            false,
+        ),
+        (&["demo", "--listen", "203.0.113.1:1", "--insecure-no-auth"], false),
+    ] {
+        let output = riverbank(arguments, &[]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            output.status.code(),
+            Some(if is_refused { 2 } else { 1 }),
+            "{arguments:?}: {said}"
+        );
+        assert_eq!(said.contains("--insecure-no-auth"), is_refused, "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn no_setting_shows_a_login_whatever_was_meant() {
+    for setting in TABLE.settings {
+        for value in [
+            "postgres://bank:hunter2@db:port/bank",
+            "postgres://bank:hunter2@[/bank",
+            "mysql://bank:hunter2@db/bank",
+            "http://bank:hunter2@host:8080",
+            "http://bank:hunter2@host:port",
+            "s3://bank:hunter2@bucket/prefix",
+            "bank:hunter2@host:9092",
+            "hunter2@",
+        ] {
+            for purpose in [
+                Purpose::Run,
+                Purpose::Sink,
+                Purpose::Lake,
+                Purpose::Connect,
+                Purpose::Generate,
+            ] {
+                let variable = setting.env_name();
+                let sources = environment(&[(&variable, value)]);
+                match Settings::load(&sources, purpose) {
+                    // A secret, a folder or any text.
+                    Ok(settings) if setting.secret => assert!(!format!("{settings:?}").contains("hunter2"), "{variable}"),
+                    Ok(_) => {}
+                    Err(error) => assert!(!error.to_string().contains("hunter2"), "{variable}: {error}"),
+                }
+            }
+        }
+    }
+    for (text, suffix) in [
+        ("postgres = { url = postgres://bank:hunter2@db/bank }\n", ".toml"),
+        ("[postgres]\nurl = \"postgres://bank:hunter2@db/bank\n", ".toml"),
+        ("[postgres]\nurl = hunter2\n", ".toml"),
+        ("postgres:\n  url: [postgres://bank:hunter2@db/bank\n", ".yaml"),
+        ("postgres:\n  url: {postgres://bank:hunter2@db/bank: x: y}\n", ".yaml"),
+        ("postgres:\n  url: \"postgres://bank:hunter2@db/bank\n", ".yaml"),
+        ("postgres:\n  url: 'x' postgres://bank:hunter2@db/bank\n", ".yaml"),
+    ] {
+        let (path, sources) = file(text, suffix);
+        let problems = problems(&sources, Purpose::Run);
+        let begin = format!("{} cannot be understood: ", path.display());
+        assert!(
+            problems[0].starts_with(&begin) && problems[0].len() > begin.len(),
+            "{problems:?}"
+        );
+        assert!(!problems.concat().contains("hunter2"), "{problems:?}");
+    }
+    let url = ["health", "--url", "http://bank:hunter2@127.0.0.1:9", "--timeout", "1s"];
+    let output = riverbank(&url, &[]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("ask http://127.0.0.1:9/health/ready") && !said.contains("hunter2"),
+        "{said}"
+    );
+    let into = [
+        "generate",
+        "--into",
+        "postgres://bank:hunter2@127.0.0.1:9/bank",
+        "--count",
+        "1",
+    ];
+    let output = riverbank(&into, &[]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("127.0.0.1:9"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
 fn each_form_is_checked() {
     for (name, value, says) in [
         ("KAFKA_BROKERS", "kafka", "must be brokers as host:port"),
         ("REGISTRY_URL", "registry:8080", "must be an address"),
-        ("REGISTRY_URL", "http://user:pass@registry", "must not hold a password"),
+        ("REGISTRY_URL", "http://user:pass@registry", "must not hold a login"),
+        ("CONNECT_URL", "http://token@connect", "must not hold a login"),
+        ("SINK_URL", "s3://key:secret@bucket/x", "must not hold a login"),
+        ("HTTP_INSECURE_NO_AUTH", "perhaps", "must be true or false"),
         ("ENGINE_THREADS", "0", "must be auto or a whole number"),
         ("ENGINE_COMMIT_INTERVAL", "31s", "must be a duration from 1ms to 30s"),
         ("SINK_URL", "ftp://host/x", "must be s3://bucket/prefix"),
@@ -279,7 +415,7 @@ fn the_help_lists_every_setting_with_its_variable() {
     for setting in TABLE.settings {
         assert!(help.contains(&setting.env_name()), "{} is not in\n{help}", setting.env_name());
         assert_eq!(
-            help.contains(&format!("--{} ", setting.key.replace(['.', '_'], "-"))),
+            setting.flag_name().is_some_and(|flag| help.contains(&format!("--{flag}"))),
             !setting.secret,
             "{}",
             setting.key

@@ -5,7 +5,7 @@ use schemas::{AccountId, Currency, CustomerId, Money, silver};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AccountStatusCode, AccountTypeCode, instant, money};
+use super::{AccountStatusCode, AccountTypeCode, accepted, instant, money};
 use crate::page::Listed;
 use crate::problem::Problem;
 use crate::routes::Resource;
@@ -51,11 +51,11 @@ pub struct AccountInput {
     #[schema(value_type = AccountTypeCode)]
     pub account_type: AccountType,
     /// Its currency, by ISO 4217.
-    #[schema(example = "EUR")]
+    #[schema(schema_with = accepted::currency)]
     pub currency: String,
     /// What it holds at once; nothing if it is left out.
     #[serde(default)]
-    #[schema(value_type = String, pattern = r"^\d+(\.\d{1,2})?$", example = "100.00")]
+    #[schema(schema_with = accepted::opening)]
     pub opening_balance: Money,
 }
 
@@ -70,7 +70,7 @@ pub struct AccountReplacement {
     #[schema(value_type = AccountTypeCode)]
     pub account_type: AccountType,
     /// Its currency, which stays as soon as there is a transaction on the account.
-    #[schema(example = "EUR")]
+    #[schema(schema_with = accepted::currency)]
     pub currency: String,
     /// Whether it is open.
     #[schema(value_type = AccountStatusCode)]

@@ -4,7 +4,7 @@ use schemas::{CustomerId, silver};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::instant;
+use super::{accepted, instant};
 use crate::page::Listed;
 use crate::routes::Resource;
 use crate::system_of_record::{self, CustomerDraft, Entity, Version};
@@ -37,13 +37,13 @@ pub struct Customer {
 #[serde(deny_unknown_fields)]
 pub struct CustomerInput {
     /// First name; not blank.
-    #[schema(max_length = 100, example = "Ada")]
+    #[schema(schema_with = accepted::first_name)]
     pub first_name: String,
     /// Last name; not blank.
-    #[schema(max_length = 100, example = "Lovelace")]
+    #[schema(schema_with = accepted::last_name)]
     pub last_name: String,
     /// E-mail address; unique without regard to case.
-    #[schema(max_length = 255, example = "ada@example.com")]
+    #[schema(schema_with = accepted::email)]
     pub email: String,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Money is a string with the currency's decimal places, times are RFC 3339 in UTC, ids are numbers.
 
+pub mod accepted;
 mod account;
 mod balance;
 mod codes;

@@ -50,7 +50,7 @@ pub struct TransactionInput {
     #[schema(value_type = TransactionTypeCode)]
     pub txn_type: TransactionType,
     /// How much, above zero, with no more places than the account's currency has.
-    #[schema(value_type = String, pattern = r"^\d+(\.\d{1,2})?$", example = "12.30")]
+    #[schema(schema_with = super::accepted::amount)]
     pub amount: Money,
     /// The account that receives a transfer; left out for the others.
     #[serde(default)]

@@ -4,15 +4,16 @@ use processors::stores;
 use schemas::gold::AccountBalance;
 use schemas::silver::{Account, Customer, Transaction};
 use schemas::{AccountId, CustomerId, TransactionId};
-use topology::query::{InputLag, Readiness, Scattered};
+use topology::query::{self, InputLag, Readiness, Scattered, Token};
+use topology::store::{KeyValue, StoreKey, StoreValue};
 use topology::{Queries, QueryError};
 
-use super::{AccountFilter, Located, ReadError, Reading, Reads, Rows, TransactionFilter};
+use super::{AccountFilter, Located, Part, ReadError, Reading, Reads, Rows, Scan, TransactionFilter};
 
 impl From<QueryError> for ReadError {
     fn from(error: QueryError) -> Self {
         match error {
-            QueryError::NotReady { .. } | QueryError::Elsewhere { .. } => Self::NotReady(error.to_string()),
+            QueryError::NotReady { .. } | QueryError::Elsewhere(_) | QueryError::Ended => Self::NotReady(error.to_string()),
             QueryError::NoSuchStore(_) | QueryError::Store(_) => Self::Failed(error.to_string()),
         }
     }
@@ -20,40 +21,36 @@ impl From<QueryError> for ReadError {
 
 impl Reads for Queries {
     fn balance(&self, id: AccountId) -> Result<Located<Reading<Option<AccountBalance>>>, ReadError> {
-        match self.get(stores::BALANCES, &id) {
-            Ok(answer) => Ok(Located::Here(Reading {
-                value: answer.value,
-                committed_at_ms: answer.position.committed_at_ms,
-            })),
-            Err(QueryError::Elsewhere { address }) => Ok(Located::Elsewhere(address)),
-            Err(error) => Err(error.into()),
-        }
+        look_up(self, stores::BALANCES, id)
     }
 
-    fn customer(&self, id: CustomerId) -> Result<Scattered<Option<Customer>>, ReadError> {
-        Ok(self.find(stores::CUSTOMERS, &id)?)
+    fn customer(&self, id: CustomerId) -> Result<Located<Reading<Option<Customer>>>, ReadError> {
+        look_up(self, stores::CUSTOMERS, id)
     }
 
-    fn account(&self, id: AccountId) -> Result<Scattered<Option<Account>>, ReadError> {
-        Ok(self.find(stores::ACCOUNTS, &id)?)
+    fn account(&self, id: AccountId) -> Result<Located<Reading<Option<Account>>>, ReadError> {
+        look_up(self, stores::ACCOUNTS, id)
     }
 
-    fn transaction(&self, id: TransactionId) -> Result<Scattered<Option<Transaction>>, ReadError> {
-        Ok(self.find(stores::TRANSACTIONS, &id)?)
+    fn transaction(&self, id: TransactionId) -> Result<Located<Reading<Option<Transaction>>>, ReadError> {
+        look_up(self, stores::TRANSACTIONS, id)
     }
 
-    fn customers(&self, after: Option<CustomerId>, limit: usize) -> Rows<Customer> {
-        Ok(rows(self.page(stores::CUSTOMERS, after.as_ref(), limit, |_, _| true)?))
+    fn customers(&self, scan: &Scan) -> Rows<Customer> {
+        list(self, stores::CUSTOMERS, scan, CustomerId, |id| id.0, |_| true)
     }
 
-    fn accounts(&self, after: Option<AccountId>, limit: usize, filter: AccountFilter) -> Rows<Account> {
-        let keep = |_: &AccountId, row: &Account| filter.accepts(row);
-        Ok(rows(self.page(stores::ACCOUNTS, after.as_ref(), limit, keep)?))
+    fn accounts(&self, scan: &Scan, filter: AccountFilter) -> Rows<Account> {
+        list(self, stores::ACCOUNTS, scan, AccountId, |id| id.0, |row| filter.accepts(row))
     }
 
-    fn transactions(&self, after: Option<TransactionId>, limit: usize, filter: TransactionFilter) -> Rows<Transaction> {
-        let keep = |_: &TransactionId, row: &Transaction| filter.accepts(row);
-        Ok(rows(self.page(stores::TRANSACTIONS, after.as_ref(), limit, keep)?))
+    fn transactions(&self, scan: &Scan, filter: TransactionFilter) -> Rows<Transaction> {
+        let keep = |row: &Transaction| filter.accepts(row);
+        list(self, stores::TRANSACTIONS, scan, TransactionId, |id| id.0, keep)
+    }
+
+    fn token(&self) -> &Token {
+        Queries::token(self)
     }
 
     fn readiness(&self) -> Readiness {
@@ -65,10 +62,43 @@ impl Reads for Queries {
     }
 }
 
-fn rows<K, V>(entries: Scattered<Vec<(K, V)>>) -> Scattered<Vec<V>> {
-    Scattered {
-        value: entries.value.into_iter().map(|(_, row)| row).collect(),
-        others: entries.others,
-        missing: entries.missing,
+fn look_up<K: StoreKey, V: StoreValue>(
+    queries: &Queries,
+    store: KeyValue<K, V>,
+    key: K,
+) -> Result<Located<Reading<Option<V>>>, ReadError> {
+    match queries.get(store, &key) {
+        Ok(answer) => Ok(Located::Here(Reading {
+            value: answer.value,
+            committed_at_ms: answer.position.committed_at_ms,
+        })),
+        Err(QueryError::Elsewhere(instance)) => Ok(Located::Elsewhere(instance)),
+        Err(error) => Err(error.into()),
     }
+}
+
+fn list<K: StoreKey, V: StoreValue>(
+    queries: &Queries,
+    store: KeyValue<K, V>,
+    scan: &Scan,
+    key: fn(i64) -> K,
+    id: fn(K) -> i64,
+    keep: impl Fn(&V) -> bool,
+) -> Rows<V> {
+    let typed = query::Scan {
+        after: scan.after.map(key),
+        limit: scan.limit,
+        visits_max: scan.visits_max,
+        partitions: scan.partitions.clone(),
+        ended: scan.ended.clone(),
+    };
+    let found = queries.scan(store, &typed, |_, row| keep(row))?;
+    Ok(Scattered {
+        value: Part {
+            rows: found.value.entries.into_iter().map(|(_, row)| row).collect(),
+            until: found.value.until.map(id),
+        },
+        others: found.others,
+        missing: found.missing,
+    })
 }

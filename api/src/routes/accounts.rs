@@ -54,12 +54,12 @@ pub async fn list(
 ) -> Result<Answer<Page<Account>>, Problem> {
     let limit = limit(query.limit)?;
     let after = query.cursor.as_deref().map(Cursor::parse::<Account>).transpose()?;
-    let after = after.map(|cursor| AccountId(cursor.0));
+    let after = after.map(|cursor| cursor.0);
     let filter = AccountFilter {
         customer_id: query.customer_id,
         status: query.status,
     };
-    page(&app.forwarder, &asked, limit, app.reads.accounts(after, limit + 1, filter)).await
+    page(&app, &asked, limit, after, move |reads, scan| reads.accounts(scan, filter)).await
 }
 
 /// An account.

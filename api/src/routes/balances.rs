@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use schemas::AccountId;
 
+use super::rows::relay;
 use crate::extract::{Asked, Id};
 use crate::model::Balance;
 use crate::problem::Problem;
@@ -34,7 +35,6 @@ pub async fn read(State(app): State<AppState>, Id(id): Id, asked: Asked) -> Resu
             }
             _ => Err(Problem::not_found(Entity::Account, id)),
         },
-        Located::Elsewhere(_) if asked.is_forwarded => Err(Problem::not_ready("the account is moving to another instance")),
-        Located::Elsewhere(base) => Ok(app.forwarder.get(&base, &asked.path_and_query).await?.into_response()),
+        Located::Elsewhere(instance) => relay(&app.forwarder, &asked, &instance).await,
     }
 }

@@ -47,8 +47,8 @@ pub async fn list(
 ) -> Result<Answer<Page<Customer>>, Problem> {
     let limit = limit(query.limit)?;
     let after = query.cursor.as_deref().map(Cursor::parse::<Customer>).transpose()?;
-    let after = after.map(|cursor| CustomerId(cursor.0));
-    page(&app.forwarder, &asked, limit, app.reads.customers(after, limit + 1)).await
+    let after = after.map(|cursor| cursor.0);
+    page(&app, &asked, limit, after, |reads, scan| reads.customers(scan)).await
 }
 
 /// A customer.

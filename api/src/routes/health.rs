@@ -10,10 +10,11 @@ use utoipa::ToSchema;
 
 use crate::source::SourceReport;
 use crate::state::AppState;
-use crate::trouble::Affects;
+use crate::system_of_record::SystemOfRecordError;
+use crate::trouble::{Affects, Trouble};
 
-/// How long the database is waited for.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the database is waited for: less than a probe waits, since reads do not need it.
+const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Whether the process runs.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -22,12 +23,20 @@ pub struct Liveness {
     pub alive: bool,
 }
 
-/// Whether this instance can do its work.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+/// What this instance can do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReadinessReport {
-    /// Whether it can.
+    /// Whether it answers: the same as `reads`, and what decides on the status.
     pub ready: bool,
-    /// What holds it up, or makes what it answers old.
+    /// Whether it answers from its state stores.
+    pub reads: bool,
+    /// Whether it takes writes.
+    pub writes: bool,
+    /// Whether Parquet files are written as they should be.
+    pub lake: bool,
+    /// Whether the source is heard.
+    pub source: bool,
+    /// Why something is not as it should be; empty while all is well.
     pub reasons: Vec<String>,
 }
 
@@ -61,12 +70,16 @@ pub async fn live() -> Json<Liveness> {
     Json(Liveness { alive: true })
 }
 
-/// Whether this instance can do its work, and if not, why.
+/// What this instance can do. While the database or the object store is away it still answers reads: the status stays 200, and
+/// the body says what it cannot do, and why.
 #[utoipa::path(
     get,
     path = "/health/ready",
     tag = "operation",
-    responses((status = 200, body = ReadinessReport), (status = 503, body = ReadinessReport))
+    responses(
+        (status = 200, description = "It answers reads", body = ReadinessReport),
+        (status = 503, description = "It does not: its state is being restored, say", body = ReadinessReport),
+    )
 )]
 pub async fn ready(State(app): State<AppState>) -> (StatusCode, Json<ReadinessReport>) {
     let report = readiness(&app).await;
@@ -78,25 +91,61 @@ pub async fn ready(State(app): State<AppState>) -> (StatusCode, Json<ReadinessRe
     (status, Json(report))
 }
 
-/// Asks every part whether something holds it up.
+/// Asks every part what troubles it.
 pub(crate) async fn readiness(app: &AppState) -> ReadinessReport {
     let stores = app.reads.readiness();
-    let mut reasons = stores.reasons;
-    if !stores.ready && reasons.is_empty() {
-        reasons.push("the state stores are not ready".to_owned());
+    let mut troubles: Vec<Trouble> = stores
+        .reasons
+        .into_iter()
+        .map(|reason| Trouble::new(Affects::Reads, reason))
+        .collect();
+    if !stores.ready && troubles.is_empty() {
+        troubles.push(Trouble::new(Affects::Reads, "the state stores are not ready"));
     }
-    let troubles = app.troubles.iter().flat_map(|troubles| troubles());
-    // An old answer is an answer: a silent source is said, and takes nothing away.
-    let (of_the_source, others): (Vec<_>, Vec<_>) = troubles.partition(|trouble| trouble.affects == Affects::Source);
-    reasons.extend(others.into_iter().map(|trouble| trouble.reason));
+    for part in &app.troubles {
+        troubles.extend(part());
+    }
     match tokio::time::timeout(CHECK_TIMEOUT, app.records.check()).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => reasons.push(error.to_string()),
-        Err(_) => reasons.push(format!("the system of record did not answer within {CHECK_TIMEOUT:?}")),
+        Ok(Err(error)) => {
+            // Whoever asks need not know where the database is.
+            tracing::warn!(%error, "the system of record is in trouble");
+            let reason = match error {
+                SystemOfRecordError::Unavailable(_) => "the bank's database is away or overloaded",
+                _ => "the bank's database is not as it should be; the log has the reason",
+            };
+            troubles.push(Trouble::new(Affects::Writes, reason));
+        }
+        Err(_) => {
+            let reason = format!("the bank's database did not answer within {CHECK_TIMEOUT:?}");
+            troubles.push(Trouble::new(Affects::Writes, reason));
+        }
     }
-    let ready = reasons.is_empty();
-    reasons.extend(of_the_source.into_iter().map(|trouble| trouble.reason));
-    ReadinessReport { ready, reasons }
+    ReadinessReport::of(&troubles)
+}
+
+impl ReadinessReport {
+    fn of(troubles: &[Trouble]) -> Self {
+        let can = |what| troubles.iter().all(|trouble| trouble.affects != what);
+        Self {
+            ready: can(Affects::Reads),
+            reads: can(Affects::Reads),
+            writes: can(Affects::Writes),
+            lake: can(Affects::Lake),
+            source: can(Affects::Source),
+            reasons: troubles.iter().map(|trouble| trouble.reason.clone()).collect(),
+        }
+    }
+
+    /// By name: what it can do.
+    pub(crate) fn abilities(&self) -> [(&'static str, bool); 4] {
+        [
+            ("reads", self.reads),
+            ("writes", self.writes),
+            ("lake", self.lake),
+            ("source", self.source),
+        ]
+    }
 }
 
 /// How long the source has been silent, and how far this instance is behind its inputs, in records and in time.

@@ -38,7 +38,13 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(topology::read))
 }
 
-pub(crate) fn all() -> Router<AppState> {
+/// The routes and their document.
+fn split() -> (Router<AppState>, serde_json::Value) {
     let (router, document) = documented().split_for_parts();
-    router.merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+    (router, document::finish(&document))
+}
+
+pub(crate) fn all() -> Router<AppState> {
+    let (router, document) = split();
+    router.merge(SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document))
 }

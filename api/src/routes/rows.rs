@@ -7,11 +7,12 @@ use axum::response::{IntoResponse, Response};
 use futures::future::join_all;
 
 use crate::extract::{Asked, IfMatch, etag};
-use crate::forward::{Forwarder, Reply};
-use crate::page::{Listed, Page, merge};
+use crate::forward::{Forwarder, PARTITIONS, Reply};
+use crate::page::{Cursor, Listed, Page, merge};
 use crate::problem::Problem;
-use crate::reads::{ReadError, Scattered};
-use crate::system_of_record::{Entity, Version};
+use crate::reads::{Instance, Located, Part, ReadError, Reading, Reads, Rows, Scan, Scattered};
+use crate::state::App;
+use crate::system_of_record::{Entity, SystemOfRecordError, Version};
 
 /// A kind of row, as clients see it.
 pub trait Resource: Listed {
@@ -28,72 +29,85 @@ pub(super) async fn one<R: Resource>(
     forwarder: &Forwarder,
     asked: &Asked,
     id: i64,
-    here: Result<Scattered<Option<R::Stored>>, ReadError>,
+    here: Result<Located<Reading<Option<R::Stored>>>, ReadError>,
 ) -> Result<Response, Problem> {
-    let here = here?;
-    if let Some(row) = &here.value {
-        let (row, version) = R::of(row);
-        return Ok(unless_known(asked, etag(version), Json(row)));
-    }
-    if asked.is_forwarded {
-        return Err(Problem::not_found(R::ENTITY, id));
-    }
-    let mut is_complete = here.missing.is_empty();
-    for reply in ask_all(forwarder, asked, &here.others).await {
-        match reply {
-            Ok(reply) if reply.status == StatusCode::OK => return Ok(relay(asked, reply)),
-            Ok(reply) if reply.status == StatusCode::NOT_FOUND => {}
-            _ => is_complete = false,
+    match here? {
+        Located::Here(reading) => {
+            let row = reading.value.ok_or_else(|| Problem::not_found(R::ENTITY, id))?;
+            let (row, version) = R::of(&row);
+            Ok(unless_known(asked, etag(version), Json(row)))
         }
+        Located::Elsewhere(instance) => relay(forwarder, asked, &instance).await,
     }
-    // "There is none" must be known, not guessed.
-    Err(if is_complete {
-        Problem::not_found(R::ENTITY, id)
-    } else {
-        incomplete()
+}
+
+/// Answers with what the instance says that has the key.
+pub(super) async fn relay(forwarder: &Forwarder, asked: &Asked, instance: &Instance) -> Result<Response, Problem> {
+    // Whoever forwarded it took this instance for the owner, which it no longer is, or not yet.
+    if asked.is_forwarded {
+        return Err(moving());
+    }
+    let reply = forwarder.get(instance, &asked.path_and_query, &[]).await?;
+    Ok(match reply.etag().cloned() {
+        Some(tag) if reply.status == StatusCode::OK => unless_known(asked, tag, reply),
+        _ => reply.into_response(),
     })
 }
 
-/// Answers with a page of a list, put together from all instances. `here` holds one row more than the page if there are more.
+/// Answers with a page of a list, put together from all instances: of the whole list, or not at all.
 pub(super) async fn page<R: Resource>(
-    forwarder: &Forwarder,
+    app: &App,
     asked: &Asked,
     limit: usize,
-    here: Result<Scattered<Vec<R::Stored>>, ReadError>,
+    after: Option<i64>,
+    read: impl FnOnce(&dyn Reads, &Scan) -> Rows<R::Stored> + Send + 'static,
 ) -> Result<Json<Page<R>>, Problem> {
-    let here = here?;
-    let has_more = here.value.len() > limit;
-    let rows = here.value.iter().take(limit).map(|row| R::of(row).0).collect();
-    let mut parts = vec![(rows, has_more)];
-    if !asked.is_forwarded {
-        if !here.missing.is_empty() {
-            return Err(incomplete());
-        }
-        for reply in ask_all(forwarder, asked, &here.others).await {
-            let reply = reply?;
-            if reply.status != StatusCode::OK {
-                return Err(incomplete());
-            }
-            let page: Page<R> = serde_json::from_slice(&reply.body).map_err(|error| Problem::internal(&error))?;
-            parts.push((page.items, page.next.is_some()));
-        }
+    if asked.is_forwarded && asked.partitions.is_empty() {
+        return Err(Problem::malformed("a forwarded request for a list names its partitions").at(PARTITIONS.as_str()));
+    }
+    let partitions = asked.is_forwarded.then(|| asked.partitions.clone());
+    let for_clients = move |reads: &dyn Reads, scan: &Scan| {
+        let found = read(reads, scan)?;
+        Ok(Scattered {
+            value: Part {
+                rows: found.value.rows.iter().map(|row| R::of(row).0).collect(),
+                until: found.value.until,
+            },
+            others: found.others,
+            missing: found.missing,
+        })
+    };
+    let here = app
+        .lists
+        .read(app.reads.clone(), (after, limit), partitions, for_clients)
+        .await?;
+    if !here.missing.is_empty() || (asked.is_forwarded && !here.others.is_empty()) {
+        return Err(moving());
+    }
+    let mut parts = vec![(here.value.rows, here.value.until)];
+    let others = here.others.iter();
+    let asked = others.map(|(instance, partitions)| app.forwarder.get(instance, &asked.path_and_query, partitions));
+    for reply in join_all(asked).await {
+        parts.push(part_of(&reply?)?);
     }
     Ok(Json(merge(parts, limit)))
 }
 
-async fn ask_all(forwarder: &Forwarder, asked: &Asked, others: &[String]) -> Vec<Result<Reply, Problem>> {
-    join_all(others.iter().map(|base| forwarder.get(base, &asked.path_and_query))).await
+/// A part of a list, as another instance gave it.
+fn part_of<R: Resource>(reply: &Reply) -> Result<(Vec<R>, Option<i64>), Problem> {
+    let page: Page<R> = serde_json::from_slice(&reply.body).map_err(|error| no_page(&error))?;
+    let until = page.next.as_deref().map(Cursor::parse::<R>).transpose();
+    let until = until.map_err(|problem| no_page(&problem.detail))?;
+    Ok((page.items, until.map(|cursor| cursor.0)))
 }
 
-fn incomplete() -> Problem {
+fn no_page(reason: &dyn std::fmt::Display) -> Problem {
+    tracing::warn!(%reason, "another instance did not answer with a page of the list");
+    Problem::not_ready("the instance that has the data did not answer")
+}
+
+fn moving() -> Problem {
     Problem::not_ready("a part of the data is being restored or is moving to another instance")
-}
-
-fn relay(asked: &Asked, reply: Reply) -> Response {
-    match reply.etag().cloned() {
-        Some(tag) => unless_known(asked, tag, reply),
-        None => reply.into_response(),
-    }
 }
 
 fn unless_known(asked: &Asked, tag: HeaderValue, row: impl IntoResponse) -> Response {
@@ -123,17 +137,22 @@ pub(super) async fn expected<R: Resource>(
     id: i64,
     in_force: impl Future<Output = Result<Option<Version>, Problem>>,
 ) -> Result<Option<Version>, Problem> {
+    let entity = R::ENTITY;
+    let mismatch = || SystemOfRecordError::VersionMismatch { entity, id };
     let versions = match condition {
-        IfMatch::Any => return Ok(None),
+        IfMatch::None => return Ok(None),
+        IfMatch::Any => {
+            in_force.await?.ok_or_else(mismatch)?;
+            return Ok(None);
+        }
         IfMatch::OneOf(versions) => versions,
     };
     if let [only] = versions.as_slice() {
         return Ok(Some(*only));
     }
-    let current = in_force.await?.ok_or_else(|| Problem::not_found(R::ENTITY, id))?;
+    let current = in_force.await?.ok_or_else(|| Problem::not_found(entity, id))?;
     if versions.contains(&current) {
         return Ok(Some(current));
     }
-    let entity = R::ENTITY;
-    Err(crate::system_of_record::SystemOfRecordError::VersionMismatch { entity, id }.into())
+    Err(mismatch().into())
 }

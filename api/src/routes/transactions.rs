@@ -55,17 +55,14 @@ pub async fn list(
 ) -> Result<Answer<Page<Transaction>>, Problem> {
     let limit = limit(query.limit)?;
     let after = query.cursor.as_deref().map(Cursor::parse::<Transaction>).transpose()?;
-    let after = after.map(|cursor| TransactionId(cursor.0));
+    let after = after.map(|cursor| cursor.0);
     let filter = TransactionFilter {
         account_id: query.account_id,
         status: query.status,
     };
-    page(
-        &app.forwarder,
-        &asked,
-        limit,
-        app.reads.transactions(after, limit + 1, filter),
-    )
+    page(&app, &asked, limit, after, move |reads, scan| {
+        reads.transactions(scan, filter)
+    })
     .await
 }
 

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::reads::{AccountFilter, InputLag, Located, ReadError, Readiness, Reading, Reads, Rows, Scattered, TransactionFilter};
+use api::page::order;
+use api::reads::{
+    AccountFilter, InputLag, Instance, Located, Part, ReadError, Readiness, Reading, Reads, Rows, Scan, Scattered, Token,
+    TransactionFilter,
+};
 use broker::in_process::InProcessBroker;
 use parking_lot::Mutex;
 use schemas::bronze::{AccountRow, CustomerRow, Source, TransactionRow};
@@ -14,8 +18,9 @@ use wire::MemoryRegistry;
 
 use super::events::{Told, told};
 
-/// The rows of one instance: those whose id leaves `index` when divided by the number of instances.
+/// The rows of one instance. A row's partition is what its id leaves when divided by the number of partitions.
 pub struct Follower {
+    token: Token,
     broker: InProcessBroker,
     registry: Arc<MemoryRegistry>,
     state: Mutex<State>,
@@ -26,31 +31,43 @@ struct State {
     customers: BTreeMap<CustomerId, Customer>,
     accounts: BTreeMap<AccountId, Account>,
     transactions: BTreeMap<TransactionId, Transaction>,
-    index: i64,
-    instances: Vec<String>,
-    missing: Vec<u32>,
+    /// By partition: who has it.
+    owners: Vec<Owner>,
     trouble: Option<String>,
+}
+
+/// Whom an instance takes for a partition's owner.
+#[derive(Clone)]
+pub enum Owner {
+    Here,
+    There(Instance),
+    Nobody,
 }
 
 impl Follower {
     pub fn new(broker: InProcessBroker, registry: Arc<MemoryRegistry>) -> Self {
+        let owners = vec![Owner::Here];
         let state = Mutex::new(State {
-            instances: vec!["http://here".to_owned()],
+            owners,
             ..State::default()
         });
-        Self { broker, registry, state }
+        let token = Token::random();
+        Self {
+            token,
+            broker,
+            registry,
+            state,
+        }
     }
 
-    /// Says who the instances are, and which of them this one is.
-    pub fn share(&self, index: usize, instances: &[String]) {
-        let mut state = self.state.lock();
-        state.index = index as i64;
-        state.instances = instances.to_vec();
+    /// Says who has which partition.
+    pub fn share(&self, owners: Vec<Owner>) {
+        self.state.lock().owners = owners;
     }
 
-    /// Makes a partition one that nobody serves.
-    pub fn lose_partition(&self) {
-        self.state.lock().missing = vec![7];
+    /// Lets nobody have a partition.
+    pub fn lose(&self, partition: usize) {
+        self.state.lock().owners[partition] = Owner::Nobody;
     }
 
     /// Makes the stores not ready.
@@ -93,44 +110,62 @@ fn put<K: Ord, V>(rows: &mut BTreeMap<K, V>, id: K, after: Option<V>) {
 }
 
 impl State {
-    fn holder(&self, id: i64) -> i64 {
-        id % self.instances.len() as i64
+    fn partition(&self, id: i64) -> usize {
+        id.rem_euclid(self.owners.len() as i64) as usize
     }
 
-    fn others(&self) -> Vec<String> {
-        let is_other = |(index, _): &(usize, &String)| *index as i64 != self.index;
-        self.instances
-            .iter()
-            .enumerate()
-            .filter(is_other)
-            .map(|(_, address)| address.clone())
-            .collect()
+    fn one<K: Ord, V: Clone>(&self, rows: &BTreeMap<K, V>, key: K, id: i64) -> Result<Located<Reading<Option<V>>>, ReadError> {
+        self.located(id, || rows.get(&key).cloned())
     }
 
-    fn one<K: Ord, V: Clone>(&self, rows: &BTreeMap<K, V>, key: K, id: i64) -> Result<Scattered<Option<V>>, ReadError> {
-        let value = rows.get(&key).filter(|_| self.holder(id) == self.index).cloned();
-        let is_found = value.is_some();
-        Ok(Scattered {
-            value,
-            others: if is_found { Vec::new() } else { self.others() },
-            missing: if is_found { Vec::new() } else { self.missing.clone() },
-        })
+    fn located<V>(&self, id: i64, value: impl FnOnce() -> Option<V>) -> Result<Located<Reading<Option<V>>>, ReadError> {
+        match &self.owners[self.partition(id)] {
+            Owner::Here => Ok(Located::Here(Reading {
+                value: value(),
+                committed_at_ms: 1_700_000_000_123,
+            })),
+            Owner::There(instance) => Ok(Located::Elsewhere(instance.clone())),
+            Owner::Nobody => Err(ReadError::NotReady("the partition is being restored".to_owned())),
+        }
     }
 
     fn page<K: Ord + Copy, V: Clone>(
         &self,
         rows: &BTreeMap<K, V>,
-        after: Option<K>,
-        limit: usize,
+        scan: &Scan,
         id: fn(K) -> i64,
         keep: impl Fn(&V) -> bool,
     ) -> Rows<V> {
-        let is_here = |key: &K| after.is_none_or(|after| *key > after) && self.holder(id(*key)) == self.index;
-        let page = rows.iter().filter(|(key, row)| is_here(key) && keep(row)).take(limit);
+        let all = (0..self.owners.len() as u32).collect();
+        let (mut here, mut others, mut missing) = (Vec::new(), BTreeMap::<Instance, Vec<u32>>::new(), Vec::new());
+        for partition in scan.partitions.clone().unwrap_or(all) {
+            match self.owners.get(partition as usize) {
+                Some(Owner::Here) => here.push(partition as usize),
+                Some(Owner::There(instance)) => others.entry(instance.clone()).or_default().push(partition),
+                _ => missing.push(partition),
+            }
+        }
+        let is_here = |key: &K| {
+            let id = id(*key);
+            scan.after.is_none_or(|after| order(id) > order(after)) && here.contains(&self.partition(id))
+        };
+        let mut all: Vec<(&K, &V)> = rows.iter().filter(|(key, _)| is_here(key)).collect();
+        all.sort_by_key(|(key, _)| order(id(**key)));
+        let left = all.len() > scan.visits_max;
+        let visited: Vec<(&K, &V)> = all.into_iter().take(scan.visits_max).collect();
+        let mut until = visited.last().filter(|_| left).map(|(key, _)| id(**key));
+        let mut found: Vec<(&K, &V)> = visited.into_iter().filter(|(_, row)| keep(row)).collect();
+        if found.len() > scan.limit {
+            found.truncate(scan.limit);
+            until = found.last().map(|(key, _)| id(**key));
+        }
         Ok(Scattered {
-            value: page.map(|(_, row)| row.clone()).collect(),
-            others: self.others(),
-            missing: self.missing.clone(),
+            value: Part {
+                rows: found.into_iter().map(|(_, row)| row.clone()).collect(),
+                until,
+            },
+            others: others.into_iter().collect(),
+            missing,
         })
     }
 }
@@ -141,13 +176,9 @@ impl Reads for Follower {
         if let Some(reason) = &state.trouble {
             return Err(ReadError::NotReady(reason.clone()));
         }
-        let holder = state.holder(id.0);
-        if holder != state.index {
-            return Ok(Located::Elsewhere(state.instances[holder as usize].clone()));
-        }
         let on = |row: &&Transaction| row.account_id == id || row.related_account_id == Some(id);
         let entries = state.transactions.values().filter(on).count() as i64;
-        let value = state.accounts.get(&id).map(|account| AccountBalance {
+        let balance = |account: &Account| AccountBalance {
             account_id: id,
             customer_id: account.customer_id,
             currency: account.currency,
@@ -160,41 +191,42 @@ impl Reads for Follower {
             is_deleted: false,
             source_lsn: account.source_lsn,
             source_ts: account.source_ts,
-        });
-        Ok(Located::Here(Reading {
-            value,
-            committed_at_ms: 1_700_000_000_123,
-        }))
+        };
+        state.located(id.0, || state.accounts.get(&id).map(balance))
     }
 
-    fn customer(&self, id: CustomerId) -> Result<Scattered<Option<Customer>>, ReadError> {
+    fn customer(&self, id: CustomerId) -> Result<Located<Reading<Option<Customer>>>, ReadError> {
         let state = self.state.lock();
         state.one(&state.customers, id, id.0)
     }
 
-    fn account(&self, id: AccountId) -> Result<Scattered<Option<Account>>, ReadError> {
+    fn account(&self, id: AccountId) -> Result<Located<Reading<Option<Account>>>, ReadError> {
         let state = self.state.lock();
         state.one(&state.accounts, id, id.0)
     }
 
-    fn transaction(&self, id: TransactionId) -> Result<Scattered<Option<Transaction>>, ReadError> {
+    fn transaction(&self, id: TransactionId) -> Result<Located<Reading<Option<Transaction>>>, ReadError> {
         let state = self.state.lock();
         state.one(&state.transactions, id, id.0)
     }
 
-    fn customers(&self, after: Option<CustomerId>, limit: usize) -> Rows<Customer> {
+    fn customers(&self, scan: &Scan) -> Rows<Customer> {
         let state = self.state.lock();
-        state.page(&state.customers, after, limit, |id| id.0, |_| true)
+        state.page(&state.customers, scan, |id| id.0, |_| true)
     }
 
-    fn accounts(&self, after: Option<AccountId>, limit: usize, filter: AccountFilter) -> Rows<Account> {
+    fn accounts(&self, scan: &Scan, filter: AccountFilter) -> Rows<Account> {
         let state = self.state.lock();
-        state.page(&state.accounts, after, limit, |id| id.0, |row| filter.accepts(row))
+        state.page(&state.accounts, scan, |id| id.0, |row| filter.accepts(row))
     }
 
-    fn transactions(&self, after: Option<TransactionId>, limit: usize, filter: TransactionFilter) -> Rows<Transaction> {
+    fn transactions(&self, scan: &Scan, filter: TransactionFilter) -> Rows<Transaction> {
         let state = self.state.lock();
-        state.page(&state.transactions, after, limit, |id| id.0, |row| filter.accepts(row))
+        state.page(&state.transactions, scan, |id| id.0, |row| filter.accepts(row))
+    }
+
+    fn token(&self) -> &Token {
+        &self.token
     }
 
     fn readiness(&self) -> Readiness {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::reads::Reads;
 use api::system_of_record::{InProcess, SystemOfRecord};
 use api::{HttpSettings, Parts, TopologyDescription};
 use axum::Router;
@@ -63,7 +64,7 @@ pub fn limits() -> HttpSettings {
     }
 }
 
-pub fn router(reads: Arc<Follower>, records: Arc<dyn SystemOfRecord>, settings: &HttpSettings) -> Router {
+pub fn router(reads: Arc<dyn Reads>, records: Arc<dyn SystemOfRecord>, settings: &HttpSettings) -> Router {
     let parts = Parts {
         reads,
         records,

@@ -6,6 +6,7 @@ pub mod events;
 pub mod flaky;
 pub mod follower;
 pub mod http;
+pub mod troubled;
 
 use std::time::{Duration, Instant};
 

@@ -53,6 +53,7 @@ impl Settings {
                 admin_url: reader.optional("connect.admin_url", value::postgres_url),
                 capture_password: reader.optional("connect.capture_password", value::secret),
                 column_exclude: reader.optional("connect.column_exclude", value::columns).unwrap_or_default(),
+                service_password: reader.optional("connect.service_password", value::secret),
                 timeout: reader.get("connect.timeout", value::duration(ms(1_000), ms(3_600_000))),
             },
             source: SourceSettings {
@@ -65,6 +66,7 @@ impl Settings {
             },
             http: HttpSettings {
                 listen: reader.get("http.listen", value::listen_address),
+                insecure_no_auth: reader.get("http.insecure_no_auth", value::boolean),
                 advertised: reader.optional("http.advertised_url", value::http_url),
             },
             state: StateSettings {
@@ -126,6 +128,16 @@ impl Settings {
             reader.problem(
                 "postgres.url",
                 "is missing: kafka.brokers is set, and writes go to the bank's database",
+            );
+        }
+        if !self.http.listen.ip().to_canonical().is_loopback() && !self.http.insecure_no_auth {
+            let listen = self.http.listen;
+            reader.problem(
+                "http.listen",
+                format!(
+                    "is {listen}, which others can reach, and the service has no authentication: it must be a loopback address \
+                     such as 127.0.0.1:8080, unless http.insecure_no_auth (--insecure-no-auth) is given"
+                ),
             );
         }
         if on_kafka && self.http.listen.ip().is_unspecified() && !reader.is_set("http.advertised_url") {

@@ -83,7 +83,11 @@ fn flag(setting: &Setting) -> Option<Arg> {
         .value_name("VALUE")
         .help(help)
         .help_heading("Settings");
-    Some(arg.allow_hyphen_values(false))
+    Some(match setting.switch {
+        // `--flag` or `--flag=false`: a word behind it is not its value.
+        Some(_) => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        None => arg.allow_hyphen_values(false),
+    })
 }
 
 /// Secrets have no flag, so the help says how else they are given.

@@ -125,7 +125,7 @@ fn from_file(table: &Table, path: &Path, layered: &mut Layered, problems: &mut V
     let read = match File::from_str(&text, format).collect() {
         Ok(read) => read,
         Err(error) => {
-            let message = format!("cannot be understood: {error}");
+            let message = format!("cannot be understood: {}", without_excerpt(&error.to_string()));
             return problems.push(Problem {
                 setting: path.display().to_string(),
                 origin: None,
@@ -148,6 +148,15 @@ fn from_file(table: &Table, path: &Path, layered: &mut Layered, problems: &mut V
             (None, _) => problems.push(unknown(&key, Some(origin.clone()))),
         }
     }
+}
+
+/// A parser's message without the lines of the file that it shows: a secret may stand there.
+fn without_excerpt(message: &str) -> String {
+    let told = message
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.contains('|') && !line.is_empty());
+    told.collect::<Vec<_>>().join(": ")
 }
 
 /// The leaves of a file's tree by dotted key, in the order of their keys; a list becomes its items divided by commas.

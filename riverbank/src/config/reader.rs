@@ -50,6 +50,11 @@ impl Reader {
         match parse(text) {
             Ok(value) => Some(value),
             Err(message) => {
+                // What was meant for another setting may hold a login.
+                let message = match text.contains('@') {
+                    true => message.replace(text, "(not shown, since it may hold a password)"),
+                    false => message,
+                };
                 self.problems.push(Problem {
                     setting: key.to_owned(),
                     origin: Some(origin.clone()),

@@ -16,6 +16,8 @@ pub struct Setting {
     pub default: Option<&'static str>,
     /// Whether the value must never be seen: it has no flag, may come from a file, and is not printed.
     pub secret: bool,
+    /// The flag, where it is a switch (true without a value) with a name of its own.
+    pub switch: Option<&'static str>,
     /// What it means, with its form and unit, in one sentence.
     pub about: &'static str,
 }
@@ -27,6 +29,7 @@ impl Setting {
             key,
             default: Some(default),
             secret: false,
+            switch: None,
             about,
         }
     }
@@ -37,6 +40,7 @@ impl Setting {
             key,
             default: None,
             secret: false,
+            switch: None,
             about,
         }
     }
@@ -47,7 +51,16 @@ impl Setting {
             key,
             default: None,
             secret: true,
+            switch: None,
             about,
+        }
+    }
+
+    /// A setting that is false unless it is given, with this flag.
+    pub const fn switch(key: &'static str, flag: &'static str, about: &'static str) -> Self {
+        Self {
+            switch: Some(flag),
+            ..Self::new(key, "false", about)
         }
     }
 
@@ -64,7 +77,8 @@ impl Setting {
     /// The flag, without its dashes: `http.advertised_url` is `http-advertised-url`; `None` for secrets, since every
     /// user of the machine can read a command line.
     pub fn flag_name(&self) -> Option<String> {
-        (!self.secret).then(|| self.key.replace(['.', '_'], "-"))
+        let own = || self.key.replace(['.', '_'], "-");
+        (!self.secret).then(|| self.switch.map_or_else(own, str::to_owned))
     }
 }
 

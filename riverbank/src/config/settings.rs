@@ -71,6 +71,8 @@ pub struct ConnectSettings {
     pub capture_password: Option<Secret>,
     /// Columns that are not captured, as `schema.table.column`.
     pub column_exclude: Vec<String>,
+    /// The password that the service's login gets.
+    pub service_password: Option<Secret>,
     /// How long the connector may take until it runs.
     pub timeout: Duration,
 }
@@ -97,6 +99,8 @@ pub struct SourceSettings {
 pub struct HttpSettings {
     /// Where the service listens.
     pub listen: SocketAddr,
+    /// Whether `listen` may be an address that others reach, although nobody has to log in.
+    pub insecure_no_auth: bool,
     /// Where others reach it, if that was set; [`HttpSettings::advertised_url`] says it in any case.
     pub advertised: Option<Url>,
 }

@@ -39,6 +39,11 @@ pub const TABLE: Table = Table {
             "connect.column_exclude",
             "columns that are not captured, schema.table.column divided by commas: such as one of two with one name in Avro",
         ),
+        Setting::secret(
+            "connect.service_password",
+            "the password that the login riverbank_service gets, which may read and write the bank's rows; for riverbank connect; \
+             without it, that login is left alone",
+        ),
         Setting::new(
             "connect.timeout",
             "2m",
@@ -74,7 +79,16 @@ pub const TABLE: Table = Table {
             "60s",
             "between two checks of publication, replica identity, keys and columns, 100ms to 1d",
         ),
-        Setting::new("http.listen", "127.0.0.1:8080", "the address and port of the HTTP service"),
+        Setting::new(
+            "http.listen",
+            "127.0.0.1:8080",
+            "the address and port of the HTTP service; a loopback address, unless http.insecure_no_auth is given",
+        ),
+        Setting::switch(
+            "http.insecure_no_auth",
+            "insecure-no-auth",
+            "listen on any address although there is no authentication: whoever reaches it reads and writes everything",
+        ),
         Setting::optional(
             "http.advertised_url",
             "where the other instances and clients reach this one; without it, http:// and http.listen",

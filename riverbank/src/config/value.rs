@@ -206,13 +206,17 @@ pub fn columns(value: &str) -> Result<Vec<String>, String> {
 pub fn http_url(value: &str) -> Result<Url, String> {
     match Url::parse(value) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
-            if url.password().is_some() {
-                return Err("must not hold a password: it would show in the log".to_owned());
+            if has_login(&url) {
+                return Err("must not hold a login: it would show in the log".to_owned());
             }
             Ok(url)
         }
         _ => Err(format!("must be an address such as http://localhost:8081, not \"{value}\"")),
     }
+}
+
+fn has_login(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// A `postgres://user:password@host:port/database` address; secret, since it holds a password.
@@ -236,6 +240,9 @@ pub fn sink_url(value: &str) -> Result<Url, String> {
         return Url::from_directory_path(folder).map_err(|()| form());
     }
     let url = Url::parse(value).map_err(|_| form())?;
+    if has_login(&url) {
+        return Err("must not hold a login: s3.access_key and s3.secret_key are for that".to_owned());
+    }
     match url.scheme() {
         "s3" if url.has_host() => Ok(url),
         "file" | "memory" => Ok(url),

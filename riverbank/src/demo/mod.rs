@@ -87,6 +87,7 @@ async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 fn settings(args: &DemoArgs, folder: &Folder) -> anyhow::Result<Settings> {
     let flags = [
         ("http.listen", args.listen.to_string()),
+        ("http.insecure_no_auth", args.insecure_no_auth.to_string()),
         ("state.dir", folder.path().join("state").display().to_string()),
         ("sink.url", folder.path().join("lake").display().to_string()),
         // Files soon, for whoever looks.

@@ -1,10 +1,14 @@
 //! Questions to the state: answered from what is committed, with the position that the answer reflects.
 
-use std::collections::HashMap;
-use std::ops::{Bound, ControlFlow};
+mod scan;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+pub use scan::{Listed, Scan};
+
 use crate::error::StoreError;
+pub use crate::runtime::{Instance, Token};
 use crate::runtime::{Position, Served, Shared};
 use crate::store::{KeyValue, StoreKey, StoreValue, View};
 
@@ -21,11 +25,8 @@ pub struct Answer<T> {
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// Another instance has the key: ask there.
-    #[error("the key's partition is served at {address}")]
-    Elsewhere {
-        /// Its address, as it announced it.
-        address: String,
-    },
+    #[error("the key's partition is served at {}", .0.address)]
+    Elsewhere(Instance),
     /// Nobody is known to serve the partition: it is moving or being restored. Ask again soon.
     #[error("partition {partition} of {store} is being restored")]
     NotReady {
@@ -37,6 +38,9 @@ pub enum QueryError {
     /// The topology has no such store.
     #[error("there is no store {0}")]
     NoSuchStore(&'static str),
+    /// Nobody waits for the answer any longer.
+    #[error("nobody waits for the answer")]
+    Ended,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -47,10 +51,20 @@ pub enum QueryError {
 pub struct Scattered<T> {
     /// What was found here.
     pub value: T,
-    /// Addresses of instances that serve the partitions that are not here.
-    pub others: Vec<String>,
+    /// The instances that serve partitions that are not here, each with those.
+    pub others: Vec<(Instance, Vec<u32>)>,
     /// Partitions that nobody is known to serve at this moment.
     pub missing: Vec<u32>,
+}
+
+impl<T> Scattered<T> {
+    fn with<U>(self, value: U) -> Scattered<U> {
+        Scattered {
+            value,
+            others: self.others,
+            missing: self.missing,
+        }
+    }
 }
 
 /// How an instance stands.
@@ -126,65 +140,6 @@ impl Queries {
         })
     }
 
-    /// The value of a key of a store whose partition does not follow from the key: every partition is asked.
-    pub fn find<K: StoreKey, V: StoreValue>(&self, store: KeyValue<K, V>, key: &K) -> Result<Scattered<Option<V>>, QueryError> {
-        let mut value = None;
-        let mut scattered = self.scatter(store.name(), |served| {
-            let (view, position) = open::<K, V>(served);
-            let _gate = position.read();
-            value = view.get(key)?;
-            Ok(if value.is_some() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            })
-        })?;
-        if value.is_some() {
-            scattered.others.clear();
-            scattered.missing.clear();
-        }
-        Ok(Scattered {
-            value,
-            others: scattered.others,
-            missing: scattered.missing,
-        })
-    }
-
-    /// The first `limit` entries after `after` in key order that `keep` accepts, of the partitions of this instance.
-    pub fn page<K: StoreKey + Ord, V: StoreValue>(
-        &self,
-        store: KeyValue<K, V>,
-        after: Option<&K>,
-        limit: usize,
-        keep: impl Fn(&K, &V) -> bool,
-    ) -> Result<Scattered<Vec<(K, V)>>, QueryError> {
-        let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.clone()));
-        let mut all: Vec<(K, V)> = Vec::new();
-        let scattered = self.scatter(store.name(), |served| {
-            let (view, _) = open::<K, V>(served);
-            let mut taken = 0;
-            view.scan((start.clone(), Bound::Unbounded), |key, value| {
-                if keep(&key, &value) {
-                    all.push((key, value));
-                    taken += 1;
-                }
-                if taken < limit {
-                    ControlFlow::Continue(())
-                } else {
-                    ControlFlow::Break(())
-                }
-            })?;
-            Ok(ControlFlow::Continue(()))
-        })?;
-        all.sort_by(|(a, _), (b, _)| a.cmp(b));
-        all.truncate(limit);
-        Ok(Scattered {
-            value: all,
-            others: scattered.others,
-            missing: scattered.missing,
-        })
-    }
-
     /// Whether this instance gets on.
     pub fn readiness(&self) -> Readiness {
         let mut reasons: Vec<String> = self.shared.trouble.lock().values().cloned().collect();
@@ -232,45 +187,41 @@ impl Queries {
         self.groups
     }
 
+    /// What the other instances present to this one: whoever does is one of them.
+    pub fn token(&self) -> &Token {
+        &self.shared.token
+    }
+
     fn served(&self, store: &'static str, partition: u32) -> Option<Served> {
         self.shared.served.read().get(&(store, partition)).cloned()
     }
 
     fn elsewhere(&self, store: &'static str, partition: u32) -> QueryError {
         match self.shared.owners.read().get(&partition) {
-            Some(address) if **address != *self.address => QueryError::Elsewhere {
-                address: address.clone(),
-            },
+            Some(owner) if *owner.address != *self.address => QueryError::Elsewhere(owner.clone()),
             _ => QueryError::NotReady { store, partition },
         }
     }
 
-    fn scatter(
-        &self,
-        store: &'static str,
-        mut ask: impl FnMut(&Served) -> Result<ControlFlow<()>, QueryError>,
-    ) -> Result<Scattered<()>, QueryError> {
+    /// The partitions of a store that are here, and who has the rest; all of them, or those that are named.
+    fn locate(&self, store: &'static str, partitions: Option<&[u32]>) -> Result<Scattered<Vec<Served>>, QueryError> {
         let count = *self.partitions.get(store).ok_or(QueryError::NoSuchStore(store))?;
-        let mut others = Vec::new();
+        let mut here = Vec::new();
+        let mut others: BTreeMap<Instance, Vec<u32>> = BTreeMap::new();
         let mut missing = Vec::new();
-        for partition in 0..count {
+        let asked = partitions.map_or_else(|| (0..count).collect(), <[u32]>::to_vec);
+        for partition in asked {
             match self.served(store, partition) {
-                Some(served) => {
-                    if ask(&served)?.is_break() {
-                        break;
-                    }
-                }
+                Some(served) => here.push(served),
                 None => match self.elsewhere(store, partition) {
-                    QueryError::Elsewhere { address } => others.push(address),
+                    QueryError::Elsewhere(owner) => others.entry(owner).or_default().push(partition),
                     _ => missing.push(partition),
                 },
             }
         }
-        others.sort();
-        others.dedup();
         Ok(Scattered {
-            value: (),
-            others,
+            value: here,
+            others: others.into_iter().collect(),
             missing,
         })
     }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use broker::{Outgoing, Polled, Producer, Reader, Start, TopicPartition};
 use serde::{Deserialize, Serialize};
 
+use super::instance::{Instance, Token};
 use super::shared::Shared;
 use super::worker::Parts;
 use crate::error::EngineError;
@@ -22,6 +23,9 @@ struct Announcement {
     /// Task groups that it serves.
     groups: Vec<u32>,
     at_ms: i64,
+    /// What it wants to see of other instances; none in announcements of versions that wanted nothing.
+    #[serde(default)]
+    token: Option<Token>,
 }
 
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -136,6 +140,7 @@ impl Directory {
             address: self.address.clone(),
             groups,
             at_ms,
+            token: Some(self.shared.token.clone()),
         };
         let value = serde_json::to_vec(&said).expect("plain data becomes JSON");
         let record = Outgoing {
@@ -158,7 +163,7 @@ impl Directory {
     /// The newest announcement that names a group has it.
     fn publish(&self) {
         let now_ms = self.parts.clock.now_ms();
-        let mut newest: BTreeMap<u32, (i64, &str)> = BTreeMap::new();
+        let mut newest: BTreeMap<u32, (i64, &Announcement)> = BTreeMap::new();
         let mut others = Vec::new();
         for (instance, (offset, said)) in &self.known {
             if now_ms - said.at_ms > SILENCE_MS {
@@ -168,17 +173,23 @@ impl Directory {
                 others.push(said.address.clone());
             }
             for group in &said.groups {
-                let held = newest.entry(*group).or_insert((*offset, &said.address));
+                let held = newest.entry(*group).or_insert((*offset, said));
                 if held.0 <= *offset {
-                    *held = (*offset, &said.address);
+                    *held = (*offset, said);
                 }
             }
         }
         others.sort();
         others.dedup();
+        // Who announced no token cannot be asked: the group counts as nobody's.
+        let owner = |said: &Announcement| {
+            let token = said.token.clone()?;
+            let address = said.address.clone();
+            Some(Instance { address, token })
+        };
         *self.shared.owners.write() = newest
             .into_iter()
-            .map(|(group, (_, address))| (group, address.to_owned()))
+            .filter_map(|(group, (_, said))| Some((group, owner(said)?)))
             .collect();
         *self.shared.others.write() = others;
     }

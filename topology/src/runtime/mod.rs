@@ -18,6 +18,7 @@ mod flow;
 mod flusher;
 mod handover;
 mod input;
+mod instance;
 mod metrics;
 mod outbox;
 mod pack;
@@ -29,6 +30,7 @@ mod task;
 mod worker;
 
 pub use engine::{Engine, EngineParts};
+pub use instance::{Instance, Token};
 pub use metrics::Metrics;
 pub use settings::EngineSettings;
 pub use task::{Position, TaskId};

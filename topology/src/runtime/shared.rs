@@ -7,6 +7,7 @@ use std::sync::Arc;
 use broker::TopicPartition;
 use parking_lot::{Mutex, RwLock};
 
+use super::instance::{Instance, Token};
 use super::task::Position;
 
 /// A store's partition that can be asked.
@@ -44,10 +45,12 @@ pub(crate) struct Shared {
     pub inputs: Mutex<HashMap<TopicPartition, InputStatus>>,
     /// By worker: why it does not get on.
     pub trouble: Mutex<BTreeMap<usize, String>>,
-    /// Who owns which task group, by the instances' announcements: instance's address.
-    pub owners: RwLock<HashMap<u32, String>>,
+    /// Who owns which task group, by the instances' announcements.
+    pub owners: RwLock<HashMap<u32, Instance>>,
     /// Addresses of the other instances.
     pub others: RwLock<Vec<String>>,
+    /// What the other instances present to this one.
+    pub token: Token,
 }
 
 impl Shared {
