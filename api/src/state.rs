@@ -8,6 +8,7 @@ use crate::HttpSettings;
 use crate::forward::Forwarder;
 use crate::lists::Lists;
 use crate::reads::Reads;
+use crate::source::SourceWatch;
 use crate::system_of_record::SystemOfRecord;
 use crate::trouble::Troubles;
 
@@ -32,6 +33,8 @@ pub struct Parts {
     pub topology: TopologyDescription,
     /// Other parts, asked by the readiness probe what holds them up.
     pub troubles: Vec<Troubles>,
+    /// The watch over the source; `None` where the system of record writes the log itself.
+    pub source: Option<Arc<dyn SourceWatch>>,
 }
 
 /// Why the service could not be made.
@@ -52,6 +55,7 @@ pub(crate) struct App {
     pub registry: Registry,
     pub topology: TopologyDescription,
     pub troubles: Vec<Troubles>,
+    pub source: Option<Arc<dyn SourceWatch>>,
     pub forwarder: Forwarder,
     pub lists: Lists,
     pub durations: HistogramVec,
@@ -85,6 +89,7 @@ impl App {
             registry: parts.registry,
             topology: parts.topology,
             troubles: parts.troubles,
+            source: parts.source,
             forwarder: Forwarder::new(settings.forward_timeout)?,
             lists: Lists::new(settings),
             durations,

@@ -73,6 +73,7 @@ async fn reads_stay_when_other_things_are_away() {
             registry: prometheus::Registry::new(),
             topology: api::TopologyDescription::default(),
             troubles,
+            source: None,
         };
         let router = api::router(parts, &limits()).expect("a router");
         let get = |path: &str| Request::get(path).body(Body::empty()).expect("a request");
@@ -87,12 +88,61 @@ async fn reads_stay_when_other_things_are_away() {
     }
 }
 
+/// A source that was heard an hour ago.
+struct Silent;
+
+impl api::SourceWatch for Silent {
+    fn heard_at_us(&self) -> Option<i64> {
+        Some(1_700_000_000_000_000)
+    }
+    fn report(&self) -> api::SourceReport {
+        api::SourceReport {
+            silence_seconds: Some(3600.0),
+            heard_at: Some("2023-11-14T22:13:20Z".to_owned()),
+            troubles: vec!["the source was last heard 3600 s ago".to_owned()],
+            ..api::SourceReport::default()
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_silent_source_is_told_and_takes_no_reads_away() {
+    let bank = Bank::new();
+    let account = bank.account("EUR", "5.00").await;
+    let reason = "the source was last heard 3600 s ago";
+    let parts = Parts {
+        reads: bank.reads.clone(),
+        records: bank.records.clone(),
+        registry: prometheus::Registry::new(),
+        topology: api::TopologyDescription::default(),
+        troubles: vec![Arc::new(move || vec![api::Trouble::new(api::Affects::Source, reason)])],
+        source: Some(Arc::new(Silent)),
+    };
+    let router = api::router(parts, &limits()).expect("a router");
+    let get = async |path: &str| send(&router, Request::get(path).body(Body::empty()).expect("a request")).await;
+    let ready = get("/health/ready").await;
+    assert_eq!(ready.status, 200, "{}", ready.text);
+    assert!(ready.text.contains(reason), "{}", ready.text);
+    let source = get("/lag").await.json()["source"].clone();
+    assert_eq!(source["silence_seconds"], json!(3600.0));
+    assert_eq!(source["troubles"], json!([reason]));
+    assert_eq!((&source["connector"], &source["slot"]), (&json!(null), &json!(null)));
+    let balance = get(&format!("/accounts/{account}/balance")).await.json();
+    assert_eq!(balance["as_of"]["source_heard_at"], "2023-11-14T22:13:20Z");
+    // Where the system of record is in the process, there is nothing to be heard.
+    let balance = bank.get(&format!("/accounts/{account}/balance")).await.json();
+    assert_eq!(balance["as_of"]["source_heard_at"], json!(null));
+}
+
 #[tokio::test]
 async fn lag_and_topology() {
     let bank = Bank::new();
-    let expected = json!([{
-        "topic": "bank.public.accounts", "partition": 2, "lag_records": 5, "oldest_waiting": "2023-11-14T22:13:20Z"
-    }]);
+    let expected = json!({
+        "source": null,
+        "inputs": [{
+            "topic": "bank.public.accounts", "partition": 2, "lag_records": 5, "oldest_waiting": "2023-11-14T22:13:20Z"
+        }]
+    });
     assert_eq!(bank.get("/lag").await.json(), expected);
     let text = bank.get("/topology").await;
     assert_eq!(

@@ -12,12 +12,16 @@ const AVRO_CONVERTER: &str = "org.apache.pulsar.kafka.shade.io.confluent.connect
 /// Connect's own: a number in eight bytes, big endian.
 const LONG_CONVERTER: &str = "org.apache.kafka.connect.converters.LongConverter";
 
-/// The table of [`HEARTBEAT_QUERY`]; its changes are captured like any other's, and show that the whole way is alive.
-const HEARTBEAT_TABLE: &str = "public.riverbank_heartbeat";
-
 /// Written by the connector itself; its change moves the replication slot forward while the bank's tables are idle.
 const HEARTBEAT_QUERY: &str = "INSERT INTO riverbank_heartbeat (id, beat_at) VALUES (1, now()) \
                                ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at";
+
+/// The table that it writes to; captured like the bank's own, so that its changes tell that the whole way works.
+pub const HEARTBEAT_TABLE: &str = "public.riverbank_heartbeat";
+
+/// The largest record on the way from the source to Riverbank: a row's change with its old and its new version. Kafka's own
+/// limit is 1 MiB, which a row with a document in it exceeds; then the connector's task fails.
+const RECORD_BYTES_MAX: usize = 16 << 20;
 
 /// The name of the connector of the bank's own schema.
 pub const CONNECTOR: &str = "riverbank";
@@ -66,6 +70,8 @@ pub struct ConnectorSettings {
     pub database: Database,
     /// The tables to capture, as `schema.table`.
     pub tables: Vec<String>,
+    /// Columns to leave out, as `schema.table.column`: such as one of two whose names are the same in Avro.
+    pub excluded_columns: Vec<String>,
     /// First part of every topic's name: `<prefix>.<schema>.<table>`.
     pub topic_prefix: String,
     /// The replication slot, unique in the Postgres server.
@@ -96,6 +102,7 @@ impl ConnectorSettings {
             tables: ["customers", "accounts", "transactions"]
                 .map(|table| format!("public.{table}"))
                 .to_vec(),
+            excluded_columns: Vec::new(),
             topic_prefix: "bank".to_owned(),
             slot: "riverbank".to_owned(),
             publication: "riverbank".to_owned(),
@@ -131,11 +138,24 @@ impl ConnectorSettings {
         if let Some(table) = &self.signals {
             set(&mut config, "signal.data.collection", table);
         }
+        set(&mut config, "producer.override.max.request.size", RECORD_BYTES_MAX);
+        set(&mut config, "topic.creation.default.max.message.bytes", RECORD_BYTES_MAX);
+        if !self.excluded_columns.is_empty() {
+            let literally = self.excluded_columns.iter().map(|column| literal(column));
+            let columns: Vec<String> = literally.collect();
+            set(&mut config, "column.exclude.list", columns.join(","));
+        }
         if let Some(interval) = self.heartbeat {
             set(&mut config, "heartbeat.interval.ms", interval.as_millis());
             set(&mut config, "heartbeat.action.query", HEARTBEAT_QUERY);
         }
         config
+    }
+
+    /// The tables that it reads: the heartbeat's is among them, where there is one.
+    pub(crate) fn captured(&self) -> Vec<&str> {
+        let heartbeat = self.heartbeat.map(|_| HEARTBEAT_TABLE);
+        self.tables.iter().map(String::as_str).chain(heartbeat).collect()
     }
 
     fn source(&self) -> BTreeMap<String, String> {
@@ -145,9 +165,7 @@ impl ConnectorSettings {
         set(&mut config, "database.dbname", &self.database.name);
         set(&mut config, "database.user", &self.database.user);
         set(&mut config, "database.password", &self.database.password);
-        let heartbeat = self.heartbeat.map(|_| HEARTBEAT_TABLE);
-        let tables: Vec<&str> = self.tables.iter().map(String::as_str).chain(heartbeat).collect();
-        set(&mut config, "table.include.list", tables.join(","));
+        set(&mut config, "table.include.list", self.captured().join(","));
         set(&mut config, "slot.name", &self.slot);
         set(&mut config, "publication.name", &self.publication);
         set(&mut config, "topic.prefix", &self.topic_prefix);
@@ -242,6 +260,18 @@ fn fixed() -> BTreeMap<String, String> {
     .collect()
 }
 
+/// A regular expression of Java that is found in this name only.
+fn literal(name: &str) -> String {
+    let mut pattern = String::with_capacity(name.len() + 8);
+    for c in name.chars() {
+        if !c.is_alphanumeric() && c != '_' {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
+
 fn set(config: &mut BTreeMap<String, String>, key: &str, value: impl fmt::Display) {
     config.insert(key.to_owned(), value.to_string());
 }
@@ -274,6 +304,8 @@ mod tests {
             ("provide.transaction.metadata", "true"),
             ("heartbeat.interval.ms", "10000"),
             ("poll.interval.ms", "10"),
+            ("producer.override.max.request.size", "16777216"),
+            ("topic.creation.default.max.message.bytes", "16777216"),
             ("value.converter.schema.registry.url", "http://registry/v7"),
         ];
         for (key, value) in expected {
@@ -286,6 +318,17 @@ mod tests {
         let config = ConnectorSettings::batch_stack(Database::default(), "http://registry/v7").config();
         assert!(!config.keys().any(|key| key.starts_with("heartbeat")), "{config:?}");
         assert!(!config["table.include.list"].contains("heartbeat"), "{config:?}");
+    }
+
+    #[test]
+    fn columns_are_left_out_by_their_names() {
+        let mut settings = ConnectorSettings::bank(Database::default(), "http://registry/v7");
+        assert!(!settings.config().contains_key("column.exclude.list"));
+        settings.excluded_columns = vec!["public.customers.Kunden-Nr".to_owned(), "public.accounts.a$".to_owned()];
+        assert_eq!(
+            settings.config()["column.exclude.list"],
+            r"public\.customers\.Kunden\-Nr,public\.accounts\.a\$"
+        );
     }
 
     #[test]

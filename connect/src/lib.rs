@@ -22,12 +22,19 @@
 //! Why no transformation in Connect (unwrapping, filtering, routing)? The envelope holds what the processors need:
 //! before and after, the log position, the source's transaction. Whatever Connect dropped could never be had again.
 
+mod check;
 mod connector;
 mod migrations;
+mod probe;
 mod register;
+mod slot;
+mod subjects;
 mod supervise;
 
-pub use connector::{CONNECTOR, ConnectorSettings, Database};
+pub use check::{CheckError, ProblemKind, SourceExpectations, SourceProblem, check_source, check_source_on, look_into};
+pub use connector::{CONNECTOR, ConnectorSettings, Database, HEARTBEAT_TABLE};
 pub use migrations::{BATCH_STACK_SQL, CAPTURE_ROLE, MigrationError, SERVICE_ROLE, allow_capture, allow_service, migrate};
+pub use probe::{ConnectorProbe, Sighting};
 pub use register::{ConnectorStatus, RegisterError, TaskStatus, register, restart_failed, status};
+pub use slot::{SlotState, slot_state};
 pub use supervise::supervise;

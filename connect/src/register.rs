@@ -7,6 +7,7 @@ use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 
 use crate::ConnectorSettings;
+use crate::subjects::free_subjects;
 
 /// How long one request to Connect may take; a rebalance of its workers holds requests back for a while.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -23,6 +24,12 @@ pub enum RegisterError {
     #[error("Kafka Connect refuses the connector's settings: {reason}")]
     Refused {
         /// Connect's own words.
+        reason: String,
+    },
+    /// The registry refuses what the connector needs of it: correct its rights or rules.
+    #[error("the schema registry: {reason}")]
+    Registry {
+        /// Its own words.
         reason: String,
     },
     /// The connector was accepted, and its task fails again and again.
@@ -85,10 +92,21 @@ pub struct ConnectorStatus {
 /// A task's state, or the connector's own.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct TaskStatus {
+    /// The task's number; the connector itself has none.
+    #[serde(default)]
+    pub id: Option<u32>,
     /// `RUNNING`, `FAILED`, `PAUSED`, `UNASSIGNED`, `RESTARTING` or `STOPPED`.
     pub state: String,
     /// Why it failed.
     pub trace: Option<String>,
+}
+
+impl TaskStatus {
+    /// What made it fail: the innermost cause of the trace.
+    pub fn cause(&self) -> Option<&str> {
+        let trace = self.trace.as_deref()?;
+        (self.state == "FAILED").then(|| cause(trace))
+    }
 }
 
 impl ConnectorStatus {
@@ -109,7 +127,8 @@ impl ConnectorStatus {
     }
 }
 
-/// Creates the connector, or brings it to these settings, and waits until its task runs with them.
+/// Creates the connector, or brings it to these settings, and waits until its task runs with them. Before that, the registry is
+/// told to take whatever schemas the source's tables come to have.
 ///
 /// Safe to repeat: Connect takes the same configuration again without disturbing a running task, and a task that had
 /// failed is started again. A worker that is still starting, or busy with a rebalance, is waited for.
@@ -125,10 +144,15 @@ async fn register_once(connect_url: &str, settings: &ConnectorSettings, timeout:
     let config = settings.config();
     let started = Instant::now();
     let mut seen = "nothing".to_owned();
-    let mut accepted = false;
+    let (mut is_free, mut accepted) = (false, false);
     let mut restarts = 0;
     while started.elapsed() < timeout {
-        if !accepted {
+        if !is_free {
+            match free_subjects(&worker.client, settings).await? {
+                Ok(()) => is_free = true,
+                Err(reason) => seen = reason,
+            }
+        } else if !accepted {
             match worker.put(&config).await? {
                 Answer::Ok(()) => accepted = true,
                 Answer::NotNow(reason) => seen = reason,
@@ -279,6 +303,14 @@ impl Task {
     }
 }
 
+/// The last cause in a Java trace: what really happened.
+pub(crate) fn cause(trace: &str) -> &str {
+    let last = trace.lines().rev().find(|line| line.starts_with("Caused by: "));
+    last.or_else(|| trace.lines().next())
+        .unwrap_or("unknown")
+        .trim_start_matches("Caused by: ")
+}
+
 /// Connect's error message, or the body as it is.
 fn message(body: &str) -> String {
     #[derive(Deserialize)]
@@ -289,7 +321,7 @@ fn message(body: &str) -> String {
 }
 
 /// An error with its causes: reqwest's own text seldom says what happened.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -298,4 +330,16 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_innermost_cause_is_named() {
+        let trace = "a.Outer: wrapped\n\tat x\nCaused by: b.Middle: why\n\tat y\nCaused by: c.Inner: Connection refused\n\tat z";
+        assert_eq!(cause(trace), "c.Inner: Connection refused");
+        assert_eq!(cause("a.Only: one\n\tat x"), "a.Only: one");
+    }
 }

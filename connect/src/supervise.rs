@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use crate::register::cause;
 use crate::{restart_failed, status};
 
 /// The longest pause between two restarts of a task that fails again and again.
@@ -43,25 +44,5 @@ async fn restart(connect_url: &str, name: &str) {
     match restart_failed(connect_url, name).await {
         Ok(()) => info!(connector = name, "the connector was told to start again"),
         Err(error) => warn!(connector = name, %error, "the connector could not be started again"),
-    }
-}
-
-/// The last cause in a Java trace: what really happened.
-fn cause(trace: &str) -> &str {
-    let last = trace.lines().rev().find(|line| line.starts_with("Caused by: "));
-    last.or_else(|| trace.lines().next())
-        .unwrap_or("unknown")
-        .trim_start_matches("Caused by: ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_innermost_cause_is_named() {
-        let trace = "a.Outer: wrapped\n\tat x\nCaused by: b.Middle: why\n\tat y\nCaused by: c.Inner: Connection refused\n\tat z";
-        assert_eq!(cause(trace), "c.Inner: Connection refused");
-        assert_eq!(cause("a.Only: one\n\tat x"), "a.Only: one");
     }
 }

@@ -14,6 +14,7 @@ use topology::clock::SystemClock;
 
 use crate::assembly::{Assembly, Log, sink_settings};
 use crate::config::Settings;
+use crate::source::SourceWatch;
 use crate::{capture, lake};
 
 /// `riverbank run`: the stream processor, the HTTP service and the sinks, until SIGTERM.
@@ -114,6 +115,7 @@ pub struct Running {
     assembly: Arc<Assembly>,
     http: tokio::task::JoinHandle<std::io::Result<()>>,
     drain: CancellationToken,
+    source: Option<SourceWatch>,
 }
 
 impl Running {
@@ -143,6 +145,13 @@ impl Running {
         };
         let assembly = Arc::new(assembly);
         let topology = assembly.topology();
+        // In this process, the system of record writes the log itself: there is no way that could break.
+        let source = match &settings.kafka.brokers {
+            Some(_) => Some(SourceWatch::start(settings, log, &metrics)?),
+            None => None,
+        };
+        let seen = source.as_ref().map(SourceWatch::watched);
+        let of_the_source = seen.clone();
         let watched = assembly.clone();
         let parts = api::Parts {
             reads: Arc::new(assembly.queries()),
@@ -156,8 +165,10 @@ impl Running {
                 let late = watched.sink_trouble();
                 late.map(|reason| api::Trouble::new(api::Affects::Lake, reason))
                     .into_iter()
+                    .chain(of_the_source.iter().flat_map(|source| source.troubles()))
                     .collect()
             })],
+            source: seen.map(|seen| seen as Arc<dyn api::SourceWatch>),
         };
         let http_settings = api::HttpSettings::default();
         let router = api::router(parts, &http_settings)?;
@@ -173,6 +184,7 @@ impl Running {
             assembly,
             http,
             drain,
+            source,
         })
     }
 
@@ -185,6 +197,8 @@ impl Running {
     pub async fn stop(self) -> anyhow::Result<()> {
         self.drain.cancel();
         self.http.await??;
+        let source = self.source;
+        tokio::task::spawn_blocking(move || drop(source)).await?;
         let assembly = self.assembly;
         tokio::task::spawn_blocking(move || assembly.stop()).await?
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use connect::{CAPTURE_ROLE, CONNECTOR, ConnectorSettings, Database, MigrationError};
+use connect::{CAPTURE_ROLE, ConnectorSettings, Database, MigrationError, SourceExpectations};
 use reqwest::Url;
 
 use crate::config::Settings;
@@ -30,7 +30,8 @@ pub fn set_up(settings: Settings) -> anyhow::Result<ExitCode> {
 /// again that has failed. Several instances may do so at once.
 pub fn watch(settings: &Settings) {
     if let Some(worker) = settings.connect.url.clone() {
-        tokio::spawn(async move { connect::supervise(worker.as_str(), CONNECTOR, WATCH_INTERVAL).await });
+        let name = settings.source.connector.clone();
+        tokio::spawn(async move { connect::supervise(worker.as_str(), &name, WATCH_INTERVAL).await });
     }
 }
 
@@ -56,12 +57,31 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     tracing::info!("the source database is up to date");
 
     let database = database(admin.reveal(), password.reveal()).context("connect.admin_url")?;
-    let connector = ConnectorSettings::bank(database, registry.as_str());
+    let mut connector = ConnectorSettings::bank(database, registry.as_str());
+    connector.name = settings.source.connector;
+    connector.slot = settings.source.slot;
+    connector.excluded_columns = settings.connect.column_exclude.clone();
+    check(admin.reveal(), &connector).await?;
     connect::register(worker.as_str().trim_end_matches('/'), &connector, timeout)
         .await
         .context("register the connector")?;
     tracing::info!(connector = connector.name, "the connector runs");
     Ok(())
+}
+
+/// Says what is wrong with the source; what would end the connector's task is an error before that is started.
+async fn check(admin: &str, connector: &ConnectorSettings) -> anyhow::Result<()> {
+    // The connector may be new, and make its slot.
+    let expected = SourceExpectations::of(connector).before_the_first_start();
+    let problems = connect::check_source(admin, &expected).await.context("check the source")?;
+    for problem in &problems {
+        tracing::warn!(problem = problem.kind.as_str(), "the source: {problem}");
+    }
+    let mut fatal = problems.iter().filter(|problem| problem.kind.stops_capture());
+    match fatal.next() {
+        Some(problem) => anyhow::bail!("the source cannot be captured: {problem}"),
+        None => Ok(()),
+    }
 }
 
 /// Migrates as soon as the database can be reached, or fails after `timeout`.

@@ -17,6 +17,7 @@ pub mod generate;
 pub mod health;
 pub mod lake;
 pub mod rejections;
+pub mod source;
 pub mod telemetry;
 mod source_counters;
 pub mod upgrade;

@@ -54,10 +54,15 @@ pub struct AsOf {
     /// When the partition's state that has it was committed.
     #[schema(format = DateTime, example = "2026-01-31T09:30:00.150Z")]
     pub committed_at: String,
+    /// When the source was last heard, as its own clock has it: it goes on while the bank is idle, and stops when capture does.
+    /// Null where the source has no heartbeat.
+    #[schema(required, format = DateTime, example = "2026-01-31T09:31:10.002Z")]
+    pub source_heard_at: Option<String>,
 }
 
-impl From<Reading<AccountBalance>> for Balance {
-    fn from(reading: Reading<AccountBalance>) -> Self {
+impl Balance {
+    /// From the stored balance, and when the source was last heard, in microseconds since the epoch.
+    pub fn new(reading: Reading<AccountBalance>, source_heard_at_us: Option<i64>) -> Self {
         let balance = reading.value;
         let amount = |amount| money(amount, balance.currency);
         Self {
@@ -74,6 +79,7 @@ impl From<Reading<AccountBalance>> for Balance {
                 source_lsn: balance.source_lsn,
                 source_time: instant(balance.source_ts),
                 committed_at: instant(reading.committed_at_ms.saturating_mul(1000)),
+                source_heard_at: source_heard_at_us.map(instant),
             },
         }
     }

@@ -29,7 +29,10 @@ use crate::system_of_record::Entity;
 pub async fn read(State(app): State<AppState>, Id(id): Id, asked: Asked) -> Result<Response, Problem> {
     match app.reads.balance(AccountId(id))? {
         Located::Here(Reading { value, committed_at_ms }) => match value {
-            Some(value) if !value.is_deleted => Ok(Json(Balance::from(Reading { value, committed_at_ms })).into_response()),
+            Some(value) if !value.is_deleted => {
+                let heard_at_us = app.source.as_ref().and_then(|source| source.heard_at_us());
+                Ok(Json(Balance::new(Reading { value, committed_at_ms }, heard_at_us)).into_response())
+            }
             _ => Err(Problem::not_found(Entity::Account, id)),
         },
         Located::Elsewhere(instance) => relay(&app.forwarder, &asked, &instance).await,

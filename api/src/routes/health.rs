@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::source::SourceReport;
 use crate::state::AppState;
 use crate::system_of_record::SystemOfRecordError;
 use crate::trouble::{Affects, Trouble};
@@ -37,6 +38,16 @@ pub struct ReadinessReport {
     pub source: bool,
     /// Why something is not as it should be; empty while all is well.
     pub reasons: Vec<String>,
+}
+
+/// How old answers are: what is known of the source, and where the inputs stand.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct LagReport {
+    /// The source and the way from it; null where the system of record is in this process.
+    #[schema(required)]
+    pub source: Option<SourceReport>,
+    /// The input partitions of this instance.
+    pub inputs: Vec<PartitionLag>,
 }
 
 /// Where an input partition of this instance stands.
@@ -137,9 +148,9 @@ impl ReadinessReport {
     }
 }
 
-/// How far this instance is behind its inputs, in records and in time.
-#[utoipa::path(get, path = "/lag", tag = "operation", responses((status = 200, body = Vec<PartitionLag>)))]
-pub async fn lag(State(app): State<AppState>) -> Json<Vec<PartitionLag>> {
+/// How long the source has been silent, and how far this instance is behind its inputs, in records and in time.
+#[utoipa::path(get, path = "/lag", tag = "operation", responses((status = 200, body = LagReport)))]
+pub async fn lag(State(app): State<AppState>) -> Json<LagReport> {
     let inputs = app.reads.lag().into_iter().map(|input| PartitionLag {
         topic: input.topic,
         partition: input.partition,
@@ -148,5 +159,8 @@ pub async fn lag(State(app): State<AppState>) -> Json<Vec<PartitionLag>> {
             .oldest_waiting_ms
             .map(|ms| crate::model::instant(ms.saturating_mul(1000))),
     });
-    Json(inputs.collect())
+    Json(LagReport {
+        source: app.source.as_ref().map(|source| source.report()),
+        inputs: inputs.collect(),
+    })
 }

@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::config::KafkaSettings;
+use super::config::{KafkaSettings, RECORD_BYTES_MAX};
 use super::errors::{from_code, from_kafka};
 use super::reaper::reap;
 use crate::port::{BrokerError, CleanupPolicy, TopicPartition, TopicSpec};
@@ -166,8 +166,9 @@ impl Admin {
 
     fn create(&self, specs: &[&TopicSpec]) -> Result<(), BrokerError> {
         let retention: Vec<_> = specs.iter().map(|spec| retention_ms(spec.cleanup)).collect();
+        let bytes_max = RECORD_BYTES_MAX.to_string();
         let topics = specs.iter().zip(&retention).map(|(spec, retention)| {
-            let topic = NewTopic::new(&spec.name, spec.partitions as i32, BROKER_DEFAULT);
+            let topic = NewTopic::new(&spec.name, spec.partitions as i32, BROKER_DEFAULT).set("max.message.bytes", &bytes_max);
             match spec.cleanup {
                 CleanupPolicy::Compact => topic.set("cleanup.policy", "compact"),
                 CleanupPolicy::Delete(_) => topic.set("cleanup.policy", "delete").set("retention.ms", retention),

@@ -16,6 +16,11 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// that one transaction may take.
 pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// The largest record that our producers send and that topics of ours take. A row of the source may have 16 MiB (the connector's
+/// limit); what is made of it, such as a dead letter with its bytes, is somewhat larger. Readers need no limit of their own: a
+/// broker hands out a record that is larger than what was asked for when it is the first one.
+pub(super) const RECORD_BYTES_MAX: u32 = 20 << 20;
+
 /// Where the cluster is, and how to talk to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KafkaSettings {
@@ -120,6 +125,7 @@ impl KafkaSettings {
         config
             // A record for a topic that is not there fails after this.
             .set("topic.metadata.propagation.max.ms", "5000")
+            .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
             // Fuller batches cost less; a commit does not wait for them.
             .set("linger.ms", "20")
             .set("compression.type", "lz4")

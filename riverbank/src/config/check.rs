@@ -52,8 +52,17 @@ impl Settings {
                 url: reader.optional("connect.url", value::http_url),
                 admin_url: reader.optional("connect.admin_url", value::postgres_url),
                 capture_password: reader.optional("connect.capture_password", value::secret),
+                column_exclude: reader.optional("connect.column_exclude", value::columns).unwrap_or_default(),
                 service_password: reader.optional("connect.service_password", value::secret),
                 timeout: reader.get("connect.timeout", value::duration(ms(1_000), ms(3_600_000))),
+            },
+            source: SourceSettings {
+                connector: reader.get("source.connector", value::text),
+                slot: reader.get("source.slot", value::text),
+                publication: reader.get("source.publication", value::text),
+                silence_max: reader.get("source.silence_max", value::duration(ms(1_000), ms(86_400_000))),
+                look_interval: reader.get("source.look_interval", value::duration(ms(100), ms(3_600_000))),
+                check_interval: reader.get("source.check_interval", value::duration(ms(100), ms(86_400_000))),
             },
             http: HttpSettings {
                 listen: reader.get("http.listen", value::listen_address),

@@ -34,6 +34,6 @@ pub use layers::Sources;
 pub use setting::{Setting, Table};
 pub use settings::{
     ConnectSettings, EngineSettings, HttpSettings, KafkaSettings, LogFormat, LogSettings, PostgresSettings, RegistrySettings,
-    S3Settings, Settings, SinkSettings, StateSettings,
+    S3Settings, Settings, SinkSettings, SourceSettings, StateSettings,
 };
 pub use value::{Properties, Secret};

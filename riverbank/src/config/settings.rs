@@ -19,6 +19,8 @@ pub struct Settings {
     pub postgres: PostgresSettings,
     /// The change capture.
     pub connect: ConnectSettings,
+    /// The watch over the source.
+    pub source: SourceSettings,
     /// The HTTP service.
     pub http: HttpSettings,
     /// The state stores.
@@ -67,10 +69,29 @@ pub struct ConnectSettings {
     pub admin_url: Option<Secret>,
     /// The password that Debezium's login gets.
     pub capture_password: Option<Secret>,
+    /// Columns that are not captured, as `schema.table.column`.
+    pub column_exclude: Vec<String>,
     /// The password that the service's login gets.
     pub service_password: Option<Secret>,
     /// How long the connector may take until it runs.
     pub timeout: Duration,
+}
+
+/// `source.*`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceSettings {
+    /// The connector's name in Kafka Connect.
+    pub connector: String,
+    /// Its replication slot.
+    pub slot: String,
+    /// Its publication.
+    pub publication: String,
+    /// How long the source may go unheard before that is reported.
+    pub silence_max: Duration,
+    /// Between two looks at the connector and its slot.
+    pub look_interval: Duration,
+    /// Between two checks of the source's tables.
+    pub check_interval: Duration,
 }
 
 /// `http.*`

@@ -35,6 +35,10 @@ pub const TABLE: Table = Table {
             "connect.capture_password",
             "the password that Debezium's login gets; for riverbank connect",
         ),
+        Setting::optional(
+            "connect.column_exclude",
+            "columns that are not captured, schema.table.column divided by commas: such as one of two with one name in Avro",
+        ),
         Setting::secret(
             "connect.service_password",
             "the password that the login riverbank_service gets, which may read and write the bank's rows; for riverbank connect; \
@@ -44,6 +48,36 @@ pub const TABLE: Table = Table {
             "connect.timeout",
             "2m",
             "how long the connector may take until it runs, 1s to 1h",
+        ),
+        Setting::new(
+            "source.connector",
+            "riverbank",
+            "the connector's name in Kafka Connect, which is watched over where connect.url is set",
+        ),
+        Setting::new(
+            "source.slot",
+            "riverbank",
+            "the connector's replication slot, whose state is reported",
+        ),
+        Setting::new(
+            "source.publication",
+            "riverbank",
+            "the publication, which must hold the captured tables",
+        ),
+        Setting::new(
+            "source.silence_max",
+            "60s",
+            "how long the source may go unheard before that is reported, 1s to 1d",
+        ),
+        Setting::new(
+            "source.look_interval",
+            "5s",
+            "between two looks at the connector and its slot, 100ms to 1h",
+        ),
+        Setting::new(
+            "source.check_interval",
+            "60s",
+            "between two checks of publication, replica identity, keys and columns, 100ms to 1d",
         ),
         Setting::new(
             "http.listen",

@@ -189,6 +189,19 @@ pub fn brokers(value: &str) -> Result<String, String> {
     }
 }
 
+/// A list `schema.table.column,schema.table.column…` of columns.
+pub fn columns(value: &str) -> Result<Vec<String>, String> {
+    let columns: Vec<String> = value.split(',').map(|column| column.trim().to_owned()).collect();
+    let well_formed = |column: &String| column.splitn(3, '.').filter(|part| !part.is_empty()).count() == 3;
+    if columns.iter().all(well_formed) {
+        Ok(columns)
+    } else {
+        Err(format!(
+            "must be columns as schema.table.column, divided by commas, not \"{value}\""
+        ))
+    }
+}
+
 /// An `http://` or `https://` address.
 pub fn http_url(value: &str) -> Result<Url, String> {
     match Url::parse(value) {

@@ -205,6 +205,14 @@ pub fn unanswered(queries: &[Query], metrics_text: &str) -> Vec<String> {
     queries.iter().filter_map(lacking).collect()
 }
 
+/// Whether a query is of the watch over the source, which a bank that is whole in one process has not.
+pub fn is_of_the_source(query: &Query) -> bool {
+    let prefixes = ["riverbank_source_", "riverbank_connector_", "riverbank_slot_"];
+    metrics_of(&query.expr)
+        .iter()
+        .any(|metric| prefixes.iter().any(|prefix| metric.starts_with(prefix)))
+}
+
 /// Files of this kind in a folder, in the order of their names.
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));

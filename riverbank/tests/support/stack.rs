@@ -131,6 +131,12 @@ pub struct Riverbank {
 }
 
 impl Riverbank {
+    /// Sets `RIVERBANK_<name>`, for the next start.
+    #[allow(dead_code, reason = "each test file uses a part")]
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.environment.push((format!("RIVERBANK_{name}"), value.into()));
+    }
+
     /// Starts it, again if need be.
     pub fn spawn(&mut self) {
         let log = std::fs::OpenOptions::new()

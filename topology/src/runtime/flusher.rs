@@ -1,7 +1,6 @@
 //! Writes committed layers to the backend, off the worker's path.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, unbounded};
@@ -16,7 +15,8 @@ pub(crate) struct Flusher {
     queue: Option<Sender<(TaskId, FlushJob)>>,
     /// Tasks with a flush under way: at most one each, which also bounds the queue.
     busy: Arc<Mutex<Vec<TaskId>>>,
-    failing: Arc<AtomicUsize>,
+    /// Why the flush that is under way is refused, while it is.
+    failure: Arc<Mutex<Option<String>>>,
     metrics: Metrics,
 }
 
@@ -27,7 +27,7 @@ impl Flusher {
         Self {
             queue: None,
             busy: Arc::default(),
-            failing: Arc::default(),
+            failure: Arc::default(),
             metrics,
         }
     }
@@ -35,27 +35,28 @@ impl Flusher {
     pub fn threaded(name: &str, metrics: Metrics) -> std::io::Result<Self> {
         let (queue, jobs) = unbounded::<(TaskId, FlushJob)>();
         let busy: Arc<Mutex<Vec<TaskId>>> = Arc::default();
-        let failing: Arc<AtomicUsize> = Arc::default();
-        let (done, trouble, measured) = (busy.clone(), failing.clone(), metrics.clone());
+        let failure: Arc<Mutex<Option<String>>> = Arc::default();
+        let (done, trouble, measured) = (busy.clone(), failure.clone(), metrics.clone());
         std::thread::Builder::new().name(format!("{name}-flush")).spawn(move || {
             for (id, job) in jobs {
                 // The layer stays readable until it is written, so that a full disk costs memory, not truth.
                 while let Err(error) = run(&job, &measured) {
-                    trouble.store(1, Ordering::Relaxed);
+                    measured.flush_failures.inc();
+                    *trouble.lock() = Some(format!("state of {} cannot be written: {error}", job.name));
                     tracing::error!(task = %job.name, %error, "state could not be written; trying again");
                     if Arc::strong_count(&done) == 1 {
                         break;
                     }
                     std::thread::sleep(RETRY);
                 }
-                trouble.store(0, Ordering::Relaxed);
+                *trouble.lock() = None;
                 done.lock().retain(|busy| *busy != id);
             }
         })?;
         Ok(Self {
             queue: Some(queue),
             busy,
-            failing,
+            failure,
             metrics,
         })
     }
@@ -64,8 +65,9 @@ impl Flusher {
         self.busy.lock().contains(&id)
     }
 
-    pub fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed) > 0
+    /// Why state cannot be written now, if it cannot.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.lock().clone()
     }
 
     pub fn submit(&self, id: TaskId, job: FlushJob) -> Result<(), StoreError> {

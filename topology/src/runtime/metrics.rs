@@ -20,6 +20,7 @@ pub struct Metrics {
     pub(crate) restore_duration: Histogram,
     pub(crate) restored: IntCounter,
     pub(crate) flush_duration: Histogram,
+    pub(crate) flush_failures: IntCounter,
     pub(crate) tasks: IntGauge,
     pub(crate) resets: IntCounter,
     /// State that had to be thrown away and restored from the start of its changelog.
@@ -120,6 +121,10 @@ impl Metrics {
                 "flush_duration_seconds",
                 "Time to write a task's committed layer to the backend.",
                 latency()?,
+            )?,
+            flush_failures: single(
+                "flush_failures_total",
+                "Attempts to write a task's committed layer that the backend refused; each is made again.",
             )?,
             tasks,
             resets: single(

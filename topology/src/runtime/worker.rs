@@ -180,7 +180,7 @@ impl Worker {
         }
         self.flush()?;
         self.keep_house();
-        let stuck = self.stuck_restore();
+        let stuck = self.stuck_restore().or_else(|| self.flusher.failure());
         if let Some(stuck) = stuck {
             self.shared.trouble.lock().insert(self.index, stuck);
         } else if self.retry_at_ms <= self.now_ms() && self.to_open.is_empty() {
@@ -410,11 +410,7 @@ impl Worker {
             }
         }
         drop(inputs);
-        if let Some(trouble) = self
-            .reader
-            .trouble()
-            .or_else(|| self.flusher.is_failing().then(|| "state cannot be written".to_owned()))
-        {
+        if let Some(trouble) = self.reader.trouble() {
             self.shared.trouble.lock().insert(self.index, trouble);
             self.retry_at_ms = self.retry_at_ms.max(now_ms + 1);
         }

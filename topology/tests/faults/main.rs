@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod faulty_broker;
+mod full_disk;
 mod order;
 mod read_ahead;
 

@@ -1,0 +1,190 @@
+//! Publication, replica identity and keys.
+
+use std::collections::BTreeMap;
+
+use sqlx::{PgConnection, Row};
+
+use super::{ProblemKind, SourceExpectations, SourceProblem, table_id};
+use crate::connector::HEARTBEAT_TABLE;
+
+/// What the publication holds of a table.
+struct Published {
+    has_row_filter: bool,
+    lacks_columns: bool,
+}
+
+pub(super) async fn check(
+    connection: &mut PgConnection,
+    expected: &SourceExpectations,
+) -> Result<Vec<SourceProblem>, sqlx::Error> {
+    let mut problems = Vec::new();
+    // Riverbank's own schema has a heartbeat; a source that knows nothing of Riverbank has neither that nor FULL.
+    let is_own = table_id(connection, HEARTBEAT_TABLE).await?.is_some();
+    let name = &expected.publication;
+    match publication(connection, name).await? {
+        None => problems.push(SourceProblem::new(
+            ProblemKind::PublicationMissing,
+            format!(
+                "there is no publication {name}: CREATE PUBLICATION {name} FOR TABLE {}",
+                expected.tables.join(", ")
+            ),
+        )),
+        Some((holds_all_tables, lacking)) => {
+            if !lacking.is_empty() {
+                problems.push(SourceProblem::new(
+                    ProblemKind::PublicationPartial,
+                    format!(
+                        "the publication {name} leaves out every {}: ALTER PUBLICATION {name} SET (publish = 'insert, update, \
+                         delete, truncate')",
+                        lacking.join(", ")
+                    ),
+                ));
+            }
+            let published = published(connection, name).await?;
+            problems.extend(compare(expected, is_own, holds_all_tables, &published));
+        }
+    }
+    for table in &expected.tables {
+        match table_id(connection, table).await? {
+            None => problems.push(SourceProblem::new(
+                ProblemKind::TableMissing,
+                format!("there is no table {table}"),
+            )),
+            Some(id) => problems.extend(check_identity(connection, table, id, is_own).await?),
+        }
+    }
+    Ok(problems)
+}
+
+/// Whether it holds all tables, and the operations that it leaves out.
+async fn publication(connection: &mut PgConnection, name: &str) -> Result<Option<(bool, Vec<&'static str>)>, sqlx::Error> {
+    let row =
+        sqlx::query("SELECT puballtables, pubinsert, pubupdate, pubdelete, pubtruncate FROM pg_publication WHERE pubname = $1")
+            .bind(name)
+            .fetch_optional(connection)
+            .await?;
+    let Some(row) = row else { return Ok(None) };
+    let mut lacking = Vec::new();
+    for (column, operation) in [
+        ("pubinsert", "insert"),
+        ("pubupdate", "update"),
+        ("pubdelete", "delete"),
+        ("pubtruncate", "truncate"),
+    ] {
+        if !row.try_get::<bool, _>(column)? {
+            lacking.push(operation);
+        }
+    }
+    Ok(Some((row.try_get("puballtables")?, lacking)))
+}
+
+/// The publication's tables. Filters and lists of columns exist from Postgres 15 on; as JSON, they may be absent.
+async fn published(connection: &mut PgConnection, name: &str) -> Result<BTreeMap<String, Published>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT p.schemaname || '.' || p.tablename AS name,
+                to_jsonb(p) ->> 'rowfilter' IS NOT NULL AS filtered,
+                coalesce(jsonb_array_length(nullif(to_jsonb(p) -> 'attnames', 'null')) < (
+                    SELECT count(*) FROM pg_attribute a
+                    WHERE a.attrelid = format('%I.%I', p.schemaname, p.tablename)::regclass
+                      AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+                ), false) AS partial
+         FROM pg_publication_tables p WHERE p.pubname = $1",
+    )
+    .bind(name)
+    .fetch_all(connection)
+    .await?;
+    let mut published = BTreeMap::new();
+    for row in rows {
+        let holds = Published {
+            has_row_filter: row.try_get("filtered")?,
+            lacks_columns: row.try_get("partial")?,
+        };
+        published.insert(row.try_get("name")?, holds);
+    }
+    Ok(published)
+}
+
+fn compare(
+    expected: &SourceExpectations,
+    is_own: bool,
+    holds_all_tables: bool,
+    published: &BTreeMap<String, Published>,
+) -> Vec<SourceProblem> {
+    let name = &expected.publication;
+    let mut problems = Vec::new();
+    let heartbeat = is_own.then(|| HEARTBEAT_TABLE.to_owned());
+    let needed: Vec<&String> = expected.tables.iter().chain(&heartbeat).collect();
+    for table in &needed {
+        match published.get(*table) {
+            None => problems.push(SourceProblem::new(
+                ProblemKind::NotPublished,
+                format!(
+                    "{table} is not in the publication {name}, so none of its changes arrive (a table that was renamed and made \
+                     anew is not in it): ALTER PUBLICATION {name} ADD TABLE {table}; then take a snapshot of it"
+                ),
+            )),
+            Some(holds) if holds.has_row_filter || holds.lacks_columns => problems.push(SourceProblem::new(
+                ProblemKind::PublicationPartial,
+                format!("the publication {name} holds {table} with a row filter or without some of its columns"),
+            )),
+            Some(_) => {}
+        }
+    }
+    if !holds_all_tables {
+        for table in published.keys().filter(|table| !needed.contains(table)) {
+            problems.push(SourceProblem::new(
+                ProblemKind::NotCaptured,
+                format!(
+                    "the publication {name} holds {table}, which is not captured: is it a captured table under a new name? If \
+                     not, ALTER PUBLICATION {name} DROP TABLE {table}"
+                ),
+            ));
+        }
+    }
+    problems
+}
+
+async fn check_identity(
+    connection: &mut PgConnection,
+    table: &str,
+    id: i64,
+    is_own: bool,
+) -> Result<Vec<SourceProblem>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT c.relreplident::text AS identity,
+                coalesce((
+                    SELECT array_agg(a.attname || ' ' || t.typname ORDER BY a.attnum)
+                    FROM pg_index i
+                    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+                    JOIN pg_type t ON t.oid = a.atttypid
+                    WHERE i.indrelid = c.oid AND i.indisprimary
+                ), '{}') AS key
+         FROM pg_class c WHERE c.oid::bigint = $1",
+    )
+    .bind(id)
+    .fetch_one(connection)
+    .await?;
+    let (identity, key): (String, Vec<String>) = (row.try_get("identity")?, row.try_get("key")?);
+    let mut problems = Vec::new();
+    let is_integer_id = matches!(&key[..], [only] if ["id int8", "id int4", "id int2"].contains(&only.as_str()));
+    if !is_integer_id {
+        let has = if key.is_empty() { "none".to_owned() } else { key.join(", ") };
+        problems.push(SourceProblem::new(
+            ProblemKind::Key,
+            format!("the primary key of {table} must be the integer column id; it has {has}"),
+        ));
+    }
+    let is_enough = match identity.as_str() {
+        "f" => true,
+        // With a primary key, old rows come with that key: enough where rows are told apart by it alone.
+        "d" => !is_own && !key.is_empty(),
+        _ => false,
+    };
+    if !is_enough {
+        problems.push(SourceProblem::new(
+            ProblemKind::ReplicaIdentity,
+            format!("old rows of {table} are not written to the log in full: ALTER TABLE {table} REPLICA IDENTITY FULL"),
+        ));
+    }
+    Ok(problems)
+}

@@ -1,0 +1,238 @@
+//! What is wrong with a source is found and named, on a real Postgres, by a login that may read no table.
+
+use connect::{ProblemKind, SourceExpectations, SourceProblem, check_source, look_into, slot_state};
+use sqlx::PgPool;
+use testbed::Testbed;
+
+struct Source {
+    bed: Testbed,
+    pool: PgPool,
+    database: &'static str,
+    expected: SourceExpectations,
+}
+
+impl Source {
+    async fn new(bed: Testbed, database: &'static str) -> Self {
+        let pool = PgPool::connect(&bed.postgres().url_of(database)).await.unwrap();
+        let source = Self {
+            expected: SourceExpectations {
+                publication: "riverbank".to_owned(),
+                tables: ["customers", "accounts", "transactions"]
+                    .map(|table| format!("public.{table}"))
+                    .to_vec(),
+                excluded_columns: Vec::new(),
+                slot: None,
+            },
+            bed,
+            pool,
+            database,
+        };
+        source.run("CREATE ROLE stranger LOGIN PASSWORD 'stranger'").await;
+        source
+    }
+
+    /// Riverbank's own schema.
+    async fn own() -> Self {
+        let bed = Testbed::builder().postgres().start().await.unwrap();
+        bed.migrate().await.unwrap();
+        Self::new(bed, "bank").await
+    }
+
+    async fn run(&self, sql: &'static str) {
+        sqlx::raw_sql(sql)
+            .execute(&self.pool)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    async fn problems(&self) -> Vec<SourceProblem> {
+        let url = self.bed.postgres().url_of(self.database);
+        let url = url.replacen("postgres:riverbank@", "stranger:stranger@", 1);
+        assert!(url.contains("stranger@"), "{url}");
+        check_source(&url, &self.expected).await.unwrap()
+    }
+
+    /// Sees that exactly these kinds are found, apart from advice, and that each reason has its word.
+    #[track_caller]
+    fn check(found: &[SourceProblem], expected: &[(ProblemKind, &str)]) {
+        let found: Vec<&SourceProblem> = found.iter().filter(|problem| !problem.kind.is_advice()).collect();
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (problem, (kind, word)) in found.iter().zip(expected) {
+            assert_eq!(problem.kind, *kind, "{found:#?}");
+            assert!(problem.reason.contains(word), "{word} in {}", problem.reason);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_source_as_it_should_be_has_no_problem() {
+    let source = Source::own().await;
+    Source::check(&source.problems().await, &[]);
+}
+
+#[tokio::test]
+async fn a_table_that_was_renamed_and_made_anew_is_missed_until_it_is_published() {
+    let source = Source::own().await;
+    source
+        .run("ALTER TABLE customers RENAME TO customers_old; CREATE TABLE customers (LIKE customers_old INCLUDING ALL)")
+        .await;
+    Source::check(
+        &source.problems().await,
+        &[
+            (
+                ProblemKind::NotPublished,
+                "ALTER PUBLICATION riverbank ADD TABLE public.customers;",
+            ),
+            (ProblemKind::NotCaptured, "public.customers_old"),
+            (
+                ProblemKind::ReplicaIdentity,
+                "ALTER TABLE public.customers REPLICA IDENTITY FULL",
+            ),
+        ],
+    );
+    // What the reasons say mends it.
+    source
+        .run(
+            "ALTER PUBLICATION riverbank ADD TABLE public.customers; ALTER PUBLICATION riverbank DROP TABLE public.customers_old;
+             ALTER TABLE public.customers REPLICA IDENTITY FULL",
+        )
+        .await;
+    Source::check(&source.problems().await, &[]);
+}
+
+#[tokio::test]
+async fn publications_that_leave_something_out() {
+    let source = Source::own().await;
+    source
+        .run("ALTER PUBLICATION riverbank SET (publish = 'insert, update')")
+        .await;
+    Source::check(
+        &source.problems().await,
+        &[(ProblemKind::PublicationPartial, "every delete, truncate")],
+    );
+    source
+        .run(
+            "DROP PUBLICATION riverbank;
+             CREATE PUBLICATION riverbank FOR TABLE customers WHERE (id > 5), accounts (id, customer_id), transactions",
+        )
+        .await;
+    Source::check(
+        &source.problems().await,
+        &[
+            (ProblemKind::PublicationPartial, "public.customers"),
+            (ProblemKind::PublicationPartial, "public.accounts"),
+            (ProblemKind::NotPublished, "public.riverbank_heartbeat"),
+        ],
+    );
+    source
+        .run("DROP PUBLICATION riverbank; CREATE PUBLICATION riverbank FOR ALL TABLES")
+        .await;
+    Source::check(&source.problems().await, &[]);
+    source.run("DROP PUBLICATION riverbank").await;
+    Source::check(
+        &source.problems().await,
+        &[(ProblemKind::PublicationMissing, "CREATE PUBLICATION riverbank")],
+    );
+}
+
+#[tokio::test]
+async fn keys_tables_and_columns_that_do_not_fit() {
+    let mut source = Source::own().await;
+    source
+        .run(
+            r#"ALTER TABLE customers ADD "Kunden-Nr" text, ADD "Kunden_Nr" text;
+               ALTER TABLE accounts REPLICA IDENTITY NOTHING;
+               ALTER TABLE transactions DROP CONSTRAINT transactions_pkey, ADD PRIMARY KEY (id, account_id)"#,
+        )
+        .await;
+    let found = source.problems().await;
+    Source::check(
+        &found,
+        &[
+            (ProblemKind::ReplicaIdentity, "public.accounts"),
+            (ProblemKind::Key, "id int8, account_id int8"),
+            (ProblemKind::NameCollision, r#""Kunden-Nr" and "Kunden_Nr""#),
+        ],
+    );
+    assert!(found.iter().any(|problem| problem.kind.stops_capture()));
+    source.expected.excluded_columns = vec!["public.customers.Kunden-Nr".to_owned()];
+    source.run(r#"ALTER TABLE transactions RENAME TO bookings"#).await;
+    Source::check(
+        &source.problems().await,
+        &[
+            (ProblemKind::NotPublished, "public.transactions"),
+            (ProblemKind::NotCaptured, "public.bookings"),
+            (ProblemKind::ReplicaIdentity, "public.accounts"),
+            (ProblemKind::TableMissing, "public.transactions"),
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_narrow_source_is_right_as_it_is_and_its_checks_let_nan_in() {
+    let bed = Testbed::builder().postgres().start().await.unwrap();
+    bed.create_batch_stack("narrow").await.unwrap();
+    let source = Source::new(bed, "narrow").await;
+    let found = source.problems().await;
+    Source::check(&found, &[]);
+    let with_nan = |found: &[SourceProblem]| -> Vec<String> {
+        let columns = found.iter().filter(|problem| problem.kind == ProblemKind::NanPossible);
+        columns
+            .map(|problem| problem.reason.split(' ').next().unwrap_or_default().to_owned())
+            .collect()
+    };
+    // `balance >= 0` and `amount > 0` do not refuse it.
+    assert_eq!(with_nan(&found), ["public.accounts.balance", "public.transactions.amount"]);
+    source
+        .run(
+            "ALTER TABLE transactions ADD CHECK (amount <> 'NaN');
+             ALTER TABLE accounts ADD CHECK (balance < 1000000000000) NOT VALID;
+             CREATE DOMAIN fee AS numeric(9, 2) CHECK (VALUE < 'Infinity'); ALTER TABLE accounts ADD fee fee",
+        )
+        .await;
+    assert_eq!(with_nan(&source.problems().await), Vec::<String>::new());
+    source
+        .run("DROP TABLE transactions CASCADE; ALTER TABLE accounts DROP CONSTRAINT accounts_pkey")
+        .await;
+    let found = source.problems().await;
+    let kinds: Vec<ProblemKind> = found.iter().map(|problem| problem.kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            ProblemKind::NotPublished,
+            ProblemKind::Key,
+            ProblemKind::ReplicaIdentity,
+            ProblemKind::TableMissing
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_slot_that_is_missing_or_lost_is_told() {
+    let mut source = Source::own().await;
+    source.expected.slot = Some("riverbank".to_owned());
+    Source::check(&source.problems().await, &[(ProblemKind::SlotMissing, "riverbank")]);
+    source
+        .run("SELECT pg_create_logical_replication_slot('riverbank', 'pgoutput')")
+        .await;
+    Source::check(&source.problems().await, &[]);
+    let mut connection = look_into(&source.bed.postgres().url()).await.unwrap();
+    let slot = slot_state(&mut connection, "riverbank").await.unwrap().unwrap();
+    assert_eq!((slot.is_active, slot.wal_status.as_str()), (false, "reserved"));
+    assert!(
+        slot.retained_bytes.is_some_and(|bytes| bytes >= 0) && slot.safe_bytes.is_none(),
+        "{slot:?}"
+    );
+
+    source.run("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'").await;
+    source.run("SELECT pg_reload_conf()").await;
+    // The next checkpoint gives up what lies further back.
+    for _ in 0..5 {
+        source
+            .run("CREATE TABLE filler (); DROP TABLE filler; SELECT pg_switch_wal()")
+            .await;
+    }
+    source.run("CHECKPOINT").await;
+    Source::check(&source.problems().await, &[(ProblemKind::SlotLost, "riverbank")]);
+    assert!(slot_state(&mut connection, "riverbank").await.unwrap().unwrap().is_lost());
+}
