@@ -17,12 +17,13 @@ use crate::config::Settings;
 use crate::source::SourceWatch;
 use crate::{capture, lake};
 
+/// Between two looks at whether the engine must be started again.
+const RESTART_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// `riverbank run`: the stream processor, the HTTP service and the sinks, until SIGTERM.
 pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(async {
         let log = Log::of(&settings)?;
-        let metrics = prometheus::Registry::new();
-        process_metrics(&metrics)?;
         let records: Arc<dyn SystemOfRecord> = match &settings.postgres.url {
             Some(url) => {
                 let connections_max = settings.postgres.connections;
@@ -35,12 +36,22 @@ pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
             None => in_process_records(&log).await?,
         };
         let stop = until_signal()?;
-        let running = Running::start(&settings, &log, records, metrics).await?;
         capture::watch(&settings);
-        tracing::info!(address = %running.address, "riverbank runs");
-        stop.cancelled().await;
-        running.stop().await?;
-        Ok(ExitCode::SUCCESS)
+        loop {
+            let metrics = prometheus::Registry::new();
+            process_metrics(&metrics)?;
+            let running = Running::start(&settings, &log, records.clone(), metrics).await?;
+            tracing::info!(address = %running.address, "riverbank runs");
+            let reason = tokio::select! {
+                () = stop.cancelled() => None,
+                reason = running.must_restart() => Some(reason),
+            };
+            running.stop().await?;
+            match reason {
+                Some(reason) => tracing::warn!(reason, "starting again, with the topics as they are now"),
+                None => return Ok(ExitCode::SUCCESS),
+            }
+        }
     })
 }
 
@@ -191,6 +202,16 @@ impl Running {
     /// The engine's committed state.
     pub fn queries(&self) -> topology::Queries {
         self.assembly.queries()
+    }
+
+    /// Waits until the engine cannot go on as it was started: partitions were added to one of its inputs.
+    async fn must_restart(&self) -> String {
+        loop {
+            if let Some(reason) = self.assembly.must_restart() {
+                return reason;
+            }
+            tokio::time::sleep(RESTART_CHECK_INTERVAL).await;
+        }
     }
 
     /// Ends cleanly: answers what is open, commits, writes the state and the last files.

@@ -146,6 +146,11 @@ impl Assembly {
         self.running.lock().as_ref().and_then(|parts| parts.sink.trouble())
     }
 
+    /// Why the engine must be started again to go on, if it must.
+    pub fn must_restart(&self) -> Option<String> {
+        self.running.lock().as_ref().and_then(|parts| parts.engine.must_restart())
+    }
+
     /// Ends cleanly: the engine commits and writes its state, then the sinks write what is open. A second call does nothing.
     pub fn stop(&self) -> anyhow::Result<()> {
         let Some(parts) = self.running.lock().take() else {
