@@ -7,6 +7,9 @@ use sqlx::{PgConnection, Row};
 use super::{ProblemKind, SourceExpectations, SourceProblem, table_id};
 use crate::connector::HEARTBEAT_TABLE;
 
+/// Tables of Riverbank's own beside the bank's: where they exist, the connector reads them.
+const OWN_TABLES: [&str; 2] = [HEARTBEAT_TABLE, "public.riverbank_signals"];
+
 /// What the publication holds of a table.
 struct Published {
     has_row_filter: bool,
@@ -18,8 +21,14 @@ pub(super) async fn check(
     expected: &SourceExpectations,
 ) -> Result<Vec<SourceProblem>, sqlx::Error> {
     let mut problems = Vec::new();
-    // Riverbank's own schema has a heartbeat; a source that knows nothing of Riverbank has neither that nor FULL.
-    let is_own = table_id(connection, HEARTBEAT_TABLE).await?.is_some();
+    // Riverbank's own schema has tables beside the bank's; a source that knows nothing of Riverbank has neither those nor FULL.
+    let mut own = Vec::new();
+    for table in OWN_TABLES {
+        if table_id(connection, table).await?.is_some() {
+            own.push(table.to_owned());
+        }
+    }
+    let is_own = !own.is_empty();
     let name = &expected.publication;
     match publication(connection, name).await? {
         None => problems.push(SourceProblem::new(
@@ -41,7 +50,7 @@ pub(super) async fn check(
                 ));
             }
             let published = published(connection, name).await?;
-            problems.extend(compare(expected, is_own, holds_all_tables, &published));
+            problems.extend(compare(expected, &own, holds_all_tables, &published));
         }
     }
     for table in &expected.tables {
@@ -106,14 +115,13 @@ async fn published(connection: &mut PgConnection, name: &str) -> Result<BTreeMap
 
 fn compare(
     expected: &SourceExpectations,
-    is_own: bool,
+    own: &[String],
     holds_all_tables: bool,
     published: &BTreeMap<String, Published>,
 ) -> Vec<SourceProblem> {
     let name = &expected.publication;
     let mut problems = Vec::new();
-    let heartbeat = is_own.then(|| HEARTBEAT_TABLE.to_owned());
-    let needed: Vec<&String> = expected.tables.iter().chain(&heartbeat).collect();
+    let needed: Vec<&String> = expected.tables.iter().chain(own).collect();
     for table in &needed {
         match published.get(*table) {
             None => problems.push(SourceProblem::new(

@@ -22,6 +22,8 @@ pub struct Metrics {
     pub(crate) flush_duration: Histogram,
     pub(crate) flush_failures: IntCounter,
     pub(crate) tasks: IntGauge,
+    /// Sub-topologies that stand still until a restart, since an input got other partitions.
+    pub(crate) still: IntGauge,
     pub(crate) resets: IntCounter,
     /// State that had to be thrown away and restored from the start of its changelog.
     pub(crate) wipes: IntCounter,
@@ -71,6 +73,11 @@ impl Metrics {
         registry.register(Box::new(end_to_end.clone()))?;
         let tasks = IntGauge::new(name("tasks_running"), "Tasks that process records on this instance.")?;
         registry.register(Box::new(tasks.clone()))?;
+        let still = IntGauge::new(
+            name("sub_topologies_still"),
+            "Sub-topologies that read no further before a restart: an input has other partitions than at the start.",
+        )?;
+        registry.register(Box::new(still.clone()))?;
         Ok(Self {
             // The field's own name, as Kafka's exporters have it.
             lag_records: gauge(
@@ -127,6 +134,7 @@ impl Metrics {
                 "Attempts to write a task's committed layer that the backend refused; each is made again.",
             )?,
             tasks,
+            still,
             resets: single(
                 "resets_total",
                 "Times a worker dropped its transaction and its tasks, and started them again.",

@@ -33,6 +33,7 @@ pub(crate) fn watch_partitions(parts: &Parts, shared: &Shared) -> Result<(), Eng
             }
         }
     }
+    parts.metrics.still.set(shared.still_count() as i64);
     Ok(())
 }
 
