@@ -175,6 +175,7 @@ impl From<SystemOfRecordError> for Problem {
                     "the bank's database is away; nothing was written",
                 )
             }
+            SystemOfRecordError::Busy(busy) => Self::unavailable("busy", format!("{busy}; nothing was written")),
             SystemOfRecordError::OutcomeUnknown(reason) => {
                 tracing::warn!(%reason, "the outcome of a write is not known");
                 Self::new(

@@ -14,6 +14,9 @@ async fn conforms() {
     connect::migrate(&url).await.expect("the schema");
     let settings = PostgresSettings {
         acquire_timeout: Duration::from_secs(5),
+        // Many at once on one account, on a machine that does other things as well.
+        lock_timeout: Duration::from_secs(60),
+        statement_timeout: Duration::from_secs(90),
         ..PostgresSettings::default()
     };
     let records = Postgres::connect_lazy(&url, &settings).expect("a URL");

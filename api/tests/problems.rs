@@ -102,7 +102,7 @@ async fn bodies() {
             Some("amount"),
         ),
         (
-            r#"{"account_id": 1, "txn_type": "DEPOSIT", "amount": "1.005"}"#,
+            r#"{"account_id": 1, "txn_type": "DEPOSIT", "amount": "1.00500"}"#,
             422,
             "invalid",
             Some("amount"),

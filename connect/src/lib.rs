@@ -1,9 +1,10 @@
 //! Everything before Kafka: the source database's schema, and the connector that captures its changes.
 //!
-//! The bank lives in Postgres. [`migrate`] brings its schema up to date: the three tables, the ledger rule that keeps
-//! balances, and what change capture needs (a publication, a heartbeat table, a role that may read and replicate and no
-//! more). [`register`] then tells Kafka Connect to run Debezium on it, and waits until it really runs. Both are safe to
-//! repeat, so a deployment calls them at each start.
+//! The bank lives in Postgres. [`migrate`] brings its schema up to date: the three tables, the currencies of ISO 4217, the
+//! ledger rule that keeps balances (it posts in the name of a role of its own, `riverbank_ledger`, which nobody logs in as:
+//! `postgres/migrations/0005_ledger.sql` says why), and what change capture needs (a publication, a heartbeat table, a role
+//! that may read and replicate and no more). [`register`] then tells Kafka Connect to run Debezium on it, and waits until it
+//! really runs. Both are safe to repeat, so a deployment calls them at each start.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

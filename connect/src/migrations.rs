@@ -38,14 +38,22 @@ pub enum MigrationError {
     /// A statement failed: the login lacks a right.
     #[error("the login {0} cannot be set up")]
     Statement(&'static str, #[source] sqlx::Error),
+    /// The role in whose name the ledger posts lacks something, and the login lacks the right to give it.
+    #[error("the ledger's role cannot be set up")]
+    Ledger(#[source] sqlx::Error),
 }
 
 /// Brings the database at `url` up to the newest schema. The login must own the database and be able to create roles.
 ///
-/// Safe to repeat and to call from several processes at once (an advisory lock lets one of them go first).
+/// Safe to repeat and to call from several processes at once (an advisory lock lets one of them go first). In a database that
+/// was restored on another server it also gives the ledger's role back what a dump does not carry.
 pub async fn migrate(url: &str) -> Result<(), MigrationError> {
     let mut connection = open(url).await?;
     MIGRATIONS.run(&mut connection).await.map_err(MigrationError::Refused)?;
+    sqlx::query("SELECT public.ledger_set_up_role()")
+        .execute(&mut connection)
+        .await
+        .map_err(MigrationError::Ledger)?;
     connection.close().await.map_err(MigrationError::Unavailable)
 }
 

@@ -1,12 +1,13 @@
 //! The ledger rule on a real Postgres: whatever is written, by however many at once, every balance follows from the rows.
 
+mod support;
+
 use std::collections::BTreeMap;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, Row};
-use testbed::Testbed;
+use support::{balance, bank, constraint, run};
 
 const WRITERS: u64 = 8;
 const STATEMENTS: usize = 150;
@@ -95,10 +96,98 @@ async fn each_rule_is_refused_by_its_name() {
     ];
     for (rule, statement) in cases {
         let error = run(&pool, &statement).await.expect_err(&statement);
-        let constraint = error.as_database_error().and_then(|e| e.constraint()).map(str::to_owned);
-        assert_eq!(constraint.as_deref(), Some(rule), "{statement}: {error}");
+        assert_eq!(constraint(&error).as_deref(), Some(rule), "{statement}: {error}");
     }
     run(&pool, "TRUNCATE transactions").await.expect_err("a truncation");
+    assert_eq!(balances(&pool).await, expected(&pool).await);
+}
+
+#[tokio::test]
+async fn a_transaction_goes_one_way() {
+    let (_bed, pool) = bank().await;
+    seed_accounts(&pool).await;
+    let statuses = ["PENDING", "COMPLETED", "FAILED", "REVERSED"];
+    let allowed = [("PENDING", "COMPLETED"), ("PENDING", "FAILED"), ("COMPLETED", "REVERSED")];
+    for (from, to) in statuses.iter().flat_map(|from| statuses.map(|to| (*from, to))) {
+        let insert =
+            format!("INSERT INTO transactions (account_id, txn_type, amount, status) VALUES (1, 'DEPOSIT', 7, '{from}')");
+        run(&pool, &insert).await.expect("a transaction may begin as anything");
+        let update = format!("UPDATE transactions SET status = '{to}' WHERE id = (SELECT max(id) FROM transactions)");
+        let refused = run(&pool, &update).await.err();
+        let expected = (from != to && !allowed.contains(&(from, to))).then_some("transactions_status_flow");
+        assert_eq!(
+            refused.as_ref().and_then(constraint).as_deref(),
+            expected,
+            "{from} to {to}: {refused:?}"
+        );
+        // Other columns change at any time.
+        let update = "UPDATE transactions SET amount = 8 WHERE id = (SELECT max(id) FROM transactions)";
+        run(&pool, update).await.expect("another amount");
+    }
+    assert_eq!(balances(&pool).await, expected(&pool).await);
+}
+
+#[tokio::test]
+async fn a_closed_account_takes_nothing_new() {
+    let (_bed, pool) = bank().await;
+    seed_accounts(&pool).await;
+    // 1 pending and 2 completed on account 5; 3 to account 5; 4 and 5 on others; then 5 is closed.
+    let insert = "INSERT INTO transactions (account_id, txn_type, amount, related_account_id, status) VALUES
+        (5, 'DEPOSIT', 7, NULL, 'PENDING'), (5, 'DEPOSIT', 8, NULL, 'COMPLETED'), (1, 'TRANSFER', 9, 5, 'COMPLETED'),
+        (1, 'DEPOSIT', 10, NULL, 'COMPLETED'), (1, 'TRANSFER', 2, 3, 'PENDING')";
+    run(&pool, insert).await.expect("transactions");
+    run(&pool, "UPDATE accounts SET status = 'INACTIVE' WHERE id = 5")
+        .await
+        .expect("a closure");
+    let refused = Some("transactions_account_active");
+    for (statement, rule) in [
+        ("UPDATE transactions SET status = 'COMPLETED' WHERE id = 1", refused),
+        ("UPDATE transactions SET amount = 80 WHERE id = 2", refused),
+        ("UPDATE transactions SET txn_type = 'WITHDRAWAL' WHERE id = 2", refused),
+        ("UPDATE transactions SET amount = 90 WHERE id = 3", refused),
+        ("UPDATE transactions SET account_id = 5 WHERE id = 4", refused),
+        ("UPDATE transactions SET related_account_id = 5 WHERE id = 5", refused),
+        (
+            "UPDATE transactions SET status = 'COMPLETED' WHERE status = 'PENDING'",
+            refused,
+        ),
+        // What leaves its money alone, or takes back what was done to it.
+        ("UPDATE transactions SET created_at = created_at - interval '1 day'", None),
+        ("UPDATE transactions SET id = id + 1000 WHERE id = 2", None),
+        ("UPDATE transactions SET account_id = 3 WHERE id = 3", None),
+        ("UPDATE transactions SET related_account_id = 1 WHERE id = 3", None),
+        ("UPDATE transactions SET status = 'FAILED' WHERE id = 1", None),
+        ("UPDATE transactions SET status = 'REVERSED' WHERE id = 1002", None),
+        ("DELETE FROM transactions WHERE id = 1", None),
+    ] {
+        let error = run(&pool, statement).await.err();
+        assert_eq!(error.as_ref().and_then(constraint).as_deref(), rule, "{statement}: {error:?}");
+        assert_eq!(balances(&pool).await, expected(&pool).await, "{statement}");
+    }
+    assert_eq!(balance(&pool, 5).await, "50.0000", "what it opened with");
+}
+
+/// One session's plans are made once, whatever statement comes first: neither order makes a later one slow or wrong.
+#[tokio::test]
+async fn a_bulk_load_is_posted_whole() {
+    let (_bed, pool) = bank().await;
+    seed_accounts(&pool).await;
+    let load = "INSERT INTO transactions (account_id, txn_type, amount, related_account_id, status)
+        SELECT n % 3 * 2 + 1, CASE n % 4 WHEN 0 THEN 'TRANSFER' ELSE 'DEPOSIT' END, 1 + n % 7,
+               CASE n % 4 WHEN 0 THEN (n + 1) % 3 * 2 + 1 END, CASE n % 5 WHEN 0 THEN 'PENDING' ELSE 'COMPLETED' END
+        FROM generate_series(1, 50000) AS n";
+    run(&pool, load).await.expect("a load");
+    assert_eq!(balances(&pool).await, expected(&pool).await);
+    run(
+        &pool,
+        "UPDATE transactions SET amount = amount + 1 WHERE txn_type = 'DEPOSIT'",
+    )
+    .await
+    .expect("a change of all");
+    assert_eq!(balances(&pool).await, expected(&pool).await);
+    run(&pool, "DELETE FROM transactions WHERE txn_type = 'TRANSFER'")
+        .await
+        .expect("a removal");
     assert_eq!(balances(&pool).await, expected(&pool).await);
 }
 
@@ -119,17 +208,6 @@ async fn migrations_and_the_capture_role_may_be_repeated() {
     .await
     .expect("the role's rights");
     assert!(!can_write, "the capture role can write the bank's tables");
-}
-
-async fn bank() -> (Testbed, PgPool) {
-    let bed = Testbed::builder().postgres().start().await.expect("postgres");
-    connect::migrate(&bed.postgres().url()).await.expect("migrations");
-    let pool = PgPoolOptions::new()
-        .max_connections(WRITERS as u32)
-        .connect(&bed.postgres().url())
-        .await
-        .expect("connections");
-    (bed, pool)
 }
 
 /// Six accounts, odd ones in EUR, even ones in USD.
@@ -227,12 +305,6 @@ fn amount(rng: &mut StdRng) -> String {
 
 fn status(rng: &mut StdRng) -> &'static str {
     ["COMPLETED", "COMPLETED", "COMPLETED", "PENDING", "FAILED", "REVERSED"][rng.random_range(0..6)]
-}
-
-async fn run(pool: &PgPool, statement: &str) -> Result<u64, sqlx::Error> {
-    // The texts are this file's own.
-    let statement = sqlx::AssertSqlSafe(statement.to_owned());
-    sqlx::raw_sql(statement).execute(pool).await.map(|done| done.rows_affected())
 }
 
 /// Balances in hundredths by account, as the table has them.

@@ -57,13 +57,19 @@ impl Currency {
     pub fn minor_digits(&self) -> u32 {
         minor_digits(self.as_str()).unwrap_or(2)
     }
+
+    /// Whether accounts may still be opened in it: it was not replaced by another one.
+    pub fn is_current(&self) -> bool {
+        // The library takes Venezuela's second code for the first one's successor; both are current.
+        let replaced = iso_currency::Currency::from_code(self.as_str()).and_then(|known| known.is_superseded());
+        replaced.is_none() || self.as_str() == "VES"
+    }
 }
 
-/// The minor units of a currency; `None` for what is no money (metals, funds' units of account, test codes). A currency that
-/// was replaced stays known: its accounts may still be there.
+/// The minor units of a currency; `None` for what has none (metals, test codes). A currency that was replaced stays known: its
+/// accounts may still be there.
 fn minor_digits(code: &str) -> Option<u32> {
-    let known = iso_currency::Currency::from_code(code).filter(|known| !known.is_special())?;
-    known.exponent().map(u32::from)
+    iso_currency::Currency::from_code(code)?.exponent().map(u32::from)
 }
 
 impl FromStr for Currency {

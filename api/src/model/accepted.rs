@@ -10,9 +10,9 @@ pub const TEXT: &str =
 /// An e-mail address.
 pub const EMAIL: &str = "^[^@\\s\\u0000-\\u001f\\u007f-\\u009f]+@[^@\\s\\u0000-\\u001f\\u007f-\\u009f]+$";
 /// An amount above zero.
-pub const AMOUNT: &str = "^0*([1-9][0-9]{0,15}(\\.[0-9]{1,2})?|0\\.(0[1-9]|[1-9][0-9]?))$";
+pub const AMOUNT: &str = "^([1-9][0-9]{0,15}(\\.[0-9]{1,4})?|0\\.([1-9][0-9]{0,3}|0[1-9][0-9]{0,2}|00[1-9][0-9]?|000[1-9]))$";
 /// An amount, or nothing.
-pub const OPENING: &str = "^0*[0-9]{1,16}(\\.[0-9]{1,2})?$";
+pub const OPENING: &str = "^(0|[1-9][0-9]{0,15})(\\.[0-9]{1,4})?$";
 /// A cursor, behind its list's name.
 pub const CURSOR: &str = "-[0-9a-f]{1,16}$";
 /// The entity tags of a condition.
@@ -75,6 +75,6 @@ fn currencies() -> Vec<String> {
     let codes = letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| [a, b, c])));
     codes
         .filter_map(|code| String::from_utf8(code.to_vec()).ok())
-        .filter(|code| code.parse::<Currency>().is_ok())
+        .filter(|code| code.parse::<Currency>().is_ok_and(|currency| currency.is_current()))
         .collect()
 }

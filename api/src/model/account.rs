@@ -1,15 +1,16 @@
 //! Accounts.
 
 use schemas::silver::{AccountStatus, AccountType};
-use schemas::{AccountId, Currency, CustomerId, Money, silver};
+use schemas::{AccountId, Currency, CustomerId, silver};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::values::amount;
 use super::{AccountStatusCode, AccountTypeCode, accepted, instant, money};
 use crate::page::Listed;
 use crate::problem::Problem;
 use crate::routes::Resource;
-use crate::system_of_record::{self, AccountDraft, AccountUpdate, Entity, Version};
+use crate::system_of_record::{self, AccountDraft, AccountUpdate, Amount, Entity, Version};
 
 /// An account. Its balance, which moves with every transaction, is at `/accounts/{id}/balance`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -53,10 +54,10 @@ pub struct AccountInput {
     /// Its currency, by ISO 4217.
     #[schema(schema_with = accepted::currency)]
     pub currency: String,
-    /// What it holds at once; nothing if it is left out.
-    #[serde(default)]
+    /// What it holds at once, with no more places than its currency has; nothing if it is left out.
+    #[serde(default = "nothing", deserialize_with = "amount")]
     #[schema(schema_with = accepted::opening)]
-    pub opening_balance: Money,
+    pub opening_balance: Amount,
 }
 
 /// What a client says of an account that is there. The opening balance is not among it: it never changes.
@@ -75,6 +76,10 @@ pub struct AccountReplacement {
     /// Whether it is open.
     #[schema(value_type = AccountStatusCode)]
     pub status: AccountStatus,
+}
+
+fn nothing() -> Amount {
+    Amount::ZERO
 }
 
 fn currency(text: &str) -> Result<Currency, Problem> {

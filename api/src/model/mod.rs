@@ -14,5 +14,5 @@ pub use account::{Account, AccountInput, AccountReplacement};
 pub use balance::{AsOf, Balance};
 pub use codes::{AccountStatusCode, AccountTypeCode, TransactionStatusCode, TransactionTypeCode};
 pub use customer::{Customer, CustomerInput};
-pub use transaction::{Transaction, TransactionInput};
+pub use transaction::{Transaction, TransactionInput, TransactionReplacement};
 pub use values::{instant, money};

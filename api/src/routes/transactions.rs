@@ -11,12 +11,12 @@ use utoipa::IntoParams;
 
 use super::rows::{created, expected, one, page, written};
 use crate::extract::{Asked, Id, IfMatch, Json, Params};
-use crate::model::{Transaction, TransactionInput};
+use crate::model::{Transaction, TransactionInput, TransactionReplacement};
 use crate::page::{Cursor, Page, limit};
 use crate::problem::Problem;
 use crate::reads::TransactionFilter;
 use crate::state::AppState;
-use crate::system_of_record::{self, SystemOfRecordExt};
+use crate::system_of_record::{self, SystemOfRecordExt, TransactionUpdate};
 
 /// Which transactions.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -109,7 +109,8 @@ pub async fn create(State(app): State<AppState>, Json(input): Json<TransactionIn
     Ok(created(Transaction::from(row), version))
 }
 
-/// Replaces a transaction's columns; the balances follow exactly.
+/// Changes a transaction; the balances follow exactly. What the body leaves out stays as it is. A closed account takes no change
+/// that moves its money anew: a pending transaction on it can fail, a completed one be reversed or removed.
 #[utoipa::path(
     put,
     path = "/transactions/{id}",
@@ -118,7 +119,7 @@ pub async fn create(State(app): State<AppState>, Json(input): Json<TransactionIn
         ("id" = i64, Path, description = "The transaction's id"),
         ("If-Match" = Option<String>, Header, description = "The version that must be in force"),
     ),
-    request_body = TransactionInput,
+    request_body = TransactionReplacement,
     responses(
         (status = 200, body = Transaction, headers(("ETag" = String, description = "The row's version"))),
         (status = 400, body = Problem, content_type = "application/problem+json"),
@@ -135,12 +136,12 @@ pub async fn replace(
     State(app): State<AppState>,
     Id(id): Id,
     condition: IfMatch,
-    Json(input): Json<TransactionInput>,
+    Json(input): Json<TransactionReplacement>,
 ) -> Result<Response, Problem> {
     let expected = expected::<Transaction>(condition, id, in_force(&app, TransactionId(id))).await?;
     let row = app
         .records
-        .update_transaction(TransactionId(id), input.into(), expected)
+        .update_transaction(TransactionId(id), TransactionUpdate::from(input), expected)
         .await?;
     let version = row.version();
     Ok(written(Transaction::from(row), version))

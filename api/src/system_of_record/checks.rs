@@ -1,13 +1,14 @@
 //! What is wrong with a change whatever the data: checked before either implementation is asked, so that both say the same.
 
-use schemas::silver::TransactionType;
-use schemas::{Currency, Money};
+use schemas::silver::{TransactionStatus, TransactionType};
+use schemas::{AccountId, Currency, Money};
 
 use super::{
-    Account, AccountDraft, CHANGES_MAX, Change, CustomerDraft, Ref, Row, Rule, SystemOfRecordError, Transaction, TransactionDraft,
+    Account, AccountDraft, Amount, CHANGES_MAX, Change, CustomerDraft, Ref, Row, Rule, SystemOfRecordError, Transaction,
+    TransactionDraft,
 };
 
-/// The largest amount that the database's `NUMERIC(18, 2)` holds.
+/// The largest amount, and the largest balance: what sixteen digits before the point hold, in hundredths.
 pub const AMOUNT_MAX: Money = Money::from_hundredths(999_999_999_999_999_999);
 
 const NAME_CHARS_MAX: usize = 100;
@@ -24,7 +25,14 @@ pub(super) fn check(changes: &[Change]) -> Result<(), SystemOfRecordError> {
     changes.iter().try_for_each(|change| match change {
         Change::InsertCustomer(draft) | Change::UpdateCustomer { to: draft, .. } => customer(draft),
         Change::InsertAccount(draft) => account(draft),
-        Change::InsertTransaction(draft) | Change::UpdateTransaction { to: draft, .. } => transaction(draft),
+        Change::InsertTransaction(draft) => transaction(draft),
+        Change::UpdateTransaction { to, .. } => {
+            amount(to.amount)?;
+            match to.related_account_id {
+                Some(related) => related_account(to.txn_type, to.account_id, related),
+                None => Ok(()),
+            }
+        }
         Change::UpdateAccount { .. }
         | Change::CloseAccount { .. }
         | Change::DeleteCustomer { .. }
@@ -66,36 +74,59 @@ fn customer(draft: &CustomerDraft) -> Result<(), SystemOfRecordError> {
 }
 
 fn account(draft: &AccountDraft) -> Result<(), SystemOfRecordError> {
-    let amount = draft.opening_balance;
-    if amount < Money::ZERO || amount > AMOUNT_MAX {
+    let Amount { value, .. } = draft.opening_balance;
+    if value < Money::ZERO || value > AMOUNT_MAX {
         return Err(invalid("opening_balance", format!("must be between 0 and {AMOUNT_MAX}")));
     }
-    opening_scale(amount, draft.currency)
+    current(draft.currency)?;
+    opening_scale(draft.opening_balance, draft.currency)
 }
 
-fn opening_scale(amount: Money, currency: Currency) -> Result<(), SystemOfRecordError> {
-    if !amount.fits_scale(currency.minor_digits()) {
+/// An account that changes its currency changes to one that is still in use.
+pub(super) fn current(currency: Currency) -> Result<(), SystemOfRecordError> {
+    if currency.is_current() {
+        return Ok(());
+    }
+    Err(invalid("currency", format!("{currency} was replaced by another currency")))
+}
+
+fn opening_scale(amount: Amount, currency: Currency) -> Result<(), SystemOfRecordError> {
+    if !amount.fits(currency) {
         return Err(invalid("opening_balance", format!("has more decimal places than {currency}")));
     }
     Ok(())
 }
 
-fn transaction(draft: &TransactionDraft) -> Result<(), SystemOfRecordError> {
-    if draft.amount <= Money::ZERO || draft.amount > AMOUNT_MAX {
+fn amount(Amount { value, .. }: Amount) -> Result<(), SystemOfRecordError> {
+    if value <= Money::ZERO || value > AMOUNT_MAX {
         return Err(invalid("amount", format!("must be above 0 and at most {AMOUNT_MAX}")));
     }
-    let is_transfer = draft.txn_type == TransactionType::Transfer;
-    match draft.related_account_id {
+    Ok(())
+}
+
+/// Checks a transaction's columns.
+pub(super) fn transaction(draft: &TransactionDraft) -> Result<(), SystemOfRecordError> {
+    amount(draft.amount)?;
+    related_account(draft.txn_type, draft.account_id, draft.related_account_id)
+}
+
+fn related_account(
+    txn_type: TransactionType,
+    account: Ref<AccountId>,
+    related: Option<Ref<AccountId>>,
+) -> Result<(), SystemOfRecordError> {
+    let is_transfer = txn_type == TransactionType::Transfer;
+    match related {
         None if is_transfer => Err(invalid("related_account_id", "a transfer names the account that it goes to")),
         Some(_) if !is_transfer => Err(invalid("related_account_id", "only a transfer names another account")),
-        Some(related) if related == draft.account_id => Err(invalid("related_account_id", "a transfer goes to another account")),
+        Some(related) if related == account => Err(invalid("related_account_id", "a transfer goes to another account")),
         _ => Ok(()),
     }
 }
 
 /// Checks an account as a change would leave it.
 pub(super) fn account_row(row: &Account) -> Result<(), SystemOfRecordError> {
-    opening_scale(row.opening_balance, row.currency)
+    opening_scale(row.opening_balance.into(), row.currency)
 }
 
 /// Checks a transaction as a change would leave it, given its account's currency.
@@ -104,6 +135,30 @@ pub(super) fn transaction_row(row: &Transaction, currency: Currency) -> Result<(
         Ok(())
     } else {
         Err(Rule::AmountScale.into())
+    }
+}
+
+/// Checks that an amount was written with no more places than its account's currency has.
+pub(super) fn written_places(amount: Amount, currency: Currency) -> Result<(), SystemOfRecordError> {
+    if amount.is_written_for(currency) {
+        Ok(())
+    } else {
+        Err(Rule::AmountScale.into())
+    }
+}
+
+/// What may become of a transaction:
+///
+/// ```text
+/// PENDING ──► COMPLETED ──► REVERSED
+///    └──────► FAILED
+/// ```
+pub(super) fn status_flow(from: TransactionStatus, to: TransactionStatus) -> Result<(), SystemOfRecordError> {
+    use TransactionStatus::{Completed, Failed, Pending, Reversed};
+    match (from, to) {
+        (Pending, Completed | Failed) | (Completed, Reversed) => Ok(()),
+        (from, to) if from == to => Ok(()),
+        _ => Err(Rule::StatusFlow.into()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The kinds of rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Entity {
     /// A customer.
     Customer,
@@ -63,15 +63,41 @@ pub enum SystemOfRecordError {
         /// What is wrong with the value.
         reason: String,
     },
-    /// The database is away or overloaded, and nothing was committed: try again.
+    /// The database is away, and nothing was committed: try again.
     #[error("the system of record is unavailable: {0}")]
     Unavailable(String),
+    /// The database is there, but others kept this commit from its turn in time; nothing was committed: try again.
+    #[error("{0}")]
+    Busy(Busy),
     /// The connection broke while the commit was on its way, and what became of it could not be found out: read, then decide.
     #[error("it is not known whether the commit is in force: {0}")]
     OutcomeUnknown(String),
     /// A fault of the program or of the database's schema: an operator must look.
     #[error("{0}")]
     Internal(String),
+}
+
+/// What a commit waited for in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Busy {
+    /// Another session holds a lock on a row, or on a table.
+    #[error("another session holds a lock that the request needs")]
+    Locked,
+    /// All connections to the database are in use.
+    #[error("all connections to the bank's database are in use")]
+    Connections,
+    /// A statement took longer than it may.
+    #[error("the bank's database took too long")]
+    Slow,
+    /// Other commits came first, again and again.
+    #[error("other writes came first, again and again")]
+    Conflict,
+}
+
+impl From<Busy> for SystemOfRecordError {
+    fn from(busy: Busy) -> Self {
+        Self::Busy(busy)
+    }
 }
 
 impl From<Rule> for SystemOfRecordError {
@@ -93,7 +119,7 @@ pub enum Rule {
     AccountExists,
     /// A transfer goes to an account that exists.
     RelatedAccountExists,
-    /// New transactions need accounts that are open.
+    /// New transactions, and changes that move money anew, need accounts that are open.
     AccountActive,
     /// Both accounts of a transfer have one currency.
     OneCurrency,
@@ -105,11 +131,13 @@ pub enum Rule {
     BalanceInRange,
     /// The currency of an account with transactions stays.
     CurrencyFixed,
+    /// A transaction's status goes from PENDING to COMPLETED or FAILED, and from COMPLETED to REVERSED.
+    StatusFlow,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Rule; 11] = [
+    pub const ALL: [Rule; 12] = [
         Rule::EmailUnique,
         Rule::CustomerExists,
         Rule::CustomerInUse,
@@ -121,6 +149,7 @@ impl Rule {
         Rule::NotOverdrawn,
         Rule::BalanceInRange,
         Rule::CurrencyFixed,
+        Rule::StatusFlow,
     ];
 
     /// A stable name for programs.
@@ -137,6 +166,7 @@ impl Rule {
             Self::NotOverdrawn => "overdrawn",
             Self::BalanceInRange => "balance-out-of-range",
             Self::CurrencyFixed => "currency-fixed",
+            Self::StatusFlow => "status-flow",
         }
     }
 
@@ -150,6 +180,7 @@ impl Rule {
             Self::RelatedAccountExists | Self::OneCurrency => Some("related_account_id"),
             Self::AmountScale | Self::NotOverdrawn | Self::BalanceInRange => Some("amount"),
             Self::CurrencyFixed => Some("currency"),
+            Self::StatusFlow => Some("status"),
         }
     }
 
@@ -158,7 +189,12 @@ impl Rule {
     pub const fn is_conflict(self) -> bool {
         matches!(
             self,
-            Self::EmailUnique | Self::CustomerInUse | Self::NotOverdrawn | Self::BalanceInRange | Self::CurrencyFixed
+            Self::EmailUnique
+                | Self::CustomerInUse
+                | Self::NotOverdrawn
+                | Self::BalanceInRange
+                | Self::CurrencyFixed
+                | Self::StatusFlow
         )
     }
 }
@@ -171,12 +207,15 @@ impl fmt::Display for Rule {
             Self::CustomerInUse => "the customer still has accounts",
             Self::AccountExists => "there is no such account",
             Self::RelatedAccountExists => "there is no such related account",
-            Self::AccountActive => "an inactive account takes no new transactions",
+            Self::AccountActive => "an inactive account takes no new transactions, and no change that moves its money anew",
             Self::OneCurrency => "the accounts of a transfer must have one currency",
             Self::AmountScale => "the amount has more decimal places than its currency",
             Self::NotOverdrawn => "the balance of an account would fall below zero",
             Self::BalanceInRange => "the balance of an account would grow too large",
             Self::CurrencyFixed => "the currency of an account with transactions cannot change",
+            Self::StatusFlow => {
+                "a transaction's status changes from PENDING to COMPLETED or FAILED, and from COMPLETED to REVERSED, alone"
+            }
         })
     }
 }

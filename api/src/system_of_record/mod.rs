@@ -12,9 +12,9 @@ mod port;
 pub mod postgres;
 mod rows;
 
-pub use change::{AccountDraft, AccountUpdate, Change, CustomerDraft, Ref, TransactionDraft};
+pub use change::{AccountDraft, AccountUpdate, Amount, Change, CustomerDraft, Ref, TransactionDraft, TransactionUpdate};
 pub use checks::AMOUNT_MAX;
-pub use error::{Entity, Rule, SystemOfRecordError};
+pub use error::{Busy, Entity, Rule, SystemOfRecordError};
 pub use in_process::{InProcess, InProcessError};
 pub use port::{CHANGES_MAX, SystemOfRecord, SystemOfRecordExt};
 pub use postgres::{Postgres, PostgresSettings};

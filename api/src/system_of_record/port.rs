@@ -5,7 +5,7 @@ use schemas::{AccountId, CustomerId, TransactionId};
 
 use super::{
     Account, AccountDraft, AccountUpdate, Change, Customer, CustomerDraft, Row, SystemOfRecordError, Transaction,
-    TransactionDraft, Version,
+    TransactionDraft, TransactionUpdate, Version,
 };
 
 /// The most changes that one commit takes: its locks are held until it ends.
@@ -75,14 +75,14 @@ pub trait SystemOfRecordExt: SystemOfRecord {
     async fn insert_transaction(&self, draft: TransactionDraft) -> Result<Transaction, SystemOfRecordError> {
         self.one(Change::InsertTransaction(draft)).await?.transaction()
     }
-    /// Replaces a transaction's columns.
+    /// Changes a transaction's columns.
     async fn update_transaction(
         &self,
         id: TransactionId,
-        to: TransactionDraft,
+        to: impl Into<TransactionUpdate> + Send + 'async_trait,
         expected: Option<Version>,
     ) -> Result<Transaction, SystemOfRecordError> {
-        let id = id.into();
+        let (id, to) = (id.into(), to.into());
         self.one(Change::UpdateTransaction { id, to, expected }).await?.transaction()
     }
     /// Removes a transaction.

@@ -3,6 +3,7 @@
 mod ledger;
 mod refusals;
 mod rows;
+mod states;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -18,6 +19,7 @@ pub async fn check(records: &dyn SystemOfRecord) {
     rows::check(records).await;
     refusals::check(records).await;
     ledger::check(records).await;
+    states::check(records).await;
 }
 
 static CUSTOMERS: AtomicU32 = AtomicU32::new(0);
@@ -41,7 +43,7 @@ pub fn account_of(customer: CustomerId, currency: &str, opening: &str) -> Accoun
         customer_id: customer.into(),
         account_type: AccountType::Checking,
         currency: currency.parse().expect("a currency"),
-        opening_balance: money(opening),
+        opening_balance: money(opening).into(),
     }
 }
 
@@ -59,7 +61,7 @@ pub fn deposit(account: AccountId, amount: &str) -> TransactionDraft {
     TransactionDraft {
         account_id: account.into(),
         txn_type: TransactionType::Deposit,
-        amount: money(amount),
+        amount: money(amount).into(),
         related_account_id: None,
         status: TransactionStatus::Completed,
     }

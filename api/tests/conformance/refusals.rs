@@ -6,7 +6,7 @@ use api::system_of_record::{
     AMOUNT_MAX, AccountUpdate, Change, CustomerDraft, Rule, SystemOfRecord, SystemOfRecordError, SystemOfRecordExt,
     TransactionDraft,
 };
-use schemas::silver::{AccountStatus, AccountType};
+use schemas::silver::{AccountStatus, AccountType, TransactionStatus};
 use schemas::{AccountId, CustomerId, Money};
 
 use super::{account, account_of, customer, deposit, money, person, post, transfer, withdrawal};
@@ -39,7 +39,7 @@ async fn rules(records: &dyn SystemOfRecord) {
     };
     let correct = |to: TransactionDraft| Change::UpdateTransaction {
         id: used.id.into(),
-        to,
+        to: to.into(),
         expected: None,
     };
     let same_email = CustomerDraft {
@@ -88,6 +88,13 @@ async fn rules(records: &dyn SystemOfRecord) {
         (Rule::NotOverdrawn, correct(withdrawal(eur.id, "10.01"))),
         (Rule::BalanceInRange, Change::InsertTransaction(deposit(full.id, "0.01"))),
         (Rule::CurrencyFixed, update(&eur, "USD", eur.customer_id)),
+        (
+            Rule::StatusFlow,
+            correct(TransactionDraft {
+                status: TransactionStatus::Pending,
+                ..deposit(eur.id, "1.00")
+            }),
+        ),
     ];
     let shown: HashSet<Rule> = cases.iter().map(|(rule, _)| *rule).collect();
     assert_eq!(shown.len(), Rule::ALL.len(), "every rule has a case");
@@ -118,13 +125,13 @@ async fn values(records: &dyn SystemOfRecord) {
     let opened = |currency: &str, amount: Money| {
         let draft = account_of(owner.id, currency, "0");
         Change::InsertAccount(api::system_of_record::AccountDraft {
-            opening_balance: amount,
+            opening_balance: amount.into(),
             ..draft
         })
     };
     let booked = |amount: Money| {
         Change::InsertTransaction(TransactionDraft {
-            amount,
+            amount: amount.into(),
             ..deposit(account.id, "1.00")
         })
     };

@@ -208,7 +208,7 @@ async fn several_changes(records: &dyn SystemOfRecord) {
         Change::InsertCustomer(owner.clone()),
         Change::UpdateTransaction {
             id: moved.id.into(),
-            to: transfer(from.id, to.id, "4.00"),
+            to: transfer(from.id, to.id, "4.00").into(),
             expected: None,
         },
         Change::InsertTransaction(transfer(from.id, to.id, "1.01")),

@@ -57,7 +57,7 @@ fn judge(error: &SystemOfRecordError) -> Result<Verdict, TellerError> {
         E::Refused { .. } | E::Invalid { .. } | E::NotFound { .. } | E::VersionMismatch { .. } => {
             Ok(Verdict::Refused(error.to_string()))
         }
-        E::Unavailable(_) => Err(TellerError::Again(error.to_string())),
+        E::Unavailable(_) | E::Busy(_) => Err(TellerError::Again(error.to_string())),
         E::OutcomeUnknown(_) | E::Internal(_) => Err(TellerError::GiveUp(error.to_string())),
     }
 }
@@ -91,7 +91,7 @@ impl Names<'_> {
                 customer_id: self.customer(*customer)?,
                 account_type: *account_type,
                 currency: *currency,
-                opening_balance: *opening_balance,
+                opening_balance: (*opening_balance).into(),
             }),
             Operation::CloseAccount { account } => Change::CloseAccount {
                 id: self.account(*account)?,
@@ -100,7 +100,7 @@ impl Names<'_> {
             Operation::Post { draft, .. } => Change::InsertTransaction(self.draft(draft)?),
             Operation::ChangeTransaction { transaction, draft, .. } => Change::UpdateTransaction {
                 id: self.transaction(*transaction)?,
-                to: self.draft(draft)?,
+                to: self.draft(draft)?.into(),
                 expected: None,
             },
             Operation::RemoveTransaction { transaction } => Change::DeleteTransaction {
@@ -114,7 +114,7 @@ impl Names<'_> {
         Ok(TransactionDraft {
             account_id: self.account(draft.account)?,
             txn_type: draft.txn_type,
-            amount: draft.amount,
+            amount: draft.amount.into(),
             related_account_id: draft.related.map(|related| self.account(related)).transpose()?,
             status: draft.status,
         })

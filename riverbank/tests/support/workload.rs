@@ -21,10 +21,10 @@ pub struct Workload {
     refused: AtomicUsize,
 }
 
-/// Every account's balance, as Postgres has it.
+/// Every account's balance, as Postgres has it; all are in currencies with two decimal places.
 pub async fn postgres_balances(url: &str) -> BTreeMap<i64, String> {
     let pool = PgPool::connect(url).await.expect("Postgres answers");
-    let rows = sqlx::query("SELECT id, balance::text AS balance FROM accounts")
+    let rows = sqlx::query("SELECT id, round(balance, 2)::text AS balance FROM accounts")
         .fetch_all(&pool)
         .await
         .expect("the accounts are read");

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use schemas::silver::{AccountStatus, TransactionStatus, TransactionType};
-use schemas::{AccountId, CustomerId, Money, TransactionId};
+use schemas::{AccountId, Currency, CustomerId, Money, TransactionId};
 
 use super::tables::Tables;
 use crate::system_of_record::checks::{self, AMOUNT_MAX, resolve};
 use crate::system_of_record::{
     Account, AccountDraft, AccountUpdate, Change, Customer, CustomerDraft, Entity, Row, Rule, SystemOfRecordError, Transaction,
-    TransactionDraft, Version,
+    TransactionDraft, TransactionUpdate, Version,
 };
 
 type Outcome<T> = Result<T, SystemOfRecordError>;
@@ -70,7 +70,9 @@ impl Bank {
             Change::CloseAccount { id, expected } => Row::Account(self.close_account(account_id(*id)?, *expected, now)?),
             Change::InsertTransaction(draft) => Row::Transaction(self.insert_transaction(draft, accounts(draft)?, now)?),
             Change::UpdateTransaction { id, to, expected } => {
-                Row::Transaction(self.update_transaction(transaction_id(*id)?, to, accounts(to)?, *expected, now)?)
+                let (old, draft) = self.before_update(transaction_id(*id)?, to, *expected)?;
+                let accounts = accounts(&draft)?;
+                Row::Transaction(self.update_transaction(&old, &draft, accounts, now)?)
             }
             Change::DeleteTransaction { id, expected } => {
                 Row::Transaction(self.delete_transaction(transaction_id(*id)?, *expected, now)?)
@@ -134,8 +136,8 @@ impl Bank {
             customer_id: owner,
             account_type: draft.account_type,
             currency: draft.currency,
-            opening_balance: draft.opening_balance,
-            balance: draft.opening_balance,
+            opening_balance: draft.opening_balance.value,
+            balance: draft.opening_balance.value,
             status: AccountStatus::Active,
             closed_at: None,
             created_at: now,
@@ -202,41 +204,55 @@ impl Bank {
             id: TransactionId(self.last_transaction + 1),
             account_id,
             txn_type: draft.txn_type,
-            amount: draft.amount,
+            amount: draft.amount.value,
             related_account_id,
             status: draft.status,
             created_at: now,
             updated_at: now,
         };
-        self.check_accounts(&row, true)?;
+        let currency = self.check_accounts(None, &row)?;
         self.last_transaction += 1;
         self.tables.put_transaction(row.id, Some(row.clone()));
         self.post(None, Some(&row), now)?;
+        checks::written_places(draft.amount, currency)?;
         Ok(row)
+    }
+
+    /// The row at the expected version, and its columns after the update.
+    fn before_update(
+        &self,
+        id: TransactionId,
+        to: &TransactionUpdate,
+        expected: Option<Version>,
+    ) -> Outcome<(Transaction, TransactionDraft)> {
+        let old = found(self.tables.transactions.get(&id), Entity::Transaction, id.0)?.clone();
+        at_version(old.version(), expected, Entity::Transaction, id.0)?;
+        let draft = to.over(&old);
+        checks::transaction(&draft)?;
+        Ok((old, draft))
     }
 
     fn update_transaction(
         &mut self,
-        id: TransactionId,
+        old: &Transaction,
         to: &TransactionDraft,
         (account_id, related_account_id): (AccountId, Option<AccountId>),
-        expected: Option<Version>,
         now: i64,
     ) -> Outcome<Transaction> {
-        let old = found(self.tables.transactions.get(&id), Entity::Transaction, id.0)?.clone();
-        at_version(old.version(), expected, Entity::Transaction, id.0)?;
+        checks::status_flow(old.status, to.status)?;
         let row = Transaction {
             account_id,
             txn_type: to.txn_type,
-            amount: to.amount,
+            amount: to.amount.value,
             related_account_id,
             status: to.status,
             updated_at: now,
-            ..old
+            ..old.clone()
         };
-        self.check_accounts(&row, false)?;
-        self.tables.put_transaction(id, Some(row.clone()));
-        self.post(Some(&old), Some(&row), now)?;
+        let currency = self.check_accounts(Some(old), &row)?;
+        self.tables.put_transaction(row.id, Some(row.clone()));
+        self.post(Some(old), Some(&row), now)?;
+        checks::written_places(to.amount, currency)?;
         Ok(row)
     }
 
@@ -248,21 +264,32 @@ impl Bank {
         Ok(old)
     }
 
-    fn check_accounts(&self, row: &Transaction, is_new: bool) -> Outcome<()> {
+    /// Checks a row against its accounts, and returns their currency. An update may leave a closed account what it has, or take
+    /// it back; it may not name one newly, nor do something new to its balance.
+    fn check_accounts(&self, old: Option<&Transaction>, row: &Transaction) -> Outcome<Currency> {
         let accounts = &self.tables.accounts;
         let account = accounts.get(&row.account_id).ok_or(Rule::AccountExists)?;
         let related = match row.related_account_id {
             Some(id) => Some(accounts.get(&id).ok_or(Rule::RelatedAccountExists)?),
             None => None,
         };
-        let is_open = |account: &Account| account.status == AccountStatus::Active;
-        if is_new && !(is_open(account) && related.is_none_or(is_open)) {
+        let is_closed = |id: &AccountId| {
+            accounts
+                .get(id)
+                .is_some_and(|account| account.status == AccountStatus::Inactive)
+        };
+        let before: Vec<AccountId> = old.into_iter().flat_map(named).collect();
+        let legs_before: Vec<(AccountId, Money)> = old.into_iter().flat_map(legs).collect();
+        let is_newly_named = named(row).any(|id| is_closed(&id) && !before.contains(&id));
+        let is_newly_posted = legs(row).iter().any(|leg| is_closed(&leg.0) && !legs_before.contains(leg));
+        if is_newly_named || is_newly_posted {
             return Err(Rule::AccountActive.into());
         }
         if related.is_some_and(|related| related.currency != account.currency) {
             return Err(Rule::OneCurrency.into());
         }
-        checks::transaction_row(row, account.currency)
+        checks::transaction_row(row, account.currency)?;
+        Ok(account.currency)
     }
 
     /// The ledger rule: takes back what the old row did to balances, and does what the new one does.
@@ -292,6 +319,11 @@ impl Bank {
         }
         Ok(())
     }
+}
+
+/// The accounts that a transaction names.
+fn named(row: &Transaction) -> impl Iterator<Item = AccountId> + use<> {
+    [Some(row.account_id), row.related_account_id].into_iter().flatten()
 }
 
 /// What a transaction does to balances: nothing unless it is COMPLETED.

@@ -1,8 +1,11 @@
 //! The bank's database. Its own constraints and triggers keep the rules; here their names become [`Rule`](super::Rule)s.
 //!
 //! A conflict with another transaction (a deadlock, say) is tried again. When the connection breaks during a commit, Postgres is
-//! asked by the transaction's id what became of it.
+//! asked by the transaction's id what became of it. Who waits for a row that somebody holds does so for a bounded time, and with
+//! few of the connections (`gates.rs`), so that other rows are served meanwhile; the probe of the service's health has a connection
+//! of its own.
 
+mod gates;
 mod refusals;
 mod statements;
 
@@ -11,26 +14,32 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use schemas::{AccountId, CustomerId, TransactionId};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection, PgPool};
 
-use super::{Account, Change, Customer, Row, SystemOfRecord, SystemOfRecordError, Transaction, checks};
-use refusals::{Stop, unavailable};
+use super::{Account, Busy, Change, Customer, Entity, Row, SystemOfRecord, SystemOfRecordError, Transaction, checks};
+use gates::{Gates, Passed, rows_of};
+use refusals::Stop;
 
 /// How often a commit is tried that others get in the way of.
 const TRIES_MAX: u32 = 5;
 /// How often, and how long apart, Postgres is asked what became of a commit.
 const ASKED_MAX: u32 = 10;
 const ASKED_EVERY: Duration = Duration::from_millis(500);
+/// How long the probe waits for its connection, and for a lock.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// How the database is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostgresSettings {
     /// Connections at most; further requests wait for one.
     pub connections_max: u32,
-    /// How long a request waits for a connection, then it finds the database unavailable.
+    /// How long a request waits for a connection, then it is told so.
     pub acquire_timeout: Duration,
-    /// How long a statement may take in the server (waiting for others' locks included) before it is ended.
+    /// How long a statement waits for a row that another session holds (and, before that, a request for its turn at the row).
+    pub lock_timeout: Duration,
+    /// How long a statement may take in the server before it is ended. More than `lock_timeout`.
     pub statement_timeout: Duration,
 }
 
@@ -39,7 +48,8 @@ impl Default for PostgresSettings {
         Self {
             connections_max: 16,
             acquire_timeout: Duration::from_secs(3),
-            statement_timeout: Duration::from_secs(10),
+            lock_timeout: Duration::from_secs(2),
+            statement_timeout: Duration::from_secs(5),
         }
     }
 }
@@ -48,6 +58,9 @@ impl Default for PostgresSettings {
 #[derive(Debug, Clone)]
 pub struct Postgres {
     pool: PgPool,
+    /// One connection that no request ever takes.
+    probe: PgPool,
+    gates: Gates,
 }
 
 impl Postgres {
@@ -56,16 +69,99 @@ impl Postgres {
         // The error's text may hold the password.
         let options = PgConnectOptions::from_str(url)
             .map_err(|_| SystemOfRecordError::Internal("the database's URL is not one of Postgres".to_owned()))?;
-        let timeout_ms = settings.statement_timeout.as_millis().to_string();
-        let options = options
-            .application_name("riverbank")
-            .options([("statement_timeout", timeout_ms.as_str()), ("timezone", "UTC")])
-            .disable_statement_logging();
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.connections_max)
-            .acquire_timeout(settings.acquire_timeout)
-            .connect_lazy_with(options);
-        Ok(Self { pool })
+        let options = options.application_name("riverbank").disable_statement_logging();
+        let pool = |connections_max: u32, acquire_timeout: Duration, lock_timeout: Duration| {
+            let [statement_ms, lock_ms] = [settings.statement_timeout, lock_timeout].map(|time| time.as_millis().to_string());
+            let options = options.clone().options([
+                ("statement_timeout", statement_ms.as_str()),
+                ("lock_timeout", lock_ms.as_str()),
+                ("timezone", "UTC"),
+            ]);
+            PgPoolOptions::new()
+                .max_connections(connections_max)
+                .acquire_timeout(acquire_timeout)
+                .connect_lazy_with(options)
+        };
+        Ok(Self {
+            pool: pool(settings.connections_max, settings.acquire_timeout, settings.lock_timeout),
+            probe: pool(1, PROBE_TIMEOUT, PROBE_TIMEOUT),
+            gates: Gates::new(settings.connections_max, settings.lock_timeout),
+        })
+    }
+
+    /// Waits for this commit's turn at the rows that it will lock.
+    async fn pass_gates(&self, changes: &[Change]) -> Result<Passed, Stop> {
+        let (mut keys, transactions) = rows_of(changes);
+        if !transactions.is_empty() {
+            // Which accounts their money is on, read without a lock: should it change meanwhile, a gate is passed in vain.
+            let accounts: Vec<i64> = sqlx::query_scalar::<_, Option<i64>>(
+                "SELECT unnest(ARRAY[account_id, related_account_id]) AS id FROM transactions WHERE id = ANY ($1)",
+            )
+            .bind(transactions)
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .flatten()
+            .collect();
+            keys.extend(accounts.into_iter().map(|id| (Entity::Account, id)));
+        }
+        self.gates
+            .pass(keys)
+            .await
+            .map_err(|busy| Stop::Told(SystemOfRecordError::Busy(busy)))
+    }
+
+    /// Moves a table's identity beyond the ids that its rows brought along.
+    async fn pass_over_ids(&self, table: &'static str) -> Result<(), Stop> {
+        tracing::warn!(table, "rows came with ids of their own; its identity passes over them");
+        let moved = sqlx::query("SELECT public.pass_over_ids($1)")
+            .bind(table)
+            .execute(&self.pool)
+            .await;
+        match moved {
+            Ok(_) => Ok(()),
+            // The function is not there, or not for this role.
+            Err(error) if refusals::code(&error).is_some_and(|code| code.starts_with("42")) => {
+                Err(Stop::Told(SystemOfRecordError::Internal(format!(
+                    "rows came into {table} with ids of their own, and its identity cannot pass over them ({error}): as its \
+                     owner, SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}"
+                ))))
+            }
+            Err(error) => Err(Stop::Database(error)),
+        }
+    }
+
+    /// Commits; again where others were in the way, or where imported ids were.
+    async fn commit_in_turn(&self, changes: &[Change]) -> Result<Vec<Row>, Stop> {
+        let _passed = self.pass_gates(changes).await?;
+        let mut tries = 1;
+        let mut passed_over = Vec::new();
+        loop {
+            let stop = match self.try_commit(changes).await {
+                Ok(rows) => return Ok(rows),
+                Err(stop) => stop,
+            };
+            match stop.taken_id() {
+                Some(table) if !passed_over.contains(&table) => {
+                    passed_over.push(table);
+                    self.pass_over_ids(table).await?;
+                }
+                _ if stop.is_passing() && tries < TRIES_MAX => {
+                    tries += 1;
+                    // The one who came first is let through first.
+                    tokio::time::sleep(Duration::from_millis(u64::from(tries) * 5)).await;
+                }
+                _ => return Err(stop),
+            }
+        }
+    }
+
+    /// The error for the caller. That no connection was to be had may mean either of two things; the probe knows which.
+    async fn told(&self, stop: Stop) -> SystemOfRecordError {
+        if stop.is_without_connection() && self.check().await.is_ok() {
+            return Busy::Connections.into();
+        }
+        stop.into_error()
     }
 
     async fn try_commit(&self, changes: &[Change]) -> Result<Vec<Row>, Stop> {
@@ -84,6 +180,10 @@ impl Postgres {
             Err(error) if error.as_database_error().is_some() => Err(Stop::Database(error)),
             Err(error) => self.ask_what_became(&id, changes, &rows, error).await.map(|()| rows),
         }
+    }
+
+    async fn acquire(&self) -> Result<PoolConnection<sqlx::Postgres>, Stop> {
+        self.pool.acquire().await.map_err(Stop::Database)
     }
 
     /// Whether a transaction whose commit broke off is in force.
@@ -154,38 +254,36 @@ async fn write(connection: &mut PgConnection, change: &Change, made: &[Row]) -> 
 impl SystemOfRecord for Postgres {
     async fn commit(&self, changes: &[Change]) -> Result<Vec<Row>, SystemOfRecordError> {
         checks::check(changes)?;
-        let mut tries = 1;
-        loop {
-            match self.try_commit(changes).await {
-                Ok(rows) => return Ok(rows),
-                Err(stop) if stop.is_passing() && tries < TRIES_MAX => {
-                    tries += 1;
-                    // The one who came first is let through first.
-                    tokio::time::sleep(Duration::from_millis(u64::from(tries) * 5)).await;
-                }
-                Err(stop) => return Err(stop.into_error()),
-            }
+        match self.commit_in_turn(changes).await {
+            Ok(rows) => Ok(rows),
+            Err(stop) => Err(self.told(stop).await),
         }
     }
 
     async fn customer(&self, id: CustomerId) -> Result<Option<Customer>, SystemOfRecordError> {
-        let mut connection = self.pool.acquire().await.map_err(unavailable)?;
-        statements::customer(&mut connection, id).await.map_err(Stop::into_error)
+        match self.acquire().await {
+            Ok(mut connection) => statements::customer(&mut connection, id).await.map_err(Stop::into_error),
+            Err(stop) => Err(self.told(stop).await),
+        }
     }
 
     async fn account(&self, id: AccountId) -> Result<Option<Account>, SystemOfRecordError> {
-        let mut connection = self.pool.acquire().await.map_err(unavailable)?;
-        statements::account(&mut connection, id).await.map_err(Stop::into_error)
+        match self.acquire().await {
+            Ok(mut connection) => statements::account(&mut connection, id).await.map_err(Stop::into_error),
+            Err(stop) => Err(self.told(stop).await),
+        }
     }
 
     async fn transaction(&self, id: TransactionId) -> Result<Option<Transaction>, SystemOfRecordError> {
-        let mut connection = self.pool.acquire().await.map_err(unavailable)?;
-        statements::transaction(&mut connection, id).await.map_err(Stop::into_error)
+        match self.acquire().await {
+            Ok(mut connection) => statements::transaction(&mut connection, id).await.map_err(Stop::into_error),
+            Err(stop) => Err(self.told(stop).await),
+        }
     }
 
     async fn check(&self) -> Result<(), SystemOfRecordError> {
         sqlx::query("SELECT 1 FROM customers, accounts, transactions LIMIT 0")
-            .execute(&self.pool)
+            .execute(&self.probe)
             .await
             .map(|_| ())
             .map_err(|error| Stop::Database(error).into_error())

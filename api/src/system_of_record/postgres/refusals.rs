@@ -2,7 +2,7 @@
 
 use sqlx::error::DatabaseError;
 
-use crate::system_of_record::{Change, Rule, SystemOfRecordError};
+use crate::system_of_record::{Busy, Change, Rule, SystemOfRecordError};
 
 /// Why a commit stopped.
 #[derive(Debug)]
@@ -34,6 +34,22 @@ impl Stop {
         }
     }
 
+    /// Whether no connection was to be had in time: all are in use, or none can be made.
+    pub fn is_without_connection(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::PoolTimedOut))
+    }
+
+    /// The table whose identity gave an id that a row has already: rows came with ids of their own.
+    pub fn taken_id(&self) -> Option<&'static str> {
+        let Self::Database(error) = self else { return None };
+        match error.as_database_error()?.constraint()? {
+            "customers_pkey" => Some("customers"),
+            "accounts_pkey" => Some("accounts"),
+            "transactions_pkey" => Some("transactions"),
+            _ => None,
+        }
+    }
+
     /// Names the rule that the change broke, if that is why it stopped.
     pub fn told_of(self, change: &Change) -> Self {
         let refusal = match &self {
@@ -49,28 +65,33 @@ impl Stop {
             Self::Told(error) => return error,
             Self::Database(error) => error,
         };
-        let class = code(&error).and_then(|code| code.get(..2).map(str::to_owned));
-        match class.as_deref() {
-            // Conflicts that outlasted the tries; too little of something; a statement that took too long, a server that starts
-            // or stops, a standby (25006) that is not the primary yet; a broken connection.
-            Some("40" | "53" | "57" | "08" | "25" | "55") => unavailable(error),
-            Some(_) => SystemOfRecordError::Internal(error.to_string()),
-            None => match error {
+        let code = code(&error).unwrap_or_default();
+        match (code.as_str(), code.get(..2).unwrap_or_default()) {
+            // Nobody's fault, and the database is there: a lock (55P03), a statement that took too long (57014), a conflict.
+            ("55P03", _) => Busy::Locked.into(),
+            ("57014", _) => Busy::Slow.into(),
+            (_, "40") => Busy::Conflict.into(),
+            // Too little of something; a server that starts or stops; a broken connection; a standby (25006) that is not the
+            // primary yet; an object that is not in the state for it.
+            (_, "53" | "57" | "08" | "25" | "55") => unavailable(error),
+            ("", _) => match error {
                 sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => {
                     SystemOfRecordError::Internal(error.to_string())
                 }
                 error => unavailable(error),
             },
+            _ => SystemOfRecordError::Internal(error.to_string()),
         }
     }
 }
 
 /// The database is away.
-pub(super) fn unavailable(error: sqlx::Error) -> SystemOfRecordError {
+fn unavailable(error: sqlx::Error) -> SystemOfRecordError {
     SystemOfRecordError::Unavailable(error.to_string())
 }
 
-fn code(error: &sqlx::Error) -> Option<String> {
+/// The SQLSTATE of an error that the database itself told.
+pub(super) fn code(error: &sqlx::Error) -> Option<String> {
     error
         .as_database_error()
         .and_then(DatabaseError::code)
@@ -96,6 +117,16 @@ fn refusal(error: &dyn DatabaseError, change: &Change) -> Option<SystemOfRecordE
         "accounts_balance_not_negative" if is_account => return invalid("opening_balance", "must not be negative"),
         "accounts_balance_not_negative" => Rule::NotOverdrawn,
         "accounts_currency_fixed" => Rule::CurrencyFixed,
+        "transactions_status_flow" => Rule::StatusFlow,
+        "transactions_amount_scale" => Rule::AmountScale,
+        "transactions_currency_current" => {
+            return invalid(
+                "account_id",
+                "its currency is no longer one of ISO 4217: it takes no new transactions",
+            );
+        }
+        "accounts_currency_known" => return invalid("currency", "is no current currency of ISO 4217"),
+        "accounts_opening_balance_scale" => return invalid("opening_balance", "has more decimal places than the currency"),
         "transactions_amount_positive" => return invalid("amount", "must be above 0"),
         "transactions_related_only_for_transfer" => {
             return invalid("related_account_id", "is for transfers, and every transfer needs it");

@@ -9,7 +9,7 @@ use sqlx::{PgConnection, Row as _};
 use super::refusals::Stop;
 use crate::system_of_record::checks::{self, resolve};
 use crate::system_of_record::{
-    Account, Change, Customer, Entity, Row, SystemOfRecordError, Transaction, TransactionDraft, Version,
+    Account, Amount, Change, Customer, Entity, Row, SystemOfRecordError, Transaction, TransactionDraft, Version,
 };
 
 type Statement = Query<'static, sqlx::Postgres, PgArguments>;
@@ -113,7 +113,7 @@ pub(super) async fn write(connection: &mut PgConnection, change: &Change, made: 
                 .bind(draft.account_type.as_str());
             let statement = statement
                 .bind(draft.currency.to_string())
-                .bind(draft.opening_balance.to_string());
+                .bind(draft.opening_balance.value.to_string());
             Ok(Row::Account(account_of(&statement.fetch_one(connection).await?)?))
         }
         Change::UpdateAccount { id, to, expected } => {
@@ -126,9 +126,8 @@ pub(super) async fn write(connection: &mut PgConnection, change: &Change, made: 
             ));
             let statement = statement.bind(id.0).bind(owner.0).bind(to.account_type.as_str());
             let statement = statement.bind(to.currency.to_string()).bind(to.status.as_str());
-            let row = account_of(&one(connection, statement, Entity::Account, id.0).await?)?;
-            checks::account_row(&row)?;
-            Ok(Row::Account(row))
+            let row = one(connection, statement, Entity::Account, id.0).await?;
+            Ok(Row::Account(account_of(&row)?))
         }
         Change::CloseAccount { id, expected } => {
             let id = account_id(*id)?;
@@ -154,20 +153,24 @@ pub(super) async fn write(connection: &mut PgConnection, change: &Change, made: 
                 draft.related_account_id.map(account_id).transpose()?,
             );
             let row = bind_draft(statement, draft, accounts).fetch_one(connection).await?;
-            Ok(Row::Transaction(checked_transaction(&row)?))
+            Ok(Row::Transaction(checked_transaction(&row, draft.amount)?))
         }
         Change::UpdateTransaction { id, to, expected } => {
             let id = transaction_id(*id)?;
-            let accounts = (account_id(to.account_id)?, to.related_account_id.map(account_id).transpose()?);
-            lock_transaction(connection, id, *expected).await?;
+            let draft = to.over(&lock_transaction(connection, id, *expected).await?);
+            checks::transaction(&draft)?;
+            let accounts = (
+                account_id(draft.account_id)?,
+                draft.related_account_id.map(account_id).transpose()?,
+            );
             let statement = sqlx::query(concat!(
                 "UPDATE transactions SET account_id = $1, txn_type = $2, amount = $3::text::numeric, related_account_id = $4, ",
                 "status = $5 WHERE id = $6",
                 transaction_returning!()
             ));
-            let statement = bind_draft(statement, to, accounts).bind(id.0);
+            let statement = bind_draft(statement, &draft, accounts).bind(id.0);
             let row = one(connection, statement, Entity::Transaction, id.0).await?;
-            Ok(Row::Transaction(checked_transaction(&row)?))
+            Ok(Row::Transaction(checked_transaction(&row, draft.amount)?))
         }
         Change::DeleteTransaction { id, expected } => {
             let id = transaction_id(*id)?;
@@ -253,7 +256,7 @@ fn bind_draft(statement: Statement, draft: &TransactionDraft, (account, related)
     let statement = statement
         .bind(account.0)
         .bind(draft.txn_type.as_str())
-        .bind(draft.amount.to_string());
+        .bind(draft.amount.value.to_string());
     statement.bind(related.map(|id| id.0)).bind(draft.status.as_str())
 }
 
@@ -296,11 +299,11 @@ fn transaction_of(row: &PgRow) -> Written<Transaction> {
     })
 }
 
-/// A transaction with the currency of its account, which its amount must fit. Without an account, the foreign key speaks.
-fn checked_transaction(row: &PgRow) -> Written<Transaction> {
+/// A transaction whose amount was written for the currency of its account; that its value fits, the database has seen to.
+fn checked_transaction(row: &PgRow, amount: Amount) -> Written<Transaction> {
     let transaction = transaction_of(row)?;
-    if row.try_get::<Option<String>, _>("currency")?.is_some() {
-        checks::transaction_row(&transaction, parsed::<Currency>(row, "currency")?)?;
+    if amount.places > 0 && row.try_get::<Option<String>, _>("currency")?.is_some() {
+        checks::written_places(amount, parsed::<Currency>(row, "currency")?)?;
     }
     Ok(transaction)
 }
