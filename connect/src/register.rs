@@ -66,6 +66,7 @@ impl RegisterError {
         };
         match self {
             Self::Refused { reason } => Self::Refused { reason: hide(reason) },
+            Self::Registry { reason } => Self::Registry { reason: hide(reason) },
             Self::Failed { name, trace } => Self::Failed {
                 name,
                 trace: hide(trace),

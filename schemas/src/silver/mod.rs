@@ -8,6 +8,6 @@ mod transaction;
 
 pub use account::{Account, AccountStatus, AccountType};
 pub use customer::Customer;
-pub use posting::{Leg, Posting};
+pub use posting::{Leg, LegEntry, Posting};
 pub use rejected::Rejected;
 pub use transaction::{Transaction, TransactionStatus, TransactionType};

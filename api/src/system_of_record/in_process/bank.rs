@@ -160,8 +160,11 @@ impl Bank {
         if !self.tables.customers.contains_key(&owner) {
             return Err(Rule::CustomerExists.into());
         }
-        if to.currency != old.currency && self.tables.has_transactions(id) {
-            return Err(Rule::CurrencyFixed.into());
+        if to.currency != old.currency {
+            checks::current(to.currency)?;
+            if self.tables.has_transactions(id) {
+                return Err(Rule::CurrencyFixed.into());
+            }
         }
         let is_closed = to.status == AccountStatus::Inactive;
         let row = Account {
