@@ -230,6 +230,40 @@ fn instances_share_the_work_and_count_each_record_once() {
     two.stop();
 }
 
+#[test]
+fn partitions_added_to_an_input_are_noticed_and_read_after_a_restart() {
+    let bed = Testbed::builder().kafka().start_blocking().unwrap();
+    let mut bench = Bench::on(&bed);
+    let engine = bench.engine("one");
+    bench.send(0..1_000);
+    bench.check(&[&engine]);
+    assert_eq!(engine.must_restart(), None);
+
+    bench
+        .broker
+        .add_partitions(AMOUNTS.name(), 7, Duration::from_secs(20))
+        .unwrap();
+    let end = Instant::now() + Duration::from_secs(30);
+    let why = loop {
+        if let Some(why) = engine.must_restart() {
+            break why;
+        }
+        assert!(Instant::now() < end, "nobody noticed");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(why.contains("amounts has 7 partitions, and had 4"), "{why}");
+    assert!(!engine.queries().readiness().ready);
+
+    // A producer that is made now knows all of them; the restart is sooner than the session's end.
+    bench.send(1_000..3_000);
+    engine.stop();
+    let engine = bench.engine("one");
+    bench.check(&[&engine]);
+    assert_eq!(engine.queries().groups(), (0..7).collect::<Vec<u32>>());
+    assert_eq!(engine.must_restart(), None);
+    engine.stop();
+}
+
 /// While the broker is away, the member's session ends on both sides; what librdkafka says then may fence itself.
 #[test]
 fn an_outage_longer_than_the_session_is_got_over() {

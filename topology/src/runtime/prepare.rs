@@ -28,7 +28,7 @@ pub(crate) fn prepare(topology: Topology, settings: EngineSettings, parts: Engin
         .map(|sub| topics.partitions_of(sub, &sources))
         .collect::<Result<Vec<u32>, EngineError>>()?;
     topics.ensure_written(&sub_partitions)?;
-    topics.ensure_tasks(sub_partitions.iter().copied().max().unwrap_or(1))?;
+    let groups = topics.ensure_tasks(sub_partitions.iter().copied().max().unwrap_or(1))?;
 
     // Once for nothing: registers every schema and refuses what is not compatible.
     let recording = Arc::new(RecordingRegistry::new(parts.registry.clone()));
@@ -71,6 +71,7 @@ pub(crate) fn prepare(topology: Topology, settings: EngineSettings, parts: Engin
         settings: Arc::new(settings),
         sub_partitions: Arc::new(sub_partitions),
         source_partitions: Arc::new(sources),
+        groups,
     })
 }
 
@@ -203,19 +204,21 @@ impl Topics<'_> {
         self.ensure(&wanted)
     }
 
-    /// The topic of the task groups: more of them than there are tasks do no harm, and it holds no records, so it may grow.
-    fn ensure_tasks(&self, most: u32) -> Result<(), EngineError> {
+    /// The topic of the task groups: more of them than there are tasks do no harm, and it holds no records, so it may grow. Returns
+    /// how many there are.
+    fn ensure_tasks(&self, most: u32) -> Result<u32, EngineError> {
         let spec = TopicSpec {
             accept_existing: true,
             ..self.spec(&self.topology.tasks_topic(), most)
         };
         let name = spec.name.clone();
         self.broker.ensure_topics(&[spec], self.timeout())?;
-        if self.broker.partitions(&name, self.timeout())?.is_some_and(|has| has < most) {
+        let has = self.broker.partitions(&name, self.timeout())?.unwrap_or(most);
+        if has < most {
             tracing::info!(topic = %name, partitions = most, "the topic of the task groups grows");
             self.broker.add_partitions(&name, most, self.timeout())?;
         }
-        Ok(())
+        Ok(has.max(most))
     }
 }
 

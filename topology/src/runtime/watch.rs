@@ -20,8 +20,8 @@ pub(crate) fn watch_partitions(parts: &Parts, shared: &Shared) -> Result<(), Eng
     let counts = parts.broker.partition_counts(&topics, PATIENCE)?;
     for (topic, now) in topics.into_iter().zip(counts) {
         let then = parts.source_partitions[topic];
-        // A topic that is not there at this moment says nothing.
-        let Some(now) = now.filter(|now| *now != then) else { continue };
+        // Partitions are never taken away: fewer, or none, is a broker that does not know better yet.
+        let Some(now) = now.filter(|now| *now > then) else { continue };
         let reads = |sub: &crate::graph::SubTopology| sub.sources.iter().any(|(source, _)| *source == topic);
         for (number, _) in parts.topology.subs.iter().enumerate().filter(|(_, sub)| reads(sub)) {
             let told = format!(

@@ -51,6 +51,8 @@ pub(crate) struct Parts {
     pub sub_partitions: Arc<Vec<u32>>,
     /// Partitions of each topic that is read. Without state, a sub-topology may read topics with fewer than it has tasks.
     pub source_partitions: Arc<BTreeMap<&'static str, u32>>,
+    /// Task groups, in all instances.
+    pub groups: u32,
 }
 
 pub(crate) struct Worker {
@@ -94,7 +96,9 @@ impl Worker {
             group: application,
             topics: vec![parts.topology.tasks_topic()],
             client_id: client.clone(),
-            member: Some(client.clone()),
+            // A member that comes back under its name has its groups at once, without the others sharing anew. So it takes another
+            // name when there are more to share.
+            member: Some(format!("{client}-of-{}", parts.groups)),
             session_timeout: parts.settings.session_timeout,
         })?;
         let reader = parts.broker.reader(&client)?;
