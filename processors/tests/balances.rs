@@ -302,8 +302,5 @@ fn customers_are_cleaned() {
     bank.send(CDC_CUSTOMERS, 1, &event);
     let customers = bank.driver.view(stores::CUSTOMERS);
     let row = customers[0].1.row.as_ref().unwrap();
-    assert_eq!(
-        (row.first_name.as_str(), row.email.as_str()),
-        ("Ada", "ada@example.org")
-    );
+    assert_eq!((row.first_name.as_str(), row.email.as_str()), ("Ada", "ada@example.org"));
 }

@@ -18,8 +18,8 @@ pub mod health;
 pub mod lake;
 pub mod rejections;
 pub mod source;
-pub mod telemetry;
 mod source_counters;
+pub mod telemetry;
 pub mod upgrade;
 
 /// Writes to standard output at once, for whoever watches.

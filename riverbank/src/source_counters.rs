@@ -28,7 +28,9 @@ pub fn register(registry: &Registry) -> prometheus::Result<()> {
             "Rows that were deleted because a snapshot did not show them, or a truncate took them",
         ),
     ];
-    let made = counters.into_iter().map(|(count, name, help)| Ok((count, IntCounter::new(name, help)?)));
+    let made = counters
+        .into_iter()
+        .map(|(count, name, help)| Ok((count, IntCounter::new(name, help)?)));
     registry.register(Box::new(SourceCounters(made.collect::<prometheus::Result<_>>()?)))
 }
 

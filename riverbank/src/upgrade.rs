@@ -11,7 +11,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use broker::{Broker, CleanupPolicy, Membership, Message, Outgoing, Polled, Start, TopicPartition, TopicSpec, TransactionalProducer};
+use broker::{
+    Broker, CleanupPolicy, Membership, Message, Outgoing, Polled, Start, TopicPartition, TopicSpec, TransactionalProducer,
+};
 use processors::{APPLICATION, stores};
 use schemas::silver::{Account, Customer, Transaction};
 use schemas::state::{Applied, SourcePosition};
@@ -47,9 +49,12 @@ pub fn take_over(log: &Log, now_us: i64) -> anyhow::Result<()> {
         producer,
         waiting: 0,
     };
-    let customers = upgrade.table(stores::CUSTOMERS, &old("customers"), &old("deleted-customers"), |c: &Customer| {
-        (c.source_lsn, c.source_ts)
-    })?;
+    let customers = upgrade.table(
+        stores::CUSTOMERS,
+        &old("customers"),
+        &old("deleted-customers"),
+        |c: &Customer| (c.source_lsn, c.source_ts),
+    )?;
     let accounts = upgrade.table(stores::ACCOUNTS, &old("accounts"), &old("deleted-accounts"), |a: &Account| {
         (a.source_lsn, a.source_ts)
     })?;

@@ -76,7 +76,13 @@ impl Bank {
     async fn connector(&self, method: reqwest::Method, path: &str) {
         let url = format!("{}/connectors/riverbank{path}", self.stack.bed.connect().url());
         eventually(path, CAUGHT_UP, || async {
-            let answer = self.stack.http.request(method.clone(), &url).send().await.map_err(|e| e.to_string())?;
+            let answer = self
+                .stack
+                .http
+                .request(method.clone(), &url)
+                .send()
+                .await
+                .map_err(|e| e.to_string())?;
             match answer.status() {
                 status if status.is_success() => Ok(()),
                 status => Err(format!("{status} {}", answer.text().await.unwrap_or_default())),
@@ -132,8 +138,10 @@ async fn the_books_are_right_after_whatever_the_source_does() {
             seen
         });
         for _ in 0..300 {
-            bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'DEPOSIT', 100)").await;
-            bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'WITHDRAWAL', 100)").await;
+            bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'DEPOSIT', 100)")
+                .await;
+            bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'WITHDRAWAL', 100)")
+                .await;
         }
         bank.balances("deposits and withdrawals in turn").await;
         done.store(true, Ordering::Relaxed);
@@ -185,9 +193,11 @@ async fn the_books_are_right_after_whatever_the_source_does() {
          INSERT INTO transactions (account_id, txn_type, amount) VALUES (3, 'DEPOSIT', 100);",
     )
     .await;
-    bank.run("SELECT pg_replication_slot_advance('riverbank', pg_current_wal_lsn())").await;
+    bank.run("SELECT pg_replication_slot_advance('riverbank', pg_current_wal_lsn())")
+        .await;
     bank.connector(reqwest::Method::PUT, "/resume").await;
-    bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'DEPOSIT', 16)").await;
+    bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'DEPOSIT', 16)")
+        .await;
     eventually("the change after the gap", CAUGHT_UP, || async {
         match bank.served(1).await?.as_str() {
             "31.00" => Ok(()),
@@ -204,13 +214,15 @@ async fn the_books_are_right_after_whatever_the_source_does() {
     bank.balances("an incremental snapshot").await;
 
     // What Postgres itself refuses.
-    bank.refused("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'DEPOSIT', 'NaN')").await;
+    bank.refused("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'DEPOSIT', 'NaN')")
+        .await;
 
     // All of it survives a kill.
     bank.instance.kill();
     bank.instance.spawn();
     bank.instance.ready(&bank.stack.http, READY).await;
-    bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (2, 'WITHDRAWAL', 20)").await;
+    bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (2, 'WITHDRAWAL', 20)")
+        .await;
     bank.balances("after a kill").await;
     bank.instance.stop(Duration::from_secs(60)).await;
 }

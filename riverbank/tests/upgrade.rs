@@ -55,7 +55,19 @@ impl Old {
     fn avro(&self, topic: &str, schema: &str, value: Value) -> Vec<u8> {
         let id = self.registry.register(&format!("{topic}-value"), schema).unwrap();
         let schema = apache_avro::Schema::parse_str(schema).unwrap();
-        let value = apache_avro::types::Value::try_from(value).unwrap().resolve(&schema).unwrap();
+        let Value::Object(fields) = value else { panic!("a record") };
+        let fields = fields.into_iter().map(|(name, value)| {
+            // JSON has no bytes: a list of numbers stands for a decimal's digits.
+            let value = match value {
+                Value::Array(digits) => {
+                    let digits = digits.iter().map(|digit| digit.as_u64().unwrap() as u8);
+                    apache_avro::types::Value::Bytes(digits.collect())
+                }
+                other => apache_avro::types::Value::try_from(other).unwrap(),
+            };
+            (name, value)
+        });
+        let value = apache_avro::types::Value::Map(fields.collect()).resolve(&schema).unwrap();
         #[allow(deprecated, reason = "one call says all there is to say")]
         let datum = apache_avro::to_avro_datum(&schema, value).unwrap();
         [&[0], &id.to_be_bytes()[..], &datum].concat()
@@ -66,8 +78,16 @@ impl Old {
             broker: InProcessBroker::default(),
             registry: Arc::new(MemoryRegistry::default()),
         };
-        let changelogs = ["customers", "accounts", "transactions", "deleted-customers", "deleted-accounts", "deleted-transactions", "posted"]
-            .map(|store| topic(&format!("riverbank-{store}-changelog"), 4, CleanupPolicy::Compact));
+        let changelogs = [
+            "customers",
+            "accounts",
+            "transactions",
+            "deleted-customers",
+            "deleted-accounts",
+            "deleted-transactions",
+            "posted",
+        ]
+        .map(|store| topic(&format!("riverbank-{store}-changelog"), 4, CleanupPolicy::Compact));
         let sources = [CDC_CUSTOMERS.name(), CDC_ACCOUNTS.name(), CDC_TRANSACTIONS.name()]
             .map(|name| topic(name, 4, CleanupPolicy::Delete(None)));
         old.broker.ensure_topics(&changelogs, BOUND).unwrap();
@@ -90,7 +110,12 @@ impl Old {
         }
         old.write(rows, 2, 3, None);
         old.write("riverbank-posted-changelog", 2, 3, None);
-        old.write("riverbank-deleted-transactions-changelog", 2, 3, Some(&2_000_i64.to_be_bytes()));
+        old.write(
+            "riverbank-deleted-transactions-changelog",
+            2,
+            3,
+            Some(&2_000_i64.to_be_bytes()),
+        );
         // 2 had been deleted once and made anew.
         old.write("riverbank-deleted-transactions-changelog", 3, 2, Some(&900_i64.to_be_bytes()));
         old.write("riverbank-deleted-transactions-changelog", 3, 2, None);
@@ -106,7 +131,8 @@ impl Old {
 
     /// A change of a transaction, under an Avro key, in a partition of its own choice.
     fn change(&self, partition: u32, op: Op, id: i64, amount: &str, lsn: i64, at_us: i64) {
-        let codec = Codec::register::<Envelope<TransactionRow>>(self.registry.clone(), &CDC_TRANSACTIONS.value_subject()).unwrap();
+        let codec =
+            Codec::register::<Envelope<TransactionRow>>(self.registry.clone(), &CDC_TRANSACTIONS.value_subject()).unwrap();
         let event = Envelope {
             before: None,
             after: Some(TransactionRow {
@@ -183,7 +209,9 @@ fn rows_deletes_and_postings_go_on_where_they_were() {
     };
     eventually("the balance is there", &|| booked().as_deref() == Some("10.00"));
     let applied = |id| queries.get(stores::TRANSACTIONS, &TransactionId(id)).ok()?.value;
-    eventually("the rows are there", &|| applied(1).is_some_and(|applied| applied.row.is_some()));
+    eventually("the rows are there", &|| {
+        applied(1).is_some_and(|applied| applied.row.is_some())
+    });
     assert!(applied(2).unwrap().row.is_some(), "made anew after its delete");
     assert!(applied(3).unwrap().row.is_none(), "deleted");
 

@@ -10,8 +10,8 @@ use serde::{Deserializer, Serializer, de};
 
 /// The first instant that is kept: the beginning of year 1.
 pub const INSTANT_MIN: i64 = -62_135_596_800_000_000;
-/// The last instant that is kept: the end of year 9999.
-pub const INSTANT_MAX: i64 = 253_402_300_799_999_999;
+/// The last instant that is kept: at the end of year 9999, with a day left for whoever shows it in a time zone.
+pub const INSTANT_MAX: i64 = 253_402_128_000_000_000;
 /// What a text that is no instant at all is read as.
 pub const NO_INSTANT: i64 = i64::MIN;
 

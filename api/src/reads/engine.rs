@@ -116,7 +116,12 @@ where
     let found = queries.scan(store, &typed, |_, applied| applied.row.as_ref().is_some_and(&keep))?;
     Ok(Scattered {
         value: Part {
-            rows: found.value.entries.into_iter().filter_map(|(_, applied)| applied.row).collect(),
+            rows: found
+                .value
+                .entries
+                .into_iter()
+                .filter_map(|(_, applied)| applied.row)
+                .collect(),
             until: found.value.until.map(id),
         },
         others: found.others,

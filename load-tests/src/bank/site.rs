@@ -108,7 +108,10 @@ impl Site {
 
     /// A process all of whose tasks run.
     fn ready(&self) -> anyhow::Result<Running> {
-        let stages = processors::bank(SourcePartitions::default())?.to_string().matches("Sub-topology").count() as u32;
+        let stages = processors::bank(SourcePartitions::default())?
+            .to_string()
+            .matches("Sub-topology")
+            .count() as u32;
         let mut running = Running::start(self.engine.command()?, self.log.clone())?;
         let started = Instant::now();
         // The socket comes first, then the tasks: one for each topic of the source, and those of the balances.

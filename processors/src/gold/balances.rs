@@ -211,7 +211,11 @@ fn book(balance: &mut AccountBalance, leg: &Leg, cx: &mut Context<'_, PostToBala
             let reason = format!(
                 "transaction {} has the amount {}, and {} has {digits} decimal places; it is not booked",
                 leg.transaction_id,
-                if entry.booked == Money::ZERO { entry.pending } else { entry.booked },
+                if entry.booked == Money::ZERO {
+                    entry.pending
+                } else {
+                    entry.booked
+                },
                 balance.currency,
             );
             reject(cx, balance.account_id, cx.at.offset, "currency_scale", reason);

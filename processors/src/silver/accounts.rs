@@ -33,7 +33,10 @@ impl Entity for Accounts {
         let currency = code("currency", &row.currency)?;
         let balance = not_null("balance", &row.balance)?;
         // A source without the column moves no balances: its first balance is what the account opened with.
-        let opening_balance = row.opening_balance.or(with.stored.map(|a| a.opening_balance)).unwrap_or(balance);
+        let opening_balance = row
+            .opening_balance
+            .or(with.stored.map(|a| a.opening_balance))
+            .unwrap_or(balance);
         in_scale("opening_balance", opening_balance, currency)?;
         in_scale("balance", balance, currency)?;
         let status = match &row.status {

@@ -89,12 +89,16 @@ impl Processor for Journal {
         let mut legs = Legs::default();
         if let Some((txn_type, effects)) = &standing {
             let version = cx.stores.get(&id)?.unwrap_or(0);
-            effects.iter().for_each(|effect| legs.add(effect.entry(*txn_type, version, true), effect.account));
+            effects
+                .iter()
+                .for_each(|effect| legs.add(effect.entry(*txn_type, version, true), effect.account));
         }
         match &wanted {
             Some((txn_type, effects)) => {
                 let version = change.version;
-                effects.iter().for_each(|effect| legs.add(effect.entry(*txn_type, version, false), effect.account));
+                effects
+                    .iter()
+                    .for_each(|effect| legs.add(effect.entry(*txn_type, version, false), effect.account));
                 cx.stores.put(id, version);
             }
             None => cx.stores.delete(id),

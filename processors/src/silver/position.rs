@@ -100,7 +100,13 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(kind: Kind, event: SourcePosition, streamed: Option<SourcePosition>, snapshot: Option<SourcePosition>, expected: Verdict) {
+    fn check(
+        kind: Kind,
+        event: SourcePosition,
+        streamed: Option<SourcePosition>,
+        snapshot: Option<SourcePosition>,
+        expected: Verdict,
+    ) {
         let applied = Applied::<()> {
             streamed,
             snapshot,
@@ -129,7 +135,13 @@ mod tests {
     #[test]
     fn a_snapshot_counts_once_and_not_before_what_was_streamed() {
         check(Kind::Snapshot, at(100, 50), None, Some(at(100, 50)), Verdict::Stale);
-        check(Kind::Snapshot, at(100, 50), Some(at(90, 60)), Some(at(100, 50)), Verdict::Stale);
+        check(
+            Kind::Snapshot,
+            at(100, 50),
+            Some(at(90, 60)),
+            Some(at(100, 50)),
+            Verdict::Stale,
+        );
         check(Kind::Snapshot, at(100, 50), Some(at(100, 50)), None, Verdict::New);
         check(Kind::Snapshot, at(90, 40), Some(at(100, 50)), None, Verdict::Stale);
         check(Kind::Snapshot, at(90, 60), Some(at(100, 50)), None, Verdict::Regression);

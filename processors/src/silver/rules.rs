@@ -84,7 +84,10 @@ pub fn in_scale(column: &str, amount: schemas::Money, currency: Currency) -> Res
     }
     Err(Violation::new(
         "currency_scale",
-        format!("{column} is {amount}, and {currency} has {} decimal places", currency.minor_digits()),
+        format!(
+            "{column} is {amount}, and {currency} has {} decimal places",
+            currency.minor_digits()
+        ),
     ))
 }
 

@@ -94,13 +94,8 @@ impl Bench {
     }
 
     /// Sends an event to a partition, under a key of any bytes or none.
-    pub fn send_to<R>(
-        &mut self,
-        topic: Topic<CdcKey, Envelope<R>>,
-        partition: u32,
-        key: Option<&[u8]>,
-        event: &Envelope<R>,
-    ) where
+    pub fn send_to<R>(&mut self, topic: Topic<CdcKey, Envelope<R>>, partition: u32, key: Option<&[u8]>, event: &Envelope<R>)
+    where
         Envelope<R>: Wire,
     {
         let codec = Codec::register::<Envelope<R>>(self.driver.registry(), &topic.value_subject()).unwrap();

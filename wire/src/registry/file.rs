@@ -32,9 +32,9 @@ impl Content {
         {
             return Ok((*id, false));
         }
-        let parsed = Schema::parse_str(schema).map_err(|e| refused(e.to_string()))?;
+        let parsed = comparable(schema).map_err(&refused)?;
         if let Some(newest) = self.subjects.get(subject).and_then(|ids| ids.last()) {
-            let written = Schema::parse_str(&self.schemas[*newest as usize - 1]).map_err(|e| refused(e.to_string()))?;
+            let written = comparable(&self.schemas[*newest as usize - 1]).map_err(&refused)?;
             SchemaCompatibility::can_read(&written, &parsed)
                 .map_err(|e| refused(format!("it cannot read version {newest}: {e}")))?;
         }
@@ -55,6 +55,26 @@ impl Content {
             .and_then(|i| self.schemas.get(i).cloned())
             .ok_or(RegistryError::NotFound(id))
     }
+}
+
+/// A schema as the real registry compares it, which looks at types, not at logical types: a decimal's scale may change, since each
+/// record is read by the scale that it was written with.
+fn comparable(schema: &str) -> Result<Schema, String> {
+    fn strip(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                if fields.get("logicalType").and_then(|name| name.as_str()) == Some("decimal") {
+                    fields.remove("logicalType");
+                }
+                fields.values_mut().for_each(strip);
+            }
+            serde_json::Value::Array(items) => items.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let mut json = serde_json::from_str(schema).map_err(|e| e.to_string())?;
+    strip(&mut json);
+    Schema::parse(&json).map_err(|e| e.to_string())
 }
 
 /// A registry in memory: for tests.

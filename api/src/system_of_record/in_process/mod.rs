@@ -61,11 +61,7 @@ struct State {
 impl InProcess {
     /// Starts with empty tables. Makes the change topics, unless they are there: with one partition each, which keeps the order
     /// of the commits. Blocks while the broker or the registry is slow.
-    pub fn start(
-        broker: Arc<dyn Broker>,
-        registry: Arc<dyn Registry>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, InProcessError> {
+    pub fn start(broker: Arc<dyn Broker>, registry: Arc<dyn Registry>, clock: Arc<dyn Clock>) -> Result<Self, InProcessError> {
         let topic = |name: &str| TopicSpec {
             name: name.to_owned(),
             partitions: 1,
