@@ -96,7 +96,7 @@ async fn topics(settings: &Settings) -> anyhow::Result<Arc<dyn SystemOfRecord>> 
     if let Some(topic) = found {
         bail!("{topic} holds a bank's changes already, and a second bank would give its rows the same ids; use empty topics");
     }
-    Ok(in_process_records(settings, &log).await?)
+    Ok(in_process_records(&log).await?)
 }
 
 /// The first of the change topics that has ever had a record.
