@@ -129,7 +129,7 @@ async fn every_query_finds_what_it_asks_for_in_the_running_bank() {
     let log = Log::in_process(folder.path().join("schemas")).expect("a log");
     let metrics = prometheus::Registry::new();
     process_metrics(&metrics).expect("process metrics");
-    let records = in_process_records(&settings, &log).await.expect("a system of record");
+    let records = in_process_records(&log).await.expect("a system of record");
     let running = Running::start(&settings, &log, records.clone(), metrics)
         .await
         .expect("the bank opens");

@@ -3,6 +3,7 @@
 #[path = "support/dashboards.rs"]
 mod dashboards;
 mod support {
+    #[allow(dead_code, reason = "each test file uses a part")]
     pub mod stack;
 }
 

@@ -132,7 +132,7 @@ pub struct Riverbank {
 
 impl Riverbank {
     /// Sets `RIVERBANK_<name>`, for the next start.
-    #[allow(dead_code, reason = "each test file uses a part")]
+    #[allow(dead_code, reason = "not every test file that has the stack does that")]
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.environment.push((format!("RIVERBANK_{name}"), value.into()));
     }
