@@ -12,7 +12,7 @@ use super::worker::Parts;
 use super::{EngineSettings, schemas};
 use crate::error::EngineError;
 use crate::graph::{SubTopology, TopicUse, Topology};
-use crate::store::{MemoryBackends, StoreContext};
+use crate::store::{Backends, MemoryBackends, StoreContext};
 
 /// Creates and checks all that must be there before the first record.
 pub(crate) fn prepare(topology: Topology, settings: EngineSettings, parts: EngineParts) -> Result<Parts, EngineError> {
