@@ -4,7 +4,6 @@
 
 use topology::dsl::Builder;
 use topology::testing::TestDriver;
-use topology::*;
 use wire::Topic;
 
 const EVENTS: Topic<i64, String> = Topic::new("events");
