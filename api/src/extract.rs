@@ -7,7 +7,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderMap, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::forward::{FORWARDED, PARTITIONS};
 use crate::problem::Problem;
@@ -28,7 +28,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         let body = Bytes::from_request(request, state).await;
         let body = body.map_err(|rejection| Problem::of_status(rejection.status()))?;
         let mut reader = serde_json::Deserializer::from_slice(&body);
-        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| unacceptable(&error))?;
+        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| unacceptable(&error, &body))?;
         reader
             .end()
             .map_err(|error| Problem::malformed(format!("the body is not JSON: {error}")))?;
@@ -45,9 +45,10 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("application/json")
 }
 
-fn unacceptable(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+fn unacceptable(error: &serde_path_to_error::Error<serde_json::Error>, body: &[u8]) -> Problem {
     let inner = error.inner();
-    if !inner.is_data() {
+    // A null where one of some words is wanted counts as bad syntax, too.
+    if !inner.is_data() && serde_json::from_slice::<IgnoredAny>(body).is_err() {
         return Problem::malformed(format!("the body is not JSON: {inner}"));
     }
     let path = error.path().to_string();

@@ -1,5 +1,10 @@
 //! The HTTP service's login, on a real Postgres: it can do what the service does, and nothing else.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::Duration;
+
+use connect::{ConnectorSettings, Database};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use testbed::Testbed;
@@ -11,6 +16,7 @@ async fn the_service_writes_rows_and_nothing_else() {
     let bed = Testbed::builder().postgres().start().await.expect("postgres");
     let owner = bed.postgres().url();
     connect::migrate(&owner).await.expect("migrations");
+    connect::allow_capture(&owner, "capture").await.expect("the other role");
     for _ in 0..2 {
         connect::allow_service(&owner, PASSWORD).await.expect("the role");
     }
@@ -28,11 +34,11 @@ async fn the_service_writes_rows_and_nothing_else() {
     ] {
         run(&mut service, statement).await.expect(statement);
     }
-    let balances: Vec<String> = sqlx::query_scalar("SELECT balance::text FROM accounts ORDER BY id")
+    let balances: Vec<String> = sqlx::query_scalar("SELECT trim_scale(balance)::text FROM accounts ORDER BY id")
         .fetch_all(&mut service)
         .await
         .expect("a read");
-    assert_eq!(balances, ["30.00", "70.00"], "the ledger posts within the service's rights");
+    assert_eq!(balances, ["30", "70"], "the ledger posts within the service's rights");
     run(&mut service, "DELETE FROM transactions").await.expect("a deletion");
 
     for statement in [
@@ -77,6 +83,38 @@ async fn no_error_shows_a_password() {
             assert!(!error.contains("hunter2"), "{error}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_kafka_connect_says_is_told_without_the_password() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    // The registry takes everything; Connect refuses the connector, and repeats what it was told.
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.expect("a client");
+            let mut head = vec![0; 65536];
+            let length = client.read(&mut head).expect("a request");
+            let (status, body) = match head[..length].starts_with(b"PUT /config/") {
+                true => ("200 OK", "{}"),
+                false => (
+                    "400 Bad Request",
+                    r#"{"message": "Invalid value hunter2 for configuration database.password"}"#,
+                ),
+            };
+            let length = body.len();
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+            client.write_all(answer.as_bytes()).expect("an answer");
+            // Until the client has read it.
+            let _ = client.read(&mut head);
+        }
+    });
+    let database = Database::new("db", 5432, "bank", "cdc", "hunter2");
+    let settings = ConnectorSettings::bank(database, &url);
+    let registered = connect::register(&url, &settings, Duration::from_secs(10)).await;
+    let error = anyhow_like(&registered.expect_err("refused"));
+    assert!(error.contains("Invalid value *** for configuration"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
 }
 
 /// An error with its causes, as the program prints it.

@@ -1,5 +1,6 @@
 //! The OpenAPI document.
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use utoipa::openapi::OpenApi;
 
@@ -32,29 +33,61 @@ pub fn openapi() -> Value {
     super::split().1
 }
 
-/// Says of every parameter and number what the code asks of it, which the routes do not repeat one by one.
+/// Says what the code asks of parameters and bodies beyond what their types tell, and what each answer is.
 pub(super) fn finish(document: &OpenApi) -> Value {
     let mut json = serde_json::to_value(document).expect("a document is JSON");
     bound_numbers(&mut json);
-    if let Some(paths) = json["paths"].as_object_mut() {
-        for (path, operations) in paths {
-            let list = path.trim_start_matches('/').to_owned();
-            let operations = operations.as_object_mut().into_iter().flatten();
-            let parameters = operations
-                .filter_map(|(_, operation)| operation["parameters"].as_array_mut())
-                .flatten();
-            for parameter in parameters {
-                let pattern = match parameter["name"].as_str() {
-                    Some("cursor") => format!("^{list}{}", accepted::CURSOR),
-                    Some("If-Match") => accepted::IF_MATCH.to_owned(),
-                    _ => continue,
-                };
-                // There, or left out: never the word "null".
-                parameter["schema"] = json!({"type": "string", "pattern": pattern});
-            }
+    for (path, operations) in members(&mut json["paths"]) {
+        for (_, operation) in members(operations) {
+            describe_parameters(path.trim_start_matches('/'), operation);
+            describe_answers(operation);
         }
     }
+    for (name, body) in members(&mut json["components"]["schemas"]) {
+        if !matches!(name.as_str(), "TransactionInput" | "TransactionReplacement") {
+            continue;
+        }
+        // A transfer names the account that it goes to, and nothing else does.
+        let mut transfer = json!({"properties": {
+            "txn_type": {"enum": ["TRANSFER"]}, "related_account_id": {"type": "integer"}
+        }});
+        if name == "TransactionInput" {
+            transfer["required"] = json!(["related_account_id"]);
+        }
+        let other = json!({"properties": {
+            "txn_type": {"enum": ["DEPOSIT", "WITHDRAWAL"]}, "related_account_id": {"type": "null"}
+        }});
+        body["oneOf"] = json!([transfer, other]);
+    }
     json
+}
+
+fn members(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
+    value.as_object_mut().into_iter().flatten()
+}
+
+fn describe_parameters(list: &str, operation: &mut Value) {
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        let pattern = match parameter["name"].as_str() {
+            Some("cursor") => format!("^{list}{}", accepted::CURSOR),
+            Some("If-Match") => accepted::IF_MATCH.to_owned(),
+            _ => continue,
+        };
+        // There, or left out, but never null.
+        parameter["schema"] = json!({"type": "string", "minLength": 1, "pattern": pattern});
+    }
+}
+
+/// OpenAPI wants a description of each answer.
+fn describe_answers(operation: &mut Value) {
+    for (status, answer) in members(&mut operation["responses"]) {
+        if answer["description"].is_null() {
+            let status = status.parse().ok().and_then(|code| StatusCode::from_u16(code).ok());
+            let words = status.and_then(|status| status.canonical_reason()).unwrap_or("Answer");
+            answer["description"] = json!(words);
+        }
+    }
 }
 
 /// Ids and the like have 64 bits.

@@ -1,0 +1,163 @@
+//! Two engines that share a bank, on one log: each answers for everything, by what the other announced.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::reads::Reads;
+use api::serve;
+use api::system_of_record::InProcess;
+use broker::in_process::InProcessBroker;
+use processors::SourcePartitions;
+use serde_json::{Value, json};
+use support::http::{account_of, deposit, limits, person, router};
+use support::until;
+use tokio::net::TcpListener;
+use topology::clock::SystemClock;
+use topology::store::MemoryBackends;
+use topology::{Engine, EngineParts, EngineSettings, Metrics, Queries};
+use wire::MemoryRegistry;
+
+struct Instance {
+    engine: Engine,
+    url: String,
+}
+
+impl Instance {
+    async fn start(name: &str, log: &InProcessBroker, registry: &Arc<MemoryRegistry>, records: &Arc<InProcess>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let parts = EngineParts {
+            broker: Arc::new(log.clone()),
+            backends: Arc::new(MemoryBackends::default()),
+            registry: registry.clone(),
+            clock: Arc::new(SystemClock),
+            metrics: Metrics::register("test", &prometheus::Registry::new()).expect("metrics"),
+        };
+        let settings = EngineSettings {
+            instance: name.to_owned(),
+            threads: 1,
+            partitions: 4,
+            ..EngineSettings::default()
+        };
+        let address = url.clone();
+        let start = move || {
+            let bank = processors::bank(SourcePartitions::default()).expect("a bank");
+            Engine::start(bank, settings, parts, &address).expect("it starts")
+        };
+        let engine = tokio::task::spawn_blocking(start).await.expect("started");
+        let router = router(Arc::new(engine.queries()), records.clone(), &limits());
+        tokio::spawn(serve(listener, router, Duration::ZERO, std::future::pending()));
+        Self { engine, url }
+    }
+
+    fn queries(&self) -> Queries {
+        self.engine.queries()
+    }
+
+    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+        let mut request = reqwest::Client::new().get(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json().await.expect("JSON"))
+    }
+
+    async fn made(&self, path: &str, body: Value) -> i64 {
+        let request = reqwest::Client::new().post(format!("{}{path}", self.url)).json(&body);
+        let answer: Value = request.send().await.expect("an answer").json().await.expect("JSON");
+        answer["id"].as_i64().unwrap_or_else(|| panic!("{answer}"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_engines_answer_for_each_other() {
+    let (log, registry) = (InProcessBroker::default(), Arc::new(MemoryRegistry::default()));
+    let records = InProcess::start(Arc::new(log.clone()), registry.clone(), Arc::new(SystemClock)).expect("it starts");
+    let records = Arc::new(records);
+    let a = Instance::start("a", &log, &registry, &records).await;
+    let b = Instance::start("b", &log, &registry, &records).await;
+    until("both have tasks, and all of them run", async || {
+        let (of_a, of_b) = (a.queries().groups().len(), b.queries().groups().len());
+        of_a > 0 && of_b > 0 && of_a + of_b == a.queries().groups_total() as usize
+    })
+    .await;
+
+    let owner = a.made("/customers", person("ada")).await;
+    let mut accounts = Vec::new();
+    for n in 0..8 {
+        let account = a.made("/accounts", account_of(owner, "EUR", "10.00")).await;
+        b.made("/transactions", deposit(account, &format!("{n}.50"))).await;
+        accounts.push(account);
+    }
+    let mut forwarded = 0;
+    for (n, account) in accounts.iter().enumerate() {
+        let booked = json!(format!("{}.50", 10 + n));
+        for (instance, other) in [(&a, &b), (&b, &a)] {
+            let path = format!("/accounts/{account}/balance");
+            until("the balance", async || {
+                let (status, balance) = instance.get(&path, &[]).await;
+                assert!(matches!(status, 200 | 404 | 503), "{balance}");
+                status == 200 && balance["booked"] == booked
+            })
+            .await;
+            // What the instance itself has is told to whoever presents its token; the rest is the other's.
+            let own = instance.queries();
+            let (status, _) = instance.get(&path, &[("riverbank-forwarded", own.token().reveal())]).await;
+            forwarded += u32::from(status == 503);
+            for forged in [Reads::token(&other.queries()).reveal(), "1"] {
+                let (status, balance) = instance.get(&path, &[("riverbank-forwarded", forged)]).await;
+                assert_eq!((status, &balance["booked"]), (200, &booked), "{account}");
+            }
+            let (status, row) = instance.get(&format!("/accounts/{account}"), &[]).await;
+            assert_eq!((status, &row["id"]), (200, &json!(account)));
+        }
+    }
+    assert_eq!(forwarded, 8, "each balance is at one of the two");
+    for instance in [&a, &b] {
+        let (status, page) = instance.get("/accounts", &[]).await;
+        let ids: Vec<i64> = page["items"]
+            .as_array()
+            .expect("rows")
+            .iter()
+            .filter_map(|row| row["id"].as_i64())
+            .collect();
+        assert_eq!((status, ids), (200, accounts.clone()));
+    }
+
+    // One ends cleanly: until the other has its tasks, that is a 503, never a 404 or a short list; then everything is there.
+    let Instance { engine, .. } = b;
+    let stopped = tokio::task::spawn_blocking(move || engine.stop());
+    until("the other has taken over", async || {
+        let mut whole = 0;
+        for (n, account) in accounts.iter().enumerate() {
+            for (path, field, value) in [
+                (
+                    format!("/accounts/{account}/balance"),
+                    "booked",
+                    json!(format!("{}.50", 10 + n)),
+                ),
+                (format!("/accounts/{account}"), "id", json!(account)),
+            ] {
+                match a.get(&path, &[]).await {
+                    (200, body) => {
+                        assert_eq!(body[field], value, "{path}");
+                        whole += 1;
+                    }
+                    (status, body) => assert_eq!(status, 503, "{path}: {body}"),
+                }
+            }
+        }
+        match a.get("/accounts", &[]).await {
+            (200, page) => assert_eq!(page["items"].as_array().expect("rows").len(), 8),
+            (status, body) => assert_eq!(status, 503, "{body}"),
+        }
+        whole == 16 && a.queries().groups().len() == a.queries().groups_total() as usize
+    })
+    .await;
+    stopped.await.expect("it ends");
+    let engine = a.engine;
+    tokio::task::spawn_blocking(move || engine.stop()).await.expect("it ends");
+}
