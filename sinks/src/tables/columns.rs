@@ -216,18 +216,27 @@ impl<'a> Cell<'a> {
     }
 }
 
+/// Powers of ten.
+const POWERS: [i128; MOST_DIGITS as usize + 1] = {
+    let mut powers = [1; MOST_DIGITS as usize + 1];
+    let mut place = 1;
+    while place < powers.len() {
+        powers[place] = powers[place - 1] * 10;
+        place += 1;
+    }
+    powers
+};
+
 /// A decimal's digits at another scale; `None` if that would lose any, or there are too many.
 fn at_scale(Decimal { unscaled, scale: own }: Decimal, digits: u8, scale: u8) -> Option<i128> {
-    let own = i64::from(own);
-    let shift = i64::from(scale) - own;
-    let power = 10_i128.checked_pow(u32::try_from(shift.abs()).ok()?);
-    let moved = match (power, shift) {
-        _ if unscaled == 0 => 0,
-        (Some(power), 0..) => unscaled.checked_mul(power)?,
-        (Some(power), _) if unscaled % power == 0 => unscaled / power,
+    let power = |places: u32| POWERS.get(places as usize).copied();
+    let moved = match (u32::from(scale), power(u32::from(scale).abs_diff(own))) {
+        (scale, _) if scale == own || unscaled == 0 => unscaled,
+        (scale, Some(power)) if scale > own => unscaled.checked_mul(power)?,
+        (_, Some(power)) if unscaled % power == 0 => unscaled / power,
         _ => return None,
     };
-    (moved.unsigned_abs() < 10_u128.checked_pow(u32::from(digits))?).then_some(moved)
+    (moved.unsigned_abs() < power(u32::from(digits))?.unsigned_abs()).then_some(moved)
 }
 
 /// Buffered rows, as columns.
@@ -272,11 +281,17 @@ impl Columns {
                 _ => {}
             }
         }
+        self.append(row);
+        Ok(())
+    }
+
+    /// Appends a row of cells, one for each column, that are known to fit.
+    pub fn append(&mut self, row: &[Cell<'_>]) {
+        debug_assert_eq!(row.len(), self.columns.len());
         for (builder, cell) in self.builders.iter_mut().zip(row) {
             builder.append(cell);
         }
         self.len += 1;
-        Ok(())
     }
 
     /// How many rows wait.

@@ -62,6 +62,8 @@ pub struct Record {
 #[derive(Debug)]
 pub struct Field {
     pub name: String,
+    /// Its name as a key in JSON.
+    pub key: Vec<u8>,
     pub node: NodeId,
 }
 
@@ -208,8 +210,11 @@ impl Parser {
         for field in json.get("fields").and_then(Json::as_array).ok_or("a record has no fields")? {
             let node = self.node(field.get("type").ok_or("a field has no type")?, namespace, depth)?;
             let name = field.get("name").and_then(Json::as_str).ok_or("a field has no name")?;
+            let mut key = serde_json::to_vec(name).map_err(|error| error.to_string())?;
+            key.push(b':');
             fields.push(Field {
                 name: name.to_owned(),
+                key,
                 node,
             });
         }
