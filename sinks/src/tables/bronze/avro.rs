@@ -241,9 +241,15 @@ fn connect_name(json: &Json) -> Option<&str> {
     json.get("connect.name").and_then(Json::as_str)
 }
 
+/// By Connect's name, or where that says nothing, by the logical type.
 fn meaning(json: &Json) -> Meaning {
     let logical = json.get("logicalType").and_then(Json::as_str);
-    let name = connect_name(json).or(logical).unwrap_or_default();
+    let names = [connect_name(json), logical].into_iter().flatten();
+    let mut meanings = names.map(|name| meaning_of(json, name));
+    meanings.find(|meaning| *meaning != Meaning::Plain).unwrap_or(Meaning::Plain)
+}
+
+fn meaning_of(json: &Json, name: &str) -> Meaning {
     let timestamp = |per_second| Meaning::Timestamp { per_second };
     let time = |per_second| Meaning::Time { per_second };
     let form = json.get("type").and_then(Json::as_str).unwrap_or_default();
@@ -304,7 +310,7 @@ mod tests {
                 ]}]},
                 {"name": "again", "type": "I"},
                 {"name": "full", "type": "a.b.I"},
-                {"name": "day", "type": {"type": "int", "logicalType": "date"}}
+                {"name": "day", "type": {"type": "int", "logicalType": "date", "connect.name": "our.Day"}}
             ]}"#,
         )
         .unwrap();
