@@ -32,7 +32,8 @@ use wire::Registry;
 
 use self::registry::Schemas;
 use self::rows::BronzeRows;
-use super::columns::{self, Column, Kind};
+use super::columns::{self, Column};
+use super::kind::Kind;
 use crate::{Rows, Table};
 
 /// The version of how rows are made. 1 had the bank's columns alone.

@@ -23,7 +23,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use wire::Decimal;
 
-use super::super::columns::{Cell, Kind, MOST_DIGITS};
+use super::super::columns::Cell;
+use super::super::kind::{Kind, MOST_DIGITS};
 use super::avro::{Avro, Form, Meaning, NodeId};
 use super::datum::Value;
 use super::decimal::{decimal, plain};
