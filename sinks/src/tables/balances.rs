@@ -13,7 +13,8 @@ use schemas::gold::AccountBalance;
 use schemas::{AccountId, topics};
 use wire::{Codec, Registry, Wire, WireError};
 
-use super::columns::{self, Cell, Column, Columns, Kind};
+use super::columns::{self, Cell, Column, Columns};
+use super::kind::Kind;
 use crate::{Origin, Row, RowError, Rows, Table};
 
 /// 1 had `DECIMAL(18,2)`.

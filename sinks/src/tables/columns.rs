@@ -1,4 +1,4 @@
-//! Rows as columns: what a column can hold, and rows on their way into Arrow arrays.
+//! Rows as columns, on their way into Arrow arrays.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,97 +7,12 @@ use arrow::array::{
     ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder, Int32Builder,
     Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use schemas::Money;
 use wire::Decimal;
 
-/// The digits that every reader of the lake has in a decimal: Snowflake, Spark, DuckDB and Trino all end there.
-pub const MOST_DIGITS: u8 = 38;
-
-/// What a column holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// True or false.
-    Bool,
-    /// A 32-bit whole number.
-    Int32,
-    /// A 64-bit whole number.
-    Int64,
-    /// A 32-bit float.
-    Float32,
-    /// A 64-bit float.
-    Float64,
-    /// `DECIMAL(digits, scale)`, with at most [`MOST_DIGITS`].
-    Decimal {
-        /// All digits.
-        digits: u8,
-        /// Those after the point.
-        scale: u8,
-    },
-    /// A day.
-    Date,
-    /// Microseconds since the epoch, UTC.
-    Timestamp,
-    /// UTF-8.
-    Text,
-    /// Bytes.
-    Binary,
-}
-
-impl Kind {
-    /// Our own amounts of money: the finest scale of any currency, and every sum.
-    pub const MONEY: Kind = Kind::decimal(MOST_DIGITS, 4);
-
-    /// `DECIMAL(digits, scale)`.
-    pub const fn decimal(digits: u8, scale: u8) -> Self {
-        Kind::Decimal { digits, scale }
-    }
-
-    /// Its type in Arrow.
-    pub fn data_type(self) -> DataType {
-        match self {
-            Kind::Bool => DataType::Boolean,
-            Kind::Int32 => DataType::Int32,
-            Kind::Int64 => DataType::Int64,
-            Kind::Float32 => DataType::Float32,
-            Kind::Float64 => DataType::Float64,
-            Kind::Decimal { digits, scale } => DataType::Decimal128(digits, scale as i8),
-            Kind::Date => DataType::Date32,
-            Kind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            Kind::Text => DataType::Utf8,
-            Kind::Binary => DataType::Binary,
-        }
-    }
-
-    /// The kind that holds every value of both as what it is; text where there is no other.
-    pub fn merge(self, other: Kind) -> Kind {
-        use Kind::{Bool, Date, Decimal, Float32, Float64, Int32, Int64, Timestamp};
-        match (self, other) {
-            (one, same) if one == same => one,
-            (Int32 | Int64, Int32 | Int64) => Int64,
-            (Float32 | Float64, Float32 | Float64) => Float64,
-            (Date | Timestamp, Date | Timestamp) => Timestamp,
-            (Decimal { digits, scale }, whole @ (Int32 | Int64)) | (whole @ (Int32 | Int64), Decimal { digits, scale }) => {
-                let whole = if whole == Int32 { 10 } else { 19 };
-                sum_of_digits((digits - scale).max(whole), scale)
-            }
-            (Decimal { digits, scale }, Decimal { digits: d, scale: s }) => {
-                sum_of_digits((digits - scale).max(d - s), scale.max(s))
-            }
-            (Bool | Int32 | Int64 | Float32 | Float64 | Decimal { .. } | Date | Timestamp | Kind::Text | Kind::Binary, _) => {
-                Kind::Text
-            }
-        }
-    }
-}
-
-fn sum_of_digits(whole: u8, scale: u8) -> Kind {
-    match whole + scale {
-        digits @ ..=MOST_DIGITS => Kind::decimal(digits, scale),
-        _ => Kind::Text,
-    }
-}
+use super::kind::{Kind, MOST_DIGITS};
 
 /// A column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,18 +131,27 @@ impl<'a> Cell<'a> {
     }
 }
 
+/// Powers of ten.
+const POWERS: [i128; MOST_DIGITS as usize + 1] = {
+    let mut powers = [1; MOST_DIGITS as usize + 1];
+    let mut place = 1;
+    while place < powers.len() {
+        powers[place] = powers[place - 1] * 10;
+        place += 1;
+    }
+    powers
+};
+
 /// A decimal's digits at another scale; `None` if that would lose any, or there are too many.
 fn at_scale(Decimal { unscaled, scale: own }: Decimal, digits: u8, scale: u8) -> Option<i128> {
-    let own = i64::from(own);
-    let shift = i64::from(scale) - own;
-    let power = 10_i128.checked_pow(u32::try_from(shift.abs()).ok()?);
-    let moved = match (power, shift) {
-        _ if unscaled == 0 => 0,
-        (Some(power), 0..) => unscaled.checked_mul(power)?,
-        (Some(power), _) if unscaled % power == 0 => unscaled / power,
+    let power = |places: u32| POWERS.get(places as usize).copied();
+    let moved = match (u32::from(scale), power(u32::from(scale).abs_diff(own))) {
+        (scale, _) if scale == own || unscaled == 0 => unscaled,
+        (scale, Some(power)) if scale > own => unscaled.checked_mul(power)?,
+        (_, Some(power)) if unscaled % power == 0 => unscaled / power,
         _ => return None,
     };
-    (moved.unsigned_abs() < 10_u128.checked_pow(u32::from(digits))?).then_some(moved)
+    (moved.unsigned_abs() < power(u32::from(digits))?.unsigned_abs()).then_some(moved)
 }
 
 /// Buffered rows, as columns.
@@ -272,11 +196,17 @@ impl Columns {
                 _ => {}
             }
         }
+        self.append(row);
+        Ok(())
+    }
+
+    /// Appends a row of cells, one for each column, that are known to fit.
+    pub fn append(&mut self, row: &[Cell<'_>]) {
+        debug_assert_eq!(row.len(), self.columns.len());
         for (builder, cell) in self.builders.iter_mut().zip(row) {
             builder.append(cell);
         }
         self.len += 1;
-        Ok(())
     }
 
     /// How many rows wait.
@@ -386,6 +316,7 @@ impl Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::datatypes::DataType;
 
     #[test]
     fn a_row_that_does_not_fit_leaves_nothing_behind() {
@@ -410,33 +341,5 @@ mod tests {
         assert_eq!(batch.schema().field(1).data_type(), &DataType::Decimal128(18, 2));
         let amounts = arrow::array::AsArray::as_primitive::<arrow::datatypes::Decimal128Type>(batch.column(1));
         assert_eq!(amounts.value(2), 12);
-    }
-
-    #[test]
-    fn a_merged_kind_holds_both_and_is_merged_no_further() {
-        let decimals = [(18, 2), (18, 4), (38, 18), (38, 0), (5, 5)].map(|(digits, scale)| Kind::decimal(digits, scale));
-        let plain = [
-            Kind::Bool,
-            Kind::Int32,
-            Kind::Int64,
-            Kind::Float32,
-            Kind::Float64,
-            Kind::Date,
-            Kind::Timestamp,
-            Kind::Text,
-            Kind::Binary,
-        ];
-        let kinds: Vec<Kind> = decimals.into_iter().chain(plain).collect();
-        for one in &kinds {
-            for other in &kinds {
-                let both = one.merge(*other);
-                assert_eq!(both, other.merge(*one), "{one:?} and {other:?}");
-                assert_eq!((both.merge(*one), both.merge(*other)), (both, both), "{one:?} and {other:?}");
-            }
-        }
-        assert_eq!(Kind::decimal(18, 2).merge(Kind::decimal(18, 4)), Kind::decimal(20, 4));
-        assert_eq!(Kind::decimal(18, 2).merge(Kind::decimal(38, 18)), Kind::decimal(38, 18));
-        assert_eq!(Kind::Int64.merge(Kind::decimal(18, 2)), Kind::decimal(21, 2));
-        assert_eq!(Kind::Int64.merge(Kind::Float64), Kind::Text);
     }
 }

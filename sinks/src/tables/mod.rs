@@ -3,6 +3,7 @@
 mod balances;
 mod bronze;
 mod columns;
+mod kind;
 
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use schemas::topics;
 
 pub use balances::Balances;
 pub use bronze::Bronze;
-pub use columns::{Cell, Column, Columns, Kind, MOST_DIGITS};
+pub use columns::{Cell, Column, Columns};
+pub use kind::{Kind, MOST_DIGITS};
 
 use crate::Table;
 

@@ -62,6 +62,8 @@ pub struct Record {
 #[derive(Debug)]
 pub struct Field {
     pub name: String,
+    /// Its name as a key in JSON.
+    pub key: Vec<u8>,
     pub node: NodeId,
 }
 
@@ -208,8 +210,11 @@ impl Parser {
         for field in json.get("fields").and_then(Json::as_array).ok_or("a record has no fields")? {
             let node = self.node(field.get("type").ok_or("a field has no type")?, namespace, depth)?;
             let name = field.get("name").and_then(Json::as_str).ok_or("a field has no name")?;
+            let mut key = serde_json::to_vec(name).map_err(|error| error.to_string())?;
+            key.push(b':');
             fields.push(Field {
                 name: name.to_owned(),
+                key,
                 node,
             });
         }
@@ -236,9 +241,15 @@ fn connect_name(json: &Json) -> Option<&str> {
     json.get("connect.name").and_then(Json::as_str)
 }
 
+/// By Connect's name, or where that says nothing, by the logical type.
 fn meaning(json: &Json) -> Meaning {
     let logical = json.get("logicalType").and_then(Json::as_str);
-    let name = connect_name(json).or(logical).unwrap_or_default();
+    let names = [connect_name(json), logical].into_iter().flatten();
+    let mut meanings = names.map(|name| meaning_of(json, name));
+    meanings.find(|meaning| *meaning != Meaning::Plain).unwrap_or(Meaning::Plain)
+}
+
+fn meaning_of(json: &Json, name: &str) -> Meaning {
     let timestamp = |per_second| Meaning::Timestamp { per_second };
     let time = |per_second| Meaning::Time { per_second };
     let form = json.get("type").and_then(Json::as_str).unwrap_or_default();
@@ -299,7 +310,7 @@ mod tests {
                 ]}]},
                 {"name": "again", "type": "I"},
                 {"name": "full", "type": "a.b.I"},
-                {"name": "day", "type": {"type": "int", "logicalType": "date"}}
+                {"name": "day", "type": {"type": "int", "logicalType": "date", "connect.name": "our.Day"}}
             ]}"#,
         )
         .unwrap();

@@ -80,10 +80,11 @@ fn read_at<'a>(avro: &'a Avro, id: NodeId, input: &mut DatumInput<'a>, depth: u3
             Value::Variant(place, Box::new(read_at(avro, *variant, input, depth)?))
         }
         Form::Record(record) => {
-            let field = |field: &'a super::avro::Field| {
-                read_at(avro, field.node, input, depth).map_err(|error| error.within(&field.name))
-            };
-            Value::Items(record.fields.iter().map(field).collect::<Result<_, _>>()?)
+            let mut read = Vec::with_capacity(record.fields.len());
+            for field in &record.fields {
+                read.push(read_at(avro, field.node, input, depth).map_err(|error| error.within(&field.name))?);
+            }
+            Value::Items(read)
         }
     })
 }

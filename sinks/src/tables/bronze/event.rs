@@ -54,7 +54,7 @@ pub struct Event<'a> {
     pub lsn: Option<i64>,
     pub tx_id: Option<i64>,
     pub source_ts: Option<i64>,
-    pub snapshot: Option<String>,
+    pub snapshot: Option<&'a str>,
 }
 
 impl EventSchema {
@@ -168,7 +168,7 @@ impl EventSchema {
 }
 
 impl SourceFields {
-    fn tell(&self, items: &[Value<'_>], event: &mut Event<'_>) {
+    fn tell<'a>(&self, items: &[Value<'a>], event: &mut Event<'a>) {
         let value = |place: Option<usize>| place.and_then(|place| items.get(place));
         let int = |place| match value(place) {
             Some(Value::Int(value)) => Some(*value),
@@ -178,8 +178,9 @@ impl SourceFields {
         event.tx_id = int(self.tx_id);
         event.source_ts = int(self.ts_us).or_else(|| Some(int(self.ts_ms)?.saturating_mul(1_000)));
         event.snapshot = match value(self.snapshot) {
-            Some(Value::Text(text)) => Some((*text).to_owned()),
-            Some(Value::Bool(value)) => Some(value.to_string()),
+            Some(Value::Text(text)) => Some(text),
+            Some(Value::Bool(true)) => Some("true"),
+            Some(Value::Bool(false)) => Some("false"),
             _ => None,
         };
     }

@@ -2,8 +2,8 @@
 //!
 //! A row's columns are those of the schema that its record was written with, by their names: of `after`, or, where `_op` is `d`,
 //! of `before`. [`value`] says of what type. The row as it was is in `_before` as JSON text: every engine reads that, whatever
-//! columns come and go, where a struct's fields would have to be the same in all files (DuckDB, Snowflake) or could only grow
-//! (Spark). Decimals in it are texts.
+//! columns come, go or change their type, where a struct's fields may come (DuckDB, Spark) but never change (DuckDB fails on the
+//! whole set of files). Decimals in it are texts.
 //!
 //! Nothing is filtered or cleaned: a tombstone is a row (`_op = tombstone`), and a record that cannot be read is one too
 //! (`_op = undecodable`, with its bytes and the reason), so that each offset of the topic is in the lake exactly once. A value
@@ -32,7 +32,8 @@ use wire::Registry;
 
 use self::registry::Schemas;
 use self::rows::BronzeRows;
-use super::columns::{self, Column, Kind};
+use super::columns::{self, Column};
+use super::kind::Kind;
 use crate::{Rows, Table};
 
 /// The version of how rows are made. 1 had the bank's columns alone.

@@ -141,13 +141,14 @@ impl BronzeRows {
             Cell::int(event.lsn),
             Cell::int(event.tx_id),
             Cell::timestamp(event.source_ts),
-            Cell::text(event.snapshot.as_deref()),
+            Cell::text(event.snapshot),
             Cell::text(schema.before(event)),
             Cell::text(unparsed.finish()),
         ];
         let told = told.into_iter().chain(place(origin, record));
         cells[common..].iter_mut().zip(told).for_each(|(cell, value)| *cell = value);
-        self.columns.push(&cells).map_err(RowError::Table)?;
+        // Each cell was made for its column.
+        self.columns.append(&cells);
         Ok(Row::Whole)
     }
 

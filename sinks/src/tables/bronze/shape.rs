@@ -1,6 +1,7 @@
 //! The columns of a file's rows: what the table always has, and what the source sent.
 
-use super::super::columns::{Column, Kind};
+use super::super::columns::Column;
+use super::super::kind::Kind;
 
 /// Columns of the source's rows, in the order in which they were met.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -17,12 +17,14 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use wire::Decimal;
 
-use super::super::columns::{Cell, Kind, MOST_DIGITS};
+use super::super::columns::Cell;
+use super::super::kind::{Kind, MOST_DIGITS};
 use super::avro::{Avro, Form, Meaning, NodeId};
 use super::datum::Value;
 use super::decimal::{decimal, plain};
@@ -199,12 +201,12 @@ pub fn json<'a>(avro: &'a Avro, id: NodeId, value: &Value<'a>, out: &mut Vec<u8>
     let node = avro.node(id);
     match (&node.form, value) {
         (_, Value::Null) => out.extend_from_slice(b"null"),
-        (_, Value::Bool(value)) => out.extend_from_slice(value.to_string().as_bytes()),
+        (_, Value::Bool(value)) => append(out, format_args!("{value}")),
         (Form::Int | Form::Long, Value::Int(value)) if node.meaning == Meaning::Plain => {
-            out.extend_from_slice(value.to_string().as_bytes());
+            append(out, format_args!("{value}"));
         }
-        (_, Value::Float(value)) if value.is_finite() => out.extend_from_slice(format!("{value:?}").as_bytes()),
-        (_, Value::Double(value)) if value.is_finite() => out.extend_from_slice(format!("{value:?}").as_bytes()),
+        (_, Value::Float(value)) if value.is_finite() => append(out, format_args!("{value:?}")),
+        (_, Value::Double(value)) if value.is_finite() => append(out, format_args!("{value:?}")),
         (_, Value::Float(value)) => json_text(&value.to_string(), out),
         (_, Value::Double(value)) => json_text(&value.to_string(), out),
         (Form::Union(variants), Value::Variant(place, value)) => match variants.get(*place) {
@@ -220,10 +222,8 @@ pub fn json<'a>(avro: &'a Avro, id: NodeId, value: &Value<'a>, out: &mut Vec<u8>
             json(avro, *values, value, out);
         }),
         (Form::Record(record), Value::Items(values)) if node.meaning == Meaning::Plain => {
-            let fields = record.fields.iter().zip(values).collect::<Vec<_>>();
-            list(b'{', b'}', &fields, out, |(field, value), out| {
-                json_text(&field.name, out);
-                out.push(b':');
+            list(b'{', b'}', record.fields.iter().zip(values), out, |(field, value), out| {
+                out.extend_from_slice(&field.key);
                 json(avro, field.node, value, out);
             });
         }
@@ -231,15 +231,21 @@ pub fn json<'a>(avro: &'a Avro, id: NodeId, value: &Value<'a>, out: &mut Vec<u8>
     }
 }
 
-fn list<T>(open: u8, close: u8, items: &[T], out: &mut Vec<u8>, mut item: impl FnMut(&T, &mut Vec<u8>)) {
+fn list<T>(open: u8, close: u8, items: impl IntoIterator<Item = T>, out: &mut Vec<u8>, mut item: impl FnMut(T, &mut Vec<u8>)) {
     out.push(open);
-    for (place, each) in items.iter().enumerate() {
+    for (place, each) in items.into_iter().enumerate() {
         if place > 0 {
             out.push(b',');
         }
         item(each, out);
     }
     out.push(close);
+}
+
+/// Appends what is JSON as it is.
+fn append(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    // Memory takes it.
+    let _ = out.write_fmt(text);
 }
 
 /// Appends a text as JSON.
