@@ -104,6 +104,38 @@ async fn one_held_row_does_not_hold_up_the_others() {
     assert_eq!(balance(&records, cold).await, money("90.00"));
 }
 
+/// A long job of another program: more rows than there are connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_held_rows_do_not_hold_up_the_others() {
+    let (_bed, url) = bank().await;
+    let records = Postgres::connect_lazy(&url, &patient()).expect("a URL");
+    let mut held = Vec::new();
+    for _ in 0..12 {
+        held.push(account(&records, "EUR", "0").await.id);
+    }
+    let mut session = PgConnection::connect(&url).await.expect("a session");
+    run(&mut session, "BEGIN; SELECT FROM accounts FOR UPDATE").await;
+    let waiting: Vec<_> = held
+        .iter()
+        .map(|id| {
+            let (of, id) = (records.clone(), *id);
+            tokio::spawn(async move { of.insert_transaction(deposit(id, "1.00")).await.map(drop) })
+        })
+        .collect();
+    for _ in 0..10 {
+        let other = account(&records, "EUR", "5.00").await.id;
+        post(&records, deposit(other, "1.00")).await;
+    }
+    assert!(waiting.iter().all(|task| !task.is_finished()), "the rows are held still");
+    run(&mut session, "ROLLBACK").await;
+    for task in waiting {
+        task.await.expect("no panic").expect("it goes on when the row is free");
+    }
+    for id in held {
+        assert_eq!(balance(&records, id).await, money("1.00"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_waited_for_in_vain_is_said() {
     let (_bed, url) = bank().await;

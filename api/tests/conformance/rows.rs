@@ -1,7 +1,7 @@
 //! Rows come back as they were written; versions tell them apart; a commit is all or nothing.
 
 use api::system_of_record::{
-    AccountUpdate, Change, CustomerDraft, Entity, Ref, SystemOfRecord, SystemOfRecordError, SystemOfRecordExt,
+    AccountUpdate, Change, CustomerDraft, Entity, Ref, SystemOfRecord, SystemOfRecordError, SystemOfRecordExt, TransactionDraft,
 };
 use schemas::silver::{AccountStatus, AccountType, TransactionStatus};
 use schemas::{CustomerId, TransactionId};
@@ -155,9 +155,11 @@ async fn versions(records: &dyn SystemOfRecord) {
     assert_eq!(records.close_account(made.id, Some(made.version())).await, Err(stale));
     assert_ne!(closed.version(), made.version());
 
-    let corrected = records
-        .update_transaction(booked.id, deposit(made.id, "3.00"), Some(booked.version()))
-        .await;
+    let reversed = TransactionDraft {
+        status: TransactionStatus::Reversed,
+        ..deposit(made.id, "1.00")
+    };
+    let corrected = records.update_transaction(booked.id, reversed, Some(booked.version())).await;
     let corrected = corrected.expect("the version in force");
     let stale = SystemOfRecordError::VersionMismatch {
         entity: Entity::Transaction,

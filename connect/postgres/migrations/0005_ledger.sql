@@ -41,7 +41,7 @@ END $$;
 --
 -- Why per statement, not per row? All the accounts that the statement touches are then locked at once and in id order, so
 -- two statements can never wait for each other, however many transfers each of them writes; and a bulk insert updates each
--- balance once.
+-- balance once. Balances move in id order, too, so that of several rules the same one is always told.
 --
 -- Why are two kinds of join and sequential scans off? A session plans these statements once. A plan that suited a bulk load would
 -- read all accounts for every single transaction after it; looking accounts up by their key suits both.
@@ -85,7 +85,7 @@ BEGIN
         SELECT l.leg_account_id AS id, sum(l.leg_amount) AS amount
         FROM new_rows AS n
         CROSS JOIN LATERAL public.ledger_legs(n.account_id, n.related_account_id, n.txn_type, n.amount, n.status) AS l
-        GROUP BY l.leg_account_id HAVING sum(l.leg_amount) <> 0
+        GROUP BY l.leg_account_id HAVING sum(l.leg_amount) <> 0 ORDER BY l.leg_account_id
     ) AS change
     WHERE a.id = change.id;
     RETURN NULL;
@@ -178,7 +178,7 @@ BEGIN
             UNION ALL
             SELECT l.leg_account_id, -l.leg_amount FROM old_rows AS o
             CROSS JOIN LATERAL public.ledger_legs(o.account_id, o.related_account_id, o.txn_type, o.amount, o.status) AS l
-        ) AS leg GROUP BY leg.id HAVING sum(leg.amount) <> 0
+        ) AS leg GROUP BY leg.id HAVING sum(leg.amount) <> 0 ORDER BY leg.id
     ) AS change
     WHERE a.id = change.id;
     RETURN NULL;
@@ -198,7 +198,7 @@ BEGIN
         SELECT l.leg_account_id AS id, sum(l.leg_amount) AS amount
         FROM old_rows AS o
         CROSS JOIN LATERAL public.ledger_legs(o.account_id, o.related_account_id, o.txn_type, o.amount, o.status) AS l
-        GROUP BY l.leg_account_id HAVING sum(l.leg_amount) <> 0
+        GROUP BY l.leg_account_id HAVING sum(l.leg_amount) <> 0 ORDER BY l.leg_account_id
     ) AS change
     WHERE a.id = change.id;
     RETURN NULL;

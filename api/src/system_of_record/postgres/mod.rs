@@ -10,6 +10,7 @@ mod refusals;
 mod statements;
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,6 +18,7 @@ use schemas::{AccountId, CustomerId, TransactionId};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection, PgPool};
+use tokio::sync::Semaphore;
 
 use super::{Account, Busy, Change, Customer, Entity, Row, SystemOfRecord, SystemOfRecordError, Transaction, checks};
 use gates::{Gates, Passed, rows_of};
@@ -27,6 +29,8 @@ const TRIES_MAX: u32 = 5;
 /// How often, and how long apart, Postgres is asked what became of a commit.
 const ASKED_MAX: u32 = 10;
 const ASKED_EVERY: Duration = Duration::from_millis(500);
+/// How long the first try of a commit waits for a lock; longer waits are for a part of the connections only.
+const FIRST_LOCK_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long the probe waits for its connection, and for a lock.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
@@ -61,6 +65,9 @@ pub struct Postgres {
     /// One connection that no request ever takes.
     probe: PgPool,
     gates: Gates,
+    /// Room for commits that wait for locks: half of the connections.
+    patient: Arc<Semaphore>,
+    lock_timeout: Duration,
 }
 
 impl Postgres {
@@ -86,6 +93,8 @@ impl Postgres {
             pool: pool(settings.connections_max, settings.acquire_timeout, settings.lock_timeout),
             probe: pool(1, PROBE_TIMEOUT, PROBE_TIMEOUT),
             gates: Gates::new(settings.connections_max, settings.lock_timeout),
+            patient: Arc::new(Semaphore::new((settings.connections_max / 2).max(1) as usize)),
+            lock_timeout: settings.lock_timeout,
         })
     }
 
@@ -136,8 +145,13 @@ impl Postgres {
         let _passed = self.pass_gates(changes).await?;
         let mut tries = 1;
         let mut passed_over = Vec::new();
+        let mut room = None;
         loop {
-            let stop = match self.try_commit(changes).await {
+            let lock_timeout = match room {
+                Some(_) => self.lock_timeout,
+                None => self.lock_timeout.min(FIRST_LOCK_TIMEOUT),
+            };
+            let stop = match self.try_commit(changes, lock_timeout).await {
                 Ok(rows) => return Ok(rows),
                 Err(stop) => stop,
             };
@@ -145,6 +159,11 @@ impl Postgres {
                 Some(table) if !passed_over.contains(&table) => {
                     passed_over.push(table);
                     self.pass_over_ids(table).await?;
+                }
+                // Somebody holds a row for longer than a write takes: it is waited for where that keeps nobody else waiting.
+                _ if stop.is_locked() && room.is_none() => {
+                    let waits = tokio::time::timeout(self.lock_timeout, self.patient.acquire()).await;
+                    room = Some(waits.map_err(|_| SystemOfRecordError::from(Busy::Locked))?);
                 }
                 _ if stop.is_passing() && tries < TRIES_MAX => {
                     tries += 1;
@@ -164,9 +183,10 @@ impl Postgres {
         stop.into_error()
     }
 
-    async fn try_commit(&self, changes: &[Change]) -> Result<Vec<Row>, Stop> {
+    async fn try_commit(&self, changes: &[Change], lock_timeout: Duration) -> Result<Vec<Row>, Stop> {
         let mut transaction = self.pool.begin().await.map_err(Stop::Database)?;
-        let id: String = sqlx::query_scalar("SELECT pg_current_xact_id()::text")
+        let (id, _): (String, String) = sqlx::query_as("SELECT pg_current_xact_id()::text, set_config('lock_timeout', $1, true)")
+            .bind(lock_timeout.as_millis().to_string())
             .fetch_one(&mut *transaction)
             .await
             .map_err(Stop::Database)?;

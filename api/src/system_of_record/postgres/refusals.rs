@@ -34,6 +34,11 @@ impl Stop {
         }
     }
 
+    /// Whether a lock was waited for in vain.
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Database(error) if code(error).as_deref() == Some("55P03"))
+    }
+
     /// Whether no connection was to be had in time: all are in use, or none can be made.
     pub fn is_without_connection(&self) -> bool {
         matches!(self, Self::Database(sqlx::Error::PoolTimedOut))
