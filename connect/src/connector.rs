@@ -246,9 +246,6 @@ fn fixed() -> BTreeMap<String, String> {
         ("tombstones.on.delete", "true"),
         // A truncate is heard: by default it is left out.
         ("skipped.operations", "none"),
-        // A value that no converter can take (NaN in a NUMERIC) is left out and logged, and its row is set aside behind Kafka;
-        // capture goes on.
-        ("event.converting.failure.handling.mode", "warn"),
         // Which changes are one transaction, and how many it had.
         ("provide.transaction.metadata", "true"),
         ("schema.name.adjustment.mode", "avro"),

@@ -225,7 +225,9 @@ fn state_round_trips() {
 fn written(schema: &str, registry: &Arc<dyn Registry>, value: serde_json::Value) -> Vec<u8> {
     let id = registry.register("old-value", schema).unwrap();
     let schema = apache_avro::Schema::parse_str(schema).unwrap();
-    let value = with_bytes(apache_avro::types::Value::try_from(value).unwrap()).resolve(&schema).unwrap();
+    let value = with_bytes(apache_avro::types::Value::try_from(value).unwrap())
+        .resolve(&schema)
+        .unwrap();
     #[allow(deprecated, reason = "one call says all there is to say")]
     let datum = apache_avro::to_avro_datum(&schema, value).unwrap();
     [&[0], &id.to_be_bytes()[..], &datum].concat()
