@@ -12,8 +12,8 @@ use riverbank::generate::{
     TransactionRef, Verdict, drive,
 };
 use riverbank::generate::{Target, knobs};
-use schemas::Currency;
 use schemas::silver::{TransactionStatus, TransactionType};
+use schemas::{Currency, Money};
 
 /// A bank with every rule of the real one, checked row by row and at once.
 #[derive(Debug, Default, Clone)]
