@@ -69,10 +69,11 @@ fn instant(text: &str) -> i64 {
 /// Writes an optional instant as Debezium writes a `timestamptz`.
 pub(crate) fn as_text<S: Serializer>(instant: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
     match instant {
-        Some(micros) => {
-            let instant = Timestamp::from_microsecond(*micros).map_err(serde::ser::Error::custom)?;
-            serializer.serialize_some(&instant.to_string())
-        }
+        Some(NO_INSTANT) => serializer.serialize_some("no instant"),
+        Some(micros) => match Timestamp::from_microsecond(*micros) {
+            Ok(instant) => serializer.serialize_some(&instant.to_string()),
+            Err(_) => serializer.serialize_some(if *micros < 0 { "-infinity" } else { "infinity" }),
+        },
         None => serializer.serialize_none(),
     }
 }

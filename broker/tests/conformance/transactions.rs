@@ -80,7 +80,7 @@ pub fn empty_ones_commit(broker: Arc<dyn Broker>) {
 pub fn a_record_too_large_is_refused(broker: Arc<dyn Broker>) {
     let world = World::new(broker, "large");
     let topic = world.topic("t", 1);
-    let huge = vec![b'x'; 4 << 20];
+    let huge = vec![b'x'; 24 << 20];
     let huge = Outgoing {
         value: Some(&huge),
         ..record(&topic, 0, "k", "")

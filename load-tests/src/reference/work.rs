@@ -127,13 +127,13 @@ avro_wire!(
     r#"{"type": "record", "name": "Posting", "namespace": "riverbank.reference", "fields": [
         {"name": "transaction_id", "type": "long"},
         {"name": "account_id", "type": "long"},
-        {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 38, "scale": 2}}]}"#
+        {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 38, "scale": 4}}]}"#
 );
 avro_wire!(
     Balance,
     r#"{"type": "record", "name": "Balance", "namespace": "riverbank.reference", "fields": [
         {"name": "account_id", "type": "long"},
-        {"name": "balance", "type": {"type": "bytes", "logicalType": "decimal", "precision": 38, "scale": 2}},
+        {"name": "balance", "type": {"type": "bytes", "logicalType": "decimal", "precision": 38, "scale": 4}},
         {"name": "postings", "type": "long"}]}"#
 );
 

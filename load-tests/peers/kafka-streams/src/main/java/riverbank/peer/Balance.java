@@ -18,7 +18,7 @@ final class Balance {
             """
             {"type":"record","name":"Balance","namespace":"riverbank.reference","fields":[
               {"name":"account_id","type":"long"},
-              {"name":"balance","type":{"type":"bytes","logicalType":"decimal","precision":38,"scale":2}},
+              {"name":"balance","type":{"type":"bytes","logicalType":"decimal","precision":38,"scale":4}},
               {"name":"postings","type":"long"}]}""",
             "balance");
     /** The balance before any posting. */

@@ -74,7 +74,7 @@ final class EnvelopeReader {
         return DEPOSIT.equals(row.get(TYPE)) ? amount : -amount;
     }
 
-    /** A decimal of scale 2; the source's precision of 18 digits fits in a long. */
+    /** A decimal of scale 4; the source's amounts of at most 20 digits fit in a long up to 18 of them. */
     private static long cents(ByteBuffer decimal) {
         int from = decimal.position();
         int to = decimal.limit();
@@ -109,8 +109,8 @@ final class EnvelopeReader {
         Schema row = before.schema().getTypes().stream().filter(type -> type.getType() == Schema.Type.RECORD)
                 .findFirst().orElseThrow(() -> new IllegalArgumentException("the envelope has no rows"));
         Object scale = row.getField("amount") == null ? null : row.getField("amount").schema().getObjectProp("scale");
-        if (!Integer.valueOf(2).equals(scale)) {
-            throw new IllegalArgumentException("the rows' amount has the scale " + scale + ", not 2");
+        if (!Integer.valueOf(4).equals(scale)) {
+            throw new IllegalArgumentException("the rows' amount has the scale " + scale + ", not 4");
         }
         return row;
     }

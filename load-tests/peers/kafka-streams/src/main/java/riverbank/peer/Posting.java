@@ -14,7 +14,7 @@ record Posting(long transactionId, long accountId, long cents) {
             {"type":"record","name":"Posting","namespace":"riverbank.reference","fields":[
               {"name":"transaction_id","type":"long"},
               {"name":"account_id","type":"long"},
-              {"name":"amount","type":{"type":"bytes","logicalType":"decimal","precision":38,"scale":2}}]}""",
+              {"name":"amount","type":{"type":"bytes","logicalType":"decimal","precision":38,"scale":4}}]}""",
             "amount");
 
     static Serde<Posting> serde() {
