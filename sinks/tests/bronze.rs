@@ -240,7 +240,7 @@ fn a_date_that_cannot_be_kept_costs_nothing_beside_it() {
         let seen = seen(&batch, row);
         assert_eq!(
             (seen["amount"].as_str(), seen["updated_at"].as_str()),
-            ("120.00", "2026-03-01T12:00:00Z")
+            ("120.0000", "2026-03-01T12:00:00Z")
         );
         assert!(
             ["created_at", "at_us", "on_day"]

@@ -37,7 +37,7 @@ pub fn bronze() -> Vec<Arc<dyn Table>> {
 }
 
 /// As the source's own money is.
-const SOURCE_MONEY: Kind = Kind::decimal(18, 2);
+const SOURCE_MONEY: Kind = Kind::decimal(20, 4);
 
 const CUSTOMERS: &[Column] = &[
     Column::nullable("id", Kind::Int64),

@@ -9,7 +9,8 @@ use wire::{Codec, Decimal, Registry, encode_avro};
 
 /// What Debezium registered for the bank's tables.
 pub const CUSTOMERS: &str = include_str!("../../../schemas/tests/data/debezium/bank.public.customers-value.json");
-pub const TRANSACTIONS: &str = include_str!("../../../schemas/tests/data/debezium/bank.public.transactions-value.json");
+/// Before its amounts had four decimal places.
+pub const TRANSACTIONS: &str = include_str!("../data/transactions-of-two-places.json");
 
 /// A value to be written.
 #[derive(Debug, Clone)]
