@@ -186,17 +186,28 @@ impl ConnectorSettings {
     /// heartbeats, transactions) gets its time as key, since a converter is for all of a connector's topics.
     fn keys(&self) -> BTreeMap<String, String> {
         let mut config = BTreeMap::new();
+        let matches = "org.apache.kafka.connect.transforms.predicates.TopicNameMatches";
         set(&mut config, "predicates", "isTable");
-        set(
-            &mut config,
-            "predicates.isTable.type",
-            "org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
-        );
+        set(&mut config, "predicates.isTable.type", matches);
         let schemas: BTreeSet<&str> = self.tables.iter().filter_map(|table| table.split('.').next()).collect();
         let schemas: Vec<&str> = schemas.into_iter().collect();
         let pattern = format!("{}\\.({})\\..*", self.topic_prefix.replace('.', "\\."), schemas.join("|"));
         set(&mut config, "predicates.isTable.pattern", pattern);
         set(&mut config, "transforms", "time,timeOnly,id,long");
+        if let Some(table) = &self.signals {
+            // What an operator tells the connector is for nobody else, and its keys are texts.
+            set(&mut config, "predicates", "isTable,isSignal");
+            set(&mut config, "predicates.isSignal.type", matches);
+            let topic = literal(&format!("{}.{table}", self.topic_prefix));
+            set(&mut config, "predicates.isSignal.pattern", topic);
+            set(&mut config, "transforms", "signals,time,timeOnly,id,long");
+            set(
+                &mut config,
+                "transforms.signals.type",
+                "org.apache.kafka.connect.transforms.Filter",
+            );
+            set(&mut config, "transforms.signals.predicate", "isSignal");
+        }
         let transforms = [
             ("time", "ValueToKey", ("fields", "ts_ms"), false),
             ("timeOnly", "ExtractField$Key", ("field", "ts_ms"), false),

@@ -60,8 +60,9 @@ impl Old {
             // JSON has no bytes: a list of numbers stands for a decimal's digits.
             let value = match value {
                 Value::Array(digits) => {
-                    let digits = digits.iter().map(|digit| digit.as_u64().unwrap() as u8);
-                    apache_avro::types::Value::Bytes(digits.collect())
+                    let digits: Vec<u8> = digits.iter().map(|digit| digit.as_u64().unwrap() as u8).collect();
+                    // The library wants as many bytes as the precision may need.
+                    apache_avro::types::Value::Bytes([vec![0; 12 - digits.len()], digits].concat())
                 }
                 other => apache_avro::types::Value::try_from(other).unwrap(),
             };

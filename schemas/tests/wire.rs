@@ -257,7 +257,7 @@ fn a_leg_of_an_earlier_version_is_read() {
     let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());
     let old = include_str!("../avro/history/silver/leg/1.avsc");
     let mut value = serde_json::json!({
-        "transaction_id": 1, "posted_lsn": 42, "number": 0, "reversal": false, "booked": [4, 210], "pending": [0],
+        "transaction_id": 1, "posted_lsn": 42, "number": 0, "reversal": false, "booked": [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 210], "pending": [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         "txn_type": "DEPOSIT", "source_lsn": 42, "source_ts": 7,
     });
     let bytes = written(old, &registry, value.take());
