@@ -105,7 +105,7 @@ impl fmt::Display for Scaled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut places = SCALE;
         let mut magnitude = self.money.0.unsigned_abs();
-        while places > self.places_min && magnitude % 10 == 0 {
+        while places > self.places_min && magnitude.is_multiple_of(10) {
             magnitude /= 10;
             places -= 1;
         }

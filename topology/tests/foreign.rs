@@ -139,7 +139,7 @@ fn a_header_may_name_the_schema() {
     queue(&mut driver, 8, &framed, &[("other", b"x")]);
     driver.settle();
     assert_eq!(driver.view(LAST), [(7, account(7)), (8, account(7))]);
-    assert_eq!(reasons(&mut driver), [String::new(); 0]);
+    assert_eq!(reasons(&mut driver), Vec::<String>::new());
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn a_schema_that_the_registry_does_not_know_yet_is_waited_for() {
     queue(&mut driver, 5, &bytes, &[]);
     driver.settle();
     assert_eq!(kept(&driver), [5]);
-    assert_eq!(reasons(&mut driver), [String::new(); 0]);
+    assert_eq!(reasons(&mut driver), Vec::<String>::new());
     assert_eq!(registry.asked.load(Ordering::Relaxed), 3);
 }
 
@@ -255,7 +255,7 @@ fn a_registry_that_is_away_is_waited_for_however_long() {
     queue(&mut driver, 5, &bytes, &[]);
     driver.settle();
     assert_eq!(kept(&driver), [5]);
-    assert_eq!(reasons(&mut driver), [String::new(); 0]);
+    assert_eq!(reasons(&mut driver), Vec::<String>::new());
 }
 
 #[test]

@@ -261,7 +261,7 @@ fn send_to(driver: &TestDriver, topic: &str, partition: u32, key: i64) {
 fn partitions_that_are_added_stop_their_sub_topology_alone() {
     let mut driver = start(uneven(), settings(4, 2)).unwrap();
     send_some(&mut driver);
-    assert_eq!(driver.watch_partitions().unwrap(), [String::new(); 0]);
+    assert_eq!(driver.watch_partitions().unwrap(), Vec::<String>::new());
     driver.broker().add_partitions("four", 6, NO_TIME).unwrap();
     let told = driver.watch_partitions().unwrap();
     assert_eq!(
@@ -320,7 +320,7 @@ fn without_state_a_restart_reads_the_added_ones_from_their_start() {
         driver.deploy(gathered()).unwrap();
         assert_ready(&driver);
         assert_eq!(partitions_of(&driver, "gathered-tasks"), Some(9));
-        assert_eq!(driver.watch_partitions().unwrap(), [String::new(); 0]);
+        assert_eq!(driver.watch_partitions().unwrap(), Vec::<String>::new());
         let expected: Vec<(i64, i64)> = (0..40)
             .map(|key| {
                 (

@@ -60,7 +60,7 @@ fn the_value_says_whose_it_is_and_the_key_is_the_fall_back() {
             (9, "9:another key".to_owned(), 1_009),
         ]
     );
-    assert_eq!(reasons(&mut driver), [String::new(); 0]);
+    assert_eq!(reasons(&mut driver), Vec::<String>::new());
 }
 
 #[test]

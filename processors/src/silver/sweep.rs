@@ -54,6 +54,9 @@ pub fn truncate(table: &mut TableState, at: SourcePosition) {
     table.sweep = Some(Sweep { after: None, at });
 }
 
+/// Rows to delete.
+pub type Gone<E> = Vec<(<E as Entity>::Id, Applied<<E as Entity>::Clean>)>;
+
 /// The next rows to delete, and how far the sweep is then. Where the table's events come out of order, one that was streamed after
 /// the truncate may be here before it.
 pub fn next_rows<E: Entity>(
@@ -61,7 +64,7 @@ pub fn next_rows<E: Entity>(
     table: &mut TableState,
     in_order: bool,
     most: usize,
-) -> Result<Vec<(E::Id, Applied<E::Clean>)>, ProcessError>
+) -> Result<Gone<E>, ProcessError>
 where
     Applied<E::Clean>: StoreValue,
 {
