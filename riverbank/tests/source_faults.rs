@@ -24,8 +24,7 @@ struct Bank {
 }
 
 impl Bank {
-    async fn open() -> Self {
-        let stack = Stack::start().await;
+    async fn on(stack: Stack) -> Self {
         let mut instance = stack.riverbank("one");
         instance.spawn();
         instance.ready(&stack.http, READY).await;
@@ -91,6 +90,17 @@ impl Bank {
         .await;
     }
 
+    /// One account's balance is compared, of a source that moves none itself.
+    async fn balance(&self, id: i64, expected: &str, step: &str) {
+        eventually(step, CAUGHT_UP, || async {
+            match self.served(id).await? {
+                served if served == expected => Ok(()),
+                served => Err(format!("account {id}: {served}, not {expected}")),
+            }
+        })
+        .await;
+    }
+
     /// Stops the connector, and waits until it reads nothing any more.
     async fn stop_capture(&self) {
         self.connector(reqwest::Method::PUT, "/stop").await;
@@ -107,7 +117,7 @@ impl Bank {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_books_are_right_after_whatever_the_source_does() {
-    let mut bank = Bank::open().await;
+    let mut bank = Bank::on(Stack::start().await).await;
     bank.run(
         "INSERT INTO customers (first_name, last_name, email) VALUES ('Ada', 'Lovelace', 'ada@example.org');
          INSERT INTO accounts (customer_id, account_type, currency, opening_balance)
@@ -224,5 +234,35 @@ async fn the_books_are_right_after_whatever_the_source_does() {
     bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (2, 'WITHDRAWAL', 20)")
         .await;
     bank.balances("after a kill").await;
+    bank.instance.stop(Duration::from_secs(60)).await;
+}
+
+/// A database that knows nothing of us: what its owners do to it is heard, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_narrow_source_changes_its_keys_and_is_truncated() {
+    let mut bank = Bank::on(Stack::start_narrow().await).await;
+    bank.run(
+        "INSERT INTO customers (first_name, last_name, email) VALUES ('Ada', 'Lovelace', 'ada@example.org');
+         INSERT INTO accounts (customer_id, account_type, balance, currency) VALUES (1, 'CHECKING', 100, 'EUR');",
+    )
+    .await;
+    bank.stack.capture().await;
+    bank.run("INSERT INTO transactions (account_id, txn_type, amount) SELECT 1, 'DEPOSIT', 1 FROM generate_series(1, 50)")
+        .await;
+    bank.balance(1, "150.00", "fifty deposits").await;
+    bank.run(
+        "ALTER TABLE transactions ALTER COLUMN id TYPE BIGINT;
+         UPDATE transactions SET status = 'REVERSED';",
+    )
+    .await;
+    bank.balance(1, "100.00", "fifty reversals under keys of another type").await;
+    bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'DEPOSIT', 7)")
+        .await;
+    bank.balance(1, "107.00", "a deposit").await;
+    bank.run("TRUNCATE transactions").await;
+    bank.balance(1, "100.00", "a truncate").await;
+    bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'DEPOSIT', 5)")
+        .await;
+    bank.balance(1, "105.00", "a deposit after the truncate").await;
     bank.instance.stop(Duration::from_secs(60)).await;
 }
