@@ -25,6 +25,7 @@
 
 mod check;
 mod connector;
+mod error;
 mod migrations;
 mod probe;
 mod register;
@@ -34,8 +35,9 @@ mod supervise;
 
 pub use check::{CheckError, ProblemKind, SourceExpectations, SourceProblem, check_source, check_source_on, look_into};
 pub use connector::{CONNECTOR, ConnectorSettings, Database, HEARTBEAT_TABLE};
+pub use error::RegisterError;
 pub use migrations::{BATCH_STACK_SQL, CAPTURE_ROLE, MigrationError, SERVICE_ROLE, allow_capture, allow_service, migrate};
 pub use probe::{ConnectorProbe, Sighting};
-pub use register::{ConnectorStatus, RegisterError, TaskStatus, register, restart_failed, status};
+pub use register::{ConnectorStatus, TaskStatus, register, restart_failed, status};
 pub use slot::{SlotState, slot_state};
 pub use supervise::supervise;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
 
-use crate::register::{ConnectorStatus, RegisterError, chain};
+use crate::error::{RegisterError, chain};
+use crate::register::ConnectorStatus;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -7,6 +7,7 @@ use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 
 use crate::ConnectorSettings;
+use crate::error::{RegisterError, chain};
 use crate::subjects::free_subjects;
 
 /// How long one request to Connect may take; a rebalance of its workers holds requests back for a while.
@@ -16,70 +17,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// How often a failed task is started again before it counts as broken; between two starts a second passes.
 const RESTARTS: u32 = 3;
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
-
-/// Why the connector does not run.
-#[derive(Debug, thiserror::Error)]
-pub enum RegisterError {
-    /// Connect refuses the configuration: correct it.
-    #[error("Kafka Connect refuses the connector's settings: {reason}")]
-    Refused {
-        /// Connect's own words.
-        reason: String,
-    },
-    /// The registry refuses what the connector needs of it: correct its rights or rules.
-    #[error("the schema registry: {reason}")]
-    Registry {
-        /// Its own words.
-        reason: String,
-    },
-    /// The connector was accepted, and its task fails again and again.
-    #[error("the connector {name} fails:\n{trace}")]
-    Failed {
-        /// The connector's name.
-        name: String,
-        /// Connect's trace, which names the cause.
-        trace: String,
-    },
-    /// Nothing is known to be wrong; it did not run within the time given.
-    #[error("the connector {name} did not run within {waited:?}; last seen: {seen}")]
-    NotRunning {
-        /// The connector's name.
-        name: String,
-        /// How long was waited.
-        waited: Duration,
-        /// The last state or failure that was seen.
-        seen: String,
-    },
-    /// Kafka Connect could not be asked, or answered in an unknown way.
-    #[error("Kafka Connect cannot be asked: {reason}")]
-    Unavailable {
-        /// What happened.
-        reason: String,
-    },
-}
-
-impl RegisterError {
-    fn without(self, secret: &str) -> Self {
-        let hide = |text: String| match secret {
-            "" => text,
-            secret => text.replace(secret, "***"),
-        };
-        match self {
-            Self::Refused { reason } => Self::Refused { reason: hide(reason) },
-            Self::Registry { reason } => Self::Registry { reason: hide(reason) },
-            Self::Failed { name, trace } => Self::Failed {
-                name,
-                trace: hide(trace),
-            },
-            Self::NotRunning { name, waited, seen } => Self::NotRunning {
-                name,
-                waited,
-                seen: hide(seen),
-            },
-            Self::Unavailable { reason } => Self::Unavailable { reason: hide(reason) },
-        }
-    }
-}
 
 /// A connector's state, as Connect reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -319,18 +256,6 @@ fn message(body: &str) -> String {
         message: String,
     }
     serde_json::from_str::<Problem>(body).map_or_else(|_| body.trim().to_owned(), |problem| problem.message)
-}
-
-/// An error with its causes: reqwest's own text seldom says what happened.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

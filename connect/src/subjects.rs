@@ -7,7 +7,7 @@
 use reqwest::{Client, StatusCode};
 
 use crate::ConnectorSettings;
-use crate::register::{RegisterError, chain};
+use crate::error::{RegisterError, chain};
 
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 

@@ -6,7 +6,7 @@ use schemas::state::{Applied, TableState};
 use schemas::{AccountId, CustomerId};
 use topology::store::KeyValue;
 
-use super::apply::Entity;
+use super::entity::Entity;
 use super::rules::{Cleaning, Violation, code, in_scale, not_null};
 use crate::stores;
 

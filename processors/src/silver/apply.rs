@@ -10,56 +10,15 @@ use std::time::Duration;
 use schemas::bronze::{CdcKey, Envelope, Op};
 use schemas::silver::Rejected;
 use schemas::state::{Applied, SourcePosition, TableState};
-use topology::store::{KeyValue, KeyValueStore, StoreKey, StoreValue};
+use topology::store::{KeyValue, KeyValueStore, StoreValue};
 use topology::{Context, ProcessError, Processor, ReadAhead, Record};
 
-use super::Violation;
-use super::position::{Kind, Verdict, judge};
-use super::rules::Cleaning;
+use super::entity::Entity;
+use super::position::{ChangePosition, Kind, Verdict, judge};
+use super::rules::{Cleaning, Violation};
 use super::sweep::{self, ROWS_PER_STEP};
 use crate::counters::{SOURCE_REGRESSIONS, count};
 use crate::stores::TABLE;
-
-/// A table: how its rows become Silver.
-pub trait Entity: Send + 'static {
-    /// The row's id.
-    type Id: StoreKey + Copy;
-    /// The row as the change log has it.
-    type Row: Send + Sync + Clone + 'static;
-    /// The row as Silver has it.
-    type Clean: Clone + PartialEq + Send + Sync + 'static;
-    /// The processor's name.
-    const NAME: &'static str;
-    /// The rows.
-    const ROWS: KeyValue<Self::Id, Applied<Self::Clean>>;
-    /// How far snapshots and truncates are.
-    const TABLE: KeyValue<i64, TableState>;
-
-    /// The id of a key of the change log.
-    fn id(key: i64) -> Self::Id;
-    /// The other way.
-    fn number(id: Self::Id) -> i64;
-    /// Cleans a row, or says which rule it breaks.
-    fn clean(id: Self::Id, row: &Self::Row, with: &mut Cleaning<'_, Self::Clean>) -> Result<Self::Clean, Violation>;
-}
-
-/// Where in the source a change was made, as rows carry it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChangePosition {
-    /// The LSN of the change; 0 where the source gives none.
-    pub lsn: i64,
-    /// When it was committed, in microseconds since the epoch.
-    pub committed_at_us: i64,
-}
-
-impl From<SourcePosition> for ChangePosition {
-    fn from(at: SourcePosition) -> Self {
-        Self {
-            lsn: at.lsn.unwrap_or(0),
-            committed_at_us: at.committed_at,
-        }
-    }
-}
 
 /// What an event did to a row.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,7 +6,7 @@ use schemas::silver::Customer;
 use schemas::state::{Applied, TableState};
 use topology::store::KeyValue;
 
-use super::apply::Entity;
+use super::entity::Entity;
 use super::rules::{Cleaning, Violation};
 use crate::stores;
 

@@ -3,6 +3,7 @@
 mod accounts;
 mod apply;
 mod customers;
+mod entity;
 mod journal;
 mod position;
 mod rules;
@@ -10,8 +11,10 @@ mod sweep;
 mod transactions;
 
 pub use accounts::Accounts;
-pub use apply::{Apply, Change, ChangePosition, Entity, Outcome};
+pub use apply::{Apply, Change, Outcome};
 pub use customers::Customers;
+pub use entity::Entity;
 pub use journal::{Journal, effects};
+pub use position::ChangePosition;
 pub use rules::{Cleaning, Violation};
 pub use transactions::Transactions;

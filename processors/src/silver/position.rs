@@ -13,6 +13,24 @@
 use schemas::bronze::Op;
 use schemas::state::{Applied, SourcePosition, TableState};
 
+/// Where in the source a change was made, as rows carry it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangePosition {
+    /// The LSN of the change; 0 where the source gives none.
+    pub lsn: i64,
+    /// When it was committed, in microseconds since the epoch.
+    pub committed_at_us: i64,
+}
+
+impl From<SourcePosition> for ChangePosition {
+    fn from(at: SourcePosition) -> Self {
+        Self {
+            lsn: at.lsn.unwrap_or(0),
+            committed_at_us: at.committed_at,
+        }
+    }
+}
+
 /// How an event came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

@@ -1,8 +1,10 @@
 //! Data rules: what a row must be to become Silver.
 
-use schemas::Currency;
 use schemas::bronze::UNAVAILABLE_VALUE;
 use schemas::time::{INSTANT_MAX, INSTANT_MIN, NO_INSTANT};
+use schemas::{Currency, Money};
+
+use super::position::ChangePosition;
 
 /// A rule that a record breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +40,7 @@ pub struct Cleaning<'a, T> {
     /// event either. Elsewhere the placeholder is a text that somebody wrote.
     pub may_omit: bool,
     /// Where in the source the change was made.
-    pub at: super::apply::ChangePosition,
+    pub at: ChangePosition,
     /// Rules that the row breaks without being refused for it.
     pub notes: Vec<Violation>,
 }
@@ -78,7 +80,7 @@ impl<T> Cleaning<'_, T> {
 }
 
 /// The amount must be a whole number of its currency's smallest units.
-pub fn in_scale(column: &str, amount: schemas::Money, currency: Currency) -> Result<(), Violation> {
+pub fn in_scale(column: &str, amount: Money, currency: Currency) -> Result<(), Violation> {
     if amount.fits_scale(currency.minor_digits()) {
         return Ok(());
     }

@@ -14,7 +14,7 @@ use schemas::state::{Applied, SourcePosition, Sweep, TableState};
 use topology::ProcessError;
 use topology::store::{KeyValueStore, StoreValue};
 
-use super::apply::Entity;
+use super::entity::Entity;
 use crate::counters::{ROWS_SWEPT, SOURCE_TRUNCATES, count};
 
 /// Rows that are looked at in one step.
