@@ -8,10 +8,10 @@ use processors::{SourcePartitions, stores};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
-use schemas::TransactionId;
 use schemas::bronze::{CdcKey, Envelope, Op, Row, Source, TransactionRow};
 use schemas::time::{INSTANT_MAX, INSTANT_MIN, NO_INSTANT};
 use schemas::topics::*;
+use schemas::{Money, TransactionId};
 use support::{Bench, account, money, transaction, transfer};
 use wire::Wire;
 
@@ -256,6 +256,46 @@ fn a_truncate_takes_all_rows_that_were_there() {
     send(&mut bank, &truncate);
     bank.sends(CDC_TRANSACTIONS, &[&after]);
     bank.check(&[(1, "105.00", "105.00")]);
+    // Twice in one transaction, with a row between.
+    let first = bank.event::<TransactionRow>(Op::Truncate, None);
+    let mut between = bank.event(Op::Create, Some(deposit(4, 1, "1.00")));
+    let mut second = bank.event::<TransactionRow>(Op::Truncate, None);
+    between.source.ts_ms = first.source.ts_ms;
+    second.source.ts_ms = first.source.ts_ms;
+    send(&mut bank, &first);
+    bank.sends(CDC_TRANSACTIONS, &[&between]);
+    bank.check(&[(1, "101.00", "101.00")]);
+    send(&mut bank, &second);
+    send(&mut bank, &first);
+    bank.sends(CDC_TRANSACTIONS, &[&between]);
+    bank.check(&[(1, "100.00", "100.00")]);
+    assert!(bank.driver.drain_bytes("riverbank-dead-letters").is_empty());
+}
+
+/// An amount that cannot be kept costs nothing but itself: neither the change after it, which shows it as what was before, nor
+/// the row when a snapshot shows it.
+#[test]
+fn an_amount_that_cannot_be_kept_is_set_aside_by_row() {
+    let mut bank = Bench::new();
+    bank.account(1, "100.00");
+    bank.transaction(Op::Create, deposit(1, 1, "5.00"));
+    bank.transaction(Op::Create, deposit(2, 1, "5.00"));
+    let unfit = TransactionRow {
+        amount: Some(Money::UNFIT),
+        ..deposit(1, 1, "5.00")
+    };
+    bank.transaction(Op::Update, unfit.clone());
+    bank.check(&[(1, "110.00", "110.00")]);
+    assert_eq!(bank.rejected(), [(1, "amount_in_range".to_owned())]);
+    bank.restore();
+    let first = bank.read("first_in_data_collection", unfit.clone());
+    let last = bank.read("last_in_data_collection", deposit(2, 1, "5.00"));
+    bank.sends(CDC_TRANSACTIONS, &[&first, &last]);
+    bank.check(&[(1, "110.00", "110.00")]);
+    let mut smaller = bank.event(Op::Update, Some(deposit(1, 1, "1.00")));
+    smaller.before = Some(unfit);
+    bank.sends(CDC_TRANSACTIONS, &[&smaller]);
+    bank.check(&[(1, "106.00", "106.00")]);
     assert!(bank.driver.drain_bytes("riverbank-dead-letters").is_empty());
 }
 

@@ -39,6 +39,10 @@ impl Money {
     /// Nothing.
     pub const ZERO: Money = Money(0);
 
+    /// What a source's amount is read as that is none here: of more than four decimal places, or of too many digits. The row
+    /// around it is read all the same.
+    pub const UNFIT: Money = Money(i128::MIN);
+
     /// An amount in hundredths.
     pub const fn from_hundredths(hundredths: i128) -> Self {
         Self(hundredths * 100)
@@ -65,7 +69,7 @@ impl Money {
     pub fn checked_add(self, other: Money) -> Result<Money, MoneyError> {
         self.0
             .checked_add(other.0)
-            .filter(|sum| sum.abs() <= TEN_THOUSANDTHS_MAX)
+            .filter(|sum| sum.unsigned_abs() <= TEN_THOUSANDTHS_MAX.unsigned_abs())
             .map(Money)
             .ok_or(MoneyError::Overflow)
     }
@@ -195,22 +199,47 @@ impl Serialize for Money {
     }
 }
 
+/// Reads an optional amount of the source; one that is none is [`Money::UNFIT`].
+pub(crate) fn optional_amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Money>, D::Error> {
+    struct Optional;
+    impl<'de> de::Visitor<'de> for Optional {
+        type Value = Option<Money>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an amount, or null")
+        }
+        fn visit_none<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+            let amount = deserializer.deserialize_any(Amount)?;
+            Ok(Some(amount.unwrap_or(Money::UNFIT)))
+        }
+    }
+    deserializer.deserialize_option(Optional)
+}
+
+/// An Avro decimal, or text.
+struct Amount;
+
+impl<'de> de::Visitor<'de> for Amount {
+    type Value = Result<Money, MoneyError>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a decimal with at most four places")
+    }
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        Ok(Decimal::from_map(map)?.try_into())
+    }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(text.parse())
+    }
+}
+
 /// From an Avro decimal, or from text.
 impl<'de> Deserialize<'de> for Money {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Money;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a decimal with at most four places")
-            }
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Money, A::Error> {
-                Decimal::from_map(map)?.try_into().map_err(de::Error::custom)
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Money, E> {
-                text.parse().map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_any(Visitor)
+        deserializer.deserialize_any(Amount)?.map_err(de::Error::custom)
     }
 }

@@ -61,6 +61,8 @@ pub struct TableState {
 pub struct Sweep {
     /// The id up to which it is done.
     pub after: Option<i64>,
+    /// Rows of an earlier generation than this one go.
+    pub generation: i64,
     /// The snapshot or truncate that did not have them.
     pub at: SourcePosition,
 }

@@ -216,6 +216,7 @@ fn state_round_trips() {
         truncated: Some(at(None)),
         sweep: Some(Sweep {
             after: Some(-4),
+            generation: 3,
             at: at(Some(5)),
         }),
     });

@@ -7,7 +7,7 @@ use schemas::{AccountId, CustomerId};
 use topology::store::KeyValue;
 
 use super::entity::Entity;
-use super::rules::{Cleaning, Violation, code, in_scale, not_null};
+use super::rules::{Cleaning, Violation, amount, code, in_scale, not_null};
 use crate::stores;
 
 /// The table `accounts`.
@@ -33,10 +33,10 @@ impl Entity for Accounts {
         let currency = code("currency", &row.currency)?;
         let balance = not_null("balance", &row.balance)?;
         // A source without the column moves no balances: its first balance is what the account opened with.
-        let opening_balance = row
-            .opening_balance
-            .or(with.stored.map(|a| a.opening_balance))
-            .unwrap_or(balance);
+        let opening_balance = match &row.opening_balance {
+            None => with.stored.map_or(balance, |a| a.opening_balance),
+            some => amount("opening_balance", some)?,
+        };
         in_scale("opening_balance", opening_balance, currency)?;
         in_scale("balance", balance, currency)?;
         let status = match &row.status {

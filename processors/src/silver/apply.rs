@@ -148,7 +148,7 @@ where
         let mut applied = stored.unwrap_or_default();
         let seen_in = applied.generation;
         applied.generation = table.generation;
-        match judge(kind, at, &applied, table) {
+        match judge(kind, at, &applied, table, self.in_order) {
             Verdict::Stale => {
                 if is_known && seen_in != table.generation && kind != Kind::Streamed {
                     cx.stores.0.put(id, applied);

@@ -67,8 +67,8 @@ pub enum Verdict {
     Stale,
 }
 
-/// Judges an event of a row.
-pub fn judge<R>(kind: Kind, at: SourcePosition, applied: &Applied<R>, table: &TableState) -> Verdict {
+/// Judges an event of a row. `in_order`: all of the table's events come in the order of its commits.
+pub fn judge<R>(kind: Kind, at: SourcePosition, applied: &Applied<R>, table: &TableState, in_order: bool) -> Verdict {
     match kind {
         Kind::Streamed if table.truncated.is_some_and(|truncated| is_before(at, truncated)) => Verdict::Stale,
         Kind::Streamed => applied.streamed.map_or(Verdict::New, |known| streamed(at, known)),
@@ -76,6 +76,8 @@ pub fn judge<R>(kind: Kind, at: SourcePosition, applied: &Applied<R>, table: &Ta
         _ if applied.snapshot == Some(at) => Verdict::Stale,
         Kind::Snapshot => match applied.streamed {
             Some(known) if is_before(at, known) => Verdict::Stale,
+            // Over several partitions, what was streamed after the snapshot may be here before it.
+            Some(known) if !in_order && at.committed_at < known.committed_at => Verdict::Stale,
             Some(known) if lower(at, known) && at.committed_at > known.committed_at => Verdict::Regression,
             _ => Verdict::New,
         },
@@ -102,7 +104,7 @@ fn lower(at: SourcePosition, than: SourcePosition) -> bool {
 }
 
 /// Whether both the LSN and the time say so.
-fn is_before(at: SourcePosition, other: SourcePosition) -> bool {
+pub(super) fn is_before(at: SourcePosition, other: SourcePosition) -> bool {
     lower(at, other) && at.committed_at <= other.committed_at
 }
 
@@ -130,7 +132,7 @@ mod tests {
             snapshot,
             ..Applied::default()
         };
-        assert_eq!(judge(kind, event, &applied, &TableState::default()), expected);
+        assert_eq!(judge(kind, event, &applied, &TableState::default(), true), expected);
     }
 
     #[test]

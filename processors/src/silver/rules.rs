@@ -79,6 +79,17 @@ impl<T> Cleaning<'_, T> {
     }
 }
 
+/// The column must have an amount that can be kept.
+pub fn amount(column: &str, value: &Option<Money>) -> Result<Money, Violation> {
+    match not_null(column, value)? {
+        Money::UNFIT => Err(Violation::new(
+            "amount_in_range",
+            format!("{column} has more than four decimal places, or too many digits"),
+        )),
+        amount => Ok(amount),
+    }
+}
+
 /// The amount must be a whole number of its currency's smallest units.
 pub fn in_scale(column: &str, amount: Money, currency: Currency) -> Result<(), Violation> {
     if amount.fits_scale(currency.minor_digits()) {

@@ -15,10 +15,11 @@ use topology::ProcessError;
 use topology::store::{KeyValueStore, StoreValue};
 
 use super::entity::Entity;
+use super::position::is_before;
 use crate::counters::{ROWS_SWEPT, SOURCE_TRUNCATES, count};
 
 /// Rows that are looked at in one step.
-pub const ROWS_PER_STEP: usize = 10_000;
+pub const ROWS_PER_STEP: usize = 50_000;
 
 /// A row of a snapshot has come.
 pub fn snapshot_begins(table: &mut TableState, marker: Option<&str>, at: SourcePosition) {
@@ -27,7 +28,6 @@ pub fn snapshot_begins(table: &mut TableState, marker: Option<&str>, at: SourceP
     if is_first && table.snapshot != Some(at) && table.completed != Some(at) {
         table.generation += 1;
         table.snapshot = Some(at);
-        table.sweep = None;
         tracing::info!(lsn = at.lsn, "a snapshot begins");
     }
 }
@@ -37,13 +37,22 @@ pub fn snapshot_ends(table: &mut TableState, marker: Option<&str>, at: SourcePos
     let is_last = matches!(marker, Some("last" | "last_in_data_collection"));
     if is_last && table.snapshot.take().is_some() {
         table.completed = Some(at);
-        table.sweep = Some(Sweep { after: None, at });
+        table.sweep = Some(from_the_start(table, at));
+    }
+}
+
+/// From the table's beginning, what is older than its newest generation.
+fn from_the_start(table: &TableState, at: SourcePosition) -> Sweep {
+    Sweep {
+        after: None,
+        generation: table.generation,
+        at,
     }
 }
 
 /// The table was emptied.
 pub fn truncate(table: &mut TableState, at: SourcePosition) {
-    let is_known = |known: SourcePosition| at.committed_at <= known.committed_at;
+    let is_known = |known: SourcePosition| at == known || is_before(at, known);
     if table.truncated.is_some_and(is_known) {
         return;
     }
@@ -51,7 +60,7 @@ pub fn truncate(table: &mut TableState, at: SourcePosition) {
     count(&SOURCE_TRUNCATES, 1);
     table.generation += 1;
     table.truncated = Some(at);
-    table.sweep = Some(Sweep { after: None, at });
+    table.sweep = Some(from_the_start(table, at));
 }
 
 /// Rows to delete.
@@ -76,7 +85,7 @@ where
         last = Some(E::number(id));
         let is_newer = |streamed: SourcePosition| streamed.committed_at > sweep.at.committed_at;
         let came_early = !in_order && applied.streamed.is_some_and(is_newer);
-        if applied.row.is_some() && applied.generation < table.generation && !came_early {
+        if applied.row.is_some() && applied.generation < sweep.generation && !came_early {
             gone.push((id, applied));
         }
         if looked_at < most {

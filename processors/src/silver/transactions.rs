@@ -7,7 +7,7 @@ use schemas::{AccountId, Money, TransactionId};
 use topology::store::KeyValue;
 
 use super::entity::Entity;
-use super::rules::{Cleaning, Violation, code, not_null};
+use super::rules::{Cleaning, Violation, amount, code, not_null};
 use crate::stores;
 
 /// The table `transactions`.
@@ -30,7 +30,7 @@ impl Entity for Transactions {
     }
 
     fn clean(id: TransactionId, row: &TransactionRow, with: &mut Cleaning<'_, Transaction>) -> Result<Transaction, Violation> {
-        let amount = not_null("amount", &row.amount)?;
+        let amount = amount("amount", &row.amount)?;
         if amount <= Money::ZERO {
             return Err(Violation::new("amount_positive", format!("amount is {amount}")));
         }

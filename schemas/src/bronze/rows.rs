@@ -5,6 +5,7 @@ use wire::avro_wire;
 
 use super::{Envelope, Row};
 use crate::Money;
+use crate::money::optional_amount;
 use crate::time::optional_instant;
 
 /// A row of `customers`.
@@ -44,10 +45,10 @@ pub struct AccountRow {
     #[serde(default)]
     pub currency: Option<String>,
     /// What the account opened with; some sources have no such column.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_amount")]
     pub opening_balance: Option<Money>,
     /// What the source says the balance is.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_amount")]
     pub balance: Option<Money>,
     /// ACTIVE or INACTIVE; some sources have no such column.
     #[serde(default)]
@@ -75,7 +76,7 @@ pub struct TransactionRow {
     #[serde(default)]
     pub txn_type: Option<String>,
     /// How much, above zero.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_amount")]
     pub amount: Option<Money>,
     /// Where a transfer goes.
     #[serde(default)]
