@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use processors::SourcePartitions;
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
 use sinks::{SinkHandle, SinkRunner};
-use topology::clock::{Clock, SystemClock};
+use topology::clock::SystemClock;
 use topology::store::{RocksBackends, RocksSettings};
 use topology::{Engine, EngineParts, EngineSettings, Metrics, Queries};
 use wire::{FileRegistry, HttpRegistry, Registry};
@@ -109,7 +109,7 @@ impl Assembly {
             ..EngineSettings::default()
         };
         source_counters::register(metrics)?;
-        upgrade::take_over(log, SystemClock.now_ms() * 1000)?;
+        upgrade::take_over(log, &SystemClock)?;
         let engine = Engine::start(processors::bank(source_partitions(log)?)?, engine_settings, parts, address)?;
         let sink = SinkRunner::new(
             sink_settings(settings, &instance),

@@ -14,38 +14,59 @@ use anyhow::{Context, bail};
 use broker::{
     Broker, CleanupPolicy, Membership, Message, Outgoing, Polled, Start, TopicPartition, TopicSpec, TransactionalProducer,
 };
+use bytes::Bytes;
 use processors::{APPLICATION, stores};
 use schemas::silver::{Account, Customer, Transaction};
 use schemas::state::{Applied, SourcePosition};
+use topology::clock::Clock;
 use topology::store::{KeyValue, StoreKey};
 use wire::{Codec, Wire};
 
 use crate::assembly::Log;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a topic's end may stay away without a record: a transaction that nobody ended hides it.
+const PATIENCE_POLLS: u32 = 600;
+const POLL: Duration = Duration::from_millis(100);
+/// Instances announce themselves every five seconds.
+const SILENCE_MS: i64 = 20_000;
+const PAUSE: Duration = Duration::from_secs(1);
 /// Records of one transaction.
 const RECORDS_MAX: usize = 10_000;
 /// The layout of today.
 const LAYOUT: i64 = 2;
 
 /// Takes over what an earlier version left, if it left anything. Blocks.
-pub fn take_over(log: &Log, now_us: i64) -> anyhow::Result<()> {
+pub fn take_over(log: &Log, clock: &dyn Clock) -> anyhow::Result<()> {
     let broker = &*log.broker;
     let old = |store: &str| format!("{APPLICATION}-{store}-changelog");
     if broker.partitions(&old("transactions"), TIMEOUT)?.is_none() {
         return Ok(());
     }
     broker.ensure_topics(&[compacted(&layout_topic())], TIMEOUT)?;
+    if layout(broker)? >= LAYOUT {
+        return Ok(());
+    }
+    tracing::warn!("an earlier version wrote the state: taking it over as soon as no instance of that version runs any more");
+    until_others_are_silent(broker, clock)?;
     let producer = broker.transactional_producer(&layout_topic(), TIMEOUT)?;
     if layout(broker)? >= LAYOUT {
         return Ok(());
     }
-    tracing::warn!(
-        "an earlier version wrote the state: taking it over; make sure that no instance of that version runs any more"
-    );
+    let mut posted = HashMap::new();
+    read(broker, &old("posted"), |partition, message| {
+        if let Some(key) = message.key {
+            match message.value {
+                Some(_) => posted.insert(key, partition),
+                None => posted.remove(&key),
+            };
+        }
+        Ok(())
+    })?;
     let mut upgrade = Upgrade {
         log,
-        now_us,
+        now_us: clock.now_ms() * 1000,
+        posted,
         producer,
         waiting: 0,
     };
@@ -76,6 +97,28 @@ pub fn take_over(log: &Log, now_us: i64) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Waits until no instance has announced itself for a while: what it still processed would be missing in what is taken over.
+fn until_others_are_silent(broker: &dyn Broker, clock: &dyn Clock) -> anyhow::Result<()> {
+    let topic = format!("{APPLICATION}-instances");
+    loop {
+        let mut newest = None;
+        read(broker, &topic, |_, message| {
+            newest = newest.max(message.value.is_some().then_some(message.timestamp_ms));
+            Ok(())
+        })?;
+        match newest.map(|at_ms| clock.now_ms() - at_ms) {
+            Some(age_ms) if age_ms < SILENCE_MS => {
+                tracing::warn!(
+                    age_ms,
+                    "an instance still announces itself, or did until just now: waiting for its end"
+                );
+                std::thread::sleep(PAUSE);
+            }
+            _ => return Ok(()),
+        }
+    }
+}
+
 fn layout_topic() -> String {
     format!("{APPLICATION}-layout")
 }
@@ -92,7 +135,7 @@ fn compacted(name: &str) -> TopicSpec {
 /// The layout that was last completed.
 fn layout(broker: &dyn Broker) -> anyhow::Result<i64> {
     let mut layout = 1;
-    read(broker, &layout_topic(), |message| {
+    read(broker, &layout_topic(), |_, message| {
         if let Some(value) = &message.value {
             layout = i64::decode(value, &Codec::plain())?;
         }
@@ -102,19 +145,24 @@ fn layout(broker: &dyn Broker) -> anyhow::Result<i64> {
 }
 
 /// Shows all committed records of a topic, partition by partition.
-fn read(broker: &dyn Broker, topic: &str, mut show: impl FnMut(Message) -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn read(broker: &dyn Broker, topic: &str, mut show: impl FnMut(u32, Message) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut reader = broker.reader("upgrade")?;
     for partition in 0..broker.partitions(topic, TIMEOUT)?.unwrap_or(0) {
         let slot = reader.assign(&TopicPartition::new(topic, partition), Start::Earliest)?;
         let mut polled = Polled::default();
-        loop {
+        let mut idle = 0;
+        while !polled.ends.iter().any(|(at, _)| *at == slot) {
             polled.messages.clear();
-            reader.poll(RECORDS_MAX, Duration::from_millis(100), &mut polled)?;
-            for message in polled.messages.drain(..) {
-                show(message)?;
+            reader.poll(RECORDS_MAX, POLL, &mut polled)?;
+            idle = if polled.messages.is_empty() { idle + 1 } else { 0 };
+            if idle > PATIENCE_POLLS {
+                bail!(
+                    "the end of {topic}-{partition} does not come: is a transaction left open there? {}",
+                    reader.trouble().unwrap_or_default()
+                );
             }
-            if polled.ends.iter().any(|(at, _)| *at == slot) {
-                break;
+            for message in polled.messages.drain(..) {
+                show(partition, message)?;
             }
         }
         reader.unassign(slot)?;
@@ -125,6 +173,9 @@ fn read(broker: &dyn Broker, topic: &str, mut show: impl FnMut(Message) -> anyho
 struct Upgrade<'a> {
     log: &'a Log,
     now_us: i64,
+    /// In which partition a transaction has postings. Rows could lie in several partitions, where the key's schema had changed:
+    /// the one that counts is the one whose postings stand.
+    posted: HashMap<Bytes, u32>,
     producer: Box<dyn TransactionalProducer>,
     /// Records of the open transaction.
     waiting: usize,
@@ -145,29 +196,48 @@ impl Upgrade<'_> {
         Applied<R>: Wire,
     {
         let topic = self.prepare(store.name())?;
+        let is_of_transactions = store.name() == stores::TRANSACTIONS.name();
         let registry = &self.log.registry;
         let reader = Codec::reader(registry.clone());
         let writer = Codec::register::<Applied<R>>(registry.clone(), &format!("{topic}-value"))?;
         let broker = self.log.broker.clone();
-        let mut count = 0;
         let describe = |topic: &str| format!("read {topic}, which an earlier version wrote");
-        read(&*broker, rows, |message| {
-            let Some(key) = &message.key else { return Ok(()) };
+        // The rows that are there, with their partition.
+        let mut live: HashMap<Bytes, u32> = HashMap::new();
+        let mut doubled = 0;
+        read(&*broker, rows, |partition, message| {
+            let Some(key) = message.key else { return Ok(()) };
             let Some(value) = &message.value else {
-                return self.write(&topic, key, None);
+                if live.get(&key) == Some(&partition) {
+                    live.remove(&key);
+                    self.write(&topic, &key, None)?;
+                }
+                return Ok(());
             };
+            doubled += usize::from(live.get(&key).is_some_and(|known| *known != partition));
+            if is_of_transactions && self.posted.get(&key).is_some_and(|posted| *posted != partition) {
+                return Ok(());
+            }
             let row = R::decode(value, &reader)?;
             let (lsn, committed_at) = position(&row);
             let streamed = SourcePosition {
                 lsn: Some(lsn),
                 committed_at,
             };
-            count += 1;
-            self.applied(&topic, key, Some(row), streamed, &writer)
+            self.applied(&topic, &key, Some(row), streamed, &writer)?;
+            live.insert(key, partition);
+            Ok(())
         })
         .with_context(|| describe(rows))?;
+        if doubled > 0 {
+            tracing::warn!(
+                doubled,
+                topic = rows,
+                "rows lay in several partitions, since their keys' schema had changed: repair them with an incremental snapshot"
+            );
+        }
         let mut gone = HashMap::new();
-        read(&*broker, deleted, |message| {
+        read(&*broker, deleted, |_, message| {
             if let Some(key) = message.key {
                 match &message.value {
                     Some(value) => gone.insert(key, i64::decode(value, &reader)?),
@@ -177,6 +247,7 @@ impl Upgrade<'_> {
             Ok(())
         })
         .with_context(|| describe(deleted))?;
+        gone.retain(|key, _| !live.contains_key(key));
         for (key, lsn) in gone {
             // The time of the delete was not kept: nothing that was committed before now can be newer.
             let streamed = SourcePosition {
@@ -185,7 +256,7 @@ impl Upgrade<'_> {
             };
             self.applied::<R>(&topic, &key, None, streamed, &writer)?;
         }
-        Ok(count)
+        Ok(live.len())
     }
 
     fn applied<R>(
@@ -213,7 +284,7 @@ impl Upgrade<'_> {
     fn copy<K, V>(&mut self, store: KeyValue<K, V>, from: &str) -> anyhow::Result<()> {
         let topic = self.prepare(store.name())?;
         let broker = self.log.broker.clone();
-        read(&*broker, from, |message| match &message.key {
+        read(&*broker, from, |_, message| match &message.key {
             Some(key) => self.write(&topic, key, message.value.as_deref()),
             None => Ok(()),
         })

@@ -11,10 +11,11 @@ use processors::{SourcePartitions, bank, stores};
 use riverbank::assembly::Log;
 use riverbank::upgrade::take_over;
 use schemas::bronze::{CdcKey, Envelope, Op, Source, TransactionRow};
+use schemas::silver::TransactionStatus;
 use schemas::topics::{ACCOUNT_BALANCES, CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
 use schemas::{AccountId, TransactionId};
 use serde_json::{Value, json};
-use topology::clock::SystemClock;
+use topology::clock::{ManualClock, SystemClock};
 use topology::store::MemoryBackends;
 use topology::{Engine, EngineParts, EngineSettings, Metrics};
 use wire::{Codec, MemoryRegistry, Registry, Wire};
@@ -121,9 +122,19 @@ impl Old {
         old.write("riverbank-deleted-transactions-changelog", 3, 2, Some(&900_i64.to_be_bytes()));
         old.write("riverbank-deleted-transactions-changelog", 3, 2, None);
 
+        // 4 lay in two partitions, since its key's schema had changed: the postings are of the row in partition 1.
+        for (partition, status) in [(1, "COMPLETED"), (3, "REVERSED")] {
+            let mut row = row(4);
+            row["status"] = status.into();
+            let value = old.avro(rows, transaction, row);
+            old.write(rows, partition, 4, Some(&value));
+        }
+        old.write("riverbank-posted-changelog", 1, 4, Some(&1_004_i64.to_be_bytes()));
+        old.write("riverbank-deleted-transactions-changelog", 0, 4, Some(&500_i64.to_be_bytes()));
+
         let balance = include_str!("../../schemas/avro/history/gold/account_balance/1.avsc");
-        let value = json!({"account_id": 1, "customer_id": 1, "currency": "EUR", "opening": [0], "booked": [3, 232], "pending": [0],
-            "available": [3, 232], "entry_count": 2, "last_entry_at": WRITTEN, "is_deleted": false, "source_lsn": 1002, "source_ts": WRITTEN});
+        let value = json!({"account_id": 1, "customer_id": 1, "currency": "EUR", "opening": [0], "booked": [5, 220], "pending": [0],
+            "available": [5, 220], "entry_count": 3, "last_entry_at": WRITTEN, "is_deleted": false, "source_lsn": 1002, "source_ts": WRITTEN});
         let value = old.avro(ACCOUNT_BALANCES.name(), balance, value);
         let partition = broker::partition_for_key(&1_i64.to_be_bytes(), 4);
         old.write(ACCOUNT_BALANCES.name(), partition, 1, Some(&value));
@@ -179,9 +190,10 @@ fn rows_deletes_and_postings_go_on_where_they_were() {
         registry: old.registry.clone(),
     };
     let now_us = WRITTEN + 60_000_000;
-    take_over(&log, now_us).unwrap();
+    let clock = ManualClock::at(now_us / 1000);
+    take_over(&log, &clock).unwrap();
     // A second instance, or the next start.
-    take_over(&log, now_us + 1).unwrap();
+    take_over(&log, &clock).unwrap();
 
     let partitions = SourcePartitions {
         customers: 4,
@@ -208,18 +220,20 @@ fn rows_deletes_and_postings_go_on_where_they_were() {
         let answer = queries.get(stores::BALANCES, &AccountId(1)).ok()?.value?;
         Some(answer.booked.to_string())
     };
-    eventually("the balance is there", &|| booked().as_deref() == Some("10.00"));
+    eventually("the balance is there", &|| booked().as_deref() == Some("15.00"));
     let applied = |id| queries.get(stores::TRANSACTIONS, &TransactionId(id)).ok()?.value;
     eventually("the rows are there", &|| {
         applied(1).is_some_and(|applied| applied.row.is_some())
     });
     assert!(applied(2).unwrap().row.is_some(), "made anew after its delete");
     assert!(applied(3).unwrap().row.is_none(), "deleted");
+    let status = applied(4).unwrap().row.unwrap().status;
+    assert_eq!(status, TransactionStatus::Completed, "the row whose postings stand");
 
     // What was applied comes again and counts for nothing; what is new takes back what stands.
     old.change(1, Op::Create, 1, "5.00", 1001, WRITTEN);
     old.change(1, Op::Create, 3, "5.00", 1003, WRITTEN);
     old.change(2, Op::Update, 2, "7.00", 3000, now_us + 1_000_000);
-    eventually("the change is booked", &|| booked().as_deref() == Some("12.00"));
+    eventually("the change is booked", &|| booked().as_deref() == Some("17.00"));
     engine.stop();
 }
