@@ -33,6 +33,8 @@ pub struct Parts {
     pub topology: TopologyDescription,
     /// Other parts, asked by the readiness probe what holds them up.
     pub troubles: Vec<Troubles>,
+    /// Whether balances follow the order of the source's commits; else each is right when all of its changes have come.
+    pub in_commit_order: bool,
     /// The watch over the source; `None` where the system of record writes the log itself.
     pub source: Option<Arc<dyn SourceWatch>>,
 }
@@ -55,6 +57,7 @@ pub(crate) struct App {
     pub registry: Registry,
     pub topology: TopologyDescription,
     pub troubles: Vec<Troubles>,
+    pub in_commit_order: bool,
     pub source: Option<Arc<dyn SourceWatch>>,
     pub forwarder: Forwarder,
     pub lists: Lists,
@@ -89,6 +92,7 @@ impl App {
             registry: parts.registry,
             topology: parts.topology,
             troubles: parts.troubles,
+            in_commit_order: parts.in_commit_order,
             source: parts.source,
             forwarder: Forwarder::new(settings.forward_timeout)?,
             lists: Lists::new(settings),

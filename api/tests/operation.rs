@@ -73,6 +73,7 @@ async fn reads_stay_when_other_things_are_away() {
             registry: prometheus::Registry::new(),
             topology: api::TopologyDescription::default(),
             troubles,
+            in_commit_order: true,
             source: None,
         };
         let router = api::router(parts, &limits()).expect("a router");

@@ -12,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use topology::clock::SystemClock;
 
-use crate::assembly::{Assembly, Log, sink_settings};
+use crate::assembly::{Assembly, Log, sink_settings, source_partitions};
 use crate::config::Settings;
 use crate::source::SourceWatch;
 use crate::{capture, lake};
 
 /// Between two looks at whether the engine must be started again.
-const RESTART_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+const RESTART_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// `riverbank run`: the stream processor, the HTTP service and the sinks, until SIGTERM.
 pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
@@ -37,22 +37,35 @@ pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         };
         let stop = until_signal()?;
         capture::watch(&settings);
+        let mut running = Running::start(&settings, &log, records.clone(), own_metrics()?).await?;
         loop {
-            let metrics = prometheus::Registry::new();
-            process_metrics(&metrics)?;
-            let running = Running::start(&settings, &log, records.clone(), metrics).await?;
             tracing::info!(address = %running.address, "riverbank runs");
             let reason = tokio::select! {
                 () = stop.cancelled() => None,
-                reason = running.must_restart() => Some(reason),
+                reason = running.must_restart(&log) => Some(reason),
             };
             running.stop().await?;
-            match reason {
-                Some(reason) => tracing::warn!(reason, "starting again, with the topics as they are now"),
-                None => return Ok(ExitCode::SUCCESS),
-            }
+            let Some(reason) = reason else { return Ok(ExitCode::SUCCESS) };
+            tracing::warn!(reason, "starting again, with the topics as they are now");
+            running = loop {
+                match Running::start(&settings, &log, records.clone(), own_metrics()?).await {
+                    Ok(running) => break running,
+                    Err(error) => tracing::error!("cannot start again yet: {error:#}"),
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
+                    () = tokio::time::sleep(RESTART_CHECK_INTERVAL) => {}
+                }
+            };
         }
     })
+}
+
+/// A registry of metrics with those of this process.
+fn own_metrics() -> anyhow::Result<prometheus::Registry> {
+    let metrics = prometheus::Registry::new();
+    process_metrics(&metrics)?;
+    Ok(metrics)
 }
 
 /// `riverbank sink`: the sinks alone.
@@ -179,6 +192,7 @@ impl Running {
                     .chain(of_the_source.iter().flat_map(|source| source.troubles()))
                     .collect()
             })],
+            in_commit_order: assembly.source_partitions().in_commit_order(),
             source: seen.map(|seen| seen as Arc<dyn api::SourceWatch>),
         };
         let http_settings = api::HttpSettings::default();
@@ -204,13 +218,21 @@ impl Running {
         self.assembly.queries()
     }
 
-    /// Waits until the engine cannot go on as it was started: partitions were added to one of its inputs.
-    async fn must_restart(&self) -> String {
+    /// Waits until the engine cannot go on as it was started, and could if it were started again: partitions were added to a topic
+    /// of the source. (Of any other input a start would refuse them; what is there answers on, and readiness says why it stands.)
+    async fn must_restart(&self, log: &Log) -> String {
         loop {
-            if let Some(reason) = self.assembly.must_restart() {
-                return reason;
-            }
             tokio::time::sleep(RESTART_CHECK_INTERVAL).await;
+            let Some(reason) = self.assembly.must_restart() else {
+                continue;
+            };
+            let log = log.clone();
+            let now = tokio::task::spawn_blocking(move || source_partitions(&log)).await;
+            match now {
+                Ok(Ok(now)) if now != self.assembly.source_partitions() => return reason,
+                Ok(Err(error)) => tracing::warn!("the source's topics cannot be looked at: {error:#}"),
+                _ => {}
+            }
         }
     }
 

@@ -77,6 +77,7 @@ pub fn sink_settings(settings: &Settings, instance: &str) -> sinks::SinkSettings
 pub struct Assembly {
     queries: Queries,
     topology: Arc<topology::Topology>,
+    source_partitions: SourcePartitions,
     running: Mutex<Option<Parts>>,
 }
 
@@ -110,7 +111,8 @@ impl Assembly {
         };
         source_counters::register(metrics)?;
         upgrade::take_over(log, &SystemClock)?;
-        let engine = Engine::start(processors::bank(source_partitions(log)?)?, engine_settings, parts, address)?;
+        let source_partitions = source_partitions(log)?;
+        let engine = Engine::start(processors::bank(source_partitions)?, engine_settings, parts, address)?;
         let sink = SinkRunner::new(
             sink_settings(settings, &instance),
             log.broker.clone(),
@@ -123,6 +125,7 @@ impl Assembly {
         Ok(Self {
             queries: engine.queries(),
             topology: engine.topology(),
+            source_partitions,
             running: Mutex::new(Some(Parts {
                 engine,
                 sink,
@@ -146,6 +149,11 @@ impl Assembly {
         self.running.lock().as_ref().and_then(|parts| parts.sink.trouble())
     }
 
+    /// How many partitions the source's topics had at the start.
+    pub fn source_partitions(&self) -> SourcePartitions {
+        self.source_partitions
+    }
+
     /// Why the engine must be started again to go on, if it must.
     pub fn must_restart(&self) -> Option<String> {
         self.running.lock().as_ref().and_then(|parts| parts.engine.must_restart())
@@ -164,7 +172,7 @@ impl Assembly {
 }
 
 /// How many partitions the source's topics have; one, where a topic is not there yet.
-fn source_partitions(log: &Log) -> anyhow::Result<SourcePartitions> {
+pub fn source_partitions(log: &Log) -> anyhow::Result<SourcePartitions> {
     let of = |topic: &str| -> anyhow::Result<u32> {
         let count = log.broker.partitions(topic, TOPICS_TIMEOUT)?.unwrap_or(1);
         if count > 1 {

@@ -54,6 +54,9 @@ pub struct AsOf {
     /// When the partition's state that has it was committed.
     #[schema(format = DateTime, example = "2026-01-31T09:30:00.150Z")]
     pub committed_at: String,
+    /// Whether the balance is what a prefix of the source's commits made. False where the source's topics have several partitions:
+    /// then changes of different transactions may overtake each other, and it is right when all have come.
+    pub in_commit_order: bool,
     /// When the source was last heard, as its own clock has it: it goes on while the bank is idle, and stops when capture does.
     /// Null where the source has no heartbeat.
     #[schema(required, format = DateTime, example = "2026-01-31T09:31:10.002Z")]
@@ -61,8 +64,8 @@ pub struct AsOf {
 }
 
 impl Balance {
-    /// From the stored balance, and when the source was last heard, in microseconds since the epoch.
-    pub fn new(reading: Reading<AccountBalance>, source_heard_at_us: Option<i64>) -> Self {
+    /// From the stored balance, whether it follows the order of commits, and when the source was last heard, in microseconds since the epoch.
+    pub fn new(reading: Reading<AccountBalance>, in_commit_order: bool, source_heard_at_us: Option<i64>) -> Self {
         let balance = reading.value;
         let amount = |amount| money(amount, balance.currency);
         Self {
@@ -79,6 +82,7 @@ impl Balance {
                 source_lsn: balance.source_lsn,
                 source_time: instant(balance.source_ts),
                 committed_at: instant(reading.committed_at_ms.saturating_mul(1000)),
+                in_commit_order,
                 source_heard_at: source_heard_at_us.map(instant),
             },
         }

@@ -31,7 +31,12 @@ pub async fn read(State(app): State<AppState>, Id(id): Id, asked: Asked) -> Resu
         Located::Here(Reading { value, committed_at_ms }) => match value {
             Some(value) if !value.is_deleted => {
                 let heard_at_us = app.source.as_ref().and_then(|source| source.heard_at_us());
-                Ok(Json(Balance::new(Reading { value, committed_at_ms }, heard_at_us)).into_response())
+                Ok(Json(Balance::new(
+                    Reading { value, committed_at_ms },
+                    app.in_commit_order,
+                    heard_at_us,
+                ))
+                .into_response())
             }
             _ => Err(Problem::not_found(Entity::Account, id)),
         },

@@ -74,6 +74,7 @@ pub fn router(reads: Arc<dyn Reads>, records: Arc<dyn SystemOfRecord>, settings:
             json: json!({"sub_topologies": []}),
         },
         troubles: Vec::new(),
+        in_commit_order: true,
         source: None,
     };
     api::router(parts, settings).expect("a router")

@@ -39,7 +39,7 @@ pub(crate) fn watch_partitions(parts: &Parts, shared: &Shared) -> Result<(), Eng
 
 impl Worker {
     /// Lets go of the inputs of sub-topologies that must stand still; what is processed of them is committed.
-    pub fn heed_still(&mut self) -> Result<(), EngineError> {
+    pub fn stand_still_where_partitions_changed(&mut self) -> Result<(), EngineError> {
         let count = self.shared.still_count();
         if count == self.still.len() || (self.producer.is_none() && !self.tasks.is_empty()) {
             return Ok(());

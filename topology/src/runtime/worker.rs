@@ -166,7 +166,7 @@ impl Worker {
             self.recover()?;
             progress = true;
         }
-        self.heed_still()?;
+        self.stand_still_where_partitions_changed()?;
         progress |= self.advance_restores()?;
         progress |= self.advance_hand_over()?;
         progress |= self.fetch(if progress || self.is_dirty() || self.has_work() {
