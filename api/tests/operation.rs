@@ -112,6 +112,7 @@ async fn a_silent_source_is_told_and_takes_no_reads_away() {
     let account = bank.account("EUR", "5.00").await;
     let reason = "the source was last heard 3600 s ago";
     let parts = Parts {
+        in_commit_order: false,
         reads: bank.reads.clone(),
         records: bank.records.clone(),
         registry: prometheus::Registry::new(),
@@ -130,6 +131,7 @@ async fn a_silent_source_is_told_and_takes_no_reads_away() {
     assert_eq!((&source["connector"], &source["slot"]), (&json!(null), &json!(null)));
     let balance = get(&format!("/accounts/{account}/balance")).await.json();
     assert_eq!(balance["as_of"]["source_heard_at"], "2023-11-14T22:13:20Z");
+    assert_eq!(balance["as_of"]["in_commit_order"], json!(false));
     // Where the system of record is in the process, there is nothing to be heard.
     let balance = bank.get(&format!("/accounts/{account}/balance")).await.json();
     assert_eq!(balance["as_of"]["source_heard_at"], json!(null));
