@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use broker::Broker;
+use broker::kafka::{KafkaBroker, KafkaSettings};
+use schemas::topics::CDC_TRANSACTIONS;
 use sqlx::PgPool;
 use support::stack::{Riverbank, Stack, eventually};
 
@@ -264,5 +267,30 @@ async fn a_narrow_source_changes_its_keys_and_is_truncated() {
     bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'DEPOSIT', 5)")
         .await;
     bank.balance(1, "105.00", "a deposit after the truncate").await;
+
+    // Somebody adds partitions to the topic: the program notices, starts its engine again and reads them all.
+    let kafka = KafkaBroker::new(KafkaSettings {
+        bootstrap: bank.stack.bed.kafka().bootstrap().to_owned(),
+        ..KafkaSettings::default()
+    });
+    kafka
+        .add_partitions(CDC_TRANSACTIONS.name(), 4, CAUGHT_UP)
+        .expect("partitions are added");
+    eventually("the balances follow no order of commits", CAUGHT_UP, || async {
+        let url = format!("{}/accounts/1/balance", bank.instance.url);
+        let answer = bank.stack.http.get(url).send().await.map_err(|e| e.to_string())?;
+        let json: serde_json::Value = answer.json().await.map_err(|e| e.to_string())?;
+        match json["as_of"]["in_commit_order"].as_bool() {
+            Some(false) => Ok(()),
+            _ => Err(json.to_string()),
+        }
+    })
+    .await;
+    bank.run(
+        "INSERT INTO transactions (account_id, txn_type, amount) SELECT 1, 'DEPOSIT', 1 FROM generate_series(1, 50);
+         UPDATE transactions SET status = 'REVERSED' WHERE amount = 5;",
+    )
+    .await;
+    bank.balance(1, "150.00", "changes in all partitions").await;
     bank.instance.stop(Duration::from_secs(60)).await;
 }
