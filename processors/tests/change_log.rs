@@ -386,13 +386,83 @@ fn an_amount_that_its_currency_cannot_have_is_not_booked() {
     // Taking it back takes back nothing.
     bank.transaction(Op::Update, transaction(1, 1, "DEPOSIT", "0.50", "REVERSED"));
     assert_eq!(balances(&bank)[0], "150 JPY");
-    let mut row = account(1, "100.00");
-    row.currency = Some("EUR".into());
-    let event = bank.event(Op::Update, Some(row));
-    bank.rejected();
-    bank.sends(CDC_ACCOUNTS, &[&event]);
-    assert_eq!(balances(&bank)[0], "150 JPY", "two currencies are never added");
+    assert!(bank.driver.view(stores::WAITING).is_empty());
+}
+
+/// An account's row and its transactions come over different topics: whichever is first, the balance is the source's in the end.
+#[test]
+fn a_currency_changes_before_or_after_the_transactions_around_it() {
+    let in_currency = |code: &str, opening: &str| {
+        let mut row = account(1, opening);
+        row.currency = Some(code.into());
+        row
+    };
+    for row_first in [true, false] {
+        let mut bank = Bench::new();
+        bank.account(1, "50.00");
+        bank.transaction(Op::Create, deposit(1, 1, "5.00"));
+        // At the source: the deposit is deleted, the currency changes, another one comes; then that one goes again.
+        let gone = bank.event::<TransactionRow>(Op::Delete, None);
+        let row = bank.event(Op::Update, Some(in_currency("KWD", "50.00")));
+        let next = bank.event(Op::Create, Some(deposit(2, 1, "5.001")));
+        if row_first {
+            bank.sends(CDC_ACCOUNTS, &[&row]);
+        }
+        bank.send(CDC_TRANSACTIONS, 1, &gone);
+        bank.sends(CDC_TRANSACTIONS, &[&next]);
+        if !row_first {
+            bank.check(&[(1, "50.00", "50.00")]);
+            bank.sends(CDC_ACCOUNTS, &[&row]);
+        }
+        bank.check(&[(1, "55.001", "55.001")]);
+        assert_eq!(bank.driver.view(stores::BALANCES)[0].1.currency.as_str(), "KWD");
+        // Back again, and what stood in the other currency goes after it.
+        let gone = bank.event::<TransactionRow>(Op::Delete, None);
+        let row = bank.event(Op::Update, Some(in_currency("EUR", "50.00")));
+        bank.sends(CDC_ACCOUNTS, &[&row]);
+        bank.send(CDC_TRANSACTIONS, 2, &gone);
+        bank.check(&[(1, "50.00", "50.00")]);
+        assert!(bank.driver.view(stores::WAITING).is_empty());
+    }
+}
+
+/// The same id again, for another account.
+#[test]
+fn an_account_that_is_made_anew_begins_anew() {
+    let mut bank = Bench::new();
+    bank.account(1, "50.00");
+    bank.transaction(Op::Create, deposit(1, 1, "5.00"));
+    let no_deposit = bank.event::<TransactionRow>(Op::Delete, None);
+    let no_account = bank.event::<schemas::bronze::AccountRow>(Op::Delete, None);
+    let mut row = account(1, "62.001");
+    row.currency = Some("KWD".into());
+    let anew = bank.event(Op::Create, Some(row));
+    bank.send(CDC_ACCOUNTS, 1, &no_account);
+    bank.sends(CDC_ACCOUNTS, &[&anew]);
+    bank.send(CDC_TRANSACTIONS, 1, &no_deposit);
+    bank.transaction(Op::Create, deposit(2, 1, "1.001"));
+    bank.check(&[(1, "63.002", "63.002")]);
+    assert_eq!(bank.driver.view(stores::BALANCES)[0].1.currency.as_str(), "KWD");
+}
+
+/// A source that knows no rule for it: the currency stays, since amounts of two currencies are never added.
+#[test]
+fn a_narrow_sources_account_keeps_its_currency() {
+    let mut bank = Bench::new();
+    let narrow = |currency: &str| {
+        let mut row = account(1, "100.00");
+        row.opening_balance = None;
+        row.currency = Some(currency.into());
+        row
+    };
+    let opened = bank.event(Op::Create, Some(narrow("JPY")));
+    bank.sends(CDC_ACCOUNTS, &[&opened]);
+    bank.transaction(Op::Create, deposit(1, 1, "50.00"));
+    let changed = bank.event(Op::Update, Some(narrow("EUR")));
+    bank.sends(CDC_ACCOUNTS, &[&changed]);
+    bank.check(&[(1, "150.00", "150.00")]);
     assert_eq!(bank.rejected(), [(1, "currency_fixed".to_owned())]);
+    assert_eq!(bank.driver.view(stores::BALANCES)[0].1.currency.as_str(), "JPY");
 }
 
 /// The placeholder for a value that was left out is meant only where the change log may leave something out.

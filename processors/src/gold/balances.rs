@@ -64,9 +64,10 @@ impl Processor for PostToBalance {
         match &record.value {
             AccountEvent::Row(Some(account)) => {
                 let balance = match cx.stores.0.get(&id)? {
-                    Some(known) => revised(known, account, cx)?,
-                    // Legs wait for the account's first row alone.
-                    None => self.book_waiting(cx, opened(account)?)?,
+                    Some(known) if known.currency == account.currency => revised(known, account)?,
+                    // Legs wait for the account's first row, and what does not fit its currency for another one.
+                    Some(known) => book_waiting(revised(known, account)?, cx)?,
+                    None => book_waiting(opened(account)?, cx)?,
                 };
                 cx.stores.0.put(id, balance);
             }
@@ -78,7 +79,7 @@ impl Processor for PostToBalance {
             }
             AccountEvent::Leg(leg) => match cx.stores.0.get(&id)? {
                 Some(mut balance) => {
-                    book(&mut balance, leg, cx)?;
+                    book(&mut balance, leg, cx.at.offset, cx)?;
                     cx.stores.0.put(id, balance);
                 }
                 None => cx.stores.1.put((id, cx.at.offset), leg.clone()),
@@ -96,7 +97,8 @@ impl Processor for PostToBalance {
             ControlFlow::Continue(())
         })?;
         for ((account, offset), leg) in overdue {
-            if cx.stores.2.get(&account)?.is_some_and(|reported| reported >= offset) {
+            let is_reported = cx.stores.2.get(&account)?.is_some_and(|reported| reported >= offset);
+            if is_reported || cx.stores.0.get(&account)?.is_some() {
                 continue;
             }
             cx.stores.2.put(account, offset);
@@ -110,24 +112,27 @@ impl Processor for PostToBalance {
     }
 }
 
-impl PostToBalance {
-    /// Books the legs that came before the account, in the order of their arrival.
-    fn book_waiting(&self, cx: &mut Context<'_, Self>, mut balance: AccountBalance) -> Result<AccountBalance, ProcessError> {
-        let id = balance.account_id;
-        let mut waiting = Vec::new();
-        cx.stores.1.scan((id, 0)..=(id, i64::MAX), |key, leg| {
-            waiting.push((key, leg));
-            ControlFlow::Continue(())
-        })?;
-        if !waiting.is_empty() {
-            cx.stores.2.delete(id);
-        }
-        for (key, leg) in waiting {
-            book(&mut balance, &leg, cx)?;
-            cx.stores.1.delete(key);
-        }
-        Ok(balance)
+/// The legs that wait for something of an account, in the order of their arrival.
+fn waiting(account: AccountId, cx: &mut Context<'_, PostToBalance>) -> Result<Vec<((AccountId, i64), Leg)>, ProcessError> {
+    let mut waiting = Vec::new();
+    cx.stores.1.scan((account, 0)..=(account, i64::MAX), |key, leg| {
+        waiting.push((key, leg));
+        ControlFlow::Continue(())
+    })?;
+    Ok(waiting)
+}
+
+/// Books what has waited.
+fn book_waiting(mut balance: AccountBalance, cx: &mut Context<'_, PostToBalance>) -> Result<AccountBalance, ProcessError> {
+    let waiting = waiting(balance.account_id, cx)?;
+    if !waiting.is_empty() {
+        cx.stores.2.delete(balance.account_id);
     }
+    for (key, leg) in waiting {
+        cx.stores.1.delete(key);
+        book(&mut balance, &leg, key.1, cx)?;
+    }
+    Ok(balance)
 }
 
 fn overflow(error: MoneyError) -> ProcessError {
@@ -151,29 +156,17 @@ fn opened(account: &Account) -> Result<AccountBalance, ProcessError> {
     })
 }
 
-/// The balance as its account's new row has it. An account that has entries keeps its currency: amounts of two currencies are never
-/// added, and a source without that rule may say anything.
-fn revised(
-    mut balance: AccountBalance,
-    account: &Account,
-    cx: &mut Context<'_, PostToBalance>,
-) -> Result<AccountBalance, ProcessError> {
-    balance.customer_id = account.customer_id;
-    balance.is_deleted = false;
-    as_of(&mut balance, account.source_lsn, account.source_ts);
-    if account.currency != balance.currency && (balance.entry_count > 0 || balance.pending != Money::ZERO) {
-        let reason = format!(
-            "account {} changed its currency from {} to {}, but has entries; its balance stays in {}",
-            account.id, balance.currency, account.currency, balance.currency
-        );
-        reject(cx, account.id, cx.at.offset, "currency_fixed", reason);
-        return Ok(balance);
-    }
+/// The balance as its account's new row has it. Whether a currency may change is for the source and Silver to say: here an account's
+/// row and its transactions come over different topics, so either may be first.
+fn revised(mut balance: AccountBalance, account: &Account) -> Result<AccountBalance, ProcessError> {
     let difference = account.opening_balance.checked_sub(balance.opening).map_err(overflow)?;
     balance.opening = account.opening_balance;
     balance.booked = balance.booked.checked_add(difference).map_err(overflow)?;
     balance.available = balance.booked.checked_sub(balance.pending).map_err(overflow)?;
+    balance.customer_id = account.customer_id;
     balance.currency = account.currency;
+    balance.is_deleted = false;
+    as_of(&mut balance, account.source_lsn, account.source_ts);
     Ok(balance)
 }
 
@@ -202,36 +195,64 @@ fn reject(cx: &mut Context<'_, PostToBalance>, account: AccountId, offset: i64, 
 }
 
 /// Changes the balance by all that a change of a transaction does to the account, and writes the journal.
-fn book(balance: &mut AccountBalance, leg: &Leg, cx: &mut Context<'_, PostToBalance>) -> Result<(), ProcessError> {
+///
+/// A posting that the account's currency cannot have (half a yen) waits: the row that changes the currency may be on its way. What
+/// takes it back then takes it out of the waiting ones; what takes back a posting that stands is booked whatever the currency.
+fn book(balance: &mut AccountBalance, leg: &Leg, offset: i64, cx: &mut Context<'_, PostToBalance>) -> Result<(), ProcessError> {
     as_of(balance, leg.source_lsn, leg.source_ts);
     let digits = balance.currency.minor_digits();
+    let fits = |entry: &LegEntry| entry.booked.fits_scale(digits) && entry.pending.fits_scale(digits);
+    if leg.entries().all(|entry| fits(&entry)) {
+        return leg.entries().try_for_each(|entry| post(balance, leg, entry, cx));
+    }
+    let of_transaction = |(_, known): &((AccountId, i64), Leg)| known.transaction_id == leg.transaction_id;
+    let waiting: Vec<_> = waiting(balance.account_id, cx)?.into_iter().filter(of_transaction).collect();
     for entry in leg.entries() {
-        if !entry.booked.fits_scale(digits) || !entry.pending.fits_scale(digits) {
-            // What takes it back does not fit either, so the two go the same way.
+        let is_taken_back = |(_, known): &&((AccountId, i64), Leg)| {
+            !known.reversal && (known.version, known.number) == (entry.version, entry.number)
+        };
+        if entry.reversal {
+            match waiting.iter().find(is_taken_back) {
+                Some((key, _)) => cx.stores.1.delete(*key),
+                None => post(balance, leg, entry, cx)?,
+            }
+        } else if fits(&entry) {
+            post(balance, leg, entry, cx)?;
+        } else {
+            cx.stores.1.put((balance.account_id, offset), leg.only(entry));
+            let amount = if entry.booked == Money::ZERO {
+                entry.pending
+            } else {
+                entry.booked
+            };
             let reason = format!(
-                "transaction {} has the amount {}, and {} has {digits} decimal places; it is not booked",
-                leg.transaction_id,
-                if entry.booked == Money::ZERO {
-                    entry.pending
-                } else {
-                    entry.booked
-                },
-                balance.currency,
+                "transaction {} has the amount {amount}, and {} has {digits} decimal places; it is not booked unless the account's \
+                 currency changes",
+                leg.transaction_id, balance.currency,
             );
-            reject(cx, balance.account_id, cx.at.offset, "currency_scale", reason);
-            continue;
+            reject(cx, balance.account_id, offset, "currency_scale", reason);
         }
-        balance.booked = balance.booked.checked_add(entry.booked).map_err(overflow)?;
-        balance.pending = balance.pending.checked_add(entry.pending).map_err(overflow)?;
-        balance.available = balance.booked.checked_sub(balance.pending).map_err(overflow)?;
-        if entry.booked == Money::ZERO {
-            continue;
-        }
-        balance.entry_count += 1;
-        balance.last_entry_at = Some(balance.last_entry_at.map_or(leg.source_ts, |at| at.max(leg.source_ts)));
-        for posting in postings(balance.account_id, balance.currency, leg, entry, cx.at.partition) {
-            cx.out.forward(posting.account_id, LedgerEntry::Posting(posting));
-        }
+    }
+    Ok(())
+}
+
+/// One entry.
+fn post(
+    balance: &mut AccountBalance,
+    leg: &Leg,
+    entry: LegEntry,
+    cx: &mut Context<'_, PostToBalance>,
+) -> Result<(), ProcessError> {
+    balance.booked = balance.booked.checked_add(entry.booked).map_err(overflow)?;
+    balance.pending = balance.pending.checked_add(entry.pending).map_err(overflow)?;
+    balance.available = balance.booked.checked_sub(balance.pending).map_err(overflow)?;
+    if entry.booked == Money::ZERO {
+        return Ok(());
+    }
+    balance.entry_count += 1;
+    balance.last_entry_at = Some(balance.last_entry_at.map_or(leg.source_ts, |at| at.max(leg.source_ts)));
+    for posting in postings(balance.account_id, balance.currency, leg, entry, cx.at.partition) {
+        cx.out.forward(posting.account_id, LedgerEntry::Posting(posting));
     }
     Ok(())
 }

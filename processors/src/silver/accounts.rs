@@ -37,6 +37,15 @@ impl Entity for Accounts {
             None => with.stored.map_or(balance, |a| a.opening_balance),
             some => amount("opening_balance", some)?,
         };
+        // A source of ours lets a currency change only while there is no transaction; one that has not even the column knows no rule.
+        if let (None, Some(stored)) = (row.opening_balance, with.stored)
+            && stored.currency != currency
+        {
+            return Err(Violation::new(
+                "currency_fixed",
+                format!("currency changed from {} to {currency}", stored.currency),
+            ));
+        }
         in_scale("opening_balance", opening_balance, currency)?;
         in_scale("balance", balance, currency)?;
         let status = match &row.status {

@@ -83,7 +83,7 @@ where
     rows.scan((from, Bound::Unbounded), |id, applied| {
         looked_at += 1;
         last = Some(E::number(id));
-        let is_newer = |streamed: SourcePosition| streamed.committed_at > sweep.at.committed_at;
+        let is_newer = |streamed: SourcePosition| streamed != sweep.at && !is_before(streamed, sweep.at);
         let came_early = !in_order && applied.streamed.is_some_and(is_newer);
         if applied.row.is_some() && applied.generation < sweep.generation && !came_early {
             gone.push((id, applied));

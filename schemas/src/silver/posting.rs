@@ -64,6 +64,20 @@ impl Leg {
         };
         std::iter::once(first).chain(self.then)
     }
+
+    /// The same change with one of its entries alone.
+    pub fn only(&self, entry: LegEntry) -> Self {
+        Self {
+            version: entry.version,
+            number: entry.number,
+            reversal: entry.reversal,
+            booked: entry.booked,
+            pending: entry.pending,
+            txn_type: entry.txn_type,
+            then: None,
+            ..self.clone()
+        }
+    }
 }
 
 /// An entry of the journal. Never changed: a mistake is reversed by another entry.
