@@ -89,7 +89,7 @@ impl Processor for PostToBalance {
     }
 
     fn punctuate(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
-        let mut overdue: Vec<((AccountId, i64), Leg)> = Vec::new();
+        let mut overdue: Vec<Waiting> = Vec::new();
         cx.stores.1.scan(.., |key, leg| {
             if leg.source_ts / 1000 + GRACE_MS <= cx.now_ms {
                 overdue.push((key, leg));
@@ -112,8 +112,11 @@ impl Processor for PostToBalance {
     }
 }
 
+/// A leg that waits, under its place in the order of arrival.
+type Waiting = ((AccountId, i64), Leg);
+
 /// The legs that wait for something of an account, in the order of their arrival.
-fn waiting(account: AccountId, cx: &mut Context<'_, PostToBalance>) -> Result<Vec<((AccountId, i64), Leg)>, ProcessError> {
+fn waiting(account: AccountId, cx: &mut Context<'_, PostToBalance>) -> Result<Vec<Waiting>, ProcessError> {
     let mut waiting = Vec::new();
     cx.stores.1.scan((account, 0)..=(account, i64::MAX), |key, leg| {
         waiting.push((key, leg));
@@ -205,12 +208,11 @@ fn book(balance: &mut AccountBalance, leg: &Leg, offset: i64, cx: &mut Context<'
     if leg.entries().all(|entry| fits(&entry)) {
         return leg.entries().try_for_each(|entry| post(balance, leg, entry, cx));
     }
-    let of_transaction = |(_, known): &((AccountId, i64), Leg)| known.transaction_id == leg.transaction_id;
+    let of_transaction = |(_, known): &Waiting| known.transaction_id == leg.transaction_id;
     let waiting: Vec<_> = waiting(balance.account_id, cx)?.into_iter().filter(of_transaction).collect();
     for entry in leg.entries() {
-        let is_taken_back = |(_, known): &&((AccountId, i64), Leg)| {
-            !known.reversal && (known.version, known.number) == (entry.version, entry.number)
-        };
+        let is_taken_back =
+            |(_, known): &&Waiting| !known.reversal && (known.version, known.number) == (entry.version, entry.number);
         if entry.reversal {
             match waiting.iter().find(is_taken_back) {
                 Some((key, _)) => cx.stores.1.delete(*key),
