@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Client, StatusCode};
 
 use crate::error::{RegisterError, chain};
-use crate::register::ConnectorStatus;
+use crate::register::{ConnectorStatus, client};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -30,14 +30,8 @@ pub struct ConnectorProbe {
 impl ConnectorProbe {
     /// For the connector `name` of the worker at `connect_url`.
     pub fn new(connect_url: &str, name: &str) -> Result<Self, RegisterError> {
-        let client = Client::builder()
-            .timeout(TIMEOUT)
-            .build()
-            .map_err(|error| RegisterError::Unavailable {
-                reason: error.to_string(),
-            })?;
         Ok(Self {
-            client,
+            client: client(TIMEOUT)?,
             url: format!("{}/connectors/{name}/status", connect_url.trim_end_matches('/')),
         })
     }

@@ -139,6 +139,14 @@ enum Answer<T> {
     NotNow(String),
 }
 
+/// A client whose requests may take so long.
+pub(crate) fn client(timeout: Duration) -> Result<Client, RegisterError> {
+    let built = Client::builder().timeout(timeout).build();
+    built.map_err(|error| RegisterError::Unavailable {
+        reason: error.to_string(),
+    })
+}
+
 struct Worker {
     client: Client,
     base: String,
@@ -147,14 +155,8 @@ struct Worker {
 
 impl Worker {
     fn new(connect_url: &str, name: &str) -> Result<Self, RegisterError> {
-        let client = Client::builder()
-            .timeout(REQUEST_TIMEOUT)
-            .build()
-            .map_err(|error| RegisterError::Unavailable {
-                reason: error.to_string(),
-            })?;
         Ok(Self {
-            client,
+            client: client(REQUEST_TIMEOUT)?,
             base: format!("{}/connectors/{name}", connect_url.trim_end_matches('/')),
             name: name.to_owned(),
         })

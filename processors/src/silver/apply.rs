@@ -178,22 +178,7 @@ where
         };
         let mut notes = with.notes;
         match cleaned {
-            Ok(after) => {
-                let before = std::mem::replace(&mut applied.row, after.clone());
-                applied.version += 1;
-                let version = applied.version;
-                cx.stores.0.put(id, applied);
-                if before.is_some() || after.is_some() {
-                    let at = at.into();
-                    let change = Change {
-                        before,
-                        after,
-                        version,
-                        at,
-                    };
-                    cx.out.forward(id, Outcome::Changed(change));
-                }
-            }
+            Ok(after) => change::<E>(cx, id, applied, after, at),
             Err(violation) => {
                 cx.stores.0.put(id, applied);
                 notes.push(violation);
@@ -211,20 +196,36 @@ where
         let Some(at) = table.sweep.map(|sweep| sweep.at) else {
             return Ok(());
         };
-        for (id, mut applied) in sweep::next_rows::<E>(cx.stores.0, table, self.in_order, ROWS_PER_STEP)? {
-            let before = applied.row.take();
-            applied.version += 1;
-            let version = applied.version;
-            cx.stores.0.put(id, applied);
-            let change = Change {
-                before,
-                after: None,
-                version,
-                at: at.into(),
-            };
-            cx.out.forward(id, Outcome::Changed(change));
+        for (id, applied) in sweep::next_rows::<E>(cx.stores.0, table, self.in_order, ROWS_PER_STEP)? {
+            change::<E>(cx, id, applied, None, at);
         }
         Ok(())
+    }
+}
+
+/// Keeps a row as it is now, and tells of the change, if there was a row or is one.
+fn change<E: Entity>(
+    cx: &mut Context<'_, Apply<E>>,
+    id: E::Id,
+    mut applied: Applied<E::Clean>,
+    after: Option<E::Clean>,
+    at: SourcePosition,
+) where
+    Applied<E::Clean>: StoreValue,
+{
+    let before = std::mem::replace(&mut applied.row, after.clone());
+    applied.version += 1;
+    let version = applied.version;
+    cx.stores.0.put(id, applied);
+    if before.is_some() || after.is_some() {
+        let at = at.into();
+        let change = Change {
+            before,
+            after,
+            version,
+            at,
+        };
+        cx.out.forward(id, Outcome::Changed(change));
     }
 }
 

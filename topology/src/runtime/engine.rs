@@ -5,35 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use broker::Broker;
-use wire::Registry;
-
+use super::EngineSettings;
 use super::directory::Directory;
 use super::flusher::Flusher;
-use super::prepare::prepare;
+use super::prepare::{EngineParts, prepare};
 use super::shared::Shared;
 use super::worker::Worker;
-use super::{EngineSettings, Metrics};
-use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::graph::Topology;
 use crate::query::Queries;
-use crate::store::Backends;
-
-/// The ports that an engine stands on.
-#[derive(Clone)]
-pub struct EngineParts {
-    /// The log.
-    pub broker: Arc<dyn Broker>,
-    /// Where state is kept.
-    pub backends: Arc<dyn Backends>,
-    /// Where schemas are kept.
-    pub registry: Arc<dyn Registry>,
-    /// What time it is.
-    pub clock: Arc<dyn Clock>,
-    /// What it tells of itself.
-    pub metrics: Metrics,
-}
 
 /// A running engine. Dropping it without [`Engine::stop`] stops it as well, but does not wait.
 pub struct Engine {

@@ -33,9 +33,10 @@ mod unknown;
 mod watch;
 mod worker;
 
-pub use engine::{Engine, EngineParts};
+pub use engine::Engine;
 pub use instance::{Instance, Token};
 pub use metrics::Metrics;
+pub use prepare::EngineParts;
 pub use settings::EngineSettings;
 pub use task::{Position, TaskId};
 

@@ -7,12 +7,27 @@ use std::time::Duration;
 use broker::{Broker, CleanupPolicy, TopicSpec};
 use wire::{RecordingRegistry, Registry};
 
-use super::engine::EngineParts;
 use super::worker::Parts;
-use super::{EngineSettings, schemas};
+use super::{EngineSettings, Metrics, schemas};
+use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::graph::{SubTopology, TopicUse, Topology};
 use crate::store::{Backends, MemoryBackends, StoreContext};
+
+/// The ports that an engine stands on.
+#[derive(Clone)]
+pub struct EngineParts {
+    /// The log.
+    pub broker: Arc<dyn Broker>,
+    /// Where state is kept.
+    pub backends: Arc<dyn Backends>,
+    /// Where schemas are kept.
+    pub registry: Arc<dyn Registry>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// What it tells of itself.
+    pub metrics: Metrics,
+}
 
 /// Creates and checks all that must be there before the first record.
 pub(crate) fn prepare(topology: Topology, settings: EngineSettings, parts: EngineParts) -> Result<Parts, EngineError> {
