@@ -4,6 +4,8 @@
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -30,7 +32,14 @@ pub async fn older_bank(count: usize) -> (Testbed, PgPool) {
 }
 
 async fn owner(bed: &Testbed) -> PgPool {
-    let pool = PgPoolOptions::new().max_connections(8);
+    // A server picks one of two kinds of plan by its statistics, which no test controls: here every other session gets the one, and
+    // the rest the other.
+    let sessions = Arc::new(AtomicUsize::new(0));
+    let pool = PgPoolOptions::new().max_connections(8).after_connect(move |session, _| {
+        let kinds = ["force_generic_plan", "force_custom_plan"];
+        let kind = kinds[sessions.fetch_add(1, Ordering::Relaxed) % 2];
+        Box::pin(async move { run(session, &format!("SET plan_cache_mode = {kind}")).await.map(|_| ()) })
+    });
     pool.connect(&bed.postgres().url()).await.expect("connections")
 }
 
