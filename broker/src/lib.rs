@@ -10,8 +10,10 @@ pub mod in_process;
 pub mod kafka;
 pub mod partitioner;
 pub mod port;
+mod replay;
 
 pub use in_process::InProcessBroker;
 pub use kafka::{KafkaBroker, KafkaSettings};
 pub use partitioner::partition_for_key;
 pub use port::*;
+pub use replay::{Replay, partitions_of};

@@ -40,6 +40,8 @@ pub enum Command {
     /// Look at the Parquet files
     #[command(subcommand)]
     Lake(LakeCommand),
+    /// Prove that Postgres, the topics, the state stores (over HTTP) and the files say the same, while the bank runs; exit code 1 if not
+    Audit(AuditArgs),
     /// Ask a running instance whether it is ready; exit code 0 if it is, for container health checks
     Health(HealthArgs),
 }
@@ -74,6 +76,23 @@ pub struct VerifyArgs {
     /// Read the files' footers only, not each row's offset: fast, and finds no row that is doubled within a file
     #[arg(long)]
     pub footers: bool,
+    /// The settings.
+    #[command(flatten)]
+    pub settings: SettingFlags,
+}
+
+/// `riverbank audit …`
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct AuditArgs {
+    /// An instance's address
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub url: reqwest::Url,
+    /// What differs is wrong if it goes on differing for so long, although nothing changed it
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub settle: Duration,
+    /// The most accounts whose balance is asked for over HTTP; of more, so many are chosen, spread over the ids
+    #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
+    pub accounts_max: usize,
     /// The settings.
     #[command(flatten)]
     pub settings: SettingFlags,

@@ -8,6 +8,7 @@
 
 pub mod app;
 pub mod assembly;
+pub mod audit;
 pub mod capture;
 pub mod cli;
 pub mod config;

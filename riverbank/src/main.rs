@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use riverbank::cli::{Cli, Command, LakeCommand, TopologyCommand};
 use riverbank::config::{LogFormat, LogSettings, Purpose, SettingFlags, Settings, SettingsError};
-use riverbank::{app, capture, demo, describe, generate, health, lake, telemetry};
+use riverbank::{app, audit, capture, demo, describe, generate, health, lake, telemetry};
 use sinks::lake::Depth;
 
 /// The settings, or an argument, are wrong.
@@ -37,6 +37,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             let depth = if args.footers { Depth::Footers } else { Depth::Offsets };
             lake::verify(load(args.settings, Purpose::Lake)?, depth)
         }
+        Command::Audit(args) => audit::audit(load(args.settings.clone(), Purpose::Audit)?, &args),
         Command::Health(args) => health::health(args),
     }
 }

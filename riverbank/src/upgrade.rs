@@ -11,9 +11,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use broker::{
-    Broker, CleanupPolicy, Membership, Message, Outgoing, Polled, Start, TopicPartition, TopicSpec, TransactionalProducer,
-};
+use broker::{Broker, CleanupPolicy, Membership, Message, Outgoing, Replay, TopicSpec, TransactionalProducer, partitions_of};
 use bytes::Bytes;
 use processors::{APPLICATION, stores};
 use schemas::silver::{Account, Customer, Transaction};
@@ -26,8 +24,7 @@ use crate::assembly::Log;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a topic's end may stay away without a record: a transaction that nobody ended hides it.
-const PATIENCE_POLLS: u32 = 600;
-const POLL: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Instances announce themselves every five seconds.
 const SILENCE_MS: i64 = 20_000;
 const PAUSE: Duration = Duration::from_secs(1);
@@ -146,26 +143,8 @@ fn layout(broker: &dyn Broker) -> anyhow::Result<i64> {
 
 /// Shows all committed records of a topic, partition by partition.
 fn read(broker: &dyn Broker, topic: &str, mut show: impl FnMut(u32, Message) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let mut reader = broker.reader("upgrade")?;
-    for partition in 0..broker.partitions(topic, TIMEOUT)?.unwrap_or(0) {
-        let slot = reader.assign(&TopicPartition::new(topic, partition), Start::Earliest)?;
-        let mut polled = Polled::default();
-        let mut idle = 0;
-        while !polled.ends.iter().any(|(at, _)| *at == slot) {
-            polled.messages.clear();
-            reader.poll(RECORDS_MAX, POLL, &mut polled)?;
-            idle = if polled.messages.is_empty() { idle + 1 } else { 0 };
-            if idle > PATIENCE_POLLS {
-                bail!(
-                    "the end of {topic}-{partition} does not come: is a transaction left open there? {}",
-                    reader.trouble().unwrap_or_default()
-                );
-            }
-            for message in polled.messages.drain(..) {
-                show(partition, message)?;
-            }
-        }
-        reader.unassign(slot)?;
+    for partition in partitions_of(broker, topic, TIMEOUT)? {
+        Replay::of(broker, "upgrade", &[partition])?.to_the_end(PATIENCE, |of, message| show(of.partition, message))?;
     }
     Ok(())
 }

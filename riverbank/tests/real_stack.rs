@@ -134,8 +134,10 @@ async fn every_cent_arrives_everywhere_whatever_dies() {
         || async { differences(&expected, &lake::newest_balances(store.as_ref()).await) },
     )
     .await;
+    instances[0].audit().await;
     // A clean end writes what is open.
     for instance in &mut instances {
+        instance.audit().await;
         instance.stop(Duration::from_secs(60)).await;
     }
     let topic = lake::compacted(
@@ -217,6 +219,7 @@ async fn latency_from_commit_to_visible() {
         means.balance_committed_ms,
         means.commit_ms
     );
+    instance.audit().await;
     instance.stop(Duration::from_secs(60)).await;
 }
 
@@ -258,5 +261,6 @@ async fn a_narrow_schema_is_read_as_it_is() {
         )
     })
     .await;
+    instance.audit().await;
     instance.stop(Duration::from_secs(60)).await;
 }

@@ -221,7 +221,7 @@ async fn the_books_are_right_after_whatever_the_source_does() {
     assert!(bank.differences().await.is_err(), "the skipped changes are lost");
     bank.run(
         r#"INSERT INTO riverbank_signals VALUES
-           ('repair', 'execute-snapshot', '{"type": "incremental", "data-collections": ["public.transactions"]}')"#,
+           ('repair', 'execute-snapshot', '{"type": "incremental", "data-collections": ["public.accounts", "public.transactions"]}')"#,
     )
     .await;
     bank.balances("an incremental snapshot").await;
@@ -237,6 +237,7 @@ async fn the_books_are_right_after_whatever_the_source_does() {
     bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (2, 'WITHDRAWAL', 20)")
         .await;
     bank.balances("after a kill").await;
+    bank.instance.audit().await;
     bank.instance.stop(Duration::from_secs(60)).await;
 }
 
@@ -292,5 +293,6 @@ async fn a_narrow_source_changes_its_keys_and_is_truncated() {
     )
     .await;
     bank.balance(1, "150.00", "changes in all partitions").await;
+    bank.instance.audit().await;
     bank.instance.stop(Duration::from_secs(60)).await;
 }

@@ -253,5 +253,6 @@ async fn a_lost_slot_is_told_and_what_the_runbook_says_mends_it() {
         }
     })
     .await;
+    bank.instance.audit().await;
     bank.instance.stop(Duration::from_secs(60)).await;
 }

@@ -21,6 +21,7 @@ pub(crate) async fn up(folder: &Path, with_riverbank: bool) -> anyhow::Result<()
     println!("up: bringing the schema up to date and registering the connector");
     bed.minio().create_bucket(BUCKET).await?;
     bed.capture().await?;
+    write_environment(&bed)?;
     if with_riverbank {
         println!("up: starting riverbank");
         riverbank(&bed)?.start().await.context("riverbank does not become ready")?;
@@ -120,6 +121,20 @@ fn settings(bed: &Testbed) -> Vec<(String, String)> {
     settings.map(|(name, value)| (format!("RIVERBANK_{name}"), value)).to_vec()
 }
 
+fn environment_file(folder: &Path) -> PathBuf {
+    folder.join("riverbank.env")
+}
+
+/// The settings, for commands beside `riverbank run`.
+fn write_environment(bed: &Testbed) -> anyhow::Result<()> {
+    let lines: Vec<String> = settings(bed)
+        .iter()
+        .map(|(name, value)| format!("{name}={value}\n"))
+        .collect();
+    let file = environment_file(bed.folder());
+    std::fs::write(&file, lines.concat()).with_context(|| format!("write {}", file.display()))
+}
+
 fn prometheus_config(folder: &Path) -> PathBuf {
     folder.join("prometheus.yml")
 }
@@ -155,7 +170,13 @@ fn tell(bed: &Testbed, program: &Path, with_riverbank: bool) {
         println!("  API              http://{LISTEN}/docs");
         println!("  topology         http://{LISTEN}/topology");
         println!("  metrics          http://{LISTEN}/metrics");
-        println!("\nSimulate a bank:");
+        println!("\nCheck its books, as they are at this moment:");
+        println!(
+            "  env $(cat {}) {} audit",
+            environment_file(bed.folder()).display(),
+            program.display()
+        );
+        println!("Simulate a bank:");
         println!(
             "  RIVERBANK_POSTGRES_URL={} {} generate --into postgres",
             bed.postgres().url(),

@@ -18,6 +18,8 @@ pub enum Purpose {
     Sink,
     /// The lake's files, and their lag behind Kafka.
     Lake,
+    /// The check of the books of a running bank.
+    Audit,
     /// The change capture's set-up.
     Connect,
     /// The generator, writing to Postgres or to the topics: it names what it lacks itself.
@@ -114,6 +116,16 @@ impl Settings {
             for needed in ["connect.url", "connect.admin_url", "connect.capture_password", "registry.url"] {
                 if !reader.is_set(needed) {
                     reader.problem(needed, "is missing: riverbank connect needs it");
+                }
+            }
+        }
+        if purpose == Purpose::Audit {
+            for needed in ["kafka.brokers", "postgres.url"] {
+                if !reader.is_set(needed) {
+                    reader.problem(
+                        needed,
+                        "is missing: riverbank audit compares the bank's database with what is in Kafka",
+                    );
                 }
             }
         }

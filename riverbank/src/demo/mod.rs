@@ -3,7 +3,6 @@
 //! The same engine, sinks and HTTP service as `riverbank run`; the log, the registry and the system of record are the twins that live
 //! in the process. When it ends it audits itself: whoever runs it sees that the books balance, or gets exit code 1.
 
-mod audit;
 mod folder;
 
 use std::collections::BTreeMap;
@@ -16,14 +15,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{Running, in_process_records, process_metrics, runtime, until_signal};
 use crate::assembly::Log;
+use crate::audit::{Audit, Check, Patience, Source, check_files, check_served, tell};
 use crate::cli::DemoArgs;
 use crate::config::{Purpose, Settings, Sources};
 use crate::generate::{Pace, Profile, RecordTeller, SimulatedBank, Totals, drive};
-use audit::Auditor;
 use folder::Folder;
 
 const READY_MAX: Duration = Duration::from_secs(60);
 const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// How long the last operations may take to arrive everywhere.
+const SETTLE: Duration = Duration::from_secs(30);
 
 /// `riverbank demo`.
 pub fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
@@ -55,30 +56,17 @@ async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         };
         tokio::spawn(drive(lanes, teller, pace))
     };
-    let mut auditor = Auditor::new(&log)?;
+    let mut audit = Audit::new(&log, Source::InProcess(records.clone()))?;
     welcome(&args, &running, &folder).await?;
-    let totals = watch(busy, &running, &mut auditor, &stop).await?;
+    let totals = watch(busy, &running, &mut audit, &stop).await?;
 
     say(format_args!("\n{totals}\nChecking the books:\n"))?;
-    let mut verdict = auditor.check_balances(&running.queries(), &records).await;
+    let mut checks = audit.run(Patience::of(SETTLE)).await?;
+    checks.extend(check_served(&mut audit, &address(&running)?, usize::MAX, Patience::of(SETTLE)).await?);
     running.stop().await?;
-    verdict.extend(audit::check_lake(&settings).await?);
-    let balanced = verdict.iter().all(|check| check.holds);
-    for check in &verdict {
-        say(format_args!(
-            "  {} {}\n",
-            if check.holds { "ok    " } else { "BROKEN" },
-            check.what
-        ))?;
-    }
-    say(format_args!(
-        "{}\n",
-        if balanced {
-            "The books balance."
-        } else {
-            "The books do not balance."
-        }
-    ))?;
+    checks.extend(check_files(&crate::lake::open(&settings)?, &log.broker).await?);
+    let balanced = checks.iter().all(Check::holds);
+    tell(&checks).context("write to standard output")?;
     folder.close(balanced)?;
     Ok(if balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -116,6 +104,10 @@ async fn ready(running: &Running) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(())
+}
+
+fn address(running: &Running) -> anyhow::Result<reqwest::Url> {
+    Ok(format!("http://{}", running.address).parse()?)
 }
 
 /// Waits for a balance to show, then says where to look.
@@ -158,7 +150,7 @@ Riverbank is open (seed {}, {} operations a second)
 async fn watch(
     mut busy: tokio::task::JoinHandle<anyhow::Result<Totals>>,
     running: &Running,
-    auditor: &mut Auditor,
+    audit: &mut Audit,
     stop: &CancellationToken,
 ) -> anyhow::Result<Totals> {
     let mut ticks = tokio::time::interval(STATUS_EVERY);
@@ -167,11 +159,11 @@ async fn watch(
         tokio::select! {
             ended = &mut busy => return ended?,
             _ = ticks.tick() => {
-                auditor.follow()?;
+                audit.follow()?;
                 let waiting: i64 = running.queries().lag().iter().map(|lag| lag.records).sum();
                 let trouble = running.queries().readiness().reasons;
                 if !stop.is_cancelled() {
-                    say(format_args!("  {} postings in the journal, {waiting} records wait {}\n", auditor.postings(), trouble.join("; ")))?;
+                    say(format_args!("  {} postings in the journal, {waiting} records wait {}\n", audit.postings(), trouble.join("; ")))?;
                 }
             }
         }

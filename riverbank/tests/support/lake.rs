@@ -7,12 +7,15 @@ use std::time::Duration;
 use arrow::array::{Array, AsArray, Decimal128Array};
 use arrow::datatypes::{DataType, Decimal128Type, Int32Type, Int64Type};
 use broker::kafka::{KafkaBroker, KafkaSettings};
-use broker::{Broker, Message, Polled, Start, TopicPartition};
+use broker::{Message, Replay};
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schemas::{AccountId, Money};
 use wire::{Codec, Decimal, HttpRegistry, Registry, Topic, Wire};
+
+/// How long the broker may show nothing of a topic.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// All committed records of a topic, by partition.
 fn read_all(bootstrap: &str, topic: &str) -> Vec<Vec<Message>> {
@@ -20,25 +23,16 @@ fn read_all(bootstrap: &str, topic: &str) -> Vec<Vec<Message>> {
         bootstrap: bootstrap.to_owned(),
         ..KafkaSettings::default()
     });
-    let count = broker
-        .partitions(topic, Duration::from_secs(10))
-        .expect("the broker answers")
-        .expect("the topic is there");
-    let mut reader = broker.reader("audit").expect("a reader can be made");
-    let mut all = Vec::new();
-    for partition in 0..count {
-        let slot = reader
-            .assign(&TopicPartition::new(topic, partition), Start::Earliest)
-            .expect("the partition is there");
-        let mut polled = Polled::default();
-        while polled.ends.iter().all(|(ended, _)| *ended != slot) {
-            reader
-                .poll(10_000, Duration::from_secs(1), &mut polled)
-                .expect("the partition is read");
-        }
-        reader.unassign(slot).expect("the partition is let go");
-        all.push(polled.messages);
-    }
+    let partitions = broker::partitions_of(&broker, topic, PATIENCE).expect("the broker answers");
+    let mut all = vec![Vec::new(); partitions.len()];
+    Replay::of(&broker, "audit", &partitions)
+        .and_then(|mut replay| {
+            replay.to_the_end(PATIENCE, |of, message| {
+                all[of.partition as usize].push(message);
+                Ok(())
+            })
+        })
+        .expect("the topic is read");
     all
 }
 

@@ -208,6 +208,23 @@ impl Riverbank {
         }
     }
 
+    /// The books of the bank that this instance is a part of balance.
+    pub async fn audit(&self) {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_riverbank"));
+        let command = command
+            .args(["audit", "--settle", "30s", "--url", &self.url])
+            .kill_on_drop(true);
+        let output = command
+            .envs(self.environment.iter().cloned())
+            .output()
+            .await
+            .expect("riverbank starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (checks, log) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{checks}\n{log}\n{}:\n{}", self.name, self.tail());
+        println!("{checks}");
+    }
+
     /// The end of its log.
     pub fn tail(&self) -> String {
         tail(&self.log)

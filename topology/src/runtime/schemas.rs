@@ -5,9 +5,9 @@
 //! their ids, in a compacted topic of its own, and compares them at each start.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use broker::{Broker, Outgoing, Polled, Start, TopicPartition};
+use broker::{Broker, Outgoing, Replay, TopicPartition};
 use serde::{Deserialize, Serialize};
 use wire::{Registered, Registry, RegistryError, same_schema, schema_name};
 
@@ -73,30 +73,19 @@ fn ask(registry: &dyn Registry, id: u32) -> Result<Option<std::sync::Arc<str>>, 
 }
 
 fn read(broker: &dyn Broker, topic: &str, timeout: Duration) -> Result<BTreeMap<u32, Kept>, EngineError> {
-    let mut reader = broker.reader(topic)?;
-    reader.assign(&TopicPartition::new(topic, 0), Start::Earliest)?;
     let mut kept = BTreeMap::new();
-    let started = Instant::now();
-    let mut polled = Polled::default();
-    while polled.ends.is_empty() {
-        if started.elapsed() > timeout {
-            let reason = reader.trouble().unwrap_or_else(|| format!("the end of {topic} did not come"));
-            return Err(broker::BrokerError::Unavailable(reason).into());
+    Replay::of(broker, topic, &[TopicPartition::new(topic, 0)])?.to_the_end(timeout, |_, message| {
+        let id = message
+            .key
+            .as_deref()
+            .and_then(|key| std::str::from_utf8(key).ok()?.parse().ok());
+        let schema = message.value.as_deref().and_then(|value| serde_json::from_slice(value).ok());
+        match (id, schema) {
+            (Some(id), Some(schema)) => drop(kept.insert(id, schema)),
+            _ => tracing::warn!(topic, offset = message.offset, "a kept schema cannot be read"),
         }
-        polled.messages.clear();
-        reader.poll(1_000, Duration::from_millis(100), &mut polled)?;
-        for message in &polled.messages {
-            let id = message
-                .key
-                .as_deref()
-                .and_then(|key| std::str::from_utf8(key).ok()?.parse().ok());
-            let schema = message.value.as_deref().and_then(|value| serde_json::from_slice(value).ok());
-            match (id, schema) {
-                (Some(id), Some(schema)) => drop(kept.insert(id, schema)),
-                _ => tracing::warn!(topic, offset = message.offset, "a kept schema cannot be read"),
-            }
-        }
-    }
+        Ok::<_, EngineError>(())
+    })?;
     Ok(kept)
 }
 

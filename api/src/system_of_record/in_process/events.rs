@@ -185,7 +185,7 @@ where
     }
 }
 
-fn customer(row: &Customer) -> CustomerRow {
+pub(super) fn customer(row: &Customer) -> CustomerRow {
     CustomerRow {
         id: row.id.0,
         first_name: Some(row.first_name.clone()),
@@ -196,7 +196,7 @@ fn customer(row: &Customer) -> CustomerRow {
     }
 }
 
-fn account(row: &Account) -> AccountRow {
+pub(super) fn account(row: &Account) -> AccountRow {
     AccountRow {
         id: row.id.0,
         customer_id: Some(row.customer_id.0),
@@ -211,7 +211,7 @@ fn account(row: &Account) -> AccountRow {
     }
 }
 
-fn transaction(row: &Transaction) -> TransactionRow {
+pub(super) fn transaction(row: &Transaction) -> TransactionRow {
     TransactionRow {
         id: row.id.0,
         account_id: Some(row.account_id.0),

@@ -16,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use broker::{Broker, BrokerError, CleanupPolicy, TopicSpec};
 use parking_lot::Mutex;
+use schemas::bronze::{AccountRow, CustomerRow, TransactionRow};
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
 use schemas::{AccountId, CustomerId, TransactionId};
 use tokio::sync::oneshot;
@@ -90,6 +91,17 @@ impl InProcess {
     /// Every transaction, by id: for a check of the books.
     pub fn transactions(&self) -> Vec<Transaction> {
         self.state.lock().bank.tables.transactions.values().cloned().collect()
+    }
+
+    /// All rows as change events would show them, of one moment: for a check of the books.
+    pub fn rows(&self) -> (Vec<CustomerRow>, Vec<AccountRow>, Vec<TransactionRow>) {
+        let state = self.state.lock();
+        let tables = &state.bank.tables;
+        (
+            tables.customers.values().map(events::customer).collect(),
+            tables.accounts.values().map(events::account).collect(),
+            tables.transactions.values().map(events::transaction).collect(),
+        )
     }
 
     /// The position in the log of the newest change.

@@ -1,0 +1,53 @@
+//! `riverbank audit`.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use super::{Audit, Check, Patience, PostgresSource, Source, check_files, check_served};
+use crate::app::runtime;
+use crate::assembly::Log;
+use crate::cli::AuditArgs;
+use crate::config::Settings;
+use crate::lake;
+
+/// Checks the books of the bank that the settings name, while it runs. Exit code 1 if they do not balance.
+pub fn audit(settings: Settings, args: &AuditArgs) -> anyhow::Result<ExitCode> {
+    let checks = runtime()?.block_on(run(&settings, args))?;
+    tell(&checks).context("write to standard output")?;
+    Ok(match checks.iter().all(Check::holds) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+async fn run(settings: &Settings, args: &AuditArgs) -> anyhow::Result<Vec<Check>> {
+    let patience = Patience::of(args.settle);
+    let url = settings.postgres.url.as_ref().context("postgres.url is missing")?;
+    let source = PostgresSource::connect(url.reveal(), &settings.connect.column_exclude).await?;
+    let log = Log::of(settings)?;
+    let opened = log.clone();
+    let mut audit = tokio::task::spawn_blocking(move || Audit::new(&opened, Source::Postgres(source))).await??;
+    let mut checks = audit.run(patience).await?;
+    checks.extend(check_served(&mut audit, &args.url, args.accounts_max, patience).await?);
+    drop(audit);
+    let store = lake::open(settings)?;
+    checks.extend(check_files(&store, &Arc::clone(&log.broker)).await?);
+    Ok(checks)
+}
+
+/// One line for each check, and what is wrong or worth knowing beneath it.
+pub fn tell(checks: &[Check]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    checks.iter().try_for_each(|check| write!(out, "{check}"))?;
+    writeln!(
+        out,
+        "{}",
+        match checks.iter().all(Check::holds) {
+            true => "The books balance.",
+            false => "The books do not balance.",
+        }
+    )
+}

@@ -1,0 +1,42 @@
+//! The lake's files beside the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::Broker;
+use object_store::ObjectStore;
+use sinks::lake::{Depth, compare_with_log, verify};
+
+use super::Check;
+
+/// How long the log may show nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Every table's files: each record's offset once, and as many rows as the log has records. What is not in a file yet is noted.
+pub async fn check_files(store: &Arc<dyn ObjectStore>, broker: &Arc<dyn Broker>) -> anyhow::Result<Vec<Check>> {
+    let mut checks = Vec::new();
+    for table in sinks::tables::all() {
+        let report = verify(store, table.name(), Depth::Offsets).await?;
+        let log = broker.clone();
+        let (report, beside) = tokio::task::spawn_blocking(move || {
+            let beside = compare_with_log(&*log, table.as_ref(), &report, PATIENCE);
+            (report, beside)
+        })
+        .await?;
+        let beside = beside?;
+        let files: usize = report.partitions.iter().map(|partition| partition.files.len()).sum();
+        let rows: u64 = report.partitions.iter().map(|partition| partition.rows()).sum();
+        let mut check = Check::of(format!(
+            "{}: {rows} rows in {files} Parquet files, each offset once",
+            report.table
+        ));
+        let problems = report.problems.iter().chain(&beside.problems);
+        check.found(problems.map(ToString::to_string).collect());
+        let unwritten: u64 = beside.partitions.iter().map(|partition| partition.unwritten).sum();
+        if unwritten > 0 {
+            check.notes.push(format!("{unwritten} records are in no file yet"));
+        }
+        checks.push(check);
+    }
+    Ok(checks)
+}

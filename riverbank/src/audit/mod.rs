@@ -1,0 +1,89 @@
+//! The audit: the system of record, the topics, the state stores (over HTTP) and the files must say the same.
+//!
+//! All of it is checked while the bank goes on. A look at the system of record and what is read of the topics are of different
+//! moments, so what differs is looked at again until it agrees. It is wrong if it goes on differing although nothing changed it in
+//! the meantime; what changes all the time is told, not judged: what it is made of is checked.
+//!
+//! What is compared is not what the engine keeps, but what it has emitted; and balances are not compared with the engine's own sums
+//! alone, but with the sums of the system of record's transactions.
+
+mod books;
+mod command;
+mod expected;
+mod files;
+mod questions;
+mod rows;
+mod served;
+mod source;
+
+use std::fmt;
+use std::hash::Hash;
+use std::time::Duration;
+
+pub use command::{audit, tell};
+pub use files::check_files;
+pub use rows::{Audit, Patience};
+pub use served::check_served;
+pub use source::{PostgresSource, Source};
+
+use questions::Questions;
+
+/// Examples of what differs that are told; the rest is counted.
+const EXAMPLES_MAX: usize = 5;
+/// Between two looks at what differs.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What was checked, and what came of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Check {
+    /// What was checked, with how many.
+    pub what: String,
+    /// What is as it must be, and worth knowing.
+    pub notes: Vec<String>,
+    /// What must not be.
+    pub problems: Vec<String>,
+}
+
+impl Check {
+    /// Nothing noted, no problem.
+    pub fn of(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether all is as it must be.
+    pub fn holds(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// Adds some of the problems, and how many there are.
+    fn found(&mut self, problems: Vec<String>) {
+        let all = problems.len();
+        self.problems.extend(problems.into_iter().take(EXAMPLES_MAX));
+        if all > EXAMPLES_MAX {
+            self.problems.push(format!("… and {} more", all - EXAMPLES_MAX));
+        }
+    }
+
+    /// What is still open after all.
+    fn answered<K: Copy + Eq + Hash + Ord, S: PartialEq>(&mut self, questions: Questions<K, S>, settle: Duration) {
+        let (problems, moving) = questions.answers(settle);
+        self.found(problems);
+        if moving > 0 {
+            self.notes
+                .push(format!("{moving} changed at every look, and were not judged"));
+        }
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  {} {}", if self.holds() { "ok    " } else { "BROKEN" }, self.what)?;
+        self.problems
+            .iter()
+            .try_for_each(|problem| writeln!(f, "         {problem}"))?;
+        self.notes.iter().try_for_each(|note| writeln!(f, "         ({note})"))
+    }
+}

@@ -1,0 +1,72 @@
+//! What did not agree at the first look, and is asked again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+use std::time::{Duration, Instant};
+
+/// Things that differ, by their key, with what each is at the source (or is otherwise known of it): as long as that changes, it is
+/// not to be judged.
+#[derive(Debug)]
+pub(super) struct Questions<K, S> {
+    open: HashMap<K, Question<S>>,
+}
+
+#[derive(Debug)]
+struct Question<S> {
+    state: S,
+    since: Instant,
+    difference: String,
+}
+
+impl<K, S> Default for Questions<K, S> {
+    fn default() -> Self {
+        Self { open: HashMap::new() }
+    }
+}
+
+impl<K: Copy + Eq + Hash + Ord, S: PartialEq> Questions<K, S> {
+    /// It differs, while its state is this.
+    pub fn differs(&mut self, key: K, state: S, difference: String) {
+        match self.open.get_mut(&key) {
+            Some(question) if question.state == state => question.difference = difference,
+            _ => {
+                let since = Instant::now();
+                self.open.insert(
+                    key,
+                    Question {
+                        state,
+                        since,
+                        difference,
+                    },
+                );
+            }
+        }
+    }
+
+    /// It agrees now.
+    pub fn agrees(&mut self, key: K) {
+        self.open.remove(&key);
+    }
+
+    /// What is to be asked again.
+    pub fn keys(&self) -> Vec<K> {
+        self.open.keys().copied().collect()
+    }
+
+    /// Whether something could still come to agree.
+    pub fn is_unsettled(&self, settle: Duration) -> bool {
+        self.open.values().any(|question| question.since.elapsed() < settle)
+    }
+
+    /// What differs and has not changed for so long, in the order of the keys; and how many are still in motion.
+    pub fn answers(self, settle: Duration) -> (Vec<String>, usize) {
+        let (still, moving): (BTreeMap<K, Question<S>>, BTreeMap<K, Question<S>>) = self
+            .open
+            .into_iter()
+            .partition(|(_, question)| question.since.elapsed() >= settle);
+        (
+            still.into_values().map(|question| question.difference).collect(),
+            moving.len(),
+        )
+    }
+}

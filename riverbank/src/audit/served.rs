@@ -1,0 +1,141 @@
+//! What the HTTP service answers, beside what was emitted.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use api::model::Balance;
+use futures::{StreamExt, stream};
+use reqwest::{Client, StatusCode, Url};
+use schemas::gold::AccountBalance;
+
+use super::questions::Questions;
+use super::{Audit, Check, LOOK_INTERVAL, Patience};
+
+/// Requests at the same time.
+const REQUESTS: usize = 16;
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Asks the service at `url` for balances: all of them, or as many as `accounts_max`, spread over the ids.
+pub async fn check_served(audit: &mut Audit, url: &Url, accounts_max: usize, patience: Patience) -> anyhow::Result<Vec<Check>> {
+    let client = Client::builder()
+        .timeout(REQUEST_TIMEOUT)
+        .build()
+        .context("make an HTTP client")?;
+    let mut ids: Vec<i64> = audit.balances().map(|balance| balance.account_id.0).collect();
+    ids.sort_unstable();
+    let all = ids.len();
+    if all > accounts_max {
+        ids = (0..accounts_max).map(|place| ids[place * all / accounts_max]).collect();
+    }
+    let mut check = Check::of(format!(
+        "HTTP: {} of {all} balances are served as they were emitted",
+        ids.len()
+    ));
+    let mut questions = Questions::default();
+    let started = Instant::now();
+    loop {
+        let answers: Vec<(i64, Result<Option<Balance>, String>)> = stream::iter(ids)
+            .map(|id| {
+                let (client, url) = (client.clone(), url.clone());
+                async move { (id, ask(&client, &url, id).await) }
+            })
+            .buffer_unordered(REQUESTS)
+            .collect()
+            .await;
+        audit.follow()?;
+        for (id, answer) in answers {
+            match difference(id, &answer, audit.balance(id)) {
+                None => questions.agrees(id),
+                Some(difference) => questions.differs(id, format!("{answer:?}"), difference),
+            }
+        }
+        ids = questions.keys();
+        if !questions.is_unsettled(patience.settle) || started.elapsed() >= patience.total {
+            break;
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        audit.follow()?;
+    }
+    check.answered(questions, patience.settle);
+    Ok(vec![check, lag(&client, url).await])
+}
+
+async fn ask(client: &Client, url: &Url, id: i64) -> Result<Option<Balance>, String> {
+    let text = |error: reqwest::Error| error.without_url().to_string();
+    let url = url
+        .join(&format!("/accounts/{id}/balance"))
+        .map_err(|error| error.to_string())?;
+    let response = client.get(url).send().await.map_err(text)?;
+    match response.status() {
+        StatusCode::NOT_FOUND => Ok(None),
+        status if status.is_success() => response.json().await.map(Some).map_err(text),
+        status => Err(format!("{status} {}", response.text().await.unwrap_or_default())),
+    }
+}
+
+fn difference(id: i64, answer: &Result<Option<Balance>, String>, emitted: Option<&AccountBalance>) -> Option<String> {
+    let (served, emitted) = match (answer, emitted) {
+        (Err(error), _) => return Some(format!("account {id}: {error}")),
+        (Ok(None), None) => return None,
+        (Ok(None), Some(_)) => return Some(format!("account {id} is not found, though it has a balance")),
+        (Ok(Some(_)), None) => return Some(format!("account {id} is served, though it was deleted")),
+        (Ok(Some(served)), Some(emitted)) => (served, emitted),
+    };
+    let amount = |amount: schemas::Money| amount.in_currency(emitted.currency).to_string();
+    let fields = [
+        ("booked", &served.booked, amount(emitted.booked)),
+        ("pending", &served.pending, amount(emitted.pending)),
+        ("available", &served.available, amount(emitted.available)),
+        ("opening", &served.opening, amount(emitted.opening)),
+        ("currency", &served.currency.to_string(), emitted.currency.to_string()),
+        (
+            "customer_id",
+            &served.customer_id.to_string(),
+            emitted.customer_id.to_string(),
+        ),
+        (
+            "entry_count",
+            &served.entry_count.to_string(),
+            emitted.entry_count.to_string(),
+        ),
+    ];
+    let differing = fields.iter().filter(|(_, served, emitted)| *served != emitted);
+    let differing: Vec<String> = differing
+        .map(|(field, served, emitted)| format!("{field} is {served} over HTTP and {emitted} in the topic"))
+        .collect();
+    (!differing.is_empty()).then(|| format!("account {id}: {}", differing.join(", ")))
+}
+
+/// What the service itself says of its source: worth knowing beside whatever differs.
+async fn lag(client: &Client, url: &Url) -> Check {
+    let mut check = Check::of("lag: the service says how far it is");
+    match asked_for_lag(client, url).await {
+        Ok(report) => {
+            let waiting: i64 = report["inputs"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|input| input["records"].as_i64())
+                .sum();
+            let heard = report["source"]["silence_seconds"].as_f64();
+            check.what = match heard {
+                Some(seconds) => format!("lag: {waiting} records wait, the source was heard {seconds:.0} s ago"),
+                None => format!("lag: {waiting} records wait"),
+            };
+            let troubles = report["source"]["troubles"].as_array().into_iter().flatten();
+            check
+                .notes
+                .extend(troubles.filter_map(|trouble| trouble.as_str()).map(str::to_owned));
+        }
+        Err(error) => check.problems.push(format!("{error:#}")),
+    }
+    check
+}
+
+async fn asked_for_lag(client: &Client, url: &Url) -> anyhow::Result<serde_json::Value> {
+    let answer = client.get(url.join("/lag")?).send().await;
+    let answer = answer
+        .and_then(reqwest::Response::error_for_status)
+        .map_err(reqwest::Error::without_url)?;
+    Ok(answer.json().await?)
+}

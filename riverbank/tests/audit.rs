@@ -1,0 +1,274 @@
+//! The audit finds what does not agree, wherever it lies, and says where.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::system_of_record::InProcess;
+use broker::Outgoing;
+use riverbank::app::{Running, in_process_records};
+use riverbank::assembly::Log;
+use riverbank::audit::{Audit, Check, Patience, Source, check_files, check_served};
+use riverbank::config::{Purpose, Settings, Sources};
+use riverbank::generate::{Pace, Profile, RecordTeller, SimulatedBank, drive};
+use schemas::gold::AccountBalance;
+use schemas::silver::{Account, Posting, Transaction};
+use schemas::topics::{ACCOUNT_BALANCES, SILVER_ACCOUNTS, SILVER_CUSTOMERS, SILVER_POSTINGS, SILVER_TRANSACTIONS};
+use schemas::{AccountId, Money};
+use tokio_util::sync::CancellationToken;
+use wire::{Codec, Topic, Wire};
+
+const READY: Duration = Duration::from_secs(60);
+/// Long enough for what is still on its way.
+const SETTLE: Duration = Duration::from_secs(20);
+/// For what is known to differ, and goes on differing.
+const AT_ONCE: Duration = Duration::from_millis(300);
+
+/// A bank with some history, in this process.
+struct Bank {
+    _folder: tempfile::TempDir,
+    settings: Settings,
+    log: Log,
+    records: Arc<InProcess>,
+}
+
+impl Bank {
+    async fn open() -> (Self, Running) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = settings(folder.path());
+        let log = Log::in_process(folder.path().join("schemas")).expect("a log");
+        let records = in_process_records(&log).await.expect("a system of record");
+        let running = Running::start(&settings, &log, records.clone(), prometheus::Registry::new())
+            .await
+            .expect("it starts");
+        let started = Instant::now();
+        while !running.queries().readiness().ready {
+            assert!(started.elapsed() < READY, "not ready");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let lanes = SimulatedBank::lanes(7, Profile::default(), 4);
+        let pace = Pace {
+            rate: None,
+            count: Some(600),
+            run_for: None,
+            stop: CancellationToken::new(),
+        };
+        drive(lanes, Arc::new(RecordTeller::new(records.clone())), pace)
+            .await
+            .expect("the simulated bank works");
+        let bank = Self {
+            _folder: folder,
+            settings,
+            log,
+            records,
+        };
+        (bank, running)
+    }
+
+    fn audit(&self) -> Audit {
+        Audit::new(&self.log, Source::InProcess(self.records.clone())).expect("the topics are there")
+    }
+
+    /// Writes to a topic what nobody should have written.
+    fn emit<K: Wire, V: Wire>(&self, topic: Topic<K, V>, key: K, value: Option<&V>) {
+        let registry = self.log.registry.clone();
+        let (mut key_bytes, mut value_bytes) = (Vec::new(), Vec::new());
+        key.encode(&Codec::plain(), &mut key_bytes).expect("a key");
+        if let Some(value) = value {
+            let codec = Codec::register::<V>(registry, &topic.value_subject()).expect("the value's schema");
+            value.encode(&codec, &mut value_bytes).expect("a value");
+        }
+        let record = Outgoing {
+            topic: topic.name(),
+            partition: Some(0),
+            key: Some(&key_bytes),
+            value: value.map(|_| value_bytes.as_slice()),
+            timestamp_ms: 1,
+            headers: &[],
+        };
+        let mut producer = self.log.broker.producer("vandal").expect("a producer");
+        producer.send_all(&[record]).expect("it is written");
+    }
+}
+
+fn settings(folder: &Path) -> Settings {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let flags = [
+        ("http.listen", "127.0.0.1:0".to_owned()),
+        ("state.dir", path("state")),
+        ("sink.url", path("lake")),
+        ("sink.age_max", "1s".to_owned()),
+        ("engine.threads", "1".to_owned()),
+        // All of an account's records in the partition that the tests write to.
+        ("engine.partitions", "1".to_owned()),
+    ];
+    let flags = flags.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let sources = Sources {
+        flags,
+        ..Sources::default()
+    };
+    Settings::load(&sources, Purpose::Run).expect("the settings are right")
+}
+
+fn problems(checks: &[Check]) -> Vec<&str> {
+    checks.iter().flat_map(|check| &check.problems).map(String::as_str).collect()
+}
+
+/// Each of these, and nothing else, is what is wrong.
+#[track_caller]
+fn check(checks: &[Check], expected: &[&str]) {
+    let problems = problems(checks);
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for part in expected {
+        assert!(
+            problems.iter().any(|problem| problem.contains(part)),
+            "{part} in {problems:#?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_agree_is_found_and_named() {
+    let (bank, running) = Bank::open().await;
+    let url = format!("http://{}", running.address).parse().expect("an address");
+    let mut audit = bank.audit();
+    let checks = audit.run(Patience::of(SETTLE)).await.expect("it is looked at");
+    check(&checks, &[]);
+    assert!(audit.balances().count() > 50 && audit.postings() > 500, "{checks:#?}");
+    let served = check_served(&mut audit, &url, usize::MAX, Patience::of(SETTLE)).await;
+    check(&served.expect("it answers"), &[]);
+
+    // A balance that only the topic has.
+    let balance = audit.balances().next().expect("a balance").clone();
+    let wrong = AccountBalance {
+        booked: balance.booked.checked_add(Money::from_ten_thousandths(1)).expect("a sum"),
+        ..balance.clone()
+    };
+    let id = balance.account_id;
+    bank.emit(ACCOUNT_BALANCES, id, Some(&wrong));
+    let served = check_served(&mut audit, &url, usize::MAX, Patience::of(AT_ONCE)).await;
+    check(&served.expect("it answers"), &[&format!("account {id}: booked is")]);
+    running.stop().await.expect("it ends");
+    let served = check_served(&mut audit, &url, 3, Patience::of(AT_ONCE)).await;
+    let served = served.expect("nobody answers");
+    assert_eq!(problems(&served).len(), 4, "{served:#?}");
+
+    // The same again, from the beginning: by the source's transactions, and by the journal.
+    let checks = bank.audit().run(Patience::of(AT_ONCE)).await.expect("it is looked at");
+    check(
+        &checks,
+        &[
+            &format!("account {id}: booked is"),
+            &format!("account {id}: {} is its balance after", wrong.booked),
+        ],
+    );
+    bank.emit(ACCOUNT_BALANCES, id, Some(&balance));
+
+    let files = check_files(&riverbank::lake::open(&bank.settings).expect("a lake"), &bank.log.broker).await;
+    check(&files.expect("the files are read"), &[]);
+    rows_are_compared(&bank, id).await;
+    the_journal_is_summed_up(&bank).await;
+}
+
+/// Rows that are lost, changed, or that nobody has.
+async fn rows_are_compared(bank: &Bank, id: AccountId) {
+    let newest = newest(bank);
+    let account = newest.account.clone().expect("an account");
+    bank.emit(SILVER_ACCOUNTS, account.id, None);
+    let transaction = newest.transaction.clone().expect("a transaction");
+    let other = Transaction {
+        amount: transaction.amount.checked_add(Money::from_hundredths(1)).expect("a sum"),
+        ..transaction.clone()
+    };
+    bank.emit(SILVER_TRANSACTIONS, transaction.id, Some(&other));
+    let mut ghost = newest.customer.clone().expect("a customer");
+    ghost.id = schemas::CustomerId(987_654);
+    bank.emit(SILVER_CUSTOMERS, ghost.id, Some(&ghost));
+    let nobodys = AccountBalance {
+        account_id: AccountId(876_543),
+        booked: Money::ZERO,
+        opening: Money::ZERO,
+        pending: Money::ZERO,
+        available: Money::ZERO,
+        entry_count: 0,
+        ..bank_balance(bank, id).await
+    };
+    bank.emit(ACCOUNT_BALANCES, nobodys.account_id, Some(&nobodys));
+    let checks = bank.audit().run(Patience::of(AT_ONCE)).await.expect("it is looked at");
+    check(
+        &checks,
+        &[
+            "row 987654 is in silver.customers, and the source has no such row",
+            &format!("row {} of the source is not in silver.accounts", account.id),
+            &format!(
+                "row {}: amount is {} at the source and {} in silver.transactions",
+                transaction.id, transaction.amount, other.amount
+            ),
+            "account 876543 has a balance in gold.account_balances, and is not at the source",
+        ],
+    );
+    bank.emit(SILVER_ACCOUNTS, account.id, Some(&account));
+    bank.emit(SILVER_TRANSACTIONS, transaction.id, Some(&transaction));
+    bank.emit(SILVER_CUSTOMERS, ghost.id, None);
+    bank.emit(ACCOUNT_BALANCES, nobodys.account_id, None);
+    let checks = bank.audit().run(Patience::of(AT_ONCE)).await.expect("it is looked at");
+    check(&checks, &[]);
+}
+
+/// A posting that is there twice.
+async fn the_journal_is_summed_up(bank: &Bank) {
+    let posting = newest(bank).posting.expect("a posting");
+    bank.emit(SILVER_POSTINGS, posting.account_id, Some(&posting));
+    let checks = bank.audit().run(Patience::of(AT_ONCE)).await.expect("it is looked at");
+    check(
+        &checks,
+        &[
+            &format!("account {}: ", posting.account_id),
+            &format!(
+                "transaction {}: its postings in {} sum to {}, not to zero",
+                posting.transaction_id, posting.currency, posting.amount
+            ),
+        ],
+    );
+}
+
+/// The newest record of some topics.
+#[derive(Default)]
+struct Newest {
+    customer: Option<schemas::silver::Customer>,
+    account: Option<Account>,
+    transaction: Option<Transaction>,
+    posting: Option<Posting>,
+}
+
+fn newest(bank: &Bank) -> Newest {
+    let codec = Codec::reader(bank.log.registry.clone());
+    let mut newest = Newest::default();
+    fn read<V: Wire>(bank: &Bank, codec: &Codec, topic: &str, mut keep: impl FnMut(V)) {
+        let partitions = broker::partitions_of(&*bank.log.broker, topic, READY).expect("the log answers");
+        let mut replay = broker::Replay::of(&*bank.log.broker, "test", &partitions).expect("a reader");
+        replay
+            .to_the_end(READY, |_, message| {
+                if let Some(value) = &message.value {
+                    keep(V::decode(value, codec).expect("it is readable"));
+                }
+                Ok::<_, broker::BrokerError>(())
+            })
+            .expect("the topic is read");
+    }
+    read(bank, &codec, SILVER_CUSTOMERS.name(), |row| newest.customer = Some(row));
+    read(bank, &codec, SILVER_ACCOUNTS.name(), |row| newest.account = Some(row));
+    read(bank, &codec, SILVER_TRANSACTIONS.name(), |row| newest.transaction = Some(row));
+    read(bank, &codec, SILVER_POSTINGS.name(), |row: Posting| {
+        if !row.is_cash {
+            newest.posting = Some(row);
+        }
+    });
+    newest
+}
+
+async fn bank_balance(bank: &Bank, id: AccountId) -> AccountBalance {
+    let mut audit = bank.audit();
+    audit.run(Patience::of(AT_ONCE)).await.expect("it is looked at");
+    audit.balance(id.0).expect("a balance").clone()
+}
