@@ -17,6 +17,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 pub use document::openapi;
+pub use health::{LagReport, PartitionLag};
 pub(crate) use rows::Resource;
 
 use crate::state::AppState;

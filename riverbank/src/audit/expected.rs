@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use api::model::instant;
 use processors::silver::{Accounts, ChangePosition, Cleaning, Customers, Entity, Transactions};
 use schemas::silver::{Account, Customer, Transaction};
 use schemas::topics::{SILVER_ACCOUNTS, SILVER_CUSTOMERS, SILVER_TRANSACTIONS};
@@ -29,8 +30,8 @@ impl Table for Customers {
 
     fn fields(clean: &Customer) -> Vec<(&'static str, String)> {
         vec![
-            ("created_at", clean.created_at.to_string()),
-            ("updated_at", clean.updated_at.to_string()),
+            ("created_at", instant(clean.created_at)),
+            ("updated_at", instant(clean.updated_at)),
         ]
     }
 
@@ -54,9 +55,9 @@ impl Table for Accounts {
             ("customer_id", clean.customer_id.to_string()),
             ("account_type", clean.account_type.to_string()),
             ("status", clean.status.to_string()),
-            ("closed_at", format!("{:?}", clean.closed_at)),
-            ("created_at", clean.created_at.to_string()),
-            ("updated_at", clean.updated_at.to_string()),
+            ("closed_at", clean.closed_at.map_or("null".to_owned(), instant)),
+            ("created_at", instant(clean.created_at)),
+            ("updated_at", instant(clean.updated_at)),
         ]
     }
 
@@ -78,9 +79,12 @@ impl Table for Transactions {
             ("status", clean.status.to_string()),
             ("txn_type", clean.txn_type.to_string()),
             ("account_id", clean.account_id.to_string()),
-            ("related_account_id", format!("{:?}", clean.related_account_id.map(|id| id.0))),
-            ("created_at", clean.created_at.to_string()),
-            ("updated_at", clean.updated_at.to_string()),
+            (
+                "related_account_id",
+                clean.related_account_id.map_or("null".to_owned(), |id| id.to_string()),
+            ),
+            ("created_at", instant(clean.created_at)),
+            ("updated_at", instant(clean.updated_at)),
         ]
     }
 

@@ -67,14 +67,16 @@ impl Check {
         }
     }
 
-    /// What is still open after all.
-    fn answered<K: Copy + Eq + Hash + Ord, S: PartialEq>(&mut self, questions: Questions<K, S>, settle: Duration) {
+    /// What is still open after all. Returns how many are wrong.
+    fn answered<K: Copy + Eq + Hash + Ord, S: PartialEq>(&mut self, questions: Questions<K, S>, settle: Duration) -> usize {
         let (problems, moving) = questions.answers(settle);
+        let wrong = problems.len();
         self.found(problems);
         if moving > 0 {
             self.notes
                 .push(format!("{moving} changed at every look, and were not judged"));
         }
+        wrong
     }
 }
 

@@ -254,13 +254,14 @@ impl Audit {
     }
 
     fn verdict(&mut self, accounts: usize, settle: Duration) -> Vec<Check> {
-        let mut balances = Check::of(format!(
-            "{}: {accounts} balances are what the source's accounts opened with and its transactions made",
+        let mut balances = Check::default();
+        let right = accounts.saturating_sub(balances.answered(std::mem::take(&mut self.balances), settle));
+        balances.what = format!(
+            "{}: {right} of {accounts} balances are what the source's accounts opened with and its transactions made",
             ACCOUNT_BALANCES.name()
-        ));
-        balances.answered(std::mem::take(&mut self.balances), settle);
+        );
         let mut journal = Check::of(format!(
-            "{}: {} postings make the balances, and each transaction's sum to zero",
+            "{}: {} postings beside the balances that they make, and each transaction's sum beside zero",
             SILVER_POSTINGS.name(),
             self.postings()
         ));
@@ -327,8 +328,9 @@ where
     }
 
     fn verdict(self, settle: Duration) -> Check {
-        let mut check = Check::of(format!("{}: {} rows as the source has them", E::TOPIC, self.rows));
-        check.answered(self.questions, settle);
+        let mut check = Check::default();
+        let right = self.rows.saturating_sub(check.answered(self.questions, settle));
+        check.what = format!("{}: {right} of {} rows are as the source has them", E::TOPIC, self.rows);
         let mut by_rule: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
         self.set_aside
             .into_iter()

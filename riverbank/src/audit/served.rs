@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use api::model::Balance;
+use api::routes::LagReport;
 use futures::{StreamExt, stream};
 use reqwest::{Client, StatusCode, Url};
 use schemas::gold::AccountBalance;
@@ -27,10 +28,7 @@ pub async fn check_served(audit: &mut Audit, url: &Url, accounts_max: usize, pat
     if all > accounts_max {
         ids = (0..accounts_max).map(|place| ids[place * all / accounts_max]).collect();
     }
-    let mut check = Check::of(format!(
-        "HTTP: {} of {all} balances are served as they were emitted",
-        ids.len()
-    ));
+    let asked = ids.len();
     let mut questions = Questions::default();
     let started = Instant::now();
     loop {
@@ -56,7 +54,12 @@ pub async fn check_served(audit: &mut Audit, url: &Url, accounts_max: usize, pat
         tokio::time::sleep(LOOK_INTERVAL).await;
         audit.follow()?;
     }
-    check.answered(questions, patience.settle);
+    let mut check = Check::default();
+    let right = asked - check.answered(questions, patience.settle);
+    check.what = format!("HTTP: {right} of {asked} balances are served as they were emitted");
+    if asked < all {
+        check.notes.push(format!("of {all}; --accounts-max asks for more"));
+    }
     Ok(vec![check, lag(&client, url).await])
 }
 
@@ -110,29 +113,21 @@ fn difference(id: i64, answer: &Result<Option<Balance>, String>, emitted: Option
 async fn lag(client: &Client, url: &Url) -> Check {
     let mut check = Check::of("lag: the service says how far it is");
     match asked_for_lag(client, url).await {
-        Ok(report) => {
-            let waiting: i64 = report["inputs"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(|input| input["records"].as_i64())
-                .sum();
-            let heard = report["source"]["silence_seconds"].as_f64();
+        Ok(LagReport { source, inputs }) => {
+            let waiting: i64 = inputs.iter().map(|input| input.lag_records).sum();
+            let heard = source.as_ref().and_then(|source| source.silence_seconds);
             check.what = match heard {
                 Some(seconds) => format!("lag: {waiting} records wait, the source was heard {seconds:.0} s ago"),
                 None => format!("lag: {waiting} records wait"),
             };
-            let troubles = report["source"]["troubles"].as_array().into_iter().flatten();
-            check
-                .notes
-                .extend(troubles.filter_map(|trouble| trouble.as_str()).map(str::to_owned));
+            check.notes.extend(source.into_iter().flat_map(|source| source.troubles));
         }
         Err(error) => check.problems.push(format!("{error:#}")),
     }
     check
 }
 
-async fn asked_for_lag(client: &Client, url: &Url) -> anyhow::Result<serde_json::Value> {
+async fn asked_for_lag(client: &Client, url: &Url) -> anyhow::Result<LagReport> {
     let answer = client.get(url.join("/lag")?).send().await;
     let answer = answer
         .and_then(reqwest::Response::error_for_status)
