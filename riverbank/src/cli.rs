@@ -90,6 +90,9 @@ pub struct AuditArgs {
     /// What differs is wrong if it goes on differing for so long, although nothing changed it
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     pub settle: Duration,
+    /// How long the source's changes up to the look at it may take to arrive, before that
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub arrive: Duration,
     /// The most accounts whose balance is asked for over HTTP; of more, so many are chosen, spread over the ids
     #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
     pub accounts_max: usize,

@@ -8,7 +8,7 @@ use api::system_of_record::InProcess;
 use broker::Outgoing;
 use riverbank::app::{Running, in_process_records};
 use riverbank::assembly::Log;
-use riverbank::audit::{Audit, Check, Patience, Source, check_files, check_served};
+use riverbank::audit::{Audit, Check, Patience, Service, Source, check_files, check_served};
 use riverbank::config::{Purpose, Settings, Sources};
 use riverbank::generate::{Pace, Profile, RecordTeller, SimulatedBank, drive};
 use schemas::gold::AccountBalance;
@@ -20,9 +20,15 @@ use wire::{Codec, Topic, Wire};
 
 const READY: Duration = Duration::from_secs(60);
 /// Long enough for what is still on its way.
-const SETTLE: Duration = Duration::from_secs(20);
+const SETTLE: Patience = Patience {
+    settle: Duration::from_secs(20),
+    arrive: Duration::ZERO,
+};
 /// For what is known to differ, and goes on differing.
-const AT_ONCE: Duration = Duration::from_millis(300);
+const AT_ONCE: Patience = Patience {
+    settle: Duration::from_millis(300),
+    arrive: Duration::ZERO,
+};
 
 /// A bank with some history, in this process.
 struct Bank {
@@ -131,11 +137,12 @@ fn check(checks: &[Check], expected: &[&str]) {
 async fn what_does_not_agree_is_found_and_named() {
     let (bank, running) = Bank::open().await;
     let url = format!("http://{}", running.address).parse().expect("an address");
+    let service = Service::at(url).expect("a client");
     let mut audit = bank.audit();
-    let checks = audit.run(Patience::of(SETTLE)).await.expect("it is looked at");
+    let checks = audit.run(SETTLE, None).await.expect("it is looked at");
     check(&checks, &[]);
     assert!(audit.balances().count() > 50 && audit.postings() > 500, "{checks:#?}");
-    let served = check_served(&mut audit, &url, usize::MAX, Patience::of(SETTLE)).await;
+    let served = check_served(&mut audit, &service, usize::MAX, SETTLE).await;
     check(&served.expect("it answers"), &[]);
 
     // A balance that only the topic has.
@@ -146,15 +153,15 @@ async fn what_does_not_agree_is_found_and_named() {
     };
     let id = balance.account_id;
     bank.emit(ACCOUNT_BALANCES, id, Some(&wrong));
-    let served = check_served(&mut audit, &url, usize::MAX, Patience::of(AT_ONCE)).await;
+    let served = check_served(&mut audit, &service, usize::MAX, AT_ONCE).await;
     check(&served.expect("it answers"), &[&format!("account {id}: booked is")]);
     running.stop().await.expect("it ends");
-    let served = check_served(&mut audit, &url, 3, Patience::of(AT_ONCE)).await;
+    let served = check_served(&mut audit, &service, 3, AT_ONCE).await;
     let served = served.expect("nobody answers");
     assert_eq!(problems(&served).len(), 4, "{served:#?}");
 
     // The same again, from the beginning: by the source's transactions, and by the journal.
-    let checks = bank.audit().run(Patience::of(AT_ONCE)).await.expect("it is looked at");
+    let checks = bank.audit().run(AT_ONCE, None).await.expect("it is looked at");
     check(
         &checks,
         &[
@@ -194,7 +201,7 @@ async fn rows_are_compared(bank: &Bank, id: AccountId) {
         ..bank_balance(bank, id).await
     };
     bank.emit(ACCOUNT_BALANCES, nobodys.account_id, Some(&nobodys));
-    let checks = bank.audit().run(Patience::of(AT_ONCE)).await.expect("it is looked at");
+    let checks = bank.audit().run(AT_ONCE, None).await.expect("it is looked at");
     check(
         &checks,
         &[
@@ -211,7 +218,7 @@ async fn rows_are_compared(bank: &Bank, id: AccountId) {
     bank.emit(SILVER_TRANSACTIONS, transaction.id, Some(&transaction));
     bank.emit(SILVER_CUSTOMERS, ghost.id, None);
     bank.emit(ACCOUNT_BALANCES, nobodys.account_id, None);
-    let checks = bank.audit().run(Patience::of(AT_ONCE)).await.expect("it is looked at");
+    let checks = bank.audit().run(AT_ONCE, None).await.expect("it is looked at");
     check(&checks, &[]);
 }
 
@@ -219,7 +226,7 @@ async fn rows_are_compared(bank: &Bank, id: AccountId) {
 async fn the_journal_is_summed_up(bank: &Bank) {
     let posting = newest(bank).posting.expect("a posting");
     bank.emit(SILVER_POSTINGS, posting.account_id, Some(&posting));
-    let checks = bank.audit().run(Patience::of(AT_ONCE)).await.expect("it is looked at");
+    let checks = bank.audit().run(AT_ONCE, None).await.expect("it is looked at");
     check(
         &checks,
         &[
@@ -269,6 +276,6 @@ fn newest(bank: &Bank) -> Newest {
 
 async fn bank_balance(bank: &Bank, id: AccountId) -> AccountBalance {
     let mut audit = bank.audit();
-    audit.run(Patience::of(AT_ONCE)).await.expect("it is looked at");
+    audit.run(AT_ONCE, None).await.expect("it is looked at");
     audit.balance(id.0).expect("a balance").clone()
 }

@@ -182,7 +182,20 @@ async fn capture_that_stands_still_is_told_and_reads_go_on() {
     bank.has_metric(r#"riverbank_connector_state{connector="riverbank",state="stopped"} 1"#)
         .await;
     bank.has_metric(r#"riverbank_slot_active{slot="riverbank"} 0"#).await;
+    // The audit waits for what is on its way, and says what has not come.
+    bank.run("INSERT INTO transactions (account_id, txn_type, amount, status) VALUES (1, 'DEPOSIT', 20, 'PENDING')")
+        .await;
+    let (holds, said) = bank.instance.audited(&["--arrive", "2s", "--settle", "1s"]).await;
+    assert!(
+        !holds && said.contains("of the source is not in silver.transactions"),
+        "{said}"
+    );
+    assert!(
+        said.contains("has not arrived after 2s") && said.contains("is STOPPED"),
+        "{said}"
+    );
     bank.connect(reqwest::Method::PUT, "/resume").await;
+    bank.instance.audit().await;
     bank.all_is_well().await;
 
     // Connect dies.

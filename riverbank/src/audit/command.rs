@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::{Audit, Check, Patience, PostgresSource, Source, check_files, check_served};
+use super::{Audit, Check, Patience, PostgresSource, Service, Source, check_files, check_served};
 use crate::app::runtime;
 use crate::assembly::Log;
 use crate::cli::AuditArgs;
@@ -24,14 +24,18 @@ pub fn audit(settings: Settings, args: &AuditArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn run(settings: &Settings, args: &AuditArgs) -> anyhow::Result<Vec<Check>> {
-    let patience = Patience::of(args.settle);
+    let patience = Patience {
+        settle: args.settle,
+        arrive: args.arrive,
+    };
+    let service = Service::at(args.url.clone())?;
     let url = settings.postgres.url.as_ref().context("postgres.url is missing")?;
     let source = PostgresSource::connect(url.reveal(), &settings.connect.column_exclude).await?;
     let log = Log::of(settings)?;
     let opened = log.clone();
     let mut audit = tokio::task::spawn_blocking(move || Audit::new(&opened, Source::Postgres(source))).await??;
-    let mut checks = audit.run(patience).await?;
-    checks.extend(check_served(&mut audit, &args.url, args.accounts_max, patience).await?);
+    let mut checks = audit.run(patience, Some(&service)).await?;
+    checks.extend(check_served(&mut audit, &service, args.accounts_max, patience).await?);
     drop(audit);
     let store = lake::open(settings)?;
     checks.extend(check_files(&store, &Arc::clone(&log.broker)).await?);

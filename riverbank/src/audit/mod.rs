@@ -23,7 +23,7 @@ use std::time::Duration;
 pub use command::{audit, tell};
 pub use files::check_files;
 pub use rows::{Audit, Patience};
-pub use served::check_served;
+pub use served::{Service, check_served};
 pub use source::{PostgresSource, Source};
 
 use questions::Questions;

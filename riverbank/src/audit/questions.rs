@@ -48,6 +48,12 @@ impl<K: Copy + Eq + Hash + Ord, S: PartialEq> Questions<K, S> {
         self.open.remove(&key);
     }
 
+    /// All of it differs from now on.
+    pub fn ask_anew(&mut self) {
+        let now = Instant::now();
+        self.open.values_mut().for_each(|question| question.since = now);
+    }
+
     /// What is to be asked again.
     pub fn keys(&self) -> Vec<K> {
         self.open.keys().copied().collect()

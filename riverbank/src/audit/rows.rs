@@ -13,26 +13,27 @@ use schemas::{AccountId, Currency, CustomerId, Money, TransactionId};
 use super::books::{Books, Emitted, Entries};
 use super::expected::{Expected, Table, Verdict, expected, judge};
 use super::questions::Questions;
+use super::served::{Progress, Service};
 use super::source::{Source, SourceRow, Wanted};
 use super::{Check, LOOK_INTERVAL};
 use crate::assembly::Log;
+
+/// How often it is told that the audit waits.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// How long the audit waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     /// What differs is wrong when it goes on differing for so long, although nothing changed it.
     pub settle: Duration,
-    /// After this, what still changes is no longer waited for.
-    pub total: Duration,
+    /// How long the source's changes up to the look at it may take to arrive, before that.
+    pub arrive: Duration,
 }
 
 impl Patience {
-    /// Judges after `settle`; waits three times as long for what changes.
-    pub fn of(settle: Duration) -> Self {
-        Self {
-            settle,
-            total: settle * 3,
-        }
+    /// When what still changes is no longer waited for.
+    pub(super) fn total(self) -> Duration {
+        self.settle * 3
     }
 }
 
@@ -102,20 +103,66 @@ impl Audit {
         self.books.emitted.journal.postings
     }
 
-    /// Reads the topics to their ends, looks at the source, and asks again what differs. Needs a runtime of several threads.
-    pub async fn run(&mut self, patience: Patience) -> anyhow::Result<Vec<Check>> {
+    /// Reads the topics to their ends, looks at the source, and asks again what differs, as soon as `service` has heard all that was
+    /// seen there. Needs a runtime of several threads.
+    pub async fn run(&mut self, patience: Patience, service: Option<&Service>) -> anyhow::Result<Vec<Check>> {
         tokio::task::block_in_place(|| self.books.read())?;
         self.follow()?;
-        let started = Instant::now();
-        let accounts = self.first_look().await?;
+        let (accounts, position) = self.first_look().await?;
         self.look_at_journal(true)?;
-        while self.is_unsettled(patience.settle) && started.elapsed() < patience.total {
-            tokio::time::sleep(LOOK_INTERVAL).await;
+        let mut late = None;
+        if let (Some(position), Some(service), true) = (position, service, self.is_unsettled(patience.settle)) {
+            late = self.arrive(position, service, patience.arrive).await?;
+        }
+        let started = Instant::now();
+        self.ask_anew();
+        while self.is_unsettled(patience.settle) && started.elapsed() < patience.total() {
             self.follow()?;
             self.look_again().await?;
             self.look_at_journal(false)?;
+            tokio::time::sleep(LOOK_INTERVAL).await;
         }
-        Ok(self.verdict(accounts, patience.settle))
+        let mut checks = self.verdict(accounts, patience.settle);
+        checks.extend(late);
+        Ok(checks)
+    }
+
+    /// Waits until the service has heard the source from behind a position in its log, and has processed what came before.
+    async fn arrive(&mut self, position: i64, service: &Service, bound: Duration) -> anyhow::Result<Option<Check>> {
+        let started = Instant::now();
+        let mut told = started;
+        loop {
+            let progress = service.progress(position).await?;
+            self.follow()?;
+            let Progress::Waiting(reason) = progress else {
+                return Ok(None);
+            };
+            if started.elapsed() >= bound {
+                let mut late = Check::of(format!(
+                    "the source's log up to {position}, as far as it was when its rows were read"
+                ));
+                late.problems.push(format!(
+                    "has not arrived after {}: {reason}",
+                    humantime::format_duration(bound)
+                ));
+                return Ok(Some(late));
+            }
+            if told.elapsed() >= TOLD_EVERY {
+                told = Instant::now();
+                tracing::info!("waiting for the source's log up to {position}: {reason}");
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    /// From now on, what differs is to settle.
+    fn ask_anew(&mut self) {
+        self.customers.questions.ask_anew();
+        self.accounts.questions.ask_anew();
+        self.transactions.questions.ask_anew();
+        self.balances.ask_anew();
+        self.journal.ask_anew();
+        self.halves.ask_anew();
     }
 
     fn is_unsettled(&self, settle: Duration) -> bool {
@@ -127,12 +174,13 @@ impl Audit {
             || self.halves.is_unsettled(settle)
     }
 
-    /// All rows, once. Returns how many accounts should have a balance.
-    async fn first_look(&mut self) -> anyhow::Result<usize> {
+    /// All rows, once. Returns how many accounts should have a balance, and where the source was.
+    async fn first_look(&mut self) -> anyhow::Result<(usize, Option<i64>)> {
         let emitted = &self.books.emitted;
         let (customers, accounts, transactions) = (&mut self.customers, &mut self.accounts, &mut self.transactions);
         let (mut seen, mut sums) = (<[HashSet<i64>; 3]>::default(), HashMap::new());
-        self.source
+        let position = self
+            .source
             .look(None, |row| {
                 match row {
                     SourceRow::Customer(row) => customers.saw(&mut seen[0], row, emitted),
@@ -164,7 +212,7 @@ impl Audit {
         for id in unexpected {
             self.look_at_balance(id, None)?;
         }
-        Ok(count)
+        Ok((count, position))
     }
 
     /// The rows that differ, and all that a balance that differs is made of.

@@ -16,12 +16,93 @@ use super::{Audit, Check, LOOK_INTERVAL, Patience};
 const REQUESTS: usize = 16;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Asks the service at `url` for balances: all of them, or as many as `accounts_max`, spread over the ids.
-pub async fn check_served(audit: &mut Audit, url: &Url, accounts_max: usize, patience: Patience) -> anyhow::Result<Vec<Check>> {
-    let client = Client::builder()
-        .timeout(REQUEST_TIMEOUT)
-        .build()
-        .context("make an HTTP client")?;
+/// An instance, asked over HTTP.
+#[derive(Debug, Clone)]
+pub struct Service {
+    client: Client,
+    url: Url,
+}
+
+/// How far an instance is behind a position of the source's log.
+pub(super) enum Progress {
+    /// It has processed what came before, or cannot say.
+    Arrived,
+    /// Not yet; why.
+    Waiting(String),
+}
+
+impl Service {
+    /// The instance at this address. Nothing is asked yet.
+    pub fn at(url: Url) -> anyhow::Result<Self> {
+        let client = Client::builder()
+            .timeout(REQUEST_TIMEOUT)
+            .build()
+            .context("make an HTTP client")?;
+        Ok(Self { client, url })
+    }
+
+    /// How far it is.
+    pub(super) async fn progress(&self, position: i64) -> anyhow::Result<Progress> {
+        let LagReport { source, inputs } = self.lag().await?;
+        let Some((source, heard_lsn)) = source.and_then(|source| source.heard_lsn.map(|lsn| (source, lsn))) else {
+            return Ok(Progress::Arrived);
+        };
+        if heard_lsn < position {
+            return Ok(Progress::Waiting(match source.troubles.is_empty() {
+                true => format!("it was heard from {heard_lsn}"),
+                false => format!("it was heard from {heard_lsn}; {}", source.troubles.join("; ")),
+            }));
+        }
+        let waiting: i64 = inputs.iter().map(|input| input.lag_records).sum();
+        Ok(
+            match inputs
+                .iter()
+                .any(|input| is_older(input.oldest_waiting.as_deref(), source.heard_at.as_deref()))
+            {
+                true => Progress::Waiting(format!("{waiting} records wait")),
+                false => Progress::Arrived,
+            },
+        )
+    }
+
+    async fn lag(&self) -> anyhow::Result<LagReport> {
+        let response = self.client.get(self.url.join("/lag")?).send().await;
+        let response = response.and_then(reqwest::Response::error_for_status);
+        Ok(response
+            .map_err(reqwest::Error::without_url)
+            .context("ask the service for its lag")?
+            .json()
+            .await?)
+    }
+
+    async fn balance(&self, id: i64) -> Result<Option<Balance>, String> {
+        let text = |error: reqwest::Error| error.without_url().to_string();
+        let url = self
+            .url
+            .join(&format!("/accounts/{id}/balance"))
+            .map_err(|error| error.to_string())?;
+        let response = self.client.get(url).send().await.map_err(text)?;
+        match response.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => response.json().await.map(Some).map_err(text),
+            status => Err(format!("{status} {}", response.text().await.unwrap_or_default())),
+        }
+    }
+}
+
+/// Whether one time is before another; false where either is none.
+fn is_older(one: Option<&str>, other: Option<&str>) -> bool {
+    let time = |text: Option<&str>| text?.parse::<jiff::Timestamp>().ok();
+    time(one).zip(time(other)).is_some_and(|(one, other)| one < other)
+}
+
+/// Asks for balances: all of them, or as many as `accounts_max`, spread over the ids.
+pub async fn check_served(
+    audit: &mut Audit,
+    service: &Service,
+    accounts_max: usize,
+    patience: Patience,
+) -> anyhow::Result<Vec<Check>> {
     let mut ids: Vec<i64> = audit.balances().map(|balance| balance.account_id.0).collect();
     ids.sort_unstable();
     let all = ids.len();
@@ -33,10 +114,7 @@ pub async fn check_served(audit: &mut Audit, url: &Url, accounts_max: usize, pat
     let started = Instant::now();
     loop {
         let answers: Vec<(i64, Result<Option<Balance>, String>)> = stream::iter(ids)
-            .map(|id| {
-                let (client, url) = (client.clone(), url.clone());
-                async move { (id, ask(&client, &url, id).await) }
-            })
+            .map(|id| async move { (id, service.balance(id).await) })
             .buffer_unordered(REQUESTS)
             .collect()
             .await;
@@ -48,7 +126,7 @@ pub async fn check_served(audit: &mut Audit, url: &Url, accounts_max: usize, pat
             }
         }
         ids = questions.keys();
-        if !questions.is_unsettled(patience.settle) || started.elapsed() >= patience.total {
+        if !questions.is_unsettled(patience.settle) || started.elapsed() >= patience.total() {
             break;
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
@@ -60,20 +138,7 @@ pub async fn check_served(audit: &mut Audit, url: &Url, accounts_max: usize, pat
     if asked < all {
         check.notes.push(format!("of {all}; --accounts-max asks for more"));
     }
-    Ok(vec![check, lag(&client, url).await])
-}
-
-async fn ask(client: &Client, url: &Url, id: i64) -> Result<Option<Balance>, String> {
-    let text = |error: reqwest::Error| error.without_url().to_string();
-    let url = url
-        .join(&format!("/accounts/{id}/balance"))
-        .map_err(|error| error.to_string())?;
-    let response = client.get(url).send().await.map_err(text)?;
-    match response.status() {
-        StatusCode::NOT_FOUND => Ok(None),
-        status if status.is_success() => response.json().await.map(Some).map_err(text),
-        status => Err(format!("{status} {}", response.text().await.unwrap_or_default())),
-    }
+    Ok(vec![check, lag(service).await])
 }
 
 fn difference(id: i64, answer: &Result<Option<Balance>, String>, emitted: Option<&AccountBalance>) -> Option<String> {
@@ -110,9 +175,9 @@ fn difference(id: i64, answer: &Result<Option<Balance>, String>, emitted: Option
 }
 
 /// What the service itself says of its source: worth knowing beside whatever differs.
-async fn lag(client: &Client, url: &Url) -> Check {
+async fn lag(service: &Service) -> Check {
     let mut check = Check::of("lag: the service says how far it is");
-    match asked_for_lag(client, url).await {
+    match service.lag().await {
         Ok(LagReport { source, inputs }) => {
             let waiting: i64 = inputs.iter().map(|input| input.lag_records).sum();
             let heard = source.as_ref().and_then(|source| source.silence_seconds);
@@ -125,12 +190,4 @@ async fn lag(client: &Client, url: &Url) -> Check {
         Err(error) => check.problems.push(format!("{error:#}")),
     }
     check
-}
-
-async fn asked_for_lag(client: &Client, url: &Url) -> anyhow::Result<LagReport> {
-    let answer = client.get(url.join("/lag")?).send().await;
-    let answer = answer
-        .and_then(reqwest::Response::error_for_status)
-        .map_err(reqwest::Error::without_url)?;
-    Ok(answer.json().await?)
 }

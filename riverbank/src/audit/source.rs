@@ -45,13 +45,14 @@ pub enum Source {
 
 impl Source {
     /// Shows rows as they are at one moment: customers first, then accounts, then transactions. All of them, or those wanted.
+    /// Returns a position in the source's log (LSN) that is after all that was seen; none of a source that sends no heartbeats.
     pub async fn look(
         &mut self,
         wanted: Option<&Wanted>,
         mut show: impl FnMut(SourceRow) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Option<i64>> {
         match self {
-            Self::Postgres(postgres) => postgres.look(wanted, &mut show).await,
+            Self::Postgres(postgres) => postgres.look(wanted, &mut show).await.map(Some),
             Self::InProcess(records) => {
                 let is_in = |ids: fn(&Wanted) -> &Vec<i64>, id: i64| wanted.is_none_or(|wanted| ids(wanted).contains(&id));
                 let (customers, accounts, transactions) = records.rows();
@@ -65,7 +66,8 @@ impl Source {
                     .map(SourceRow::Customer)
                     .chain(accounts.map(SourceRow::Account))
                     .chain(transactions.map(SourceRow::Transaction))
-                    .try_for_each(show)
+                    .try_for_each(show)?;
+                Ok(None)
             }
         }
     }
@@ -183,7 +185,7 @@ impl PostgresSource {
         &mut self,
         wanted: Option<&Wanted>,
         show: &mut impl FnMut(SourceRow) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<i64> {
         let queries = self.queries.clone();
         let mut at = self
             .connection
@@ -211,8 +213,13 @@ impl PostgresSource {
                 show(source_row(table, &row)?)?;
             }
         }
+        let position = sqlx::query_scalar(
+            "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0')::bigint",
+        )
+        .fetch_one(&mut *at)
+        .await?;
         at.rollback().await?;
-        Ok(())
+        Ok(position)
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{Running, in_process_records, process_metrics, runtime, until_signal};
 use crate::assembly::Log;
-use crate::audit::{Audit, Check, Patience, Source, check_files, check_served, tell};
+use crate::audit::{Audit, Check, Patience, Service, Source, check_files, check_served, tell};
 use crate::cli::DemoArgs;
 use crate::config::{Purpose, Settings, Sources};
 use crate::generate::{Pace, Profile, RecordTeller, SimulatedBank, Totals, drive};
@@ -24,7 +24,10 @@ use folder::Folder;
 const READY_MAX: Duration = Duration::from_secs(60);
 const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// How long the last operations may take to arrive everywhere.
-const SETTLE: Duration = Duration::from_secs(30);
+const PATIENCE: Patience = Patience {
+    settle: Duration::from_secs(30),
+    arrive: Duration::ZERO,
+};
 
 /// `riverbank demo`.
 pub fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
@@ -61,8 +64,9 @@ async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let totals = watch(busy, &running, &mut audit, &stop).await?;
 
     say(format_args!("\n{totals}\nChecking the books:\n"))?;
-    let mut checks = audit.run(Patience::of(SETTLE)).await?;
-    checks.extend(check_served(&mut audit, &address(&running)?, usize::MAX, Patience::of(SETTLE)).await?);
+    let service = Service::at(address(&running)?)?;
+    let mut checks = audit.run(PATIENCE, None).await?;
+    checks.extend(check_served(&mut audit, &service, usize::MAX, PATIENCE).await?);
     running.stop().await?;
     checks.extend(check_files(&crate::lake::open(&settings)?, &log.broker).await?);
     let balanced = checks.iter().all(Check::holds);

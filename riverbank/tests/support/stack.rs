@@ -210,19 +210,19 @@ impl Riverbank {
 
     /// The books of the bank that this instance is a part of balance.
     pub async fn audit(&self) {
+        let (holds, said) = self.audited(&["--settle", "30s"]).await;
+        assert!(holds, "{said}\n{}:\n{}", self.name, self.tail());
+        println!("{said}");
+    }
+
+    /// Whether `riverbank audit` finds nothing wrong, and what it says.
+    pub async fn audited(&self, args: &[&str]) -> (bool, String) {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_riverbank"));
-        let command = command
-            .args(["audit", "--settle", "30s", "--url", &self.url])
-            .kill_on_drop(true);
-        let output = command
-            .envs(self.environment.iter().cloned())
-            .output()
-            .await
-            .expect("riverbank starts");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (checks, log) = (text(&output.stdout), text(&output.stderr));
-        assert!(output.status.success(), "{checks}\n{log}\n{}:\n{}", self.name, self.tail());
-        println!("{checks}");
+        command.args(["audit", "--url", &self.url]).args(args).kill_on_drop(true);
+        let output = command.envs(self.environment.iter().cloned()).output().await;
+        let output = output.expect("riverbank starts");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
 
     /// The end of its log.
