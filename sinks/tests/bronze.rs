@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use sinks::{Origin, Row, Rows, tables};
 use support::debezium::{CUSTOMERS, TRANSACTIONS, V, Writer, altered, bare, bare_numeric, customer, named, numeric, transaction};
 use support::seen;
-use wire::{MemoryRegistry, Registry};
+use wire::{MemoryRegistry, Registry, RegistryError};
 
 const TOPIC: &str = "bank.public.customers";
 
@@ -296,20 +296,43 @@ fn a_row_s_id_does_not_depend_on_its_key_s_framing() {
     assert_eq!([0, 1, 2].map(|row| seen(&batch, row)["id"].clone()), ["5", "5", "8192"]);
 }
 
+/// A registry that knows the GUID of the schema with the id 1.
+struct WithGuid(Arc<dyn Registry>);
+
+impl Registry for WithGuid {
+    fn register(&self, subject: &str, schema: &str) -> Result<u32, RegistryError> {
+        self.0.register(subject, schema)
+    }
+
+    fn by_id(&self, id: u32) -> Result<Arc<str>, RegistryError> {
+        self.0.by_id(id)
+    }
+
+    fn by_guid(&self, guid: &str) -> Result<Arc<str>, RegistryError> {
+        match guid {
+            "abababab-abab-abab-abab-abababababab" => self.0.by_id(1),
+            other => Err(RegistryError::NoSuchGuid(other.to_owned())),
+        }
+    }
+}
+
 #[test]
-fn a_schema_s_id_may_be_in_a_header() {
-    let registry = registry();
+fn a_header_may_name_the_schema_by_id_or_guid() {
+    let registry: Arc<dyn Registry> = Arc::new(WithGuid(registry()));
     let value = Writer::new(&registry, CUSTOMERS).insert(1, customer(1, vec![("email", V::from("a@b.c"))]));
-    let (head, datum) = (value.slice(..5), value.slice(5..));
+    assert_eq!(value[..5], [0, 0, 0, 0, 1]);
+    let datum = value.slice(5..);
+    let guid = |byte: u8| [&[1][..], &[byte; 16]].concat();
+    let headers = [value[..5].to_vec(), guid(0xab), guid(0xcd), vec![1; 16]];
     let mut rows = rows(&registry, "bronze.customers");
-    for (offset, header) in [head, Bytes::from(vec![1; 17])].into_iter().enumerate() {
+    for (offset, header) in headers.into_iter().enumerate() {
         let record = Message {
             slot: 0,
             offset: offset as i64,
             timestamp_ms: 0,
             key: None,
             value: Some(datum.clone()),
-            headers: vec![("__value_schema_id".into(), Some(header))],
+            headers: vec![("__value_schema_id".into(), Some(header.into()))],
         };
         rows.push(
             Origin {
@@ -321,12 +344,14 @@ fn a_schema_s_id_may_be_in_a_header() {
         .unwrap();
     }
     let batch = rows.take().unwrap();
-    assert_eq!(seen(&batch, 0)["email"], "a@b.c");
-    assert!(
-        seen(&batch, 1)["_error"].contains("17 bytes"),
-        "{}",
-        seen(&batch, 1)["_error"]
-    );
+    assert_eq!([0, 1].map(|row| seen(&batch, row)["email"].clone()), ["a@b.c", "a@b.c"]);
+    for (row, reason) in [(2, "no schema of GUID cdcdcdcd-"), (3, "16 bytes")] {
+        assert!(
+            seen(&batch, row)["_error"].contains(reason),
+            "{}",
+            seen(&batch, row)["_error"]
+        );
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use crate::avro::Plan;
-use crate::framing::{Named, guid_text, named_by, write_header};
+use crate::framing::{WriterSchema, write_header};
 use crate::plans::Plans;
 use crate::{Registry, RegistryError, WireError};
 
@@ -99,9 +99,9 @@ impl Codec {
     /// A datum with what must stand before it, where that came in a record's header ([`crate::VALUE_SCHEMA_HEADER`]): the id, or
     /// one of our own for a GUID, which nobody but this codec knows.
     pub fn framed(&self, header: &[u8], datum: &[u8]) -> Result<Vec<u8>, WireError> {
-        let id = match named_by(header)? {
-            Named::Id(id) => id,
-            Named::Guid(guid) => self.id_of(guid)?,
+        let id = match WriterSchema::of_header(header)? {
+            WriterSchema::Id(id) => id,
+            WriterSchema::Guid(guid) => self.id_of(guid)?,
         };
         let mut framed = Vec::with_capacity(crate::HEADER_LEN + datum.len());
         write_header(id, &mut framed);
@@ -114,10 +114,10 @@ impl Codec {
         if let Some(id) = guids.get(&guid) {
             return Ok(*id);
         }
-        let text = guid_text(&guid);
+        let named = WriterSchema::Guid(guid);
         let registry = self.inner.registry.as_ref();
-        let registry = registry.ok_or_else(|| RegistryError::NoSuchGuid(text.clone()))?;
-        let schema = registry.by_guid(&text)?;
+        let registry = registry.ok_or_else(|| RegistryError::NoSuchGuid(named.to_string()))?;
+        let schema = named.text(&**registry)?;
         let id = GUID_IDS + guids.len() as u32;
         self.inner.plans.add(id, compile(id, &schema)?);
         guids.insert(guid, id);

@@ -3,7 +3,10 @@
 //! Newer serializers can put what stands before the datum into one of the record's headers instead: the same five bytes, or a byte of
 //! one and the schema's GUID in sixteen.
 
-use crate::WireError;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{Registry, RegistryError, WireError};
 
 /// Bytes before the datum.
 pub const HEADER_LEN: usize = 5;
@@ -44,38 +47,56 @@ fn unframed(bytes: &[u8]) -> String {
     format!("it starts with {:#04x}, not with 0x00 and a schema's id{guess}", bytes[0])
 }
 
-/// Which schema a record's header names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Named {
+/// Which schema something was written by, as its record names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WriterSchema {
+    /// By the registry's id.
     Id(u32),
+    /// By its GUID, which few registries know.
     Guid([u8; 16]),
 }
 
-pub(crate) fn named_by(header: &[u8]) -> Result<Named, WireError> {
-    match header {
-        [0, id @ ..] if id.len() == 4 => Ok(Named::Id(u32::from_be_bytes([id[0], id[1], id[2], id[3]]))),
-        [1, guid @ ..] if guid.len() == 16 => {
-            let mut bytes = [0; 16];
-            bytes.copy_from_slice(guid);
-            Ok(Named::Guid(bytes))
+impl WriterSchema {
+    /// From the record header that tells of it ([`VALUE_SCHEMA_HEADER`]).
+    pub fn of_header(header: &[u8]) -> Result<Self, WireError> {
+        match header {
+            [0, id @ ..] if id.len() == 4 => Ok(Self::Id(u32::from_be_bytes([id[0], id[1], id[2], id[3]]))),
+            [1, guid @ ..] if guid.len() == 16 => {
+                let mut bytes = [0; 16];
+                bytes.copy_from_slice(guid);
+                Ok(Self::Guid(bytes))
+            }
+            _ => Err(WireError::Malformed(format!(
+                "the header for the schema has {} bytes: neither 0x00 and an id nor 0x01 and a GUID",
+                header.len()
+            ))),
         }
-        _ => Err(WireError::Malformed(format!(
-            "the header for the schema has {} bytes: neither 0x00 and an id nor 0x01 and a GUID",
-            header.len()
-        ))),
+    }
+
+    /// Its text, as the registry has it.
+    pub fn text(&self, registry: &dyn Registry) -> Result<Arc<str>, RegistryError> {
+        match self {
+            Self::Id(id) => registry.by_id(*id),
+            Self::Guid(_) => registry.by_guid(&self.to_string()),
+        }
     }
 }
 
-/// A GUID as registries write it.
-pub(crate) fn guid_text(guid: &[u8; 16]) -> String {
-    let mut text = String::with_capacity(36);
-    for (place, byte) in guid.iter().enumerate() {
-        if matches!(place, 4 | 6 | 8 | 10) {
-            text.push('-');
+/// The id, or the GUID as registries write it.
+impl fmt::Display for WriterSchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let guid = match self {
+            Self::Id(id) => return id.fmt(f),
+            Self::Guid(guid) => guid,
+        };
+        for (place, byte) in guid.iter().enumerate() {
+            if matches!(place, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
         }
-        text.push_str(&format!("{byte:02x}"));
+        Ok(())
     }
-    text
 }
 
 /// Appends the header.

@@ -22,7 +22,7 @@ pub use avro::{DatumError, DatumInput, decode_avro, decode_avro_as, encode_avro}
 pub use codec::{Codec, Wire};
 pub use decimal::Decimal;
 pub use error::{RegistryError, WireError};
-pub use framing::{HEADER_LEN, KEY_SCHEMA_HEADER, VALUE_SCHEMA_HEADER, split};
+pub use framing::{HEADER_LEN, KEY_SCHEMA_HEADER, VALUE_SCHEMA_HEADER, WriterSchema, split};
 pub use keys::OrderedKey;
 pub use registry::{
     FileRegistry, HttpRegistry, MemoryRegistry, RecordingRegistry, Registered, Registry, same_schema, schema_name,

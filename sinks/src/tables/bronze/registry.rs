@@ -5,21 +5,18 @@ use std::sync::Arc;
 
 use broker::Message;
 use parking_lot::Mutex;
-use wire::{DatumInput, Registry, RegistryError, WireError, split};
+use wire::{DatumInput, Registry, RegistryError, VALUE_SCHEMA_HEADER, WireError, WriterSchema, split};
 
 use super::avro::{Avro, Form, NodeId};
 use super::datum::{Value, read};
 use super::event::EventSchema;
 use crate::RowError;
 
-/// Where newer serializers tell of a value's schema.
-const SCHEMA_HEADER: &str = "__value_schema_id";
-
-/// Schemas met so far, by their ids. What the registry does not know is asked for again.
+/// Schemas met so far. What the registry does not know is asked for again.
 pub struct Schemas {
     registry: Arc<dyn Registry>,
     topic: &'static str,
-    events: Mutex<HashMap<u32, Result<Arc<EventSchema>, String>>>,
+    events: Mutex<HashMap<WriterSchema, Result<Arc<EventSchema>, String>>>,
     keys: Mutex<HashMap<u32, Option<Arc<KeySchema>>>>,
 }
 
@@ -43,7 +40,7 @@ impl Schemas {
     pub fn event<'a>(&self, record: &'a Message, value: &'a [u8]) -> Result<Result<Framed<'a>, String>, RowError> {
         let (id, datum) = match framing(record, value) {
             Ok(framed) => framed,
-            Err(reason) => return Ok(Err(reason)),
+            Err(error) => return Ok(Err(error.to_string())),
         };
         let known = self.events.lock().get(&id).cloned();
         let schema = match known {
@@ -86,7 +83,7 @@ impl Schemas {
         let key = match known {
             Some(key) => key,
             None => {
-                let text = match self.text(schema)? {
+                let text = match self.text(WriterSchema::Id(schema))? {
                     Ok(text) => text,
                     Err(reason) => return Ok(Err(reason)),
                 };
@@ -101,8 +98,8 @@ impl Schemas {
     }
 
     /// A schema's text; the inner error says that there is none.
-    fn text(&self, id: u32) -> Result<Result<Arc<str>, String>, RowError> {
-        match self.registry.by_id(id) {
+    fn text(&self, named: WriterSchema) -> Result<Result<Arc<str>, String>, RowError> {
+        match named.text(&*self.registry) {
             Ok(text) => Ok(Ok(text)),
             Err(error @ RegistryError::Unavailable(_)) => Err(RowError::Unavailable(error.to_string())),
             Err(error) => Ok(Err(WireError::from(error).to_string())),
@@ -110,22 +107,17 @@ impl Schemas {
     }
 }
 
-/// The id of a value's schema, and its datum: newer serializers put what stands before the datum into a header.
-fn framing<'a>(record: &'a Message, value: &'a [u8]) -> Result<(u32, &'a [u8]), String> {
-    let header = record.headers.iter().find(|(name, _)| name == SCHEMA_HEADER);
-    match header.map(|(_, header)| header.as_deref().unwrap_or_default()) {
-        None => split(value).map_err(|error| error.to_string()),
-        Some(&[0, a, b, c, d]) => Ok((u32::from_be_bytes([a, b, c, d]), value)),
-        Some(header) => Err(format!(
-            "malformed: the header {SCHEMA_HEADER} has {} bytes and names no id",
-            header.len()
-        )),
+/// A value's schema and its datum: newer serializers put what stands before the datum into a header.
+fn framing<'a>(record: &'a Message, value: &'a [u8]) -> Result<(WriterSchema, &'a [u8]), WireError> {
+    match record.headers.iter().find(|(name, _)| name == VALUE_SCHEMA_HEADER) {
+        None => split(value).map(|(id, datum)| (WriterSchema::Id(id), datum)),
+        Some((_, header)) => Ok((WriterSchema::of_header(header.as_deref().unwrap_or_default())?, value)),
     }
 }
 
 /// A record's value, ready to be read.
 pub struct Framed<'a> {
-    pub id: u32,
+    pub id: WriterSchema,
     pub schema: Arc<EventSchema>,
     pub datum: &'a [u8],
 }

@@ -8,6 +8,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use broker::Message;
 use bytes::Bytes;
+use wire::WriterSchema;
 
 use super::super::columns::{Cell, Column, Columns};
 use super::event::{Event, EventSchema};
@@ -23,7 +24,7 @@ pub struct BronzeRows {
     shape: Shape,
     columns: Columns,
     /// Where a schema's columns are, by its id and whether they are a delete's; none if the shape does not hold them.
-    places: HashMap<(u32, bool), Option<Arc<[usize]>>>,
+    places: HashMap<(WriterSchema, bool), Option<Arc<[usize]>>>,
     /// What the records of this file had.
     seen: Shape,
     /// What a record has that this file cannot hold.
@@ -74,7 +75,7 @@ impl BronzeRows {
     }
 
     /// Where these columns are in the file. An empty file becomes one that has them.
-    fn places(&mut self, schema: u32, is_delete: bool, fields: &[Column]) -> Result<Arc<[usize]>, RowError> {
+    fn places(&mut self, schema: WriterSchema, is_delete: bool, fields: &[Column]) -> Result<Arc<[usize]>, RowError> {
         let at = (schema, is_delete);
         let places = match self.places.get(&at) {
             Some(places) => places.clone(),
@@ -107,7 +108,7 @@ impl BronzeRows {
         &mut self,
         origin: Origin<'_>,
         record: &Message,
-        id: u32,
+        id: WriterSchema,
         schema: &EventSchema,
         event: &Event<'_>,
     ) -> Result<Row, RowError> {
