@@ -4,6 +4,7 @@
 //! Everything is read from catalogs that every login may read.
 
 mod columns;
+mod rights;
 mod tables;
 
 use std::fmt;
@@ -12,7 +13,11 @@ use std::str::FromStr;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 
-use crate::{ConnectorSettings, slot};
+use crate::connector::HEARTBEAT_TABLE;
+use crate::{ColumnPatterns, ConnectorSettings, RunningSettings, slot};
+
+/// Tables of Riverbank's own beside the bank's: where they exist, the connector reads them.
+const OWN_TABLES: [&str; 2] = [HEARTBEAT_TABLE, "public.riverbank_signals"];
 
 /// What the source must look like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +26,11 @@ pub struct SourceExpectations {
     pub publication: String,
     /// The captured tables, as `schema.table`.
     pub tables: Vec<String>,
-    /// Columns that the connector leaves out, as `schema.table.column`.
-    pub excluded_columns: Vec<String>,
+    /// Columns that the connector leaves out.
+    pub excluded_columns: ColumnPatterns,
+    /// The connector's login. One that does not exist, or may read nothing of a source that knows nothing of Riverbank, is not
+    /// looked at: another login is the connector's then.
+    pub capture_role: String,
     /// The replication slot; `None` before the connector has made it.
     pub slot: Option<String>,
 }
@@ -33,7 +41,8 @@ impl SourceExpectations {
         Self {
             publication: settings.publication.clone(),
             tables: settings.tables.clone(),
-            excluded_columns: settings.excluded_columns.clone(),
+            excluded_columns: ColumnPatterns::of_names(&settings.excluded_columns),
+            capture_role: settings.database.user.clone(),
             slot: Some(settings.slot.clone()),
         }
     }
@@ -41,6 +50,15 @@ impl SourceExpectations {
     /// The same before the connector's first start, which makes the slot.
     pub fn before_the_first_start(self) -> Self {
         Self { slot: None, ..self }
+    }
+
+    /// With what a connector that is there has been told: it is what counts, whatever the program's own settings are.
+    pub fn as_running(self, running: &RunningSettings) -> Self {
+        Self {
+            excluded_columns: ColumnPatterns::of_list(running.excluded_columns.as_deref().unwrap_or_default()),
+            capture_role: running.login.clone().unwrap_or(self.capture_role),
+            ..self
+        }
     }
 }
 
@@ -67,6 +85,8 @@ pub enum ProblemKind {
     NameCollision,
     /// A numeric column can hold NaN, which no decimal can.
     NanPossible,
+    /// The connector's login may not read a captured table.
+    NotReadable,
     /// The replication slot does not exist.
     SlotMissing,
     /// The replication slot has lost its place in the log.
@@ -75,7 +95,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::WalLevel,
         Self::PublicationMissing,
         Self::PublicationPartial,
@@ -86,6 +106,7 @@ impl ProblemKind {
         Self::Key,
         Self::NameCollision,
         Self::NanPossible,
+        Self::NotReadable,
         Self::SlotMissing,
         Self::SlotLost,
     ];
@@ -103,6 +124,7 @@ impl ProblemKind {
             Self::Key => "key",
             Self::NameCollision => "name_collision",
             Self::NanPossible => "nan_possible",
+            Self::NotReadable => "not_readable",
             Self::SlotMissing => "slot_missing",
             Self::SlotLost => "slot_lost",
         }
@@ -191,7 +213,15 @@ pub async fn check_source_on(
             format!("wal_level is {level}: set it to logical and restart Postgres"),
         ));
     }
-    problems.extend(tables::check(connection, expected).await?);
+    // Riverbank's own schema has tables beside the bank's; a source that knows nothing of Riverbank has neither those nor FULL.
+    let mut own = Vec::new();
+    for table in OWN_TABLES {
+        if table_id(connection, table).await?.is_some() {
+            own.push(table.to_owned());
+        }
+    }
+    problems.extend(tables::check(connection, expected, &own).await?);
+    problems.extend(rights::check(connection, expected, &own).await?);
     for table in &expected.tables {
         problems.extend(columns::check(connection, table, &expected.excluded_columns).await?);
     }

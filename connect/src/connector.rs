@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::CAPTURE_ROLE;
+use crate::patterns::{ColumnPatterns, literal};
 
 /// Confluent's Avro converter, as the shaded package names it: byte 0, the schema's id in four bytes, Avro.
 const AVRO_CONVERTER: &str = "org.apache.pulsar.kafka.shade.io.confluent.connect.avro.AvroConverter";
@@ -141,9 +142,11 @@ impl ConnectorSettings {
         set(&mut config, "producer.override.max.request.size", RECORD_BYTES_MAX);
         set(&mut config, "topic.creation.default.max.message.bytes", RECORD_BYTES_MAX);
         if !self.excluded_columns.is_empty() {
-            let literally = self.excluded_columns.iter().map(|column| literal(column));
-            let columns: Vec<String> = literally.collect();
-            set(&mut config, "column.exclude.list", columns.join(","));
+            set(
+                &mut config,
+                "column.exclude.list",
+                ColumnPatterns::of_names(&self.excluded_columns),
+            );
         }
         if let Some(interval) = self.heartbeat {
             set(&mut config, "heartbeat.interval.ms", interval.as_millis());
@@ -266,18 +269,6 @@ fn fixed() -> BTreeMap<String, String> {
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .collect()
-}
-
-/// A regular expression of Java that is found in this name only.
-fn literal(name: &str) -> String {
-    let mut pattern = String::with_capacity(name.len() + 8);
-    for c in name.chars() {
-        if !c.is_alphanumeric() && c != '_' {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern
 }
 
 fn set(config: &mut BTreeMap<String, String>, key: &str, value: impl fmt::Display) {

@@ -27,6 +27,7 @@ mod check;
 mod connector;
 mod error;
 mod migrations;
+mod patterns;
 mod probe;
 mod register;
 mod slot;
@@ -37,7 +38,8 @@ pub use check::{CheckError, ProblemKind, SourceExpectations, SourceProblem, chec
 pub use connector::{CONNECTOR, ConnectorSettings, Database, HEARTBEAT_TABLE};
 pub use error::RegisterError;
 pub use migrations::{BATCH_STACK_SQL, CAPTURE_ROLE, MigrationError, SERVICE_ROLE, allow_capture, allow_service, migrate};
-pub use probe::{ConnectorProbe, Sighting};
+pub use patterns::ColumnPatterns;
+pub use probe::{ConnectorProbe, RunningSettings, Sighting};
 pub use register::{ConnectorStatus, TaskStatus, register, restart_failed, status};
 pub use slot::{SlotState, slot_state};
 pub use supervise::supervise;

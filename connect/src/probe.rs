@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::{RegisterError, chain};
 use crate::register::{ConnectorStatus, client};
@@ -20,6 +22,17 @@ pub enum Sighting {
     Unreachable(String),
 }
 
+/// What a connector has been told, as far as the look at its source asks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct RunningSettings {
+    /// The columns that it leaves out, in its own words.
+    #[serde(rename = "column.exclude.list")]
+    pub excluded_columns: Option<String>,
+    /// Whom it logs in as.
+    #[serde(rename = "database.user")]
+    pub login: Option<String>,
+}
+
 /// Looks at one connector, again and again.
 #[derive(Debug, Clone)]
 pub struct ConnectorProbe {
@@ -32,24 +45,32 @@ impl ConnectorProbe {
     pub fn new(connect_url: &str, name: &str) -> Result<Self, RegisterError> {
         Ok(Self {
             client: client(TIMEOUT)?,
-            url: format!("{}/connectors/{name}/status", connect_url.trim_end_matches('/')),
+            url: format!("{}/connectors/{name}", connect_url.trim_end_matches('/')),
         })
     }
 
     /// Looks once.
     pub async fn look(&self) -> Sighting {
-        let response = match self.client.get(&self.url).send().await {
-            Ok(response) => response,
-            // Whoever asks need not know where Connect is.
-            Err(error) => return Sighting::Unreachable(chain(&error.without_url())),
-        };
+        match self.get("/status").await {
+            Ok(Some(status)) => Sighting::Known(status),
+            Ok(None) => Sighting::Absent,
+            Err(reason) => Sighting::Unreachable(reason),
+        }
+    }
+
+    /// What the connector has been told; `None` where Connect knows no such connector. An error says why Connect cannot be asked.
+    pub async fn settings(&self) -> Result<Option<RunningSettings>, String> {
+        self.get("/config").await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, String> {
+        // Whoever asks need not know where Connect is.
+        let said = |error: reqwest::Error| chain(&error.without_url());
+        let response = self.client.get(format!("{}{path}", self.url)).send().await.map_err(said)?;
         match response.status() {
-            StatusCode::NOT_FOUND => Sighting::Absent,
-            status if status.is_success() => match response.json().await {
-                Ok(status) => Sighting::Known(status),
-                Err(error) => Sighting::Unreachable(chain(&error.without_url())),
-            },
-            status => Sighting::Unreachable(format!("it answers {status}")),
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => response.json().await.map(Some).map_err(said),
+            status => Err(format!("it answers {status}")),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What is wrong with a source is found and named, on a real Postgres, by a login that may read no table.
 
-use connect::{ProblemKind, SourceExpectations, SourceProblem, check_source, look_into, slot_state};
+use connect::{
+    CAPTURE_ROLE, ColumnPatterns, ProblemKind, RunningSettings, SourceExpectations, SourceProblem, check_source, look_into,
+    slot_state,
+};
 use sqlx::PgPool;
 use testbed::Testbed;
 
@@ -20,7 +23,8 @@ impl Source {
                 tables: ["customers", "accounts", "transactions"]
                     .map(|table| format!("public.{table}"))
                     .to_vec(),
-                excluded_columns: Vec::new(),
+                excluded_columns: ColumnPatterns::default(),
+                capture_role: CAPTURE_ROLE.to_owned(),
                 slot: None,
             },
             bed,
@@ -90,13 +94,14 @@ async fn a_table_that_was_renamed_and_made_anew_is_missed_until_it_is_published(
                 ProblemKind::ReplicaIdentity,
                 "ALTER TABLE public.customers REPLICA IDENTITY FULL",
             ),
+            (ProblemKind::NotReadable, "GRANT SELECT ON public.customers TO riverbank_cdc"),
         ],
     );
     // What the reasons say mends it.
     source
         .run(
             "ALTER PUBLICATION riverbank ADD TABLE public.customers; ALTER PUBLICATION riverbank DROP TABLE public.customers_old;
-             ALTER TABLE public.customers REPLICA IDENTITY FULL",
+             ALTER TABLE public.customers REPLICA IDENTITY FULL; GRANT SELECT ON public.customers TO riverbank_cdc",
         )
         .await;
     Source::check(&source.problems().await, &[]);
@@ -157,7 +162,7 @@ async fn keys_tables_and_columns_that_do_not_fit() {
         ],
     );
     assert!(found.iter().any(|problem| problem.kind.stops_capture()));
-    source.expected.excluded_columns = vec!["public.customers.Kunden-Nr".to_owned()];
+    source.expected.excluded_columns = ColumnPatterns::of_names(&["public.customers.Kunden-Nr".to_owned()]);
     source.run(r#"ALTER TABLE transactions RENAME TO bookings"#).await;
     Source::check(
         &source.problems().await,
@@ -168,6 +173,74 @@ async fn keys_tables_and_columns_that_do_not_fit() {
             (ProblemKind::TableMissing, "public.transactions"),
         ],
     );
+}
+
+#[tokio::test]
+async fn the_connectors_login_must_read_what_it_captures() {
+    let mut source = Source::own().await;
+    // Rights to every column that is captured are enough.
+    source
+        .run(
+            "REVOKE SELECT ON customers, riverbank_heartbeat FROM riverbank_cdc; ALTER TABLE customers ADD secret text;
+             GRANT SELECT (id, first_name, last_name, email, created_at, updated_at) ON customers TO riverbank_cdc",
+        )
+        .await;
+    let heartbeat = (
+        ProblemKind::NotReadable,
+        "GRANT SELECT ON public.riverbank_heartbeat TO riverbank_cdc",
+    );
+    let customers = (ProblemKind::NotReadable, "GRANT SELECT ON public.customers TO riverbank_cdc");
+    Source::check(&source.problems().await, &[customers, heartbeat]);
+    source.expected.excluded_columns = ColumnPatterns::of_list("public.customers.sec.*");
+    Source::check(&source.problems().await, &[heartbeat]);
+    // Another login is the connector's.
+    source.expected.capture_role = "somebody".to_owned();
+    Source::check(&source.problems().await, &[]);
+    source.run("CREATE ROLE \"Some Body\"").await;
+    source.expected.capture_role = "Some Body".to_owned();
+    let found = source.problems().await;
+    let grant = "GRANT SELECT ON public.accounts TO \"Some Body\"";
+    assert!(found.iter().any(|problem| problem.reason.contains(grant)), "{found:#?}");
+}
+
+#[tokio::test]
+async fn columns_that_need_quotes_can_be_left_out_and_what_the_connector_leaves_out_counts() {
+    let mut source = Source::own().await;
+    source
+        .run(
+            r#"ALTER TABLE accounts ADD "Fee-1" numeric, ADD "Fee_1" numeric CHECK ("Fee_1" <> 'NaN');
+               ALTER TABLE customers ADD "a,b" text, ADD "a b" text, ADD "a€b" text"#,
+        )
+        .await;
+    let found = |source: &Source| {
+        let (url, expected) = (source.bed.postgres().url(), source.expected.clone());
+        async move {
+            let found = check_source(&url, &expected).await.unwrap();
+            found.into_iter().map(|problem| problem.kind).collect::<Vec<_>>()
+        }
+    };
+    let (collision, nan) = (ProblemKind::NameCollision, ProblemKind::NanPossible);
+    assert_eq!(found(&source).await, [collision, collision, nan]);
+    // As `riverbank connect` writes names.
+    let named = ["public.accounts.Fee-1", "public.customers.a,b", "public.customers.a€b"].map(str::to_owned);
+    source.expected.excluded_columns = ColumnPatterns::of_names(&named);
+    assert_eq!(found(&source).await, []);
+    // As somebody wrote them; Debezium knows no case.
+    let as_running = |source: &Source, list: &str| {
+        let running = RunningSettings {
+            excluded_columns: Some(list.to_owned()),
+            login: None,
+        };
+        source.expected.clone().as_running(&running)
+    };
+    source.expected = as_running(&source, r"public.accounts.fee-\d, public\.customers\.a[^_]b");
+    assert_eq!(found(&source).await, []);
+    // One that Postgres cannot read leaves nothing out, and the others count all the same.
+    source.expected = as_running(&source, r"public\.accounts\.(Fee-1, public\.customers\.a[^_]b");
+    assert_eq!(found(&source).await, [collision, nan]);
+    // A connector that leaves nothing out.
+    source.expected = source.expected.clone().as_running(&RunningSettings::default());
+    assert_eq!(found(&source).await, [collision, collision, nan]);
 }
 
 #[tokio::test]

@@ -40,18 +40,25 @@ impl Bank {
         let bank = Self { stack, instance, pool };
         // Nothing is captured yet, and that is told.
         bank.is_told("knows no connector riverbank").await;
-        let database = Database::new("127.0.0.1", bank.stack.bed.postgres().port(), "bank", CAPTURE_ROLE, "capture");
-        let settings = ConnectorSettings {
-            heartbeat: Some(Duration::from_secs(1)),
-            ..ConnectorSettings::bank(database, bank.stack.bed.registry().url())
-        };
-        bank.stack.bed.register(&settings).await.expect("the connector runs");
+        bank.register(&[]).await;
         bank.run(
             "INSERT INTO customers (first_name, last_name, email) VALUES ('Ada', 'Lovelace', 'ada@example.org');
              INSERT INTO accounts (customer_id, account_type, currency, opening_balance) VALUES (1, 'CHECKING', 'EUR', 100)",
         )
         .await;
         bank
+    }
+
+    /// Registers the connector, which leaves these columns out.
+    async fn register(&self, excluded_columns: &[&str]) {
+        let bed = &self.stack.bed;
+        let database = Database::new("127.0.0.1", bed.postgres().port(), "bank", CAPTURE_ROLE, "capture");
+        let settings = ConnectorSettings {
+            heartbeat: Some(Duration::from_secs(1)),
+            excluded_columns: excluded_columns.iter().map(|&column| column.to_owned()).collect(),
+            ..ConnectorSettings::bank(database, bed.registry().url())
+        };
+        bed.register(&settings).await.expect("the connector runs");
     }
 
     async fn run(&self, sql: &'static str) {
@@ -198,6 +205,13 @@ async fn capture_that_stands_still_is_told_and_reads_go_on() {
     bank.instance.audit().await;
     bank.all_is_well().await;
 
+    // Two columns come to have one name in Avro: that is told until the connector leaves one out, whose settings count.
+    bank.run(r#"ALTER TABLE customers ADD "Kunden-Nr" text, ADD "Kunden_Nr" text"#)
+        .await;
+    bank.is_told("of public.customers are both Kunden_Nr in Avro").await;
+    bank.register(&["public.customers.Kunden-Nr"]).await;
+    bank.all_is_well().await;
+
     // Connect dies.
     bank.stack.bed.connect().kill().expect("Connect can be killed");
     bank.is_told("Kafka Connect cannot be asked for the connector riverbank")
@@ -211,6 +225,7 @@ async fn capture_that_stands_still_is_told_and_reads_go_on() {
     bank.run("ALTER TABLE customers RENAME TO customers_old; CREATE TABLE customers (LIKE customers_old INCLUDING ALL)")
         .await;
     bank.is_told("public.customers is not in the publication riverbank").await;
+    bank.is_told("GRANT SELECT ON public.customers TO riverbank_cdc").await;
     bank.has_metric(r#"riverbank_source_problems{problem="not_published"} 1"#)
         .await;
     bank.instance.stop(Duration::from_secs(60)).await;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::{ProblemKind, SourceProblem, table_id};
+use crate::ColumnPatterns;
 
 /// A value that breaks a check of the column's type.
 const CHECK_VIOLATION: &str = "23514";
@@ -12,46 +13,79 @@ const CHECK_VIOLATION: &str = "23514";
 pub(super) async fn check(
     connection: &mut PgConnection,
     table: &str,
-    excluded: &[String],
+    excluded: &ColumnPatterns,
 ) -> Result<Vec<SourceProblem>, sqlx::Error> {
     let Some(id) = table_id(connection, table).await? else {
         return Ok(Vec::new());
     };
-    let names: Vec<String> = sqlx::query_scalar(
+    let names = captured(connection, table, id, excluded).await?;
+    let mut problems = collisions(table, &names);
+    for (column, quoted) in with_nan(connection, id).await? {
+        if names.contains(&column) {
+            problems.push(SourceProblem::new(
+                ProblemKind::NanPossible,
+                format!(
+                    "{table}.{quoted} can hold NaN, which ends the connector's task: ALTER TABLE {table} ADD CHECK ({quoted} <> \
+                     'NaN')"
+                ),
+            ));
+        }
+    }
+    Ok(problems)
+}
+
+/// The table's columns, but for those that are left out. Java's regular expressions and those of Postgres agree on what is
+/// commonly written there; a pattern that Postgres cannot read leaves nothing out here.
+pub(super) async fn captured(
+    connection: &mut PgConnection,
+    table: &str,
+    id: i64,
+    excluded: &ColumnPatterns,
+) -> Result<Vec<String>, sqlx::Error> {
+    let mut names: Vec<String> = sqlx::query_scalar(
         "SELECT attname::text FROM pg_attribute WHERE attrelid::bigint = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
     )
     .bind(id)
     .fetch_all(&mut *connection)
     .await?;
-    let with_nan = with_nan(connection, id).await?;
-    let is_captured = |column: &String| !excluded.contains(&format!("{table}.{column}"));
-    let names: Vec<String> = names.into_iter().filter(is_captured).collect();
-    let mut problems = collisions(table, &names);
-    for column in with_nan.into_iter().filter(is_captured) {
-        problems.push(SourceProblem::new(
-            ProblemKind::NanPossible,
-            format!(
-                "{table}.{column} can hold NaN, which ends the connector's task: ALTER TABLE {table} ADD CHECK ({column} <> 'NaN')"
-            ),
-        ));
+    for pattern in excluded.as_slice() {
+        let left = sqlx::query_scalar(
+            "SELECT name FROM unnest($1::text[]) WITH ORDINALITY AS column_names (name, place)
+             WHERE $2 || '.' || name !~* ('^(?:' || $3 || ')$') ORDER BY place",
+        )
+        .bind(&names)
+        .bind(table)
+        .bind(pattern)
+        .fetch_all(&mut *connection)
+        .await;
+        match left {
+            Ok(left) => names = left,
+            Err(sqlx::Error::Database(_)) => {}
+            Err(error) => return Err(error),
+        }
     }
-    Ok(problems)
+    Ok(names)
 }
 
 fn collisions(table: &str, names: &[String]) -> Vec<SourceProblem> {
-    let mut by_avro: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut by_avro: BTreeMap<String, Vec<&String>> = BTreeMap::new();
     for name in names {
-        by_avro.entry(avro_name(name)).or_default().push(format!("\"{name}\""));
+        by_avro.entry(avro_name(name)).or_default().push(name);
     }
     let colliding = by_avro.into_iter().filter(|(_, columns)| columns.len() > 1);
     colliding
         .map(|(avro, columns)| {
+            let quoted: Vec<String> = columns.iter().map(|name| format!("\"{name}\"")).collect();
+            // The one whose name Avro has to change is the likelier of the two to be dispensable.
+            let changed = columns.iter().find(|name| ***name != avro);
+            let one = changed.map_or(avro.as_str(), |name| name.as_str());
             SourceProblem::new(
                 ProblemKind::NameCollision,
                 format!(
-                    "the columns {} of {table} are both {avro} in Avro, and the connector's task fails: rename one of them, or \
-                     leave one out with connect.column_exclude={table}.COLUMN",
-                    columns.join(" and ")
+                    "the columns {} of {table} are both {avro} in Avro, and the connector's task fails at the table's next change: \
+                     leave one of them out with RIVERBANK_CONNECT_COLUMN_EXCLUDE='{table}.{one}' riverbank connect \
+                     (docs/runbooks/name-collision.md)",
+                    quoted.join(" and ")
                 ),
             )
         })
@@ -75,11 +109,11 @@ fn avro_name(column: &str) -> String {
     name
 }
 
-/// The numeric columns that neither a check of their own nor their type keeps from NaN. To Postgres NaN is greater than any
+/// The numeric columns, as they are and quoted, that neither a check of their own nor their type keeps from NaN. To Postgres NaN is greater than any
 /// number: `amount > 0` lets it in. So each check is asked.
-async fn with_nan(connection: &mut PgConnection, table: i64) -> Result<Vec<String>, sqlx::Error> {
+async fn with_nan(connection: &mut PgConnection, table: i64) -> Result<Vec<(String, String)>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT quote_ident(a.attname) AS name, format_type(a.atttypid, a.atttypmod) AS type,
+        "SELECT a.attname::text AS name, quote_ident(a.attname) AS quoted, format_type(a.atttypid, a.atttypmod) AS type,
                 coalesce(array_agg(pg_get_expr(k.conbin, k.conrelid)) FILTER (WHERE k.oid IS NOT NULL), '{}') AS checks
          FROM pg_attribute a
          JOIN pg_type t ON t.oid = a.atttypid
@@ -93,10 +127,10 @@ async fn with_nan(connection: &mut PgConnection, table: i64) -> Result<Vec<Strin
     .await?;
     let mut found = Vec::new();
     for row in rows {
-        let (name, kind): (String, String) = (row.try_get("name")?, row.try_get("type")?);
+        let (quoted, kind): (String, String) = (row.try_get("quoted")?, row.try_get("type")?);
         let checks: Vec<String> = row.try_get("checks")?;
-        if lets_nan_in(connection, &name, &kind, &checks).await? {
-            found.push(name);
+        if lets_nan_in(connection, &quoted, &kind, &checks).await? {
+            found.push((row.try_get("name")?, quoted));
         }
     }
     Ok(found)

@@ -5,10 +5,6 @@ use std::collections::BTreeMap;
 use sqlx::{PgConnection, Row};
 
 use super::{ProblemKind, SourceExpectations, SourceProblem, table_id};
-use crate::connector::HEARTBEAT_TABLE;
-
-/// Tables of Riverbank's own beside the bank's: where they exist, the connector reads them.
-const OWN_TABLES: [&str; 2] = [HEARTBEAT_TABLE, "public.riverbank_signals"];
 
 /// What the publication holds of a table.
 struct Published {
@@ -19,15 +15,9 @@ struct Published {
 pub(super) async fn check(
     connection: &mut PgConnection,
     expected: &SourceExpectations,
+    own: &[String],
 ) -> Result<Vec<SourceProblem>, sqlx::Error> {
     let mut problems = Vec::new();
-    // Riverbank's own schema has tables beside the bank's; a source that knows nothing of Riverbank has neither those nor FULL.
-    let mut own = Vec::new();
-    for table in OWN_TABLES {
-        if table_id(connection, table).await?.is_some() {
-            own.push(table.to_owned());
-        }
-    }
     let is_own = !own.is_empty();
     let name = &expected.publication;
     match publication(connection, name).await? {
@@ -50,7 +40,7 @@ pub(super) async fn check(
                 ));
             }
             let published = published(connection, name).await?;
-            problems.extend(compare(expected, &own, holds_all_tables, &published));
+            problems.extend(compare(expected, own, holds_all_tables, &published));
         }
     }
     for table in &expected.tables {

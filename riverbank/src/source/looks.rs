@@ -21,17 +21,28 @@ pub(super) async fn at_connector(watched: Arc<Watched>, probe: ConnectorProbe, i
     }
 }
 
-/// Looks at the slot at the first interval, and checks the tables at the second, for ever.
+/// Looks at the slot at the first interval, and checks the tables at the second, for ever: against what the connector has been told,
+/// where Connect can be asked, and what the program's own settings say otherwise.
 pub(super) async fn at_database(
     watched: Arc<Watched>,
     url: Secret,
-    expected: SourceExpectations,
+    probe: Option<ConnectorProbe>,
+    own: SourceExpectations,
     (look_interval, check_interval): (Duration, Duration),
 ) {
+    let mut expected = own.clone();
     let mut connection = None;
     let mut checked_at: Option<Instant> = None;
     loop {
         let is_due = checked_at.is_none_or(|at| at.elapsed() >= check_interval);
+        if let Some(probe) = probe.as_ref().filter(|_| is_due) {
+            match probe.settings().await {
+                Ok(Some(running)) => expected = own.clone().as_running(&running),
+                Ok(None) => expected = own.clone(),
+                // What it said last holds; the look at the connector tells that Connect is away.
+                Err(_) => {}
+            }
+        }
         let look = look(&watched, &mut connection, &url, &expected, is_due);
         match timeout(LOOK_MAX, look).await {
             Ok(Ok(())) if is_due => checked_at = Some(Instant::now()),

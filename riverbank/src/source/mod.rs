@@ -11,7 +11,7 @@ mod watched;
 
 use std::sync::Arc;
 
-use connect::{ConnectorProbe, SourceExpectations};
+use connect::{CAPTURE_ROLE, ColumnPatterns, ConnectorProbe, SourceExpectations};
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_PREFIX, CDC_TRANSACTIONS};
 use tokio::task::JoinHandle;
 use topology::clock::SystemClock;
@@ -35,8 +35,11 @@ impl SourceWatch {
         let watched = Arc::new(Watched::new(source, Arc::new(SystemClock)));
         metrics.register(Box::new(metrics::Collector::new(watched.clone())?))?;
         let mut looks = Vec::new();
-        if let Some(url) = &settings.connect.url {
-            let probe = ConnectorProbe::new(url.as_str(), &source.connector)?;
+        let probe = match &settings.connect.url {
+            Some(url) => Some(ConnectorProbe::new(url.as_str(), &source.connector)?),
+            None => None,
+        };
+        if let Some(probe) = probe.clone() {
             looks.push(tokio::spawn(looks::at_connector(
                 watched.clone(),
                 probe,
@@ -47,13 +50,15 @@ impl SourceWatch {
             let expected = SourceExpectations {
                 publication: source.publication.clone(),
                 tables: captured_tables(),
-                excluded_columns: settings.connect.column_exclude.clone(),
+                excluded_columns: ColumnPatterns::of_names(&settings.connect.column_exclude),
+                capture_role: CAPTURE_ROLE.to_owned(),
                 slot: Some(source.slot.clone()),
             };
             let intervals = (source.look_interval, source.check_interval);
             looks.push(tokio::spawn(looks::at_database(
                 watched.clone(),
                 url.clone(),
+                probe,
                 expected,
                 intervals,
             )));
