@@ -4,6 +4,7 @@
 //! Everything is read from catalogs that every login may read.
 
 mod columns;
+mod ledger;
 mod rights;
 mod tables;
 
@@ -87,6 +88,8 @@ pub enum ProblemKind {
     NanPossible,
     /// The connector's login may not read a captured table.
     NotReadable,
+    /// A trigger of the ledger is disabled or gone.
+    LedgerOff,
     /// The replication slot does not exist.
     SlotMissing,
     /// The replication slot has lost its place in the log.
@@ -95,7 +98,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::WalLevel,
         Self::PublicationMissing,
         Self::PublicationPartial,
@@ -107,6 +110,7 @@ impl ProblemKind {
         Self::NameCollision,
         Self::NanPossible,
         Self::NotReadable,
+        Self::LedgerOff,
         Self::SlotMissing,
         Self::SlotLost,
     ];
@@ -125,6 +129,7 @@ impl ProblemKind {
             Self::NameCollision => "name_collision",
             Self::NanPossible => "nan_possible",
             Self::NotReadable => "not_readable",
+            Self::LedgerOff => "ledger_off",
             Self::SlotMissing => "slot_missing",
             Self::SlotLost => "slot_lost",
         }
@@ -225,6 +230,7 @@ pub async fn check_source_on(
     for table in &expected.tables {
         problems.extend(columns::check(connection, table, &expected.excluded_columns).await?);
     }
+    problems.extend(ledger::check(connection).await?);
     if let Some(name) = &expected.slot {
         problems.extend(check_slot(connection, name).await?);
     }

@@ -244,6 +244,38 @@ async fn columns_that_need_quotes_can_be_left_out_and_what_the_connector_leaves_
 }
 
 #[tokio::test]
+async fn triggers_of_the_ledger_that_are_off_are_told() {
+    let source = Source::own().await;
+    source
+        .run("ALTER TABLE transactions DISABLE TRIGGER ledger_on_update; ALTER TABLE accounts DISABLE TRIGGER USER")
+        .await;
+    Source::check(
+        &source.problems().await,
+        &[
+            (ProblemKind::LedgerOff, "public.transactions are disabled (ledger_on_update)"),
+            (ProblemKind::LedgerOff, "ALTER TABLE public.accounts ENABLE TRIGGER USER"),
+        ],
+    );
+    source
+        .run("ALTER TABLE transactions DISABLE TRIGGER ALL; ALTER TABLE accounts ENABLE TRIGGER USER")
+        .await;
+    Source::check(
+        &source.problems().await,
+        &[(ProblemKind::LedgerOff, "ALTER TABLE public.transactions ENABLE TRIGGER ALL")],
+    );
+    source
+        .run(
+            "ALTER TABLE transactions ENABLE TRIGGER ALL; ALTER TABLE transactions ENABLE ALWAYS TRIGGER transactions_guard;
+             DROP TRIGGER ledger_on_delete ON transactions",
+        )
+        .await;
+    Source::check(
+        &source.problems().await,
+        &[(ProblemKind::LedgerOff, "public.transactions are gone (ledger_on_delete)")],
+    );
+}
+
+#[tokio::test]
 async fn a_narrow_source_is_right_as_it_is_and_its_checks_let_nan_in() {
     let bed = Testbed::builder().postgres().start().await.unwrap();
     bed.create_batch_stack("narrow").await.unwrap();
