@@ -255,7 +255,7 @@ impl api::SourceWatch for Watched {
         let known = self.known();
         let advice = known.problems.iter().flatten().filter(|problem| problem.kind.is_advice());
         SourceReport {
-            silence_seconds: self.silence(&known).map(|silence| silence.as_secs_f64()),
+            silence_seconds: self.silence(&known).map(seconds),
             heard_at: known.heard.map(|heard| instant(heard.committed_at_us)),
             heard_lsn: known.heard.and_then(|heard| heard.lsn),
             connector: known.connector.as_ref().map(|sighting| self.connector_report(sighting)),
@@ -264,6 +264,11 @@ impl api::SourceWatch for Watched {
             advice: advice.map(|problem| problem.reason.clone()).collect(),
         }
     }
+}
+
+/// Whole milliseconds as the nearest number to them: Duration's own conversion adds two parts, and prints 0.30000000000000004.
+fn seconds(duration: Duration) -> f64 {
+    duration.as_millis() as f64 / 1000.0
 }
 
 /// How many problems of each kind were found.
@@ -332,6 +337,15 @@ mod tests {
         let report = watched.report();
         assert_eq!((report.silence_seconds, report.heard_lsn), (Some(1.0), Some(9)));
         check(&watched, &[]);
+    }
+
+    #[test]
+    fn a_silence_is_printed_to_the_millisecond_at_most() {
+        for millis in (0..200_000).step_by(7) {
+            let printed = serde_json::json!(seconds(Duration::from_millis(millis))).to_string();
+            let places = printed.split_once('.').map_or(0, |(_, places)| places.len());
+            assert!(places <= 3, "{printed}");
+        }
     }
 
     #[test]
