@@ -85,6 +85,18 @@ async fn an_accounts_life() {
     bank.delete(&format!("/customers/{owner}"))
         .await
         .check_problem(409, "customer-in-use", None);
+    // What an update does not name stays: it is no reason to open the account again.
+    for unnamed in [
+        json!({"customer_id": owner, "account_type": "CHECKING", "currency": "EUR"}),
+        json!({"customer_id": owner, "account_type": "CHECKING", "currency": "EUR", "status": null}),
+    ] {
+        let kept = bank.put(&path, unnamed).await.json();
+        assert_eq!(
+            (&kept["account_type"], &kept["status"], &kept["closed_at"]),
+            (&json!("CHECKING"), &json!("INACTIVE"), &closed.json()["closed_at"])
+        );
+        assert_eq!(bank.get(&path).await.json(), kept);
+    }
     let opened = bank.put(&path, saving).await;
     assert_eq!(
         (&opened.json()["status"], &opened.json()["closed_at"]),
@@ -200,20 +212,28 @@ async fn conditions_guard_against_lost_updates() {
     // "Whatever its version, if it is there": it is not.
     bank.send(put("*", "ada5")).await.check_problem(412, "version-mismatch", None);
     bank.send(delete("*")).await.check_problem(412, "version-mismatch", None);
-    for (method, path) in [
-        ("PUT", "/accounts/99"),
-        ("DELETE", "/accounts/99"),
-        ("PUT", "/transactions/99"),
-        ("DELETE", "/transactions/99"),
-    ] {
-        let body = match path {
-            "/accounts/99" => json!({"customer_id": 1, "account_type": "CHECKING", "currency": "EUR", "status": "ACTIVE"}),
-            _ => deposit(1, "1.00"),
-        };
-        let mut request = with_body(method, path, &body.to_string());
-        request.headers_mut().insert("if-match", "*".parse().expect("a header"));
-        bank.send(request).await.check_problem(412, "version-mismatch", None);
+}
+
+#[tokio::test]
+async fn a_row_that_is_not_there_fails_its_condition_before_anything_else() {
+    let bank = Bank::new();
+    for kind in ["customer", "account", "transaction"] {
+        let path = format!("/{kind}s/99");
+        // Whatever the body is, it is not looked at.
+        for (method, body) in [("PUT", "{}"), ("PUT", "{"), ("PUT", "{\"status\": 7}"), ("DELETE", "")] {
+            let mut request = with_body(method, &path, body);
+            request.headers_mut().insert("if-match", "*".parse().expect("a header"));
+            let answer = bank.send(request).await;
+            answer.check_problem(412, "version-mismatch", None);
+            let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+            assert!(detail.contains(&format!("there is no {kind} 99")), "{detail}");
+        }
     }
+    // Of a row that is there, the body is.
+    let path = format!("/customers/{}", bank.customer("ada").await);
+    let mut request = with_body("PUT", &path, "{}");
+    request.headers_mut().insert("if-match", "*".parse().expect("a header"));
+    bank.send(request).await.check_problem(422, "invalid", Some("first_name"));
 }
 
 #[tokio::test]

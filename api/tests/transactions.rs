@@ -184,6 +184,10 @@ async fn the_document_says_what_an_update_leaves() {
         assert!(said.contains("Left out"), "{field}: {said}");
     }
     assert!(schema["properties"]["amount"]["pattern"].is_string());
+    let schema = &document["components"]["schemas"]["AccountReplacement"];
+    assert_eq!(schema["required"], json!(["customer_id", "account_type", "currency"]));
+    let said = schema["properties"]["status"].to_string();
+    assert!(said.contains("Left out"), "{said}");
 }
 
 /// A database that is there, but has no time.

@@ -60,7 +60,8 @@ pub struct AccountInput {
     pub opening_balance: Amount,
 }
 
-/// What a client says of an account that is there. The opening balance is not among it: it never changes.
+/// What a client says of an account that is there. The opening balance is not among it: it never changes. What is left out stays as
+/// it is.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountReplacement {
@@ -73,9 +74,10 @@ pub struct AccountReplacement {
     /// Its currency, which stays as soon as there is a transaction on the account.
     #[schema(schema_with = accepted::currency)]
     pub currency: String,
-    /// Whether it is open.
-    #[schema(value_type = AccountStatusCode)]
-    pub status: AccountStatus,
+    /// Whether it is open. Left out, or null, it stays; INACTIVE closes the account, ACTIVE opens it again.
+    #[serde(default)]
+    #[schema(value_type = Option<AccountStatusCode>)]
+    pub status: Option<AccountStatus>,
 }
 
 fn nothing() -> Amount {

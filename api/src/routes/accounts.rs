@@ -104,7 +104,7 @@ pub async fn create(State(app): State<AppState>, Json(input): Json<AccountInput>
     Ok(created(Account::from(row), version))
 }
 
-/// Replaces what can change of an account. Setting INACTIVE closes it, setting ACTIVE opens it again.
+/// Replaces what can change of an account. What the body leaves out stays as it is.
 #[utoipa::path(
     put,
     path = "/accounts/{id}",
@@ -130,9 +130,10 @@ pub async fn replace(
     State(app): State<AppState>,
     Id(id): Id,
     condition: IfMatch,
-    Json(input): Json<AccountReplacement>,
+    body: Result<Json<AccountReplacement>, Problem>,
 ) -> Result<Response, Problem> {
     let expected = expected::<Account>(condition, id, in_force(&app, AccountId(id))).await?;
+    let Json(input) = body?;
     let row = app.records.update_account(AccountId(id), input.try_into()?, expected).await?;
     let version = row.version();
     Ok(written(Account::from(row), version))

@@ -120,9 +120,10 @@ pub async fn replace(
     State(app): State<AppState>,
     Id(id): Id,
     condition: IfMatch,
-    Json(input): Json<CustomerInput>,
+    body: Result<Json<CustomerInput>, Problem>,
 ) -> Result<Response, Problem> {
     let expected = expected::<Customer>(condition, id, in_force(&app, CustomerId(id))).await?;
+    let Json(input) = body?;
     let row = app.records.update_customer(CustomerId(id), input.into(), expected).await?;
     let version = row.version();
     Ok(written(Customer::from(row), version))

@@ -131,18 +131,18 @@ pub(super) fn created<R: Resource>(row: R, version: Version) -> Response {
     (StatusCode::CREATED, location, written(row, version)).into_response()
 }
 
-/// The version that a write expects. Where the client names several, the one of them that is in force.
+/// The version that a write expects. Where the client names several, the one of them that is in force. Looked at before the body is: a
+/// condition that fails says that the body does not matter.
 pub(super) async fn expected<R: Resource>(
     condition: IfMatch,
     id: i64,
     in_force: impl Future<Output = Result<Option<Version>, Problem>>,
 ) -> Result<Option<Version>, Problem> {
     let entity = R::ENTITY;
-    let mismatch = || SystemOfRecordError::VersionMismatch { entity, id };
     let versions = match condition {
         IfMatch::None => return Ok(None),
         IfMatch::Any => {
-            in_force.await?.ok_or_else(mismatch)?;
+            in_force.await?.ok_or_else(|| absent(entity, id))?;
             return Ok(None);
         }
         IfMatch::OneOf(versions) => versions,
@@ -154,5 +154,11 @@ pub(super) async fn expected<R: Resource>(
     if versions.contains(&current) {
         return Ok(Some(current));
     }
-    Err(mismatch().into())
+    Err(SystemOfRecordError::VersionMismatch { entity, id }.into())
+}
+
+/// `If-Match: *` asks for a row, at whatever version.
+fn absent(entity: Entity, id: i64) -> Problem {
+    let detail = format!("If-Match asks for a row that is there, and there is no {entity} {id}");
+    Problem::new(StatusCode::PRECONDITION_FAILED, "version-mismatch", detail)
 }

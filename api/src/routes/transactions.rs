@@ -136,9 +136,10 @@ pub async fn replace(
     State(app): State<AppState>,
     Id(id): Id,
     condition: IfMatch,
-    Json(input): Json<TransactionReplacement>,
+    body: Result<Json<TransactionReplacement>, Problem>,
 ) -> Result<Response, Problem> {
     let expected = expected::<Transaction>(condition, id, in_force(&app, TransactionId(id))).await?;
+    let Json(input) = body?;
     let row = app
         .records
         .update_transaction(TransactionId(id), TransactionUpdate::from(input), expected)

@@ -77,7 +77,7 @@ pub struct AccountDraft {
     pub opening_balance: Amount,
 }
 
-/// What can be changed of an account.
+/// What can be changed of an account. What is not named stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountUpdate {
     /// Whose it is.
@@ -86,8 +86,8 @@ pub struct AccountUpdate {
     pub account_type: AccountType,
     /// Its currency, which stays as soon as there is a transaction on it.
     pub currency: Currency,
-    /// Whether it is open; `closed_at` follows.
-    pub status: AccountStatus,
+    /// Whether it is open; `closed_at` follows. Where it is not named it stays.
+    pub status: Option<AccountStatus>,
 }
 
 /// A transaction's columns.

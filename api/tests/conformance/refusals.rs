@@ -33,7 +33,7 @@ async fn rules(records: &dyn SystemOfRecord) {
             customer_id: owner.into(),
             account_type: AccountType::Checking,
             currency: currency.parse().expect("a currency"),
-            status: AccountStatus::Active,
+            status: Some(AccountStatus::Active),
         },
         expected: None,
     };

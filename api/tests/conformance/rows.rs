@@ -78,7 +78,7 @@ async fn accounts(records: &dyn SystemOfRecord) {
         customer_id: heir.id.into(),
         account_type: AccountType::Savings,
         currency: "USD".parse().expect("a currency"),
-        status: AccountStatus::Active,
+        status: Some(AccountStatus::Active),
     };
     let changed = records.update_account(made.id, to.clone(), None).await.expect("update");
     assert_eq!((changed.customer_id, changed.account_type), (heir.id, AccountType::Savings));
@@ -89,11 +89,23 @@ async fn accounts(records: &dyn SystemOfRecord) {
     assert_eq!(closed.closed_at, Some(closed.updated_at));
     assert_eq!(
         records.close_account(made.id, None).await,
-        Ok(closed),
+        Ok(closed.clone()),
         "closing is safe to repeat"
+    );
+    let unnamed = AccountUpdate {
+        account_type: AccountType::Checking,
+        status: None,
+        ..to.clone()
+    };
+    let kept = records.update_account(made.id, unnamed.clone(), None).await.expect("update");
+    assert_eq!(
+        (kept.account_type, kept.status, kept.closed_at),
+        (AccountType::Checking, AccountStatus::Inactive, closed.closed_at)
     );
     let opened = records.update_account(made.id, to, None).await.expect("open again");
     assert_eq!((opened.status, opened.closed_at), (AccountStatus::Active, None));
+    let kept = records.update_account(made.id, unnamed, None).await.expect("update");
+    assert_eq!((kept.status, kept.closed_at), (AccountStatus::Active, None));
 
     let unknown = schemas::AccountId(i64::MAX);
     let missing = SystemOfRecordError::NotFound {

@@ -166,12 +166,13 @@ impl Bank {
                 return Err(Rule::CurrencyFixed.into());
             }
         }
-        let is_closed = to.status == AccountStatus::Inactive;
+        let status = to.status.unwrap_or(old.status);
+        let is_closed = status == AccountStatus::Inactive;
         let row = Account {
             customer_id: owner,
             account_type: to.account_type,
             currency: to.currency,
-            status: to.status,
+            status,
             closed_at: is_closed.then_some(old.closed_at.unwrap_or(now)),
             updated_at: now,
             ..old.clone()

@@ -121,11 +121,14 @@ pub(super) async fn write(connection: &mut PgConnection, change: &Change, made: 
             let owner = customer_id(to.customer_id)?;
             lock_account(connection, id, *expected).await?;
             let statement = sqlx::query(concat!(
-                "UPDATE accounts SET customer_id = $2, account_type = $3, currency = $4, status = $5 WHERE id = $1 RETURNING ",
+                "UPDATE accounts SET customer_id = $2, account_type = $3, currency = $4, status = coalesce($5, status) ",
+                "WHERE id = $1 RETURNING ",
                 account_columns!()
             ));
             let statement = statement.bind(id.0).bind(owner.0).bind(to.account_type.as_str());
-            let statement = statement.bind(to.currency.to_string()).bind(to.status.as_str());
+            let statement = statement
+                .bind(to.currency.to_string())
+                .bind(to.status.map(AccountStatus::as_str));
             let row = one(connection, statement, Entity::Account, id.0).await?;
             Ok(Row::Account(account_of(&row)?))
         }
