@@ -11,6 +11,8 @@ use utoipa::ToSchema;
 pub enum Affects {
     /// The state stores: this instance cannot answer.
     Reads,
+    /// The processing: this instance answers, but not from what came last.
+    Processing,
     /// The system of record: nothing can be written.
     Writes,
     /// The lake: Parquet files are late.

@@ -142,8 +142,11 @@ impl Reads for Slow {
         &self.token
     }
     fn readiness(&self) -> Readiness {
-        let (ready, reasons) = (true, Vec::new());
-        Readiness { ready, reasons }
+        Readiness {
+            ready: true,
+            answers: true,
+            reasons: Vec::new(),
+        }
     }
     fn lag(&self) -> Vec<InputLag> {
         Vec::new()

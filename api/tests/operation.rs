@@ -17,13 +17,28 @@ async fn probes() {
     let bank = Bank::new();
     assert_eq!(bank.get("/health/live").await.status, 200);
     let ready = bank.get("/health/ready").await;
-    let all_well = json!({"ready": true, "reads": true, "writes": true, "lake": true, "source": true, "reasons": []});
+    let all_well =
+        json!({"ready": true, "reads": true, "processing": true, "writes": true, "lake": true, "source": true, "reasons": []});
     assert_eq!((ready.status.as_u16(), ready.json()), (200, all_well));
+    // A full disk, a broker that is away: what is committed is answered.
+    let held_up = "state of by-key/0 cannot be written: no space left on device";
+    bank.reads.hold_up(held_up);
+    let ready = bank.get("/health/ready").await;
+    let expected = json!({
+        "ready": true, "reads": true, "processing": false, "writes": true, "lake": true, "source": true, "reasons": [held_up]
+    });
+    assert_eq!((ready.status.as_u16(), ready.json()), (200, expected));
+    assert!(
+        bank.get("/metrics")
+            .await
+            .text
+            .contains("riverbank_able{what=\"processing\"} 0")
+    );
     bank.reads.stall("task group 3 is being restored");
     let ready = bank.get("/health/ready").await;
     let expected = json!({
-        "ready": false, "reads": false, "writes": true, "lake": true, "source": true,
-        "reasons": ["task group 3 is being restored"]
+        "ready": false, "reads": false, "processing": false, "writes": true, "lake": true, "source": true,
+        "reasons": ["task group 3 is being restored", held_up]
     });
     assert_eq!((ready.status.as_u16(), ready.json()), (503, expected));
     assert_eq!(bank.get("/health/live").await.status, 200);
@@ -42,13 +57,13 @@ async fn reads_stay_when_other_things_are_away() {
         (
             vec![trouble(api::Affects::Lake, object_store)],
             bank.records.clone() as Arc<dyn SystemOfRecord>,
-            json!({"ready": true, "reads": true, "writes": true, "lake": false, "source": true, "reasons": [object_store]}),
+            json!({"ready": true, "reads": true, "processing": true, "writes": true, "lake": false, "source": true, "reasons": [object_store]}),
         ),
         (
             vec![trouble(api::Affects::Source, silence)],
             Arc::new(Troubled(Some(SystemOfRecordError::Unavailable("10.1.2.3".to_owned())))),
             json!({
-                "ready": true, "reads": true, "writes": false, "lake": true, "source": false,
+                "ready": true, "reads": true, "processing": true, "writes": false, "lake": true, "source": false,
                 "reasons": [silence, "the bank's database is away or overloaded"]
             }),
         ),
@@ -57,14 +72,14 @@ async fn reads_stay_when_other_things_are_away() {
             // It never answers.
             Arc::new(Troubled(None)),
             json!({
-                "ready": true, "reads": true, "writes": false, "lake": true, "source": true,
+                "ready": true, "reads": true, "processing": true, "writes": false, "lake": true, "source": true,
                 "reasons": ["the bank's database did not answer within 500ms"]
             }),
         ),
         (
             vec![trouble(api::Affects::Reads, "the stores are gone")],
             bank.records.clone(),
-            json!({"ready": false, "reads": false, "writes": true, "lake": true, "source": true, "reasons": ["the stores are gone"]}),
+            json!({"ready": false, "reads": false, "processing": false, "writes": true, "lake": true, "source": true, "reasons": ["the stores are gone"]}),
         ),
     ] {
         let parts = Parts {
@@ -82,7 +97,7 @@ async fn reads_stay_when_other_things_are_away() {
         let status = if expected["reads"] == true { 200 } else { 503 };
         assert_eq!((answer.status.as_u16(), answer.json()), (status, expected.clone()));
         let metrics = send(&router, get("/metrics")).await.text;
-        for what in ["reads", "writes", "lake", "source"] {
+        for what in ["reads", "processing", "writes", "lake", "source"] {
             let line = format!("riverbank_able{{what=\"{what}\"}} {}", u8::from(expected[what] == true));
             assert!(metrics.contains(&line), "{line} in\n{metrics}");
         }

@@ -272,7 +272,7 @@ fn partitions_that_are_added_stop_their_sub_topology_alone() {
         ]
     );
     let readiness = driver.queries().readiness();
-    assert_eq!((readiness.ready, readiness.reasons), (false, told));
+    assert_eq!((readiness.ready, readiness.answers, readiness.reasons), (false, true, told));
     let families = driver.metrics().gather();
     let still = families.iter().find(|family| family.name() == "test_sub_topologies_still");
     assert_eq!(still.map(|family| family.get_metric()[0].get_gauge().get_value()), Some(1.0));

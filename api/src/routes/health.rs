@@ -30,6 +30,8 @@ pub struct ReadinessReport {
     pub ready: bool,
     /// Whether it answers from its state stores.
     pub reads: bool,
+    /// Whether it processes changes as they come, and keeps its state, so that answers stay fresh.
+    pub processing: bool,
     /// Whether it takes writes.
     pub writes: bool,
     /// Whether Parquet files are written as they should be.
@@ -70,8 +72,8 @@ pub async fn live() -> Json<Liveness> {
     Json(Liveness { alive: true })
 }
 
-/// What this instance can do. While the database or the object store is away it still answers reads: the status stays 200, and
-/// the body says what it cannot do, and why.
+/// What this instance can do. While the database, the broker or the object store is away, or a disk is full, it still answers
+/// reads: the status stays 200, and the body says what it cannot do, and why.
 #[utoipa::path(
     get,
     path = "/health/ready",
@@ -94,13 +96,14 @@ pub async fn ready(State(app): State<AppState>) -> (StatusCode, Json<ReadinessRe
 /// Asks every part what troubles it.
 pub(crate) async fn readiness(app: &AppState) -> ReadinessReport {
     let stores = app.reads.readiness();
+    let affects = if stores.answers { Affects::Processing } else { Affects::Reads };
     let mut troubles: Vec<Trouble> = stores
         .reasons
         .into_iter()
-        .map(|reason| Trouble::new(Affects::Reads, reason))
+        .map(|reason| Trouble::new(affects, reason))
         .collect();
     if !stores.ready && troubles.is_empty() {
-        troubles.push(Trouble::new(Affects::Reads, "the state stores are not ready"));
+        troubles.push(Trouble::new(affects, "the state stores are not ready"));
     }
     for part in &app.troubles {
         troubles.extend(part());
@@ -130,6 +133,7 @@ impl ReadinessReport {
         Self {
             ready: can(Affects::Reads),
             reads: can(Affects::Reads),
+            processing: can(Affects::Reads) && can(Affects::Processing),
             writes: can(Affects::Writes),
             lake: can(Affects::Lake),
             source: can(Affects::Source),
@@ -138,9 +142,10 @@ impl ReadinessReport {
     }
 
     /// By name: what it can do.
-    pub(crate) fn abilities(&self) -> [(&'static str, bool); 4] {
+    pub(crate) fn abilities(&self) -> [(&'static str, bool); 5] {
         [
             ("reads", self.reads),
+            ("processing", self.processing),
             ("writes", self.writes),
             ("lake", self.lake),
             ("source", self.source),

@@ -34,6 +34,7 @@ struct State {
     /// By partition: who has it.
     owners: Vec<Owner>,
     trouble: Option<String>,
+    held_up: Option<String>,
 }
 
 /// Whom an instance takes for a partition's owner.
@@ -73,6 +74,11 @@ impl Follower {
     /// Makes the stores not ready.
     pub fn stall(&self, reason: &str) {
         self.state.lock().trouble = Some(reason.to_owned());
+    }
+
+    /// Holds up what follows the topics; the stores answer.
+    pub fn hold_up(&self, reason: &str) {
+        self.state.lock().held_up = Some(reason.to_owned());
     }
 
     /// Reads the change topics to their ends.
@@ -230,9 +236,11 @@ impl Reads for Follower {
     }
 
     fn readiness(&self) -> Readiness {
-        let reasons: Vec<String> = self.state.lock().trouble.iter().cloned().collect();
+        let state = self.state.lock();
+        let reasons: Vec<String> = state.trouble.iter().chain(&state.held_up).cloned().collect();
         Readiness {
             ready: reasons.is_empty(),
+            answers: state.trouble.is_none(),
             reasons,
         }
     }

@@ -72,6 +72,8 @@ impl<T> Scattered<T> {
 pub struct Readiness {
     /// All of its tasks run, and nothing holds it up.
     pub ready: bool,
+    /// All of its tasks run: it answers from what is committed, whatever else holds it up (a full disk, a broker that is away).
+    pub answers: bool,
     /// What holds it up.
     pub reasons: Vec<String>,
 }
@@ -143,6 +145,7 @@ impl Queries {
     /// Whether this instance gets on.
     pub fn readiness(&self) -> Readiness {
         let mut reasons = self.shared.troubles();
+        let held_up = reasons.len();
         let groups = self.shared.groups.lock();
         let restoring: Vec<String> = groups
             .iter()
@@ -157,6 +160,7 @@ impl Queries {
         }
         Readiness {
             ready: reasons.is_empty(),
+            answers: reasons.len() == held_up,
             reasons,
         }
     }

@@ -119,6 +119,8 @@ fn a_full_disk_is_told_until_there_is_room_and_costs_no_answer() {
         sent += 1;
         std::thread::sleep(Duration::from_millis(20));
         assert!(is_told(), "{:?}", queries.readiness());
+        let readiness = queries.readiness();
+        assert!(readiness.answers && !readiness.ready, "{readiness:?}");
     }
     eventually("answers go on", || total() == Some(sent));
     is_full.store(false, Ordering::Relaxed);

@@ -257,6 +257,7 @@ fn a_disk_that_refuses_a_task_holds_up_no_other() {
         readiness.reasons.iter().any(|reason| reason.contains("the disk refuses")),
         "{readiness:?}"
     );
+    assert!(!readiness.answers, "half of the state is not there");
     refuses.store(false, Ordering::Relaxed);
     driver.settle();
     assert_eq!(driver.view(TOTAL), (0..7).map(|key| (key, 1)).collect::<Vec<_>>());
