@@ -6,7 +6,9 @@ mod dashboards;
 
 use std::collections::BTreeSet;
 
-use dashboards::{dashboard_queries, metrics_of, monitoring, recorded_names, rule_queries, served, unanswered};
+use dashboards::{
+    alert_descriptions, dashboard_queries, metrics_of, monitoring, recorded_names, rule_queries, served, unanswered,
+};
 
 /// That an expression reads these metrics, and nothing else.
 fn check(expr: &str, metrics: &[&str]) {
@@ -77,6 +79,29 @@ fn every_alert_has_a_test_that_rings_it() {
         assert!(
             tests.contains(&format!("alertname: {alert}\n        exp_alerts:\n")),
             "{alert} is never rung"
+        );
+    }
+}
+
+#[test]
+fn every_alert_names_a_runbook_and_every_runbook_is_listed() {
+    let runbooks = monitoring().join("../docs/runbooks");
+    let list = std::fs::read_to_string(runbooks.join("README.md")).expect("the list");
+    let alerts = alert_descriptions();
+    assert!(alerts.len() > 20, "{alerts:?}");
+    for (alert, description) in alerts {
+        let named: Vec<&str> = description.split("docs/runbooks/").skip(1).collect();
+        assert!(!named.is_empty(), "{alert} names no runbook: {description}");
+        for rest in named {
+            let page = rest.split_inclusive(".md").next().expect("a page");
+            assert!(runbooks.join(page).is_file(), "{alert} names {page}");
+        }
+    }
+    for page in std::fs::read_dir(&runbooks).expect("the runbooks") {
+        let page = page.expect("a page").file_name().into_string().expect("a name");
+        assert!(
+            page == "README.md" || list.contains(&format!("({page})")),
+            "{page} is not listed"
         );
     }
 }

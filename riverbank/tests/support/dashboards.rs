@@ -75,8 +75,32 @@ fn without_variables(expr: &str) -> String {
 
 /// Every expression of the recording rules and alerts, read from their YAML.
 pub fn rule_queries() -> Vec<Query> {
+    let queries = rules().into_iter().map(|(name, rule)| {
+        let text = |key: &str| rule.get(key).and_then(|value| value.clone().into_string().ok());
+        let title = text("alert").or_else(|| text("record")).expect("a name");
+        Query {
+            place: format!("{name}: {title}"),
+            expr: text("expr").expect("an expression"),
+        }
+    });
+    queries.collect()
+}
+
+/// What each alert tells, by its name.
+pub fn alert_descriptions() -> Vec<(String, String)> {
+    let alerts = rules().into_iter().filter_map(|(_, rule)| {
+        let name = rule.get("alert")?.clone().into_string().expect("a name");
+        let annotations = rule["annotations"].clone().into_table().expect("annotations");
+        let description = annotations["description"].clone().into_string().expect("a text");
+        Some((name, description))
+    });
+    alerts.collect()
+}
+
+/// Every rule, with its file's name.
+fn rules() -> Vec<(String, config::Map<String, config::Value>)> {
     use config::{File, FileFormat, Source};
-    let mut queries = Vec::new();
+    let mut all = Vec::new();
     for path in files(&monitoring().join("prometheus/rules"), "yml") {
         let name = file_name(&path);
         let read = File::from_str(&read(&path), FileFormat::Yaml)
@@ -87,19 +111,12 @@ pub fn rule_queries() -> Vec<Query> {
                 .clone()
                 .into_array()
                 .expect("rules");
-            for rule in rules {
-                let rule = rule.into_table().expect("a rule");
-                let text = |key: &str| rule.get(key).and_then(|value| value.clone().into_string().ok());
-                let title = text("alert").or_else(|| text("record")).expect("a name");
-                queries.push(Query {
-                    place: format!("{name}: {title}"),
-                    expr: text("expr").expect("an expression"),
-                });
-            }
+            let rules = rules.into_iter().map(|rule| rule.into_table().expect("a rule"));
+            all.extend(rules.map(|rule| (name.clone(), rule)));
         }
     }
-    assert!(!queries.is_empty(), "there are no rules");
-    queries
+    assert!(!all.is_empty(), "there are no rules");
+    all
 }
 
 /// The names that recording rules make: a query may use them as if the program served them.
