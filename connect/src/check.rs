@@ -56,7 +56,7 @@ impl SourceExpectations {
     /// With what a connector that is there has been told: it is what counts, whatever the program's own settings are.
     pub fn as_running(self, running: &RunningSettings) -> Self {
         Self {
-            excluded_columns: ColumnPatterns::of_list(running.excluded_columns.as_deref().unwrap_or_default()),
+            excluded_columns: running.columns(),
             capture_role: running.login.clone().unwrap_or(self.capture_role),
             ..self
         }
@@ -235,6 +235,18 @@ pub async fn check_source_on(
         problems.extend(check_slot(connection, name).await?);
     }
     Ok(problems)
+}
+
+/// The columns of a table that are captured, by their names; none where there is no such table.
+pub async fn captured_columns(
+    connection: &mut PgConnection,
+    table: &str,
+    excluded: &ColumnPatterns,
+) -> Result<Vec<String>, CheckError> {
+    Ok(match table_id(connection, table).await? {
+        Some(id) => columns::captured(connection, table, id, excluded).await?,
+        None => Vec::new(),
+    })
 }
 
 async fn check_slot(connection: &mut PgConnection, name: &str) -> Result<Option<SourceProblem>, CheckError> {

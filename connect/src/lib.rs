@@ -34,7 +34,9 @@ mod slot;
 mod subjects;
 mod supervise;
 
-pub use check::{CheckError, ProblemKind, SourceExpectations, SourceProblem, check_source, check_source_on, look_into};
+pub use check::{
+    CheckError, ProblemKind, SourceExpectations, SourceProblem, captured_columns, check_source, check_source_on, look_into,
+};
 pub use connector::{CONNECTOR, ConnectorSettings, Database, HEARTBEAT_TABLE};
 pub use error::RegisterError;
 pub use migrations::{BATCH_STACK_SQL, CAPTURE_ROLE, MigrationError, SERVICE_ROLE, allow_capture, allow_service, migrate};

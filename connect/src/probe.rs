@@ -6,6 +6,7 @@ use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::ColumnPatterns;
 use crate::error::{RegisterError, chain};
 use crate::register::{ConnectorStatus, client};
 
@@ -31,6 +32,13 @@ pub struct RunningSettings {
     /// Whom it logs in as.
     #[serde(rename = "database.user")]
     pub login: Option<String>,
+}
+
+impl RunningSettings {
+    /// The columns that it leaves out.
+    pub fn columns(&self) -> ColumnPatterns {
+        ColumnPatterns::of_list(self.excluded_columns.as_deref().unwrap_or_default())
+    }
 }
 
 /// Looks at one connector, again and again.

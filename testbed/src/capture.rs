@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use connect::{CAPTURE_ROLE, ConnectorSettings, Database};
+use connect::{CAPTURE_ROLE, ConnectorSettings, Database, SERVICE_ROLE};
 
 use crate::{Testbed, TestbedError};
 
 const CAPTURE_PASSWORD: &str = "riverbank-cdc";
+const SERVICE_PASSWORD: &str = "riverbank-service";
 const RUNNING_WITHIN: Duration = Duration::from_secs(90);
 
 impl Testbed {
@@ -22,14 +23,21 @@ impl Testbed {
         self.register(&self.connector_settings()).await
     }
 
-    /// The migrations alone, and the capture role's login.
+    /// The migrations alone, and the logins of the capture and of the service.
     pub async fn migrate(&self) -> Result<(), TestbedError> {
         let url = self.postgres().url();
         let migrated = async {
             connect::migrate(&url).await?;
-            connect::allow_capture(&url, CAPTURE_PASSWORD).await
+            connect::allow_capture(&url, CAPTURE_PASSWORD).await?;
+            connect::allow_service(&url, SERVICE_PASSWORD).await
         };
         migrated.await.map_err(|error| unexpected("postgres", &error))
+    }
+
+    /// The bank's database with the service's login, which may read and write its rows and nothing else; after the migrations.
+    pub fn service_url(&self) -> String {
+        let port = self.postgres().port();
+        format!("postgres://{SERVICE_ROLE}:{SERVICE_PASSWORD}@127.0.0.1:{port}/bank")
     }
 
     /// Makes the narrower schema of batch stacks in a database of its own.

@@ -108,7 +108,7 @@ fn settings(bed: &Testbed) -> Vec<(String, String)> {
     let settings = [
         ("KAFKA_BROKERS", bed.kafka().bootstrap().to_owned()),
         ("REGISTRY_URL", bed.registry().url().to_owned()),
-        ("POSTGRES_URL", bed.postgres().url()),
+        ("POSTGRES_URL", bed.service_url()),
         ("CONNECT_URL", bed.connect().url().to_owned()),
         ("HTTP_LISTEN", LISTEN.to_owned()),
         ("STATE_DIR", bed.folder().join("riverbank/state").display().to_string()),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use connect::{ColumnPatterns, ConnectorProbe};
 
 use super::{Audit, Check, Patience, PostgresSource, Service, Source, check_files, check_served};
 use crate::app::runtime;
@@ -30,7 +31,7 @@ async fn run(settings: &Settings, args: &AuditArgs) -> anyhow::Result<Vec<Check>
     };
     let service = Service::at(args.url.clone())?;
     let url = settings.postgres.url.as_ref().context("postgres.url is missing")?;
-    let source = PostgresSource::connect(url.reveal(), &settings.connect.column_exclude).await?;
+    let source = PostgresSource::connect(url.reveal(), &excluded(settings).await?).await?;
     let log = Log::of(settings)?;
     let opened = log.clone();
     let mut audit = tokio::task::spawn_blocking(move || Audit::new(&opened, Source::Postgres(source))).await??;
@@ -40,6 +41,15 @@ async fn run(settings: &Settings, args: &AuditArgs) -> anyhow::Result<Vec<Check>
     let store = lake::open(settings)?;
     checks.extend(check_files(&store, &Arc::clone(&log.broker)).await?);
     Ok(checks)
+}
+
+/// The columns that the connector leaves out: as it has been told, where Connect can be asked.
+async fn excluded(settings: &Settings) -> anyhow::Result<ColumnPatterns> {
+    let own = ColumnPatterns::of_names(&settings.connect.column_exclude);
+    let Some(worker) = &settings.connect.url else { return Ok(own) };
+    let probe = ConnectorProbe::new(worker.as_str(), &settings.source.connector)?;
+    let running = probe.settings().await.ok().flatten();
+    Ok(running.map_or(own, |running| running.columns()))
 }
 
 /// One line for each check, and what is wrong or worth knowing beneath it.

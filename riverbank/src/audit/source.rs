@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use api::system_of_record::InProcess;
+use connect::{ColumnPatterns, captured_columns};
 use futures::TryStreamExt;
 use schemas::Money;
 use schemas::bronze::{AccountRow, CustomerRow, TransactionRow};
@@ -149,8 +150,8 @@ impl Kind {
 }
 
 impl PostgresSource {
-    /// Connects. `excluded`: columns that are not captured, as `schema.table.column`.
-    pub async fn connect(url: &str, excluded: &[String]) -> anyhow::Result<Self> {
+    /// Connects. `excluded`: columns that are not captured.
+    pub async fn connect(url: &str, excluded: &ColumnPatterns) -> anyhow::Result<Self> {
         let options: PgConnectOptions = url.parse().context("not an address of a Postgres database")?;
         let options = options.application_name("riverbank-audit").disable_statement_logging();
         let mut connection = options.connect().await.context("connect to the bank's database")?;
@@ -159,18 +160,9 @@ impl PostgresSource {
             .await?;
         let mut queries = [const { String::new() }; 3];
         for (query, (table, columns)) in queries.iter_mut().zip(TABLES) {
-            let there: Vec<String> = sqlx::query_scalar(
-                "SELECT attname::text FROM pg_attribute
-                 WHERE attrelid = to_regclass('public.' || $1) AND attnum > 0 AND NOT attisdropped",
-            )
-            .bind(table)
-            .fetch_all(&mut connection)
-            .await?;
-            anyhow::ensure!(!there.is_empty(), "the database has no table public.{table}");
-            let is_captured = |column: &str| {
-                there.iter().any(|name| name == column)
-                    && !excluded.iter().any(|name| *name == format!("public.{table}.{column}"))
-            };
+            let captured = captured_columns(&mut connection, &format!("public.{table}"), excluded).await?;
+            anyhow::ensure!(!captured.is_empty(), "the database has no table public.{table}");
+            let is_captured = |column: &str| captured.iter().any(|name| name == column);
             let selected = columns.iter().map(|(column, kind)| match is_captured(column) {
                 true => format!("{} AS {column}", kind.select(column)),
                 false => format!("{} AS {column}", kind.null()),

@@ -27,7 +27,7 @@ impl Stack {
         let turn = ONE_AT_A_TIME.lock().await;
         let bed = Testbed::builder().everything().start().await.expect("the servers start");
         bed.minio().create_bucket(BUCKET).await.expect("the bucket is made");
-        connect::migrate(&bed.postgres().url()).await.expect("the schema is made");
+        bed.migrate().await.expect("the schema is made");
         connect::allow_capture(&bed.postgres().url(), "capture")
             .await
             .expect("the capture role is made");
@@ -66,6 +66,14 @@ impl Stack {
         self.bed.postgres().url_of(&self.database)
     }
 
+    /// The same as the service logs in: with no more rights than it needs, where the schema is ours.
+    fn service_url(&self) -> String {
+        match self.database.as_str() {
+            "narrow" => self.postgres_url(),
+            _ => self.bed.service_url(),
+        }
+    }
+
     /// Registers Debezium, and waits until it runs.
     pub async fn capture(&self) {
         let port = self.bed.postgres().port();
@@ -99,7 +107,7 @@ impl Stack {
         let environment = [
             ("KAFKA_BROKERS", self.bed.kafka().bootstrap().to_owned()),
             ("REGISTRY_URL", self.bed.registry().url().to_owned()),
-            ("POSTGRES_URL", self.postgres_url()),
+            ("POSTGRES_URL", self.service_url()),
             ("HTTP_LISTEN", format!("127.0.0.1:{port}")),
             ("STATE_DIR", folder.join("state").display().to_string()),
             ("ENGINE_THREADS", "1".to_owned()),
