@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use broker::{Broker, BrokerError, Committed, KafkaBroker, KafkaSettings, Membership, Rebalance, Start, TopicPartition};
+use broker::{Broker, BrokerError, Committed, KafkaBroker, KafkaSettings, Membership, Rebalance, Replay, Start, TopicPartition};
 use conformance::world::{GLANCE, PATIENCE, World, record, settle, sizes, write};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -75,6 +75,9 @@ fn no_end_is_told_while_a_transaction_is_open() {
         [],
         "a restore that stopped here would miss what is committed next"
     );
+    let mut replay = Replay::of(&*world.broker, "replay", &[TopicPartition::new(topic.as_str(), 0)]).unwrap();
+    let stuck = replay.to_the_end(GLANCE, |_, _| Ok::<_, BrokerError>(())).unwrap_err();
+    assert!(stuck.to_string().contains("is a transaction left open there?"), "{stuck}");
     producer.commit(&[], &Membership::NoGroup).unwrap();
     reading.until("the end", |polled| !polled.ends.is_empty());
     assert_eq!(reading.values(), ["amid", "before"]);

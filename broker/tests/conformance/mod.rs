@@ -53,6 +53,7 @@ macro_rules! conformance {
                 latest_means_from_now_on,
                 ends_lie_behind_aborted_records,
                 an_end_hides_nothing_that_was_committed,
+                a_replay_shows_each_record_once_and_what_is_added,
                 an_end_is_told_again_after_more,
                 an_offset_beyond_the_end_is_an_error,
                 nothing_comes_after_an_unassign,

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker::{Broker, BrokerError, Membership, Outgoing, Polled, Start, TopicPartition, partition_for_key};
+use broker::{
+    Broker, BrokerError, Membership, Message, Outgoing, Polled, Replay, Start, TopicPartition, partition_for_key, partitions_of,
+};
 
 use super::world::{PATIENCE, World, record, text, write};
 
@@ -125,6 +127,45 @@ pub fn an_end_hides_nothing_that_was_committed(broker: Arc<dyn Broker>) {
         assert!(fresh.polled.ends[0].1 > written[0].1);
         from = fresh.polled.ends[0].1;
     }
+}
+
+pub fn a_replay_shows_each_record_once_and_what_is_added(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "replay");
+    let (topic, other, empty) = (world.topic("t", 2), world.topic("other", 1), world.topic("empty", 1));
+    let mut producer = world.transactions("p");
+    write(
+        producer.as_mut(),
+        &[
+            record(&topic, 0, "k", "a"),
+            record(&topic, 1, "k", "b"),
+            record(&other, 0, "k", "c"),
+        ],
+    );
+    let absent = partitions_of(&*world.broker, "there-is-no-such-topic", PATIENCE).unwrap();
+    let partitions = [&topic, &other, &empty].map(|topic| partitions_of(&*world.broker, topic, PATIENCE).unwrap());
+    assert_eq!((absent.len(), partitions.each_ref().map(Vec::len)), (0, [2, 1, 1]));
+    let mut replay = Replay::of(&*world.broker, "replay", &partitions.concat()).unwrap();
+    let mut shown = Vec::new();
+    let mut show = |of: &TopicPartition, message: Message| {
+        shown.push((of.clone(), text(&message.value)));
+        Ok::<_, BrokerError>(())
+    };
+    replay.to_the_end(PATIENCE, &mut show).unwrap();
+    write(producer.as_mut(), &[record(&empty, 0, "k", "d")]);
+    let started = Instant::now();
+    while shown.len() < 4 && started.elapsed() < PATIENCE {
+        let mut show = |of: &TopicPartition, message: Message| {
+            shown.push((of.clone(), text(&message.value)));
+            Ok::<_, BrokerError>(())
+        };
+        replay.follow(&mut show).unwrap();
+    }
+    shown.sort();
+    let expected = [(&empty, 0, "d"), (&other, 0, "c"), (&topic, 0, "a"), (&topic, 1, "b")];
+    let mut expected =
+        expected.map(|(topic, partition, value)| (TopicPartition::new(topic.as_str(), partition), value.to_owned()));
+    expected.sort();
+    assert_eq!(shown, expected);
 }
 
 pub fn an_end_is_told_again_after_more(broker: Arc<dyn Broker>) {
