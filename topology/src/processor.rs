@@ -36,6 +36,13 @@ pub trait Processor: Send + Sized + 'static {
     /// Processes one record.
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<Self::KeyIn, Self::In>) -> Result<(), ProcessError>;
 
+    /// A record on its way here, or further down, went to the dead-letter topic, and all that it wrote was undone: `cx.at` has
+    /// its bytes. Told by the source in front of it, with only operators in between.
+    fn dead_letter(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
+        let _ = cx;
+        Ok(())
+    }
+
     /// Called now and then, by the wall clock, in the same transaction as the records around it.
     fn punctuate(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
         let _ = cx;

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use topology::dsl::Builder;
+use topology::store::KeyValue;
 use topology::testing::TestDriver;
+use topology::{Context, ProcessError, Processor, Record};
 use wire::Topic;
 
 const EVENTS: Topic<i64, String> = Topic::new("events");
@@ -94,4 +96,62 @@ fn elsewhere_a_null_key_and_a_poison_key_stay_dead_letters() {
         "{reasons:?}"
     );
     assert!(reasons.iter().any(|r| r.contains("utf-8")), "{reasons:?}");
+}
+
+/// Counts dead letters under the key 0, and forwards what it counted.
+struct Tally;
+
+impl Processor for Tally {
+    type KeyIn = i64;
+    type In = String;
+    type KeyOut = i64;
+    type Out = String;
+    type Stores = KeyValue<i64, i64>;
+    const NAME: &'static str = "tally";
+    const STORES: Self::Stores = TALLY;
+
+    fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, String>) -> Result<(), ProcessError> {
+        if record.value == "at fault" {
+            cx.stores.put(7, 7);
+            return Err(ProcessError::Record("it is at fault".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn dead_letter(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
+        let letters = cx.stores.get(&0)?.unwrap_or(0) + 1;
+        cx.stores.put(0, letters);
+        let bytes = cx.at.value.as_ref().map_or(0, |bytes| bytes.len());
+        cx.out.forward(letters, format!("{bytes} bytes"));
+        Ok(())
+    }
+}
+
+const TALLY: KeyValue<i64, i64> = KeyValue::new("tally");
+
+#[test]
+fn a_processor_is_told_of_dead_letters_on_their_way_to_it() {
+    let builder = Builder::new("sources");
+    let counted = builder.stream(EVENTS).map_values(|_, text| text.clone()).process(|| Tally);
+    counted.to(SEEN);
+    let mut driver = TestDriver::new(builder.build().unwrap()).unwrap();
+    let key = 4_i64.to_be_bytes();
+    driver.send_bytes("events", 1_000, Some(b"junk"), Some(b"not for it"));
+    driver.send_bytes("events", 1_000, Some(&key), Some(&[0xff]));
+    driver.send(EVENTS, 1_000, &5, Some(&"fine".to_owned()));
+    driver.send(EVENTS, 1_000, &6, Some(&"at fault".to_owned()));
+    assert_eq!(reasons(&mut driver).len(), 3);
+    let told = |driver: &mut TestDriver| -> Vec<String> { seen(driver).into_iter().map(|(_, text, _)| text).collect() };
+    let mut texts = told(&mut driver);
+    texts.sort();
+    assert_eq!(texts, ["1 bytes", "10 bytes", "8 bytes"]);
+    // By partition; what the record itself wrote was undone.
+    let letters: i64 = driver
+        .view(TALLY)
+        .into_iter()
+        .map(|(key, count)| count * i64::from(key == 0))
+        .sum();
+    assert_eq!((letters, driver.view(TALLY).iter().any(|(key, _)| *key == 7)), (3, false));
+    driver.restart().unwrap();
+    assert!(told(&mut driver).is_empty(), "it is told once");
 }

@@ -189,12 +189,19 @@ impl Topology {
 
     /// The processors that read ahead by the key of a source: between them, operators keep it.
     pub(crate) fn readers_ahead(&self, source: usize) -> Vec<usize> {
+        let mut found = self.processors_behind(source);
+        found.retain(|&id| matches!(self.nodes[id].kind, Kind::Processor { reads_ahead: true, .. }));
+        found
+    }
+
+    /// The processors that a source's records come to first.
+    pub(crate) fn processors_behind(&self, source: usize) -> Vec<usize> {
         let mut found = BTreeSet::new();
         let mut ways: Vec<usize> = self.nodes[source].children.iter().flatten().copied().collect();
         while let Some(id) = ways.pop() {
             match self.nodes[id].kind {
                 Kind::Operator => ways.extend(self.nodes[id].children.iter().flatten()),
-                Kind::Processor { reads_ahead: true, .. } => drop(found.insert(id)),
+                Kind::Processor { .. } => drop(found.insert(id)),
                 _ => {}
             }
         }

@@ -41,6 +41,11 @@ pub(crate) trait Node: Send {
     fn read_ahead(&mut self, key: &dyn Any, stores: &mut [Box<dyn AnyStore>]) {
         let _ = (key, stores);
     }
+    /// Processor nodes only: the record in `env.at` went to the dead-letter topic.
+    fn dead_letter(&mut self, env: &mut Env<'_>) -> Result<(), ProcessError> {
+        let _ = env;
+        Ok(())
+    }
     /// Processor nodes only.
     fn punctuate(&mut self, env: &mut Env<'_>) -> Result<(), ProcessError> {
         let _ = env;
@@ -268,6 +273,11 @@ impl<P: Processor> Node for ProcessorNode<P> {
             let at = &self.at;
             name(key, &mut P::Stores::handles(Slots { all: stores, at }));
         }
+    }
+
+    fn dead_letter(&mut self, env: &mut Env<'_>) -> Result<(), ProcessError> {
+        let timestamp_ms = env.at.timestamp_ms;
+        self.run(env, timestamp_ms, |processor, cx| processor.dead_letter(cx))
     }
 
     fn punctuate(&mut self, env: &mut Env<'_>) -> Result<(), ProcessError> {

@@ -49,6 +49,15 @@ impl Flow {
         self.nodes[id] = Some(source);
     }
 
+    /// Tells the processors behind a source that the record in `at` was undone and is a dead letter.
+    pub fn tell_dead_letter(&mut self, topology: &Topology, source: usize, now_ms: i64) -> Result<(), ProcessError> {
+        self.begin_record(self.at.timestamp_ms);
+        topology
+            .processors_behind(source)
+            .into_iter()
+            .try_for_each(|id| self.with_node(topology, id, now_ms, |node, env| node.dead_letter(env).map(|()| None)))
+    }
+
     /// Calls a node's punctuator.
     pub fn punctuate(&mut self, topology: &Topology, id: usize, now_ms: i64) -> Result<(), ProcessError> {
         self.with_node(topology, id, now_ms, |node, env| node.punctuate(env).map(|()| None))

@@ -223,6 +223,7 @@ impl Task {
                 let (at, offset, reason) = (&self.flow.at, self.inputs[chosen].front_offset(), error.to_string());
                 tracing::warn!(task = %self.name, topic = %at.topic, offset, reason, "a record goes to the dead-letter topic");
                 self.outbox.send_dead_letter(at, offset, &reason, producer)?;
+                self.tell_dead_letter(node, producer, now_ms)?;
                 Step::DeadLetter
             }
         };
@@ -230,6 +231,24 @@ impl Task {
         self.dirty = true;
         self.records += 1;
         Ok(step)
+    }
+
+    /// What processors make of a dead letter counts with it.
+    fn tell_dead_letter(
+        &mut self,
+        source: usize,
+        producer: &mut dyn TransactionalProducer,
+        now_ms: i64,
+    ) -> Result<(), EngineError> {
+        match self.flow.tell_dead_letter(&self.topology, source, now_ms) {
+            Ok(()) => Ok(self.outbox.send(&mut self.flow.out, producer)?),
+            Err(ProcessError::Store(error)) => Err(error.into()),
+            Err(error) => {
+                self.flow.undo_record();
+                tracing::error!(task = %self.name, %error, "a processor could not be told of a dead letter");
+                Ok(())
+            }
+        }
     }
 
     /// Calls the punctuators whose time has come. Returns whether any was called.
