@@ -54,6 +54,13 @@ pub struct TableState {
     pub truncated: Option<SourcePosition>,
     /// The deletion of rows that the snapshot did not show, while it runs.
     pub sweep: Option<Sweep>,
+    /// Whether not all of the snapshot's rows may have come here: a record could not be processed, or its first row was not seen.
+    #[serde(default)]
+    pub has_gap: bool,
+    /// The counting of rows that the newest complete snapshot did not show, while it runs.
+    pub weighing: Option<Weighing>,
+    /// The deletion that is held back.
+    pub held: Option<Held>,
 }
 
 /// Rows of an earlier generation are being deleted, in the order of their ids.
@@ -65,6 +72,36 @@ pub struct Sweep {
     pub generation: i64,
     /// The snapshot or truncate that did not have them.
     pub at: SourcePosition,
+}
+
+/// The rows that a snapshot did not show are being counted, in the order of their ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Weighing {
+    /// The id up to which it is done.
+    pub after: Option<i64>,
+    /// Rows of an earlier generation than this one were not shown.
+    pub generation: i64,
+    /// The snapshot that did not show them.
+    pub at: SourcePosition,
+    /// Whether not all of its rows may have come here.
+    pub has_gap: bool,
+    /// The rows so far, those that are missing included.
+    pub rows: i64,
+    /// Of these, the ones that the snapshot did not show.
+    pub missing: i64,
+    /// Of these, the ones that the snapshot which is held back did not show either.
+    pub missing_again: i64,
+}
+
+/// Rows that a snapshot did not show are not deleted before another one does not show them either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The snapshot that did not show them.
+    pub at: SourcePosition,
+    /// How many they are.
+    pub rows: i64,
+    /// Rows of an earlier generation than this one are deleted if the next snapshot does not show them either.
+    pub generation: i64,
 }
 
 avro_wire!(Applied<Customer>, include_str!("../avro/state/applied_customer.avsc"));

@@ -1,5 +1,7 @@
 //! Accounts, cleaned.
 
+use std::sync::atomic::AtomicU64;
+
 use schemas::bronze::AccountRow;
 use schemas::silver::{Account, AccountStatus};
 use schemas::state::{Applied, TableState};
@@ -8,6 +10,7 @@ use topology::store::KeyValue;
 
 use super::entity::Entity;
 use super::rules::{Cleaning, Violation, amount, code, in_scale, not_null};
+use crate::counters::ACCOUNTS_HELD;
 use crate::stores;
 
 /// The table `accounts`.
@@ -20,6 +23,10 @@ impl Entity for Accounts {
     const NAME: &'static str = "apply-accounts";
     const ROWS: KeyValue<AccountId, Applied<Account>> = stores::ACCOUNTS;
     const TABLE: KeyValue<i64, TableState> = stores::ACCOUNTS_TABLE;
+
+    fn held_rows() -> &'static AtomicU64 {
+        &ACCOUNTS_HELD
+    }
 
     fn id(key: i64) -> AccountId {
         AccountId(key)

@@ -5,6 +5,7 @@
 //! deleted ([`super::sweep`]).
 
 use std::marker::PhantomData;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use schemas::bronze::{CdcKey, Envelope, Op};
@@ -14,10 +15,10 @@ use topology::store::{KeyValue, KeyValueStore, StoreValue};
 use topology::{Context, ProcessError, Processor, ReadAhead, Record};
 
 use super::entity::Entity;
-use super::position::{ChangePosition, Kind, Verdict, judge};
+use super::position::{ChangePosition, Kind, Verdict, is_outdated, judge};
 use super::rules::{Cleaning, Violation};
 use super::sweep::{self, ROWS_PER_STEP};
-use crate::counters::{SOURCE_REGRESSIONS, count};
+use crate::counters::{SOURCE_OUTDATED, SOURCE_REGRESSIONS, SOURCE_REPEATED, count};
 use crate::stores::TABLE;
 
 /// What an event did to a row.
@@ -62,6 +63,13 @@ impl<E: Entity> Apply<E> {
     }
 }
 
+impl<E: Entity> Drop for Apply<E> {
+    /// The next owner of the table reports what is held back.
+    fn drop(&mut self) {
+        E::held_rows().store(0, Ordering::Relaxed);
+    }
+}
+
 impl<E: Entity> Processor for Apply<E>
 where
     Applied<E::Clean>: StoreValue,
@@ -84,33 +92,38 @@ where
         };
         let marker = event.source.snapshot.as_deref();
         let kind = Kind::of(event.op, marker, at);
-        let mut table = self.table(cx.stores.1)?;
-        let known = table;
+        let (id, in_order) = (E::id(record.key.id), self.in_order);
+        let known = self.table(cx.stores.1)?;
         match kind {
-            Kind::Truncate => sweep::truncate(&mut table, at),
-            Kind::Snapshot if self.in_order => sweep::snapshot_begins(&mut table, marker, at),
-            _ => {}
+            Kind::Truncate => {
+                let mut table = *known;
+                sweep::truncate(&mut table, at);
+                self.went_on(cx, table)
+            }
+            Kind::Snapshot if in_order => {
+                let mut table = *known;
+                sweep::snapshot_begins(&mut table, marker, at);
+                apply(cx, id, event, (kind, at), &table, in_order)?;
+                sweep::snapshot_ends(&mut table, marker, at);
+                self.went_on(cx, table)
+            }
+            _ => apply(cx, id, event, (kind, at), known, in_order),
         }
-        if kind != Kind::Truncate {
-            self.apply(cx, E::id(record.key.id), event, (kind, at), &table)?;
-        }
-        if kind == Kind::Snapshot && self.in_order {
-            sweep::snapshot_ends(&mut table, marker, at);
-        }
-        if table.sweep.is_some() && table != known {
-            self.sweep(cx, &mut table)?;
-        }
-        self.keep(cx.stores.1, known, table);
+    }
+
+    fn dead_letter(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
+        let mut table = *self.table(cx.stores.1)?;
+        // It may have been a row of a snapshot.
+        table.has_gap |= self.in_order;
+        self.keep(cx.stores.1, table);
         Ok(())
     }
 
     fn punctuate(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
-        let mut table = self.table(cx.stores.1)?;
-        if table.sweep.is_some() {
-            let known = table;
-            self.sweep(cx, &mut table)?;
-            self.keep(cx.stores.1, known, table);
-        }
+        let mut table = *self.table(cx.stores.1)?;
+        E::held_rows().store(table.held.map_or(0, |held| held.rows as u64), Ordering::Relaxed);
+        self.sweep(cx, &mut table)?;
+        self.keep(cx.stores.1, table);
         Ok(())
     }
 }
@@ -119,88 +132,118 @@ impl<E: Entity> Apply<E>
 where
     Applied<E::Clean>: StoreValue,
 {
-    fn table(&mut self, tables: &mut KeyValueStore<i64, TableState>) -> Result<TableState, ProcessError> {
+    fn table(&mut self, tables: &mut KeyValueStore<i64, TableState>) -> Result<&TableState, ProcessError> {
         if self.table.is_none() {
             self.table = Some(tables.get(&TABLE)?.unwrap_or_default());
         }
-        Ok(self.table.unwrap_or_default())
+        Ok(self.table.get_or_insert_default())
     }
 
-    fn keep(&mut self, tables: &mut KeyValueStore<i64, TableState>, known: TableState, table: TableState) {
-        if table != known {
+    fn keep(&mut self, tables: &mut KeyValueStore<i64, TableState>, table: TableState) {
+        if self.table != Some(table) {
             tables.put(TABLE, table);
             // The record may yet fail further on, which undoes the write.
             self.table = None;
         }
     }
 
-    /// One row's event.
-    fn apply(
-        &self,
-        cx: &mut Context<'_, Self>,
-        id: E::Id,
-        event: &Envelope<E::Row>,
-        (kind, at): (Kind, SourcePosition),
-        table: &TableState,
-    ) -> Result<(), ProcessError> {
-        let stored = cx.stores.0.get(&id)?;
-        let is_known = stored.is_some();
-        let mut applied = stored.unwrap_or_default();
-        let seen_in = applied.generation;
-        applied.generation = table.generation;
-        match judge(kind, at, &applied, table, self.in_order) {
-            Verdict::Stale => {
-                if is_known && seen_in != table.generation && kind != Kind::Streamed {
-                    cx.stores.0.put(id, applied);
-                }
-                return Ok(());
-            }
-            Verdict::Regression => count(&SOURCE_REGRESSIONS, 1),
-            Verdict::New => {}
-        }
-        match kind {
-            Kind::Streamed => applied.streamed = Some(at),
-            _ => applied.snapshot = Some(at),
-        }
-        let mut with = Cleaning {
-            stored: applied.row.as_ref(),
-            may_omit: event.op == Op::Update && event.before.is_none(),
-            at: at.into(),
-            notes: Vec::new(),
-        };
-        let cleaned = match (event.op, &event.after) {
-            (Op::Delete, _) => Ok(None),
-            (Op::Create | Op::Update | Op::Read, Some(row)) => E::clean(id, row, &mut with).map(Some),
-            (op, _) => Err(Violation::new(
-                "complete_event",
-                format!("an event of kind {op:?} has no row"),
-            )),
-        };
-        let mut notes = with.notes;
-        match cleaned {
-            Ok(after) => change::<E>(cx, id, applied, after, at),
-            Err(violation) => {
-                cx.stores.0.put(id, applied);
-                notes.push(violation);
-            }
-        }
-        for violation in notes {
-            let rejected = rejected(cx, violation);
-            cx.out.forward(id, Outcome::Rejected(rejected));
+    /// A snapshot or a truncate may have gone on.
+    fn went_on(&mut self, cx: &mut Context<'_, Self>, mut table: TableState) -> Result<(), ProcessError> {
+        if self.table != Some(table) {
+            self.sweep(cx, &mut table)?;
+            self.keep(cx.stores.1, table);
         }
         Ok(())
     }
 
     /// Deletes some of the rows that a snapshot or a truncate did not leave.
     fn sweep(&self, cx: &mut Context<'_, Self>, table: &mut TableState) -> Result<(), ProcessError> {
-        let Some(at) = table.sweep.map(|sweep| sweep.at) else {
+        if !sweep::is_due(table) {
             return Ok(());
-        };
-        for (id, applied) in sweep::next_rows::<E>(cx.stores.0, table, self.in_order, ROWS_PER_STEP)? {
+        }
+        for (id, applied, at) in sweep::step::<E>(cx.stores.0, table, self.in_order, ROWS_PER_STEP)? {
             change::<E>(cx, id, applied, None, at);
         }
         Ok(())
     }
+}
+
+/// One row's event.
+fn apply<E: Entity>(
+    cx: &mut Context<'_, Apply<E>>,
+    id: E::Id,
+    event: &Envelope<E::Row>,
+    (kind, at): (Kind, SourcePosition),
+    table: &TableState,
+    in_order: bool,
+) -> Result<(), ProcessError>
+where
+    Applied<E::Clean>: StoreValue,
+{
+    let stored = cx.stores.0.get(&id)?;
+    let is_known = stored.is_some();
+    let mut applied = stored.unwrap_or_default();
+    let seen_in = applied.generation;
+    applied.generation = table.generation;
+    match judge(kind, at, &applied, table, in_order) {
+        Verdict::Stale => {
+            match kind {
+                Kind::Streamed => count_dropped(at, applied.streamed),
+                // In another order, what was streamed after it may have come before it.
+                Kind::Snapshot if in_order => count_dropped(at, applied.snapshot),
+                _ => {}
+            }
+            let shows = kind != Kind::Streamed && !is_outdated(kind, at, table);
+            if is_known && seen_in != table.generation && shows {
+                cx.stores.0.put(id, applied);
+            }
+            return Ok(());
+        }
+        Verdict::Regression => count(&SOURCE_REGRESSIONS, 1),
+        Verdict::New => {}
+    }
+    match kind {
+        Kind::Streamed => applied.streamed = Some(at),
+        _ => applied.snapshot = Some(at),
+    }
+    let mut with = Cleaning {
+        stored: applied.row.as_ref(),
+        may_omit: event.op == Op::Update && event.before.is_none(),
+        at: at.into(),
+        notes: Vec::new(),
+    };
+    let cleaned = match (event.op, &event.after) {
+        (Op::Delete, _) => Ok(None),
+        (Op::Create | Op::Update | Op::Read, Some(row)) => E::clean(id, row, &mut with).map(Some),
+        (op, _) => Err(Violation::new(
+            "complete_event",
+            format!("an event of kind {op:?} has no row"),
+        )),
+    };
+    let mut notes = with.notes;
+    match cleaned {
+        Ok(after) => change::<E>(cx, id, applied, after, at),
+        Err(violation) => {
+            cx.stores.0.put(id, applied);
+            notes.push(violation);
+        }
+    }
+    for violation in notes {
+        let rejected = rejected(cx, violation);
+        cx.out.forward(id, Outcome::Rejected(rejected));
+    }
+    Ok(())
+}
+
+/// Counts an event that was not applied. Where the connector sends again what it sent, the last event of each row is one that is
+/// known; where none is, it is not sent again but from an earlier time, by a server whose clock is behind.
+fn count_dropped(at: SourcePosition, known: Option<SourcePosition>) {
+    let counter = if known == Some(at) {
+        &SOURCE_REPEATED
+    } else {
+        &SOURCE_OUTDATED
+    };
+    count(counter, 1);
 }
 
 /// Keeps a row as it is now, and tells of the change, if there was a row or is one.

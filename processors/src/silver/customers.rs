@@ -1,6 +1,8 @@
 //! Customers, cleaned.
 
 use schemas::CustomerId;
+use std::sync::atomic::AtomicU64;
+
 use schemas::bronze::CustomerRow;
 use schemas::silver::Customer;
 use schemas::state::{Applied, TableState};
@@ -8,6 +10,7 @@ use topology::store::KeyValue;
 
 use super::entity::Entity;
 use super::rules::{Cleaning, Violation};
+use crate::counters::CUSTOMERS_HELD;
 use crate::stores;
 
 /// The table `customers`.
@@ -20,6 +23,10 @@ impl Entity for Customers {
     const NAME: &'static str = "apply-customers";
     const ROWS: KeyValue<CustomerId, Applied<Customer>> = stores::CUSTOMERS;
     const TABLE: KeyValue<i64, TableState> = stores::CUSTOMERS_TABLE;
+
+    fn held_rows() -> &'static AtomicU64 {
+        &CUSTOMERS_HELD
+    }
 
     fn id(key: i64) -> CustomerId {
         CustomerId(key)

@@ -1,5 +1,7 @@
 //! What a table of the source is to the processor that applies it.
 
+use std::sync::atomic::AtomicU64;
+
 use schemas::state::{Applied, TableState};
 use topology::store::{KeyValue, StoreKey};
 
@@ -20,6 +22,8 @@ pub trait Entity: Send + 'static {
     /// How far snapshots and truncates are.
     const TABLE: KeyValue<i64, TableState>;
 
+    /// Reports how many rows' deletion is held back.
+    fn held_rows() -> &'static AtomicU64;
     /// The id of a key of the change log.
     fn id(key: i64) -> Self::Id;
     /// The other way.

@@ -69,8 +69,10 @@ pub enum Verdict {
 
 /// Judges an event of a row. `in_order`: all of the table's events come in the order of its commits.
 pub fn judge<R>(kind: Kind, at: SourcePosition, applied: &Applied<R>, table: &TableState, in_order: bool) -> Verdict {
+    if is_outdated(kind, at, table) {
+        return Verdict::Stale;
+    }
     match kind {
-        Kind::Streamed if table.truncated.is_some_and(|truncated| is_before(at, truncated)) => Verdict::Stale,
         Kind::Streamed => applied.streamed.map_or(Verdict::New, |known| streamed(at, known)),
         // Once in a snapshot is enough: what was streamed since is newer.
         _ if applied.snapshot == Some(at) => Verdict::Stale,
@@ -89,6 +91,20 @@ pub fn judge<R>(kind: Kind, at: SourcePosition, applied: &Applied<R>, table: &Ta
     }
 }
 
+/// Whether the whole table was found to be otherwise since: emptied, or as a later snapshot shows it.
+pub fn is_outdated(kind: Kind, at: SourcePosition, table: &TableState) -> bool {
+    let is_before_truncate = || table.truncated.is_some_and(|truncated| is_before(at, truncated));
+    match kind {
+        Kind::Streamed => is_before_truncate(),
+        Kind::Snapshot => is_before_truncate() || is_sent_again(at, table),
+        Kind::Incremental => {
+            let mut known = [table.truncated, table.completed].into_iter().flatten();
+            known.any(|known| known.committed_at > at.committed_at)
+        }
+        Kind::Truncate => false,
+    }
+}
+
 fn streamed(at: SourcePosition, known: SourcePosition) -> Verdict {
     match (at.lsn, known.lsn) {
         (Some(lsn), Some(known_lsn)) if lsn <= known_lsn => match at.committed_at > known.committed_at {
@@ -101,6 +117,13 @@ fn streamed(at: SourcePosition, known: SourcePosition) -> Verdict {
 
 fn lower(at: SourcePosition, than: SourcePosition) -> bool {
     matches!((at.lsn, than.lsn), (Some(lsn), Some(other)) if lsn < other)
+}
+
+/// Whether it is of the newest complete snapshot, or of one before: the connector may send its last batch again. Blocking snapshots
+/// of a source at rest have one LSN.
+pub(super) fn is_sent_again(at: SourcePosition, table: &TableState) -> bool {
+    let is_known = |completed: SourcePosition| at.lsn <= completed.lsn && at.committed_at <= completed.committed_at;
+    table.completed.is_some_and(is_known)
 }
 
 /// Whether both the LSN and the time say so.
@@ -165,6 +188,35 @@ mod tests {
         check(Kind::Snapshot, at(100, 50), Some(at(100, 50)), None, Verdict::New);
         check(Kind::Snapshot, at(90, 40), Some(at(100, 50)), None, Verdict::Stale);
         check(Kind::Snapshot, at(90, 60), Some(at(100, 50)), None, Verdict::Regression);
+    }
+
+    #[test]
+    fn what_the_whole_table_was_found_to_be_is_newer_than_what_was_read_before() {
+        let (lower, same) = (at(90, 40), at(100, 40));
+        let read = |committed_at| SourcePosition { lsn: None, committed_at };
+        let truncated = TableState {
+            truncated: Some(at(100, 50)),
+            ..TableState::default()
+        };
+        let completed = TableState {
+            completed: Some(at(100, 50)),
+            ..TableState::default()
+        };
+        for (table, kind, event, expected) in [
+            (truncated, Kind::Streamed, lower, Verdict::Stale),
+            (truncated, Kind::Snapshot, lower, Verdict::Stale),
+            (truncated, Kind::Incremental, read(40), Verdict::Stale),
+            (truncated, Kind::Incremental, read(60), Verdict::New),
+            (completed, Kind::Streamed, lower, Verdict::New),
+            (completed, Kind::Snapshot, lower, Verdict::Stale),
+            (completed, Kind::Snapshot, same, Verdict::Stale),
+            (completed, Kind::Snapshot, at(90, 60), Verdict::New),
+            (completed, Kind::Incremental, read(40), Verdict::Stale),
+            (completed, Kind::Incremental, read(60), Verdict::New),
+        ] {
+            let verdict = judge(kind, event, &Applied::<()>::default(), &table, true);
+            assert_eq!(verdict, expected, "{kind:?} {event:?} {table:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Transactions, cleaned.
 
+use std::sync::atomic::AtomicU64;
+
 use schemas::bronze::TransactionRow;
 use schemas::silver::{Transaction, TransactionStatus, TransactionType};
 use schemas::state::{Applied, TableState};
@@ -8,6 +10,7 @@ use topology::store::KeyValue;
 
 use super::entity::Entity;
 use super::rules::{Cleaning, Violation, amount, code, not_null};
+use crate::counters::TRANSACTIONS_HELD;
 use crate::stores;
 
 /// The table `transactions`.
@@ -20,6 +23,10 @@ impl Entity for Transactions {
     const NAME: &'static str = "apply-transactions";
     const ROWS: KeyValue<TransactionId, Applied<Transaction>> = stores::TRANSACTIONS;
     const TABLE: KeyValue<i64, TableState> = stores::TRANSACTIONS_TABLE;
+
+    fn held_rows() -> &'static AtomicU64 {
+        &TRANSACTIONS_HELD
+    }
 
     fn id(key: i64) -> TransactionId {
         TransactionId(key)

@@ -10,7 +10,7 @@ use broker::in_process::InProcessBroker;
 use broker::{Broker, CleanupPolicy, Outgoing, TopicSpec};
 use processors::{SourcePartitions, bank, stores};
 use schemas::Money;
-use schemas::bronze::{AccountRow, CdcKey, Envelope, Op, Source, TransactionRow};
+use schemas::bronze::{AccountRow, CdcKey, Envelope, Op, Row, Source, TransactionRow};
 use schemas::topics::*;
 use topology::EngineSettings;
 use topology::store::MemoryBackends;
@@ -114,6 +114,30 @@ impl Bench {
         self.driver.settle();
     }
 
+    /// Sends many events at once.
+    pub fn send_all<R: Row>(&mut self, topic: Topic<CdcKey, Envelope<R>>, events: &[Envelope<R>])
+    where
+        Envelope<R>: Wire,
+    {
+        let codec = Codec::register::<Envelope<R>>(self.driver.registry(), &topic.value_subject()).unwrap();
+        let mut producer = self.driver.broker().producer("connector").unwrap();
+        let mut value = Vec::new();
+        for event in events {
+            value.clear();
+            event.encode(&codec, &mut value).unwrap();
+            let record = Outgoing {
+                topic: topic.name(),
+                partition: Some(0),
+                key: Some(&event.row_id().unwrap().to_be_bytes()),
+                value: Some(&value),
+                timestamp_ms: event.source.ts_ms,
+                headers: &[],
+            };
+            producer.send_all(&[record]).unwrap();
+        }
+        self.driver.settle();
+    }
+
     pub fn account(&mut self, id: i64, opening: &str) {
         let event = self.event(Op::Create, Some(account(id, opening)));
         self.send(CDC_ACCOUNTS, id, &event);
@@ -123,6 +147,23 @@ impl Bench {
         let id = row.id;
         let event = self.event(op, (op != Op::Delete).then_some(row));
         self.send(CDC_TRANSACTIONS, id, &event);
+    }
+
+    /// Sends events under their rows' ids.
+    pub fn sends<R: Row + Clone>(&mut self, topic: Topic<CdcKey, Envelope<R>>, events: &[&Envelope<R>])
+    where
+        Envelope<R>: Wire,
+    {
+        for event in events {
+            let id = event.row_id().unwrap();
+            self.send(topic, id, event);
+        }
+    }
+
+    /// The source as after a restore into a new cluster: its log starts low, its clock goes on.
+    pub fn restore(&mut self) {
+        self.lsn = 0;
+        self.clock_ms += 60_000;
     }
 
     pub fn booked(&self) -> BTreeMap<i64, (String, String)> {
@@ -191,6 +232,10 @@ pub fn transaction(id: i64, account: i64, kind: &str, amount: &str, status: &str
         status: Some(status.into()),
         ..TransactionRow::default()
     }
+}
+
+pub fn deposit(id: i64, account: i64, amount: &str) -> TransactionRow {
+    transaction(id, account, "DEPOSIT", amount, "COMPLETED")
 }
 
 pub fn transfer(id: i64, from: i64, to: i64, amount: &str, status: &str) -> TransactionRow {
