@@ -1,50 +1,96 @@
-//! The processors' counters as metrics.
+//! What the processors report, as metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use processors::counters::{ROWS_SWEPT, SOURCE_REGRESSIONS, SOURCE_TRUNCATES};
+use processors::counters::{ROWS_SWEPT, SOURCE_OUTDATED, SOURCE_REGRESSIONS, SOURCE_REPEATED, SOURCE_TRUNCATES, held_rows};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntCounter, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-struct SourceCounters(Vec<(&'static AtomicU64, IntCounter)>);
+struct SourceCounters {
+    counters: Vec<(&'static AtomicU64, IntCounter)>,
+    duplicates: IntCounterVec,
+    gauges: Vec<(&'static AtomicU64, IntGauge)>,
+    held: IntGaugeVec,
+}
 
-/// Registers `riverbank_source_regressions_total`, `riverbank_source_truncates_total` and `riverbank_rows_swept_total`.
+/// Registers `riverbank_source_regressions_total`, `riverbank_source_truncates_total`, `riverbank_rows_swept_total`,
+/// `riverbank_source_duplicates_total` and `riverbank_sweep_held_rows`.
 pub fn register(registry: &Registry) -> prometheus::Result<()> {
-    let counters = [
-        (
-            &SOURCE_REGRESSIONS,
-            "riverbank_source_regressions_total",
-            "Events with a lower LSN and a later commit time than what was applied: the source was restored or promoted",
-        ),
-        (
-            &SOURCE_TRUNCATES,
-            "riverbank_source_truncates_total",
-            "Tables that the source truncated",
-        ),
-        (
-            &ROWS_SWEPT,
-            "riverbank_rows_swept_total",
-            "Rows that were deleted because a snapshot did not show them, or a truncate took them",
-        ),
-    ];
-    let made = counters
-        .into_iter()
-        .map(|(count, name, help)| Ok((count, IntCounter::new(name, help)?)));
-    registry.register(Box::new(SourceCounters(made.collect::<prometheus::Result<_>>()?)))
+    registry.register(Box::new(SourceCounters::new()?))
+}
+
+impl SourceCounters {
+    fn new() -> prometheus::Result<Self> {
+        let plain = [
+            (
+                &SOURCE_REGRESSIONS,
+                "riverbank_source_regressions_total",
+                "Events with a lower LSN and a later commit time than what was applied: the source was restored or promoted",
+            ),
+            (
+                &SOURCE_TRUNCATES,
+                "riverbank_source_truncates_total",
+                "Tables that the source truncated",
+            ),
+            (
+                &ROWS_SWEPT,
+                "riverbank_rows_swept_total",
+                "Rows that were deleted because a snapshot did not show them, or a truncate took them",
+            ),
+        ];
+        let made = plain
+            .into_iter()
+            .map(|(count, name, help)| Ok((count, IntCounter::new(name, help)?)));
+        let counters = made.collect::<prometheus::Result<_>>()?;
+        let duplicates = IntCounterVec::new(
+            Opts::new(
+                "riverbank_source_duplicates_total",
+                "Changes that were dropped since the row's newest one is the same, or an older one was sent again",
+            ),
+            &["position"],
+        )?;
+        let held = IntGaugeVec::new(
+            Opts::new(
+                "riverbank_sweep_held_rows",
+                "Rows that a snapshot did not show, and that are deleted only if another one does not show them either",
+            ),
+            &["table"],
+        )?;
+        Ok(Self {
+            counters,
+            gauges: held_rows()
+                .into_iter()
+                .map(|(table, rows)| (rows, held.with_label_values(&[table])))
+                .collect(),
+            held,
+            duplicates,
+        })
+    }
+}
+
+/// Only grows, and only here.
+fn follow(counter: &IntCounter, count: &AtomicU64) {
+    counter.inc_by(count.load(Ordering::Relaxed).saturating_sub(counter.get()));
 }
 
 impl Collector for SourceCounters {
     fn desc(&self) -> Vec<&Desc> {
-        self.0.iter().flat_map(|(_, counter)| counter.desc()).collect()
+        let counters = self.counters.iter().flat_map(|(_, counter)| counter.desc());
+        counters.chain(self.duplicates.desc()).chain(self.held.desc()).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let read = |(count, counter): &(&AtomicU64, IntCounter)| {
-            // Only grows, and only here.
-            counter.inc_by(count.load(Ordering::Relaxed).saturating_sub(counter.get()));
+        for (position, count) in [("same", &SOURCE_REPEATED), ("older", &SOURCE_OUTDATED)] {
+            follow(&self.duplicates.with_label_values(&[position]), count);
+        }
+        for (rows, gauge) in &self.gauges {
+            gauge.set(rows.load(Ordering::Relaxed) as i64);
+        }
+        let counters = self.counters.iter().flat_map(|(count, counter)| {
+            follow(counter, count);
             counter.collect()
-        };
-        self.0.iter().flat_map(read).collect()
+        });
+        counters.chain(self.duplicates.collect()).chain(self.held.collect()).collect()
     }
 }

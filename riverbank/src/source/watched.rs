@@ -157,6 +157,7 @@ impl Watched {
         reasons.extend(self.slot_trouble(known));
         let problems = known.problems.iter().flatten().filter(|problem| !problem.kind.is_advice());
         reasons.extend(problems.map(|problem| problem.reason.clone()));
+        reasons.extend(held_back());
         reasons
     }
 
@@ -269,6 +270,18 @@ impl api::SourceWatch for Watched {
 /// Whole milliseconds as the nearest number to them: Duration's own conversion adds two parts, and prints 0.30000000000000004.
 fn seconds(duration: Duration) -> f64 {
     duration.as_millis() as f64 / 1000.0
+}
+
+/// Rows of this instance's tables that are shown though the last snapshot did not show them.
+fn held_back() -> impl Iterator<Item = String> {
+    let tables = processors::counters::held_rows().into_iter();
+    let rows = tables.map(|(table, rows)| (table, rows.load(std::sync::atomic::Ordering::Relaxed)));
+    rows.filter(|(_, rows)| *rows > 0).map(|(table, rows)| {
+        format!(
+            "the last snapshot did not show {rows} rows of {table}: they stay until another whole snapshot of the table is taken, which \
+             shows them or takes them away"
+        )
+    })
 }
 
 /// How many problems of each kind were found.
