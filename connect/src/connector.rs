@@ -155,10 +155,11 @@ impl ConnectorSettings {
         config
     }
 
-    /// The tables that it reads: the heartbeat's is among them, where there is one.
+    /// The tables that it reads, in this order: the heartbeat's is the first, where there is one. The only row of the first table is
+    /// marked as the snapshot's first, and not as the last of its table, by which those are known that are gone.
     pub(crate) fn captured(&self) -> Vec<&str> {
         let heartbeat = self.heartbeat.map(|_| HEARTBEAT_TABLE);
-        self.tables.iter().map(String::as_str).chain(heartbeat).collect()
+        heartbeat.into_iter().chain(self.tables.iter().map(String::as_str)).collect()
     }
 
     fn source(&self) -> BTreeMap<String, String> {
@@ -292,7 +293,7 @@ mod tests {
             ("database.user", "riverbank_cdc"),
             (
                 "table.include.list",
-                "public.customers,public.accounts,public.transactions,public.riverbank_heartbeat",
+                "public.riverbank_heartbeat,public.customers,public.accounts,public.transactions",
             ),
             ("key.converter", LONG_CONVERTER),
             ("predicates.isTable.pattern", "bank\\.(public)\\..*"),

@@ -93,6 +93,47 @@ impl Bank {
         .await;
     }
 
+    /// Has the connector take a snapshot.
+    async fn signal(&self, snapshot: &str) {
+        sqlx::query("INSERT INTO riverbank_signals VALUES (gen_random_uuid()::text, 'execute-snapshot', $1)")
+            .bind(snapshot)
+            .execute(&self.pool)
+            .await
+            .expect("the signal is written");
+    }
+
+    async fn get(&self, path: &str) -> Result<serde_json::Value, String> {
+        let url = format!("{}{path}", self.instance.url);
+        let answer = self.stack.http.get(url).send().await.map_err(|e| e.to_string())?;
+        answer.json().await.map_err(|e| e.to_string())
+    }
+
+    /// How many customers are known.
+    async fn customers(&self, count: usize, step: &str) {
+        eventually(step, CAUGHT_UP, || async {
+            let page = self.get("/customers").await?;
+            match page["items"].as_array().map(Vec::len) {
+                Some(known) if known == count => Ok(()),
+                _ => Err(page.to_string()),
+            }
+        })
+        .await;
+    }
+
+    /// Whether rows of the transactions are held back.
+    async fn troubles(&self, are_held: bool, step: &str) {
+        eventually(step, CAUGHT_UP, || async {
+            let lag = self.get("/lag").await?;
+            let troubles = lag["source"]["troubles"].to_string();
+            if troubles.contains("rows of transactions") == are_held {
+                Ok(())
+            } else {
+                Err(troubles)
+            }
+        })
+        .await;
+    }
+
     /// One account's balance is compared, of a source that moves none itself.
     async fn balance(&self, id: i64, expected: &str, step: &str) {
         eventually(step, CAUGHT_UP, || async {
@@ -182,15 +223,18 @@ async fn the_books_are_right_after_whatever_the_source_does() {
     .await;
     bank.balances("fifty reversals after a change of the schema").await;
 
-    // The slot is lost, and meanwhile rows go.
+    // The slot is lost, and meanwhile rows go: of the customers all but one.
     bank.run(
-        "INSERT INTO transactions (account_id, txn_type, amount) VALUES (3, 'DEPOSIT', 10), (3, 'DEPOSIT', 20), (3, 'DEPOSIT', 40);",
+        "INSERT INTO transactions (account_id, txn_type, amount) VALUES (3, 'DEPOSIT', 10), (3, 'DEPOSIT', 20), (3, 'DEPOSIT', 40);
+         INSERT INTO customers (first_name, last_name, email) VALUES ('Charles', 'Babbage', 'charles@example.org');",
     )
     .await;
     bank.balances("three deposits").await;
+    bank.customers(2, "a second customer").await;
     bank.stop_capture().await;
     bank.run(
         "DELETE FROM transactions WHERE account_id = 3 AND amount = 20;
+         DELETE FROM customers WHERE id = 2;
          UPDATE transactions SET amount = 41 WHERE account_id = 3 AND amount = 40;
          SELECT pg_drop_replication_slot('riverbank');",
     )
@@ -198,6 +242,7 @@ async fn the_books_are_right_after_whatever_the_source_does() {
     bank.connector(reqwest::Method::DELETE, "/offsets").await;
     bank.connector(reqwest::Method::PUT, "/resume").await;
     bank.balances("a lost slot and a new snapshot").await;
+    bank.customers(1, "a snapshot of a single row").await;
 
     // Changes that the slot skipped: lost, until an incremental snapshot repairs the rows.
     bank.stop_capture().await;
@@ -219,12 +264,22 @@ async fn the_books_are_right_after_whatever_the_source_does() {
     })
     .await;
     assert!(bank.differences().await.is_err(), "the skipped changes are lost");
-    bank.run(
-        r#"INSERT INTO riverbank_signals VALUES
-           ('repair', 'execute-snapshot', '{"type": "incremental", "data-collections": ["public.accounts", "public.transactions"]}')"#,
+    bank.signal(r#"{"type": "incremental", "data-collections": ["public.accounts", "public.transactions"]}"#)
+        .await;
+    bank.balances("an incremental snapshot").await;
+
+    // Snapshots of a part of a table: nothing says that they are. A whole one says that the rows are there.
+    bank.signal(
+        r#"{"type": "blocking", "data-collections": ["public.transactions"], "additional-conditions": [
+            {"data-collection": "public.transactions", "filter": "SELECT * FROM public.transactions WHERE account_id = 3"}]}"#,
     )
     .await;
-    bank.balances("an incremental snapshot").await;
+    bank.troubles(true, "a snapshot of a part").await;
+    bank.balances("rows that are held back").await;
+    bank.signal(r#"{"type": "blocking", "data-collections": ["public.transactions"]}"#)
+        .await;
+    bank.troubles(false, "a whole snapshot").await;
+    bank.balances("a whole snapshot").await;
 
     // What Postgres itself refuses.
     bank.refused("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'DEPOSIT', 'NaN')")
