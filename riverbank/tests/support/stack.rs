@@ -220,7 +220,6 @@ impl Riverbank {
     pub async fn audit(&self) {
         let (holds, said) = self.audited(&["--settle", "30s"]).await;
         assert!(holds, "{said}\n{}:\n{}", self.name, self.tail());
-        println!("{said}");
     }
 
     /// Whether `riverbank audit` finds nothing wrong, and what it says.
