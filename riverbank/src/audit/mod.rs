@@ -7,12 +7,14 @@
 //! What is compared is not what the engine keeps, but what it has emitted; and balances are not compared with the engine's own sums
 //! alone, but with the sums of the system of record's transactions.
 
+mod balances;
 mod books;
 mod command;
 mod expected;
 mod files;
 mod questions;
 mod rows;
+mod run;
 mod served;
 mod source;
 
@@ -22,7 +24,7 @@ use std::time::Duration;
 
 pub use command::{audit, tell};
 pub use files::check_files;
-pub use rows::{Audit, Patience};
+pub use run::{Audit, Patience};
 pub use served::{Service, check_served};
 pub use source::{PostgresSource, Source};
 

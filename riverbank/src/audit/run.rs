@@ -1,0 +1,312 @@
+//! The audit at work: one look at everything, then again at what differs.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use processors::silver::{Accounts, Customers, Transactions};
+use schemas::gold::AccountBalance;
+use schemas::topics::{ACCOUNT_BALANCES, SILVER_POSTINGS};
+use schemas::{AccountId, Currency, Money, TransactionId};
+
+use super::balances::{Sums, add, difference, is_half, open};
+use super::books::{Books, Entries};
+use super::questions::Questions;
+use super::rows::OfTable;
+use super::served::{Progress, Service};
+use super::source::{Source, SourceRow, Wanted};
+use super::{Check, LOOK_INTERVAL};
+use crate::assembly::Log;
+
+/// How often it is told that the audit waits.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
+
+/// How long the audit waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// What differs is wrong when it goes on differing for so long, although nothing changed it.
+    pub settle: Duration,
+    /// How long the source's changes up to the look at it may take to arrive, before that.
+    pub arrive: Duration,
+}
+
+impl Patience {
+    /// When what still changes is no longer waited for.
+    pub(super) fn total(self) -> Duration {
+        self.settle * 3
+    }
+}
+
+/// The audit of rows, journal and balances.
+pub struct Audit {
+    books: Books,
+    source: Source,
+    customers: OfTable<Customers>,
+    accounts: OfTable<Accounts>,
+    transactions: OfTable<Transactions>,
+    balances: Questions<i64, Option<Sums>>,
+    journal: Questions<AccountId, (AccountBalance, Entries)>,
+    halves: Questions<(TransactionId, Currency), Money>,
+}
+
+impl Audit {
+    /// Of a bank whose rows are in `source`, by the topics in `log`. Nothing is read yet.
+    pub fn new(log: &Log, source: Source) -> anyhow::Result<Self> {
+        Ok(Self {
+            books: Books::open(log)?,
+            source,
+            customers: OfTable::default(),
+            accounts: OfTable::default(),
+            transactions: OfTable::default(),
+            balances: Questions::default(),
+            journal: Questions::default(),
+            halves: Questions::default(),
+        })
+    }
+
+    /// Balances as they were emitted last; those of deleted accounts are not among them.
+    pub fn balances(&self) -> impl Iterator<Item = &AccountBalance> {
+        self.books.emitted.balances.values().filter(|balance| !balance.is_deleted)
+    }
+
+    /// One of them.
+    pub fn balance(&self, id: i64) -> Option<&AccountBalance> {
+        self.books.emitted.balances.get(&id).filter(|balance| !balance.is_deleted)
+    }
+
+    /// Reads what has been emitted since.
+    pub fn follow(&mut self) -> anyhow::Result<()> {
+        tokio::task::block_in_place(|| self.books.follow())
+    }
+
+    /// How many postings were read.
+    pub fn postings(&self) -> u64 {
+        self.books.emitted.journal.postings
+    }
+
+    /// Reads the topics to their ends, looks at the source, and asks again what differs, as soon as `service` has heard all that was
+    /// seen there. Needs a runtime of several threads.
+    pub async fn run(&mut self, patience: Patience, service: Option<&Service>) -> anyhow::Result<Vec<Check>> {
+        tokio::task::block_in_place(|| self.books.read())?;
+        self.follow()?;
+        let (accounts, position) = self.first_look().await?;
+        self.look_at_journal(true)?;
+        let mut late = None;
+        if let (Some(position), Some(service), true) = (position, service, self.is_unsettled(patience.settle)) {
+            late = self.arrive(position, service, patience.arrive).await?;
+        }
+        let started = Instant::now();
+        self.ask_anew();
+        while self.is_unsettled(patience.settle) && started.elapsed() < patience.total() {
+            self.follow()?;
+            self.look_again().await?;
+            self.look_at_journal(false)?;
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+        let mut checks = self.verdict(accounts, patience.settle);
+        checks.extend(late);
+        Ok(checks)
+    }
+
+    /// Waits until the service has heard the source from behind a position in its log, and has processed what came before.
+    async fn arrive(&mut self, position: i64, service: &Service, bound: Duration) -> anyhow::Result<Option<Check>> {
+        let started = Instant::now();
+        let mut told = started;
+        loop {
+            let progress = service.progress(position).await?;
+            self.follow()?;
+            let Progress::Waiting(reason) = progress else {
+                return Ok(None);
+            };
+            if started.elapsed() >= bound {
+                let mut late = Check::of(format!(
+                    "the source's log up to {position}, as far as it was when its rows were read"
+                ));
+                late.problems.push(format!(
+                    "has not arrived after {}: {reason}",
+                    humantime::format_duration(bound)
+                ));
+                return Ok(Some(late));
+            }
+            if told.elapsed() >= TOLD_EVERY {
+                told = Instant::now();
+                tracing::info!("waiting for the source's log up to {position}: {reason}");
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    /// From now on, what differs is to settle.
+    fn ask_anew(&mut self) {
+        self.customers.questions.ask_anew();
+        self.accounts.questions.ask_anew();
+        self.transactions.questions.ask_anew();
+        self.balances.ask_anew();
+        self.journal.ask_anew();
+        self.halves.ask_anew();
+    }
+
+    fn is_unsettled(&self, settle: Duration) -> bool {
+        self.customers.questions.is_unsettled(settle)
+            || self.accounts.questions.is_unsettled(settle)
+            || self.transactions.questions.is_unsettled(settle)
+            || self.balances.is_unsettled(settle)
+            || self.journal.is_unsettled(settle)
+            || self.halves.is_unsettled(settle)
+    }
+
+    /// All rows, once. Returns how many accounts should have a balance, and where the source was.
+    async fn first_look(&mut self) -> anyhow::Result<(usize, Option<i64>)> {
+        let emitted = &self.books.emitted;
+        let (customers, accounts, transactions) = (&mut self.customers, &mut self.accounts, &mut self.transactions);
+        let (mut seen, mut sums) = (<[HashSet<i64>; 3]>::default(), HashMap::new());
+        let position = self
+            .source
+            .look(None, |row| {
+                match row {
+                    SourceRow::Customer(row) => customers.saw(&mut seen[0], row, emitted),
+                    SourceRow::Account(row) => {
+                        open(&mut sums, &row, emitted);
+                        accounts.saw(&mut seen[1], row, emitted);
+                    }
+                    SourceRow::Transaction(row) => {
+                        add(&mut sums, &row, emitted)?;
+                        transactions.saw(&mut seen[2], row, emitted);
+                    }
+                }
+                Ok(())
+            })
+            .await?;
+        customers.saw_all(&seen[0], emitted);
+        accounts.saw_all(&seen[1], emitted);
+        transactions.saw_all(&seen[2], emitted);
+        let count = sums.len();
+        let unexpected: Vec<i64> = emitted
+            .balances
+            .keys()
+            .filter(|id| !sums.contains_key(*id))
+            .copied()
+            .collect();
+        for (id, expected) in sums {
+            self.look_at_balance(id, Some(expected))?;
+        }
+        for id in unexpected {
+            self.look_at_balance(id, None)?;
+        }
+        Ok((count, position))
+    }
+
+    /// The rows that differ, and all that a balance that differs is made of.
+    async fn look_again(&mut self) -> anyhow::Result<()> {
+        let balances = self.balances.keys();
+        let wanted = Wanted {
+            customers: self.customers.questions.keys(),
+            accounts: [self.accounts.questions.keys(), balances.clone()].concat(),
+            transactions: self.transactions.questions.keys(),
+            transactions_of: balances.clone(),
+        };
+        if wanted == Wanted::default() {
+            return Ok(());
+        }
+        let emitted = &self.books.emitted;
+        let (mut customers, mut accounts, mut transactions) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let mut sums = HashMap::new();
+        self.source
+            .look(Some(&wanted), |row| {
+                match row {
+                    SourceRow::Customer(row) => drop(customers.insert(row.id, row)),
+                    SourceRow::Account(row) => {
+                        open(&mut sums, &row, emitted);
+                        accounts.insert(row.id, row);
+                    }
+                    SourceRow::Transaction(row) => {
+                        add(&mut sums, &row, emitted)?;
+                        transactions.insert(row.id, row);
+                    }
+                }
+                Ok(())
+            })
+            .await?;
+        self.customers.looked_again(customers, emitted);
+        self.accounts.looked_again(accounts, emitted);
+        self.transactions.looked_again(transactions, emitted);
+        for id in balances {
+            self.look_at_balance(id, sums.remove(&id))?;
+        }
+        Ok(())
+    }
+
+    fn look_at_balance(&mut self, id: i64, expected: Option<Sums>) -> anyhow::Result<()> {
+        let emitted = self.books.emitted.balances.get(&id).filter(|balance| !balance.is_deleted);
+        match difference(id, expected.as_ref(), emitted)? {
+            None => self.balances.agrees(id),
+            Some(difference) => self.balances.differs(id, expected, difference),
+        }
+        Ok(())
+    }
+
+    /// The journal against the balances that were emitted with it: all of them, then those that are asked again.
+    fn look_at_journal(&mut self, is_first: bool) -> anyhow::Result<()> {
+        let emitted = &self.books.emitted;
+        let (accounts, halves): (Vec<AccountId>, Vec<(TransactionId, Currency)>) = match is_first {
+            true => (
+                emitted.balances.values().map(|balance| balance.account_id).collect(),
+                emitted.journal.open.keys().copied().collect(),
+            ),
+            false => (self.journal.keys(), self.halves.keys()),
+        };
+        for id in accounts {
+            let Some(balance) = emitted.balances.get(&id.0) else {
+                continue;
+            };
+            let entries = emitted.journal.by_account.get(&id).copied().unwrap_or_default();
+            if entries.count == balance.entry_count && balance.opening.checked_add(entries.sum)? == balance.booked {
+                self.journal.agrees(id);
+            } else {
+                let difference = format!(
+                    "account {id}: {} is its balance after {} postings; it opened with {}, and {} postings sum to {}",
+                    balance.booked, balance.entry_count, balance.opening, entries.count, entries.sum
+                );
+                self.journal.differs(id, (balance.clone(), entries), difference);
+            }
+        }
+        for (id, currency) in halves {
+            let sum = emitted.journal.open.get(&(id, currency)).copied().unwrap_or_default();
+            if sum == Money::ZERO || is_half(emitted.transactions.get(&id.0), currency, sum, emitted)? {
+                self.halves.agrees((id, currency));
+            } else {
+                let difference = format!("transaction {id}: its postings in {currency} sum to {sum}, not to zero");
+                self.halves.differs((id, currency), sum, difference);
+            }
+        }
+        Ok(())
+    }
+
+    fn verdict(&mut self, accounts: usize, settle: Duration) -> Vec<Check> {
+        let mut balances = Check::default();
+        let right = accounts.saturating_sub(balances.answered(std::mem::take(&mut self.balances), settle));
+        balances.what = format!(
+            "{}: {right} of {accounts} balances are what the source's accounts opened with and its transactions made",
+            ACCOUNT_BALANCES.name()
+        );
+        let mut journal = Check::of(format!(
+            "{}: {} postings beside the balances that they make, and each transaction's sum beside zero",
+            SILVER_POSTINGS.name(),
+            self.postings()
+        ));
+        journal.answered(std::mem::take(&mut self.journal), settle);
+        journal.answered(std::mem::take(&mut self.halves), settle);
+        let halves = self.books.emitted.journal.open.len();
+        if halves > 0 && journal.holds() {
+            journal.notes.push(format!(
+                "{halves} transactions are booked on one of their two accounts, as the other cannot have the amount or has not come"
+            ));
+        }
+        vec![
+            std::mem::take(&mut self.customers).verdict(settle),
+            std::mem::take(&mut self.accounts).verdict(settle),
+            std::mem::take(&mut self.transactions).verdict(settle),
+            balances,
+            journal,
+        ]
+    }
+}
