@@ -7,13 +7,14 @@ use std::time::Duration;
 use anyhow::Context;
 use api::system_of_record::{InProcess, Postgres, PostgresSettings, SystemOfRecord};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use topology::clock::SystemClock;
 
-use crate::assembly::{Assembly, Log, sink_settings, source_partitions};
+use crate::assembly::{Assembly, sink_settings, source_partitions};
 use crate::config::Settings;
+use crate::log::Log;
+use crate::process::{own_metrics, runtime, until_signal};
 use crate::source::SourceWatch;
 use crate::{capture, lake};
 
@@ -61,13 +62,6 @@ pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// A registry of metrics with those of this process.
-fn own_metrics() -> anyhow::Result<prometheus::Registry> {
-    let metrics = prometheus::Registry::new();
-    process_metrics(&metrics)?;
-    Ok(metrics)
-}
-
 /// `riverbank sink`: the sinks alone.
 pub fn sink(settings: Settings) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(async {
@@ -96,40 +90,11 @@ pub fn sink(settings: Settings) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// A runtime for the HTTP service and the database; the engine has threads of its own.
-pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("start a runtime")
-}
-
-/// Cancelled by SIGTERM and Ctrl-C.
-pub fn until_signal() -> anyhow::Result<CancellationToken> {
-    let stop = CancellationToken::new();
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let told = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        told.cancel();
-    });
-    Ok(stop)
-}
-
 /// The system of record in this process, which writes its own change log.
 pub async fn in_process_records(log: &Log) -> anyhow::Result<Arc<InProcess>> {
     let log = log.clone();
     let start = move || InProcess::start(log.broker, log.registry, Arc::new(SystemClock));
     Ok(Arc::new(tokio::task::spawn_blocking(start).await??))
-}
-
-/// Memory, processor time and file handles of this process.
-pub fn process_metrics(metrics: &prometheus::Registry) -> anyhow::Result<()> {
-    metrics.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-    Ok(())
 }
 
 /// Engine, sinks and HTTP service at work.

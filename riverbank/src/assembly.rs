@@ -3,13 +3,10 @@
 //! `run` and `demo` differ in what stands behind the ports (Kafka or the log in the process, Postgres or the system of record in
 //! memory), and in nothing else.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use broker::Broker;
-use broker::in_process::InProcessBroker;
 use parking_lot::Mutex;
 use processors::SourcePartitions;
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
@@ -17,45 +14,15 @@ use sinks::{SinkHandle, SinkRunner};
 use topology::clock::SystemClock;
 use topology::store::{RocksBackends, RocksSettings};
 use topology::{Engine, EngineParts, EngineSettings, Metrics, Queries};
-use wire::{FileRegistry, HttpRegistry, Registry};
 
 use crate::config::Settings;
 use crate::lake;
+use crate::log::Log;
 use crate::rejections::Rejections;
 use crate::{source_counters, upgrade};
 
 /// How long the broker may take to name a topic's partitions.
 const TOPICS_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// The log and the registry that a process works on.
-#[derive(Clone)]
-pub struct Log {
-    /// The log.
-    pub broker: Arc<dyn Broker>,
-    /// The schemas of what is in it.
-    pub registry: Arc<dyn Registry>,
-}
-
-impl Log {
-    /// Kafka and its registry as the settings name them, or else both in this process.
-    pub fn of(settings: &Settings) -> anyhow::Result<Self> {
-        match (lake::kafka(settings), &settings.registry.url) {
-            (Some(kafka), Some(registry)) => Ok(Self {
-                broker: Arc::new(kafka),
-                registry: Arc::new(HttpRegistry::new(registry.as_str())?),
-            }),
-            _ => Self::in_process(settings.state.dir.join("schemas")),
-        }
-    }
-
-    /// Both in this process; the schemas in this folder.
-    pub fn in_process(folder: PathBuf) -> anyhow::Result<Self> {
-        Ok(Self {
-            broker: Arc::new(InProcessBroker::default()),
-            registry: Arc::new(FileRegistry::open(folder)?),
-        })
-    }
-}
 
 /// The sinks' settings.
 pub fn sink_settings(settings: &Settings, instance: &str) -> sinks::SinkSettings {

@@ -14,8 +14,9 @@ use object_store::ObjectStore;
 use sinks::lake::{self, Depth, Problem, TableReport};
 use sinks::{S3Options, Table};
 
-use crate::app::runtime;
 use crate::config::Settings;
+use crate::log::kafka;
+use crate::process::runtime;
 
 /// How long Kafka may take to answer, or to show another record.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -92,15 +93,6 @@ pub fn open(settings: &Settings) -> anyhow::Result<Arc<dyn ObjectStore>> {
         allow_http: s3.allow_http,
     };
     sinks::open(settings.sink.url.as_str(), &options).context("sink.url")
-}
-
-/// Kafka, where the settings name it; a log in another process cannot be asked.
-pub(crate) fn kafka(settings: &Settings) -> Option<KafkaBroker> {
-    let bootstrap = settings.kafka.brokers.clone()?;
-    Some(KafkaBroker::new(broker::kafka::KafkaSettings {
-        bootstrap,
-        extra: settings.kafka.properties.reveal().clone(),
-    }))
 }
 
 /// The end of each partition of a table's topic.

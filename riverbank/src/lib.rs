@@ -17,6 +17,8 @@ pub mod describe;
 pub mod generate;
 pub mod health;
 pub mod lake;
+pub mod log;
+pub mod process;
 pub mod rejections;
 pub mod source;
 mod source_counters;

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use broker::Outgoing;
 use dashboards::{dashboard_queries, is_of_the_source, monitoring, recorded_names, rule_queries, unanswered};
-use riverbank::app::{Running, in_process_records, process_metrics};
-use riverbank::assembly::Log;
+use riverbank::app::{Running, in_process_records};
 use riverbank::config::{Purpose, Settings, Sources};
 use riverbank::generate::{Pace, Profile, RecordTeller, SimulatedBank, drive};
+use riverbank::log::Log;
+use riverbank::process::process_metrics;
 use schemas::bronze::{AccountRow, CdcKey, Envelope, Op, Source};
 use schemas::topics::CDC_ACCOUNTS;
 use serde_json::Value;

@@ -8,11 +8,11 @@ use anyhow::Context;
 use connect::{ColumnPatterns, ConnectorProbe};
 
 use super::{Audit, Check, Patience, PostgresSource, Service, Source, check_files, check_served};
-use crate::app::runtime;
-use crate::assembly::Log;
 use crate::cli::AuditArgs;
 use crate::config::Settings;
 use crate::lake;
+use crate::log::Log;
+use crate::process::runtime;
 
 /// Checks the books of the bank that the settings name, while it runs. Exit code 1 if they do not balance.
 pub fn audit(settings: Settings, args: &AuditArgs) -> anyhow::Result<ExitCode> {

@@ -15,7 +15,7 @@ use super::rows::OfTable;
 use super::served::{Progress, Service};
 use super::source::{Source, SourceRow, Wanted};
 use super::{Check, LOOK_INTERVAL};
-use crate::assembly::Log;
+use crate::log::Log;
 
 /// How often it is told that the audit waits.
 const TOLD_EVERY: Duration = Duration::from_secs(5);

@@ -13,12 +13,13 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Running, in_process_records, process_metrics, runtime, until_signal};
-use crate::assembly::Log;
+use crate::app::{Running, in_process_records};
 use crate::audit::{Audit, Check, Patience, Service, Source, check_files, check_served, tell};
 use crate::cli::DemoArgs;
 use crate::config::{Purpose, Settings, Sources};
 use crate::generate::{Pace, Profile, RecordTeller, SimulatedBank, Totals, drive};
+use crate::log::Log;
+use crate::process::{process_metrics, runtime, until_signal};
 use folder::Folder;
 
 const READY_MAX: Duration = Duration::from_secs(60);

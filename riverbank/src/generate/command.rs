@@ -15,9 +15,10 @@ use super::bank::SimulatedBank;
 use super::drive::{Pace, drive};
 use super::profile::{Plan, Target};
 use super::record::RecordTeller;
-use crate::app::{in_process_records, runtime, until_signal};
-use crate::assembly::Log;
+use crate::app::in_process_records;
 use crate::config::{Problem, Purpose, Secret, Settings, SettingsError, Sources};
+use crate::log::Log;
+use crate::process::{runtime, until_signal};
 use crate::{say, telemetry};
 
 /// How long Kafka may take to say what is in a topic.

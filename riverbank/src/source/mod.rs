@@ -16,8 +16,8 @@ use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_PREFIX, CDC_TRANSACTIONS}
 use tokio::task::JoinHandle;
 use topology::clock::SystemClock;
 
-use crate::assembly::Log;
 use crate::config::Settings;
+use crate::log::Log;
 use heartbeat::Follower;
 pub use watched::Watched;
 

@@ -1,0 +1,48 @@
+//! The log and the registry that a process works on.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use broker::{Broker, InProcessBroker, KafkaBroker, KafkaSettings};
+use wire::{FileRegistry, HttpRegistry, Registry};
+
+use crate::config::Settings;
+
+/// Both of them.
+#[derive(Clone)]
+pub struct Log {
+    /// The log.
+    pub broker: Arc<dyn Broker>,
+    /// The schemas of what is in it.
+    pub registry: Arc<dyn Registry>,
+}
+
+impl Log {
+    /// Kafka and its registry as the settings name them, or else both in this process.
+    pub fn of(settings: &Settings) -> anyhow::Result<Self> {
+        match (kafka(settings), &settings.registry.url) {
+            (Some(kafka), Some(registry)) => Ok(Self {
+                broker: Arc::new(kafka),
+                registry: Arc::new(HttpRegistry::new(registry.as_str())?),
+            }),
+            _ => Self::in_process(settings.state.dir.join("schemas")),
+        }
+    }
+
+    /// Both in this process; the schemas in this folder.
+    pub fn in_process(folder: PathBuf) -> anyhow::Result<Self> {
+        Ok(Self {
+            broker: Arc::new(InProcessBroker::default()),
+            registry: Arc::new(FileRegistry::open(folder)?),
+        })
+    }
+}
+
+/// Kafka, where the settings name it; a log in another process cannot be asked.
+pub fn kafka(settings: &Settings) -> Option<KafkaBroker> {
+    let bootstrap = settings.kafka.brokers.clone()?;
+    Some(KafkaBroker::new(KafkaSettings {
+        bootstrap,
+        extra: settings.kafka.properties.reveal().clone(),
+    }))
+}
