@@ -88,6 +88,8 @@ pub enum ProblemKind {
     NanPossible,
     /// The connector's login may not read a captured table.
     NotReadable,
+    /// Row security hides rows of a captured table from the connector's login.
+    RowSecurity,
     /// A trigger of the ledger is disabled or gone.
     LedgerOff,
     /// The replication slot does not exist.
@@ -98,7 +100,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::WalLevel,
         Self::PublicationMissing,
         Self::PublicationPartial,
@@ -110,6 +112,7 @@ impl ProblemKind {
         Self::NameCollision,
         Self::NanPossible,
         Self::NotReadable,
+        Self::RowSecurity,
         Self::LedgerOff,
         Self::SlotMissing,
         Self::SlotLost,
@@ -129,6 +132,7 @@ impl ProblemKind {
             Self::NameCollision => "name_collision",
             Self::NanPossible => "nan_possible",
             Self::NotReadable => "not_readable",
+            Self::RowSecurity => "row_security",
             Self::LedgerOff => "ledger_off",
             Self::SlotMissing => "slot_missing",
             Self::SlotLost => "slot_lost",

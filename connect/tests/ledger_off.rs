@@ -9,11 +9,11 @@ use testbed::Testbed;
 
 const RUNBOOK: &str = include_str!("../../docs/runbooks/ledger-off.md");
 
-/// The runbook's statements: for triggers that are disabled, for those that are gone, for the balances.
-fn steps() -> [&'static str; 3] {
+/// The runbook's statements: the transaction's beginning, for triggers that are disabled, for those that are gone, for the balances.
+fn steps() -> [&'static str; 4] {
     let blocks = RUNBOOK.split("```sql\n").skip(1);
     let blocks: Vec<&str> = blocks.map(|block| block.split("```").next().unwrap_or_default()).collect();
-    blocks.try_into().expect("three blocks")
+    blocks.try_into().expect("four blocks")
 }
 
 async fn do_all(pool: &PgPool, statements: &[&str]) -> Result<u64, sqlx::Error> {
@@ -57,8 +57,8 @@ async fn what_the_runbook_says_puts_the_ledger_right() {
     .await;
     ok("UPDATE accounts SET balance = 7 WHERE id = 3").await;
     check_is_told(&bed, true).await;
-    let [enable, create, correct] = steps();
-    do_all(&pool, &[enable, correct]).await.expect("the runbook");
+    let [begin, enable, create, correct] = steps();
+    do_all(&pool, &[begin, enable, correct]).await.expect("the runbook");
     check_is_told(&bed, false).await;
     for (id, expected) in [(1, "150.0000"), (2, "65.0000"), (3, "100.0000")] {
         assert_eq!(balance(&pool, id).await, expected, "account {id}");
@@ -77,7 +77,7 @@ async fn what_the_runbook_says_puts_the_ledger_right() {
     }
     ok("DELETE FROM transactions WHERE txn_type = 'TRANSFER'").await;
     check_is_told(&bed, true).await;
-    do_all(&pool, &["BEGIN;", create, correct]).await.expect("the runbook");
+    do_all(&pool, &[begin, create, correct]).await.expect("the runbook");
     check_is_told(&bed, false).await;
     assert_eq!(balance(&pool, 1).await, "121.0000");
     assert_eq!(balance(&pool, 2).await, "95.0000");

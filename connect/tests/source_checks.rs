@@ -203,6 +203,27 @@ async fn the_connectors_login_must_read_what_it_captures() {
     assert!(found.iter().any(|problem| problem.reason.contains(grant)), "{found:#?}");
 }
 
+/// A snapshot would show a part of the table, and look like one of all of it.
+#[tokio::test]
+async fn row_security_that_hides_rows_from_the_connector_is_told() {
+    let source = Source::own().await;
+    source.run("ALTER TABLE accounts ENABLE ROW LEVEL SECURITY").await;
+    let hidden = (ProblemKind::RowSecurity, "ALTER ROLE riverbank_cdc BYPASSRLS");
+    Source::check(&source.problems().await, &[hidden]);
+    source.run("ALTER ROLE riverbank_cdc BYPASSRLS").await;
+    Source::check(&source.problems().await, &[]);
+    // An owner sees all, unless that is forced.
+    source
+        .run(
+            "ALTER ROLE riverbank_cdc NOBYPASSRLS; CREATE ROLE owners; GRANT owners TO riverbank_cdc;
+             ALTER TABLE accounts OWNER TO owners",
+        )
+        .await;
+    Source::check(&source.problems().await, &[]);
+    source.run("ALTER TABLE accounts FORCE ROW LEVEL SECURITY").await;
+    Source::check(&source.problems().await, &[hidden]);
+}
+
 #[tokio::test]
 async fn columns_that_need_quotes_can_be_left_out_and_what_the_connector_leaves_out_counts() {
     let mut source = Source::own().await;

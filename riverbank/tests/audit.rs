@@ -171,7 +171,12 @@ async fn what_does_not_agree_is_found_and_named() {
     );
     bank.emit(ACCOUNT_BALANCES, id, Some(&balance));
 
-    let files = check_files(&riverbank::lake::open(&bank.settings).expect("a lake"), &bank.log.broker).await;
+    let files = check_files(
+        &riverbank::lake::open(&bank.settings).expect("a lake"),
+        &bank.log.broker,
+        true,
+    )
+    .await;
     check(&files.expect("the files are read"), &[]);
     rows_are_compared(&bank, id).await;
     the_journal_is_summed_up(&bank).await;

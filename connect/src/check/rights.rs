@@ -33,6 +33,25 @@ pub(super) async fn check(
         .fetch_one(&mut *connection)
         .await?;
         may_read_some |= may_read;
+        // Its changes are captured whole: only a snapshot reads the table as this login.
+        let hides: bool = sqlx::query_scalar(
+            "SELECT c.relrowsecurity AND NOT (r.rolsuper OR r.rolbypassrls)
+                    AND (c.relforcerowsecurity OR NOT pg_has_role(r.oid, c.relowner, 'USAGE'))
+             FROM pg_class AS c CROSS JOIN pg_roles AS r WHERE c.oid::bigint = $1 AND r.rolname = $2",
+        )
+        .bind(id)
+        .bind(&expected.capture_role)
+        .fetch_one(&mut *connection)
+        .await?;
+        if hides {
+            problems.push(SourceProblem::new(
+                ProblemKind::RowSecurity,
+                format!(
+                    "row security of {table} hides rows from the connector's login {role}: a snapshot shows a part of the table, as if \
+                     the rest were gone: ALTER ROLE {role} BYPASSRLS"
+                ),
+            ));
+        }
         if !may_read {
             problems.push(SourceProblem::new(
                 ProblemKind::NotReadable,

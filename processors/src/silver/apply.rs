@@ -191,6 +191,8 @@ where
                 Kind::Streamed => count_dropped(at, applied.streamed),
                 // In another order, what was streamed after it may have come before it.
                 Kind::Snapshot if in_order => count_dropped(at, applied.snapshot),
+                // Where the row has something newer, that is as it must be; where the whole table is said to be newer, a clock may be behind.
+                Kind::Incremental if is_outdated(kind, at, table) => count(&SOURCE_OUTDATED, 1),
                 _ => {}
             }
             let shows = kind != Kind::Streamed && !is_outdated(kind, at, table);

@@ -1,8 +1,8 @@
 //! Customers, cleaned.
 
-use schemas::CustomerId;
 use std::sync::atomic::AtomicU64;
 
+use schemas::CustomerId;
 use schemas::bronze::CustomerRow;
 use schemas::silver::Customer;
 use schemas::state::{Applied, TableState};

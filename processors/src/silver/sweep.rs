@@ -12,7 +12,7 @@
 //!
 //! **Nothing tells a snapshot of a part of a table from one of all of it** (Debezium's `additional-conditions` and
 //! `snapshot.select.statement.overrides` leave the events as they are). So the missing rows are counted first, and if they are many
-//! the sweep is held back until another snapshot does not show them either. So it is if a record could not be processed meanwhile,
+//! the sweep is held back until another snapshot, at least ten minutes later, does not show them either. So it is if a record could not be processed meanwhile,
 //! which may have been a row. A truncate needs no second word.
 //!
 //! Only where the table's topic has one partition: in several, the last row may come before others. Debezium marks a table's only
@@ -32,14 +32,21 @@ use crate::counters::{ROWS_SWEPT, SOURCE_REPEATED, SOURCE_TRUNCATES, count};
 pub const ROWS_PER_STEP: usize = 50_000;
 
 /// So many missing rows are deleted without a second snapshot, whatever their share.
-pub const FEW_ROWS: i64 = 100;
+pub const FEW_ROWS: i64 = 10;
 
-/// And so are any number of them that are less than one in so many of the table's rows.
+/// And so are more of them that are less than one in so many of the table's rows…
 pub const FEW_SHARE: i64 = 10;
+
+/// … but never more than this.
+pub const MANY_ROWS: i64 = 10_000;
+
+/// How much later than the first one a snapshot must be to be a second word, in microseconds: a connector that is started again takes
+/// the same snapshot at once, and nobody has looked at it meanwhile.
+pub const CONFIRMS_AFTER_US: i64 = 600_000_000;
 
 /// Whether a snapshot is believed only once another one has said the same.
 fn are_many(missing: i64, rows: i64) -> bool {
-    missing > FEW_ROWS && missing * FEW_SHARE > rows
+    missing > MANY_ROWS || (missing > FEW_ROWS && missing * FEW_SHARE > rows)
 }
 
 /// A row of a snapshot has come.
@@ -208,14 +215,18 @@ where
 fn decide(table: &mut TableState, counted: Weighing, table_name: &str) {
     let held_below = table.held.map_or(0, |held| held.generation);
     let once = counted.missing - counted.missing_again;
+    let is_too_soon = |held: Held| counted.at.committed_at < held.at.committed_at.saturating_add(CONFIRMS_AFTER_US);
+    let says_nothing = counted.has_gap || (counted.missing_again > 0 && table.held.is_some_and(is_too_soon));
     // How many are held back, what another snapshot would have to confirm, and what goes now.
-    let (rows, to_confirm, below) = match counted.has_gap {
-        // It says nothing of what it did not show.
+    let (rows, to_confirm, below) = match says_nothing {
         true => (counted.missing, held_below, 0),
         false if are_many(once, counted.rows) => (once, counted.generation, held_below),
         false => (0, counted.generation, counted.generation),
     };
-    let at = counted.at;
+    let at = match table.held {
+        Some(held) if says_nothing => held.at,
+        _ => counted.at,
+    };
     table.held = (rows > 0).then_some(Held {
         at,
         rows,
@@ -251,6 +262,12 @@ mod tests {
     /// What is held back, and below which generation rows go, when a snapshot of generation 7 has missed so many rows.
     #[track_caller]
     fn check(held: Option<i64>, counted: (i64, i64, i64), has_gap: bool, expected: (i64, Option<i64>)) {
+        check_after(CONFIRMS_AFTER_US, held, counted, has_gap, expected);
+    }
+
+    /// So long after the first one.
+    #[track_caller]
+    fn check_after(us: i64, held: Option<i64>, counted: (i64, i64, i64), has_gap: bool, expected: (i64, Option<i64>)) {
         let (rows, missing, missing_again) = counted;
         let mut table = TableState {
             held: held.map(|generation| Held {
@@ -263,7 +280,10 @@ mod tests {
         let weighing = Weighing {
             after: None,
             generation: 7,
-            at: AT,
+            at: SourcePosition {
+                committed_at: AT.committed_at + us,
+                ..AT
+            },
             has_gap,
             rows,
             missing,
@@ -277,16 +297,28 @@ mod tests {
     #[test]
     fn few_rows_are_swept_many_are_held_back() {
         check(None, (1_000, 0, 0), false, (0, None));
-        check(None, (100, 100, 0), false, (0, Some(7)));
-        check(None, (101, 101, 0), false, (101, None));
+        check(None, (10, 10, 0), false, (0, Some(7)));
+        check(None, (11, 11, 0), false, (11, None));
         check(None, (5_000, 500, 0), false, (0, Some(7)));
         check(None, (5_000, 501, 0), false, (501, None));
+        check(None, (10_000_000, 10_000, 0), false, (0, Some(7)));
+        check(None, (10_000_000, 10_001, 0), false, (10_001, None));
+    }
+
+    #[test]
+    fn a_snapshot_that_is_taken_again_at_once_is_no_second_word() {
+        let soon = CONFIRMS_AFTER_US - 1;
+        check_after(soon, Some(5), (5_000, 4_000, 4_000), false, (4_000, None));
+        check_after(soon, Some(5), (5_000, 4_000, 3_990), false, (4_000, None));
+        // What it shows is there, and what it misses alone is judged as ever.
+        check_after(soon, Some(5), (5_000, 0, 0), false, (0, None));
+        check_after(soon, Some(5), (5_000, 5, 0), false, (0, Some(7)));
     }
 
     #[test]
     fn what_two_snapshots_did_not_show_goes_and_what_one_did_not_is_judged_alone() {
         check(Some(5), (5_000, 4_000, 4_000), false, (0, Some(7)));
-        check(Some(5), (5_000, 4_000, 3_950), false, (0, Some(7)));
+        check(Some(5), (5_000, 4_000, 3_995), false, (0, Some(7)));
         check(Some(5), (5_000, 4_000, 1_000), false, (3_000, Some(5)));
         check(Some(5), (5_000, 0, 0), false, (0, None));
     }

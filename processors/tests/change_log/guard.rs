@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use processors::silver::CONFIRMS_AFTER_US;
 use processors::stores;
 use schemas::bronze::{Envelope, Op, TransactionRow};
 use schemas::topics::*;
@@ -22,9 +23,13 @@ impl Bench {
         bank
     }
 
-    /// A snapshot that shows these of the deposits, which may be sent again.
+    /// A snapshot that shows these of the deposits, which may be sent again: late enough to be a second word.
     fn shows(&mut self, ids: impl IntoIterator<Item = i64>) -> Vec<Envelope<TransactionRow>> {
-        self.clock_ms += 1_000;
+        self.shows_after(CONFIRMS_AFTER_US / 1_000, ids)
+    }
+
+    fn shows_after(&mut self, ms: i64, ids: impl IntoIterator<Item = i64>) -> Vec<Envelope<TransactionRow>> {
+        self.clock_ms += ms;
         let ids: Vec<i64> = ids.into_iter().collect();
         let mut sent = Vec::new();
         for (at, id) in ids.iter().enumerate() {
@@ -73,6 +78,18 @@ fn rows_that_two_snapshots_do_not_show_are_deleted() {
     bank.shows(1..=3);
     bank.check_held("150.00", MANY - 3);
     bank.shows(1..=3);
+    bank.check_held("3.00", 0);
+}
+
+/// Started again after a failure, the connector begins anew with a whole snapshot, of what it sees: nobody has looked meanwhile.
+#[test]
+fn a_snapshot_that_the_connector_takes_again_at_once_is_no_second_word() {
+    let mut bank = Bench::with_deposits(MANY);
+    for _ in 0..5 {
+        bank.shows_after(60_000, 1..=3);
+        bank.check_held("150.00", MANY - 3);
+    }
+    bank.shows_after(CONFIRMS_AFTER_US / 1_000 - 4 * 60_000, 1..=3);
     bank.check_held("3.00", 0);
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use processors::silver::{FEW_ROWS, FEW_SHARE};
+use processors::silver::{CONFIRMS_AFTER_US, FEW_ROWS, FEW_SHARE};
 use processors::stores;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -40,6 +40,7 @@ struct World {
     snapshots: usize,
     /// Rows last seen before this snapshot are deleted if the next one does not show them either.
     held_below: usize,
+    held_at_ms: i64,
     /// A record could not be read since the last complete snapshot, or since this one's first row.
     has_gap: bool,
     next_id: i64,
@@ -61,6 +62,7 @@ impl World {
             known: BTreeMap::new(),
             snapshots: 0,
             held_below: 0,
+            held_at_ms: 0,
             has_gap: false,
             next_id: 1,
         };
@@ -181,7 +183,11 @@ impl World {
 
     /// Debezium reads these rows, as it marks them: whole, unless it fails on the way.
     fn snapshot(&mut self, ids: &[i64], is_first_table: bool, fails: bool) {
-        self.bank.clock_ms += 1_000;
+        self.bank.clock_ms += if self.random.random_bool(0.5) {
+            1_000
+        } else {
+            CONFIRMS_AFTER_US / 1_000
+        };
         let until = if fails { ids.len() / 2 } else { ids.len() };
         let lost = self.random.random_bool(0.1).then(|| self.random.random_range(0..ids.len()));
         for (at, id) in ids.iter().enumerate().take(until) {
@@ -211,19 +217,25 @@ impl World {
         }
     }
 
-    /// What the snapshot did not show goes, unless it is much and was missed for the first time.
+    /// What the snapshot did not show goes, unless it is much and no snapshot of long enough ago has missed it, too.
     fn sweep(&mut self, has_gap: bool) {
         let (all, now) = (self.known.len() as i64, self.snapshots);
         let missed_since = |below: usize| self.known.values().filter(|known| known.seen_in < below).count() as i64;
-        let once = missed_since(now) - missed_since(self.held_below);
-        let below = match (has_gap, once > FEW_ROWS && once * FEW_SHARE > all) {
+        let again = missed_since(self.held_below);
+        let once = missed_since(now) - again;
+        let is_too_soon = self.bank.clock_ms < self.held_at_ms + CONFIRMS_AFTER_US / 1_000;
+        let says_nothing = has_gap || (again > 0 && is_too_soon);
+        let below = match (says_nothing, once > FEW_ROWS && once * FEW_SHARE > all) {
             // What was held back still is, if anything is missing.
             (true, _) if missed_since(now) > 0 => return,
             (true, _) => 0,
             (false, true) => self.held_below,
             (false, false) => now,
         };
-        self.held_below = if !has_gap && below < now { now } else { 0 };
+        (self.held_below, self.held_at_ms) = match !says_nothing && below < now {
+            true => (now, self.bank.clock_ms),
+            false => (0, 0),
+        };
         self.known.retain(|_, known| known.seen_in >= below);
     }
 

@@ -12,8 +12,13 @@ use super::Check;
 /// How long the log may show nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Every table's files: each record's offset once, and as many rows as the log has records. What is not in a file yet is noted.
-pub async fn check_files(store: &Arc<dyn ObjectStore>, broker: &Arc<dyn Broker>) -> anyhow::Result<Vec<Check>> {
+/// Every table's files: each record's offset once, and as many rows as the log has records. What is in no file yet is noted; where
+/// all is said to be written, it is missing.
+pub async fn check_files(
+    store: &Arc<dyn ObjectStore>,
+    broker: &Arc<dyn Broker>,
+    all_written: bool,
+) -> anyhow::Result<Vec<Check>> {
     let mut checks = Vec::new();
     for table in sinks::tables::all() {
         let report = verify(store, table.name(), Depth::Offsets).await?;
@@ -34,7 +39,10 @@ pub async fn check_files(store: &Arc<dyn ObjectStore>, broker: &Arc<dyn Broker>)
         check.found(problems.map(ToString::to_string).collect());
         let unwritten: u64 = beside.partitions.iter().map(|partition| partition.unwritten).sum();
         if unwritten > 0 {
-            check.notes.push(format!("{unwritten} records are in no file yet"));
+            match all_written {
+                true => check.problems.push(format!("{unwritten} records are in no file")),
+                false => check.notes.push(format!("{unwritten} records are in no file yet")),
+            }
         }
         checks.push(check);
     }

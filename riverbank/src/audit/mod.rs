@@ -44,6 +44,8 @@ pub struct Check {
     pub notes: Vec<String>,
     /// What must not be.
     pub problems: Vec<String>,
+    /// How many changed too often to be judged.
+    pub unjudged: usize,
 }
 
 impl Check {
@@ -69,16 +71,18 @@ impl Check {
         }
     }
 
-    /// What is still open after all. Returns how many are wrong.
+    /// What is still open after all. Returns how many are not right: wrong, or not judged.
     fn answered<K: Copy + Eq + Hash + Ord, S: PartialEq>(&mut self, questions: Questions<K, S>, settle: Duration) -> usize {
         let (problems, moving) = questions.answers(settle);
         let wrong = problems.len();
         self.found(problems);
         if moving > 0 {
-            self.notes
-                .push(format!("{moving} changed at every look, and were not judged"));
+            self.unjudged += moving;
+            self.notes.push(format!(
+                "{moving} differed at every look, and changed at every look: they were not judged"
+            ));
         }
-        wrong
+        wrong + moving
     }
 }
 

@@ -63,8 +63,16 @@ where
 
     pub fn verdict(self, settle: Duration) -> Check {
         let mut check = Check::default();
-        let right = self.rows.saturating_sub(check.answered(self.questions, settle));
-        check.what = format!("{}: {right} of {} rows are as the source has them", E::TOPIC, self.rows);
+        let open = check.answered(self.questions, settle);
+        let right = self.rows.saturating_sub(open).saturating_sub(self.set_aside.len());
+        check.what = match self.set_aside.len() {
+            0 => format!("{}: {right} of {} rows are as the source has them", E::TOPIC, self.rows),
+            aside => format!(
+                "{}: {right} of {} rows are as the source has them, {aside} are set aside",
+                E::TOPIC,
+                self.rows
+            ),
+        };
         let mut by_rule: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
         self.set_aside
             .into_iter()

@@ -36,6 +36,15 @@ pub struct Wanted {
     pub transactions_of: Vec<i64>,
 }
 
+/// After all that was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// In the source's log.
+    pub lsn: i64,
+    /// By its clock, in microseconds since the epoch.
+    pub at_us: i64,
+}
+
 /// Where the rows are.
 pub enum Source {
     /// The bank's database.
@@ -46,12 +55,12 @@ pub enum Source {
 
 impl Source {
     /// Shows rows as they are at one moment: customers first, then accounts, then transactions. All of them, or those wanted.
-    /// Returns a position in the source's log (LSN) that is after all that was seen; none of a source that sends no heartbeats.
+    /// Returns where the source was afterwards; nothing of one that has no log of its own.
     pub async fn look(
         &mut self,
         wanted: Option<&Wanted>,
         mut show: impl FnMut(SourceRow) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Option<i64>> {
+    ) -> anyhow::Result<Option<Position>> {
         match self {
             Self::Postgres(postgres) => postgres.look(wanted, &mut show).await.map(Some),
             Self::InProcess(records) => {
@@ -77,7 +86,14 @@ impl Source {
 /// The bank's database, or one that knows nothing of us: columns that it does not have, or that are not captured, are null.
 pub struct PostgresSource {
     connection: PgConnection,
-    queries: [String; 3],
+    queries: [Query; 3],
+}
+
+/// How a table is read: all of it, or the rows that are wanted.
+#[derive(Debug, Clone, Default)]
+struct Query {
+    all: String,
+    wanted: String,
 }
 
 /// The columns of each table, with their kinds.
@@ -158,7 +174,7 @@ impl PostgresSource {
         sqlx::raw_sql("SET search_path = pg_catalog; SET TimeZone = 'UTC'")
             .execute(&mut connection)
             .await?;
-        let mut queries = [const { String::new() }; 3];
+        let mut queries = <[Query; 3]>::default();
         for (query, (table, columns)) in queries.iter_mut().zip(TABLES) {
             let captured = captured_columns(&mut connection, &format!("public.{table}"), excluded).await?;
             anyhow::ensure!(!captured.is_empty(), "the database has no table public.{table}");
@@ -168,7 +184,15 @@ impl PostgresSource {
                 false => format!("{} AS {column}", kind.null()),
             });
             let selected: Vec<String> = selected.collect();
-            *query = format!("SELECT id::bigint AS id, {} FROM public.{table}", selected.join(", "));
+            query.all = format!("SELECT id::bigint AS id, {} FROM public.{table}", selected.join(", "));
+            let of_accounts = ["account_id", "related_account_id"]
+                .into_iter()
+                .filter(|column| is_captured(column));
+            let of_accounts: Vec<String> = match table {
+                "transactions" => of_accounts.map(|column| format!(" OR {column} = ANY($2)")).collect(),
+                _ => Vec::new(),
+            };
+            query.wanted = format!("{} WHERE id = ANY($1){}", query.all, of_accounts.concat());
         }
         Ok(Self { connection, queries })
     }
@@ -177,7 +201,7 @@ impl PostgresSource {
         &mut self,
         wanted: Option<&Wanted>,
         show: &mut impl FnMut(SourceRow) -> anyhow::Result<()>,
-    ) -> anyhow::Result<i64> {
+    ) -> anyhow::Result<Position> {
         let queries = self.queries.clone();
         let mut at = self
             .connection
@@ -185,33 +209,33 @@ impl PostgresSource {
             .await
             .context("look at the bank's database")?;
         for (table, query) in queries.into_iter().enumerate() {
-            let (filter, ids, of) = match (wanted, table) {
-                (None, _) => ("", None, None),
-                (Some(wanted), 0) => (" WHERE id = ANY($1)", Some(&wanted.customers), None),
-                (Some(wanted), 1) => (" WHERE id = ANY($1)", Some(&wanted.accounts), None),
-                (Some(wanted), _) => (
-                    " WHERE id = ANY($1) OR account_id = ANY($2) OR related_account_id = ANY($2)",
-                    Some(&wanted.transactions),
-                    Some(&wanted.transactions_of),
-                ),
+            let text = match wanted {
+                None => query.all,
+                Some(_) => query.wanted,
             };
+            let takes_accounts = text.contains("$2");
             // The names in it are those of the table above.
-            let mut query = sqlx::query(AssertSqlSafe(query + filter));
-            for ids in [ids, of].into_iter().flatten() {
-                query = query.bind(ids);
+            let mut query = sqlx::query(AssertSqlSafe(text));
+            if let Some(wanted) = wanted {
+                query = query.bind([&wanted.customers, &wanted.accounts, &wanted.transactions][table]);
+                if takes_accounts {
+                    query = query.bind(&wanted.transactions_of);
+                }
             }
             let mut rows = query.fetch(&mut *at);
             while let Some(row) = rows.try_next().await.context("read the bank's rows")? {
                 show(source_row(table, &row)?)?;
             }
         }
-        let position = sqlx::query_scalar(
-            "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0')::bigint",
+        let position = sqlx::query_as(
+            "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0')::bigint,
+                    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
         )
         .fetch_one(&mut *at)
         .await?;
+        let (lsn, at_us) = position;
         at.rollback().await?;
-        Ok(position)
+        Ok(Position { lsn, at_us })
     }
 }
 

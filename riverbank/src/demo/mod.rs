@@ -69,7 +69,7 @@ async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut checks = audit.run(PATIENCE, None).await?;
     checks.extend(check_served(&mut audit, &service, usize::MAX, PATIENCE).await?);
     running.stop().await?;
-    checks.extend(check_files(&crate::lake::open(&settings)?, &log.broker).await?);
+    checks.extend(check_files(&crate::lake::open(&settings)?, &log.broker, true).await?);
     let balanced = checks.iter().all(Check::holds);
     tell(&checks).context("write to standard output")?;
     folder.close(balanced)?;

@@ -28,6 +28,7 @@ const TAIL: i64 = 8;
 #[derive(Deserialize)]
 struct Beat {
     source: BeatSource,
+    op: String,
 }
 
 /// Where and when the source committed it.
@@ -137,7 +138,9 @@ impl Following {
 
     fn hear(&self, value: &[u8]) {
         match self.decode(value) {
-            Some(Ok(Beat { source })) => {
+            // A snapshot reads the heartbeat's row first, and the bank's tables after it.
+            Some(Ok(Beat { op, .. })) if op == "r" => {}
+            Some(Ok(Beat { source, .. })) => {
                 self.watched
                     .hear(source.ts_us.unwrap_or(source.ts_ms.saturating_mul(1000)), source.lsn);
             }
