@@ -1,11 +1,13 @@
 //! What Postgres, Debezium and their operators really do, on real servers, one after the other: after each step the balances over
 //! HTTP are those of Postgres.
 
+#[allow(dead_code, reason = "each test file uses a part")]
 mod support {
+    pub mod bank;
     pub mod stack;
 }
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,150 +15,42 @@ use std::time::Duration;
 use broker::Broker;
 use broker::kafka::{KafkaBroker, KafkaSettings};
 use schemas::topics::CDC_TRANSACTIONS;
-use sqlx::PgPool;
-use support::stack::{Riverbank, Stack, eventually};
+use support::bank::{Bank, CAUGHT_UP, READY};
+use support::stack::{Stack, eventually};
 
-const READY: Duration = Duration::from_secs(60);
-const CAUGHT_UP: Duration = Duration::from_secs(60);
-
-/// The system with its source.
-struct Bank {
-    stack: Stack,
-    instance: Riverbank,
-    pool: PgPool,
+/// Has the connector take a snapshot.
+async fn signal(bank: &Bank, snapshot: &str) {
+    sqlx::query("INSERT INTO riverbank_signals VALUES (gen_random_uuid()::text, 'execute-snapshot', $1)")
+        .bind(snapshot)
+        .execute(&bank.pool)
+        .await
+        .expect("the signal is written");
 }
 
-impl Bank {
-    async fn on(stack: Stack) -> Self {
-        let mut instance = stack.riverbank("one");
-        instance.spawn();
-        instance.ready(&stack.http, READY).await;
-        let pool = PgPool::connect(&stack.postgres_url()).await.expect("the database answers");
-        Self { stack, instance, pool }
-    }
-
-    async fn run(&self, sql: &'static str) {
-        sqlx::raw_sql(sql).execute(&self.pool).await.expect("the statement runs");
-    }
-
-    async fn refused(&self, sql: &'static str) {
-        let answer = sqlx::raw_sql(sql).execute(&self.pool).await;
-        assert!(answer.is_err(), "Postgres takes: {sql}");
-    }
-
-    /// Balances as Postgres has them.
-    async fn recorded(&self) -> BTreeMap<i64, String> {
-        let rows: Vec<(i64, String)> = sqlx::query_as("SELECT id, to_char(balance, 'FM9999999990.00') FROM accounts ORDER BY id")
-            .fetch_all(&self.pool)
-            .await
-            .expect("the accounts are read");
-        rows.into_iter().collect()
-    }
-
-    async fn served(&self, id: i64) -> Result<String, String> {
-        let url = format!("{}/accounts/{id}/balance", self.instance.url);
-        let answer = self.stack.http.get(url).send().await.map_err(|e| e.to_string())?;
-        let json: serde_json::Value = answer.json().await.map_err(|e| e.to_string())?;
-        Ok(json["booked"].as_str().ok_or_else(|| json.to_string())?.to_owned())
-    }
-
-    async fn differences(&self) -> Result<(), String> {
-        for (id, recorded) in self.recorded().await {
-            let served = self.served(id).await?;
-            if served != recorded {
-                return Err(format!("account {id}: Postgres {recorded}, HTTP {served}"));
-            }
+/// How many customers are known.
+async fn customers(bank: &Bank, count: usize, step: &str) {
+    eventually(step, CAUGHT_UP, || async {
+        let page = bank.json("/customers").await?;
+        match page["items"].as_array().map(Vec::len) {
+            Some(known) if known == count => Ok(()),
+            _ => Err(page.to_string()),
         }
-        Ok(())
-    }
+    })
+    .await;
+}
 
-    /// The books are compared.
-    async fn balances(&self, step: &str) {
-        eventually(step, CAUGHT_UP, || self.differences()).await;
-    }
-
-    async fn connector(&self, method: reqwest::Method, path: &str) {
-        let url = format!("{}/connectors/riverbank{path}", self.stack.bed.connect().url());
-        eventually(path, CAUGHT_UP, || async {
-            let answer = self
-                .stack
-                .http
-                .request(method.clone(), &url)
-                .send()
-                .await
-                .map_err(|e| e.to_string())?;
-            match answer.status() {
-                status if status.is_success() => Ok(()),
-                status => Err(format!("{status} {}", answer.text().await.unwrap_or_default())),
-            }
-        })
-        .await;
-    }
-
-    /// Has the connector take a snapshot.
-    async fn signal(&self, snapshot: &str) {
-        sqlx::query("INSERT INTO riverbank_signals VALUES (gen_random_uuid()::text, 'execute-snapshot', $1)")
-            .bind(snapshot)
-            .execute(&self.pool)
-            .await
-            .expect("the signal is written");
-    }
-
-    async fn get(&self, path: &str) -> Result<serde_json::Value, String> {
-        let url = format!("{}{path}", self.instance.url);
-        let answer = self.stack.http.get(url).send().await.map_err(|e| e.to_string())?;
-        answer.json().await.map_err(|e| e.to_string())
-    }
-
-    /// How many customers are known.
-    async fn customers(&self, count: usize, step: &str) {
-        eventually(step, CAUGHT_UP, || async {
-            let page = self.get("/customers").await?;
-            match page["items"].as_array().map(Vec::len) {
-                Some(known) if known == count => Ok(()),
-                _ => Err(page.to_string()),
-            }
-        })
-        .await;
-    }
-
-    /// Whether rows of the transactions are held back.
-    async fn troubles(&self, are_held: bool, step: &str) {
-        eventually(step, CAUGHT_UP, || async {
-            let lag = self.get("/lag").await?;
-            let troubles = lag["source"]["troubles"].to_string();
-            if troubles.contains("rows of transactions") == are_held {
-                Ok(())
-            } else {
-                Err(troubles)
-            }
-        })
-        .await;
-    }
-
-    /// One account's balance is compared, of a source that moves none itself.
-    async fn balance(&self, id: i64, expected: &str, step: &str) {
-        eventually(step, CAUGHT_UP, || async {
-            match self.served(id).await? {
-                served if served == expected => Ok(()),
-                served => Err(format!("account {id}: {served}, not {expected}")),
-            }
-        })
-        .await;
-    }
-
-    /// Stops the connector, and waits until it reads nothing any more.
-    async fn stop_capture(&self) {
-        self.connector(reqwest::Method::PUT, "/stop").await;
-        eventually("the slot is free", CAUGHT_UP, || async {
-            let active: bool = sqlx::query_scalar("SELECT active FROM pg_replication_slots WHERE slot_name = 'riverbank'")
-                .fetch_one(&self.pool)
-                .await
-                .map_err(|e| e.to_string())?;
-            if active { Err("it is in use".to_owned()) } else { Ok(()) }
-        })
-        .await;
-    }
+/// Whether rows of the transactions are held back.
+async fn troubles(bank: &Bank, are_held: bool, step: &str) {
+    eventually(step, CAUGHT_UP, || async {
+        let lag = bank.json("/lag").await?;
+        let troubles = lag["source"]["troubles"].to_string();
+        if troubles.contains("rows of transactions") == are_held {
+            Ok(())
+        } else {
+            Err(troubles)
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -230,7 +124,7 @@ async fn the_books_are_right_after_whatever_the_source_does() {
     )
     .await;
     bank.balances("three deposits").await;
-    bank.customers(2, "a second customer").await;
+    customers(&bank, 2, "a second customer").await;
     bank.stop_capture().await;
     bank.run(
         "DELETE FROM transactions WHERE account_id = 3 AND amount = 20;
@@ -239,10 +133,10 @@ async fn the_books_are_right_after_whatever_the_source_does() {
          SELECT pg_drop_replication_slot('riverbank');",
     )
     .await;
-    bank.connector(reqwest::Method::DELETE, "/offsets").await;
-    bank.connector(reqwest::Method::PUT, "/resume").await;
+    bank.connect(reqwest::Method::DELETE, "/offsets").await;
+    bank.connect(reqwest::Method::PUT, "/resume").await;
     bank.balances("a lost slot and a new snapshot").await;
-    bank.customers(1, "a snapshot of a single row").await;
+    customers(&bank, 1, "a snapshot of a single row").await;
 
     // Changes that the slot skipped: lost, until an incremental snapshot repairs the rows.
     bank.stop_capture().await;
@@ -253,7 +147,7 @@ async fn the_books_are_right_after_whatever_the_source_does() {
     .await;
     bank.run("SELECT pg_replication_slot_advance('riverbank', pg_current_wal_lsn())")
         .await;
-    bank.connector(reqwest::Method::PUT, "/resume").await;
+    bank.connect(reqwest::Method::PUT, "/resume").await;
     bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'DEPOSIT', 16)")
         .await;
     eventually("the change after the gap", CAUGHT_UP, || async {
@@ -264,21 +158,24 @@ async fn the_books_are_right_after_whatever_the_source_does() {
     })
     .await;
     assert!(bank.differences().await.is_err(), "the skipped changes are lost");
-    bank.signal(r#"{"type": "incremental", "data-collections": ["public.accounts", "public.transactions"]}"#)
-        .await;
+    signal(
+        &bank,
+        r#"{"type": "incremental", "data-collections": ["public.accounts", "public.transactions"]}"#,
+    )
+    .await;
     bank.balances("an incremental snapshot").await;
 
     // Snapshots of a part of a table: nothing says that they are. A whole one says that the rows are there.
-    bank.signal(
+    signal(
+        &bank,
         r#"{"type": "blocking", "data-collections": ["public.transactions"], "additional-conditions": [
             {"data-collection": "public.transactions", "filter": "SELECT * FROM public.transactions WHERE account_id = 3"}]}"#,
     )
     .await;
-    bank.troubles(true, "a snapshot of a part").await;
+    troubles(&bank, true, "a snapshot of a part").await;
     bank.balances("rows that are held back").await;
-    bank.signal(r#"{"type": "blocking", "data-collections": ["public.transactions"]}"#)
-        .await;
-    bank.troubles(false, "a whole snapshot").await;
+    signal(&bank, r#"{"type": "blocking", "data-collections": ["public.transactions"]}"#).await;
+    troubles(&bank, false, "a whole snapshot").await;
     bank.balances("a whole snapshot").await;
 
     // What Postgres itself refuses.

@@ -74,11 +74,11 @@ impl Stack {
         }
     }
 
-    /// Registers Debezium, and waits until it runs.
-    pub async fn capture(&self) {
+    /// The connector of this source.
+    pub fn connector(&self) -> ConnectorSettings {
         let port = self.bed.postgres().port();
         let registry = self.bed.registry().url();
-        let settings = match self.database.as_str() {
+        match self.database.as_str() {
             // A database that knows nothing of us has no role for us.
             "narrow" => {
                 let url = reqwest::Url::parse(&self.postgres_url()).expect("the database has a URL");
@@ -89,8 +89,12 @@ impl Stack {
                 Database::new("127.0.0.1", port, name, connect::CAPTURE_ROLE, "capture"),
                 registry,
             ),
-        };
-        connect::register(self.bed.connect().url(), &settings, Duration::from_secs(90))
+        }
+    }
+
+    /// Registers Debezium, and waits until it runs.
+    pub async fn capture(&self) {
+        connect::register(self.bed.connect().url(), &self.connector(), Duration::from_secs(90))
             .await
             .expect("the connector runs");
     }
@@ -124,6 +128,7 @@ impl Stack {
             url: format!("http://127.0.0.1:{port}"),
             environment: environment.map(|(name, value)| (format!("RIVERBANK_{name}"), value)).to_vec(),
             log: folder.join("log"),
+            state: folder.join("state"),
             child: None,
         }
     }
@@ -135,6 +140,7 @@ pub struct Riverbank {
     pub url: String,
     environment: Vec<(String, String)>,
     pub log: PathBuf,
+    state: PathBuf,
     child: Option<Child>,
 }
 
@@ -162,6 +168,26 @@ impl Riverbank {
             .spawn()
             .expect("riverbank starts");
         self.child = Some(child);
+    }
+
+    /// Starts it, and waits until it has given up; returns the end of its log.
+    #[allow(dead_code, reason = "not every test file that has the stack does that")]
+    pub async fn refuses(&mut self, bound: Duration) -> String {
+        self.spawn();
+        let mut child = self.child.take().expect("it was started");
+        let ended = eventually("the start is refused", bound, || {
+            let ended = child.try_wait().expect("the process can be asked");
+            async move { ended.ok_or_else(|| "it runs".to_owned()) }
+        });
+        let status = ended.await;
+        assert!(!status.success(), "{} ended with {status}", self.name);
+        self.tail()
+    }
+
+    /// Deletes its state folder.
+    #[allow(dead_code, reason = "not every test file that has the stack does that")]
+    pub fn forget(&self) {
+        std::fs::remove_dir_all(&self.state).expect("the state folder is deleted");
     }
 
     /// Waits until it says that it is ready; returns how long that took.

@@ -14,6 +14,8 @@ use crate::ready::Probe;
 pub struct Kafka {
     server: Server,
     bootstrap: String,
+    /// A Java program with Kafka's classes.
+    tools: Program,
 }
 
 controlled!(Kafka);
@@ -45,7 +47,7 @@ impl Kafka {
                 .arg(&config)
                 .run()?;
         }
-        let program: Program = java("kafka").arg("kafka.Kafka").arg(&config);
+        let program = java("kafka").arg("kafka.Kafka").arg(&config);
         Ok(Self {
             server: Server::new(
                 program,
@@ -53,12 +55,20 @@ impl Kafka {
                 &[site.ports.kafka, site.ports.kafka_controller],
             ),
             bootstrap,
+            tools: java("kafka-tool"),
         })
     }
 
     /// For `bootstrap.servers`.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// Runs one of Kafka's command-line tools on this broker, named by its class: `kafka.admin.ConfigCommand` is
+    /// `kafka-configs.sh`.
+    pub fn tool(&self, class: &str, args: &[&str]) -> Result<(), TestbedError> {
+        let tool = self.tools.clone().arg(class);
+        tool.args(["--bootstrap-server", &self.bootstrap]).args(args).run()
     }
 }
 

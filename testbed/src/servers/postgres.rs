@@ -1,7 +1,7 @@
 //! Postgres, with logical replication.
 
 use std::os::unix::fs::{MetadataExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 
@@ -9,6 +9,7 @@ use super::{Server, controlled};
 use crate::TestbedError;
 use crate::bed::Site;
 use crate::error::io;
+use crate::installed::Installed;
 use crate::process::{Program, write};
 use crate::ready::Probe;
 
@@ -21,6 +22,7 @@ const DATABASE: &str = "bank";
 pub struct Postgres {
     server: Server,
     port: u16,
+    installed: Installed,
 }
 
 controlled!(Postgres);
@@ -78,6 +80,7 @@ impl Postgres {
         Ok(Self {
             server,
             port: site.ports.postgres,
+            installed: site.installed.clone(),
         })
     }
 
@@ -116,6 +119,11 @@ impl Postgres {
     /// The superuser's URL of another database.
     pub fn url_of(&self, database: &str) -> String {
         url(self.port, database)
+    }
+
+    /// One of the programs of this version, such as `pg_dump`; `None` where only the server's own are installed.
+    pub fn program(&self, name: &str) -> Option<PathBuf> {
+        self.installed.postgres(name)
     }
 
     /// The port on 127.0.0.1.
