@@ -311,6 +311,30 @@ fn another_registry_is_refused_and_the_old_one_is_taken_back() {
     assert_eq!(kept(&driver), [1, 2]);
 }
 
+/// Somebody deleted one schema for good, and then registered it again under its id.
+#[test]
+fn an_id_that_is_unknown_is_refused_until_it_is_registered_again() {
+    let mut driver = driver();
+    driver.send(ACCOUNTS, 1_000, &1, Some(&account(1)));
+    let (ours, value) = (driver.registry(), bytes_of(&driver, 1));
+    let registry = Arc::new(Late {
+        inner: ours,
+        id: u32::from_be_bytes([value[1], value[2], value[3], value[4]]),
+        answer: RegistryError::NotFound,
+        left: AtomicU32::new(1_000),
+        asked: AtomicU32::new(0),
+    });
+    driver.set_registry(registry.clone());
+    let error = driver.deploy(topology()).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("is unknown, and was bank.Account"), "{text}");
+    assert_eq!(registry.asked.load(Ordering::Relaxed), 3);
+
+    registry.left.store(0, Ordering::Relaxed);
+    driver.deploy(topology()).unwrap();
+    assert_eq!(driver.view(LAST), [(1, account(1))]);
+}
+
 #[test]
 fn a_registry_that_gives_the_same_ids_is_as_good() {
     let mut driver = driver();
