@@ -71,8 +71,7 @@ async fn large_row(bank: &Bank) {
     let mut config: Value = serde_json::from_str(&config).expect("settings");
     config["producer.override.max.request.size"] = "33554432".into();
     bank.tell_connect(Method::PUT, "/config", Some(&config)).await;
-    bank.restart_task().await;
-    bank.balances("what waited behind the row").await;
+    bank.restart_task("what waited behind the row", || bank.differences()).await;
     bank.all_is_well().await;
 }
 
@@ -96,8 +95,8 @@ async fn name_collision(bank: &Bank) {
     assert_eq!(bank.served(1).await.expect("reads go on"), "120.00");
 
     bank.connect_command(&[EXCLUDE]).await.expect("the connector runs");
-    bank.restart_task().await;
-    bank.balances("what waited behind the columns").await;
+    bank.restart_task("what waited behind the columns", || bank.differences())
+        .await;
     bank.all_is_well().await;
 
     // The column gets another name, all is captured, and the setting goes.
@@ -136,8 +135,10 @@ async fn a_nan_holds_the_capture_until_its_column_may_be_empty() {
 
     bank.run("UPDATE transactions SET amount = 1 WHERE amount = 'NaN'").await;
     bank.run("ALTER TABLE transactions ALTER amount DROP NOT NULL").await;
-    bank.restart_task().await;
-    bank.balance(1, "128.00", "the right amount, and what waited behind it").await;
+    bank.restart_task("the right amount, and what waited behind it", || {
+        bank.has_balance(1, "128.00")
+    })
+    .await;
     bank.has_metric(r#"riverbank_rejected_records_total{rule="not_null"} 1"#)
         .await;
     bank.run("ALTER TABLE transactions ALTER amount SET NOT NULL, ADD CHECK (amount <> 'NaN')")

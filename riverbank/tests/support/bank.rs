@@ -109,15 +109,17 @@ impl Bank {
         eventually(step, CAUGHT_UP, || self.differences()).await;
     }
 
+    /// Whether one account's balance is this.
+    pub async fn has_balance(&self, id: i64, expected: &str) -> Result<(), String> {
+        match self.served(id).await? {
+            served if served == expected => Ok(()),
+            served => Err(format!("account {id}: {served}, not {expected}")),
+        }
+    }
+
     /// Waits until one account's balance is this.
     pub async fn balance(&self, id: i64, expected: &str, step: &str) {
-        eventually(step, CAUGHT_UP, || async {
-            match self.served(id).await? {
-                served if served == expected => Ok(()),
-                served => Err(format!("account {id}: {served}, not {expected}")),
-            }
-        })
-        .await;
+        eventually(step, CAUGHT_UP, || self.has_balance(id, expected)).await;
     }
 
     /// Asks Connect for something of the connector, until it does it.
@@ -146,9 +148,19 @@ impl Bank {
         .await
     }
 
-    /// What an operator does about a task that has failed.
-    pub async fn restart_task(&self) {
+    /// What an operator does about a task that has failed, until what waited has passed. A task that was started may count as running
+    /// and send nothing, which is seldom; then it is started once more.
+    pub async fn restart_task<F: Future<Output = Result<(), String>>>(&self, waited: &str, has_passed: impl Fn() -> F) {
         self.connect(Method::POST, "/restart?includeTasks=true&onlyFailed=true").await;
+        let patience = CAUGHT_UP / 2;
+        if tokio::time::timeout(patience, eventually(waited, CAUGHT_UP, &has_passed))
+            .await
+            .is_err()
+        {
+            eprintln!("{waited}: the task sends nothing after {patience:?}, and is started once more");
+            self.connect(Method::POST, "/restart?includeTasks=true").await;
+            eventually(waited, CAUGHT_UP, &has_passed).await;
+        }
     }
 
     /// Stops the connector, and waits until it reads nothing any more.
