@@ -156,6 +156,13 @@ async fn what_does_not_agree_is_found_and_named() {
     let served = check_served(&mut audit, &service, usize::MAX, AT_ONCE).await;
     check(&served.expect("it answers"), &[&format!("account {id}: booked is")]);
     running.stop().await.expect("it ends");
+    let files = check_files(
+        &riverbank::lake::open(&bank.settings).expect("a lake"),
+        &bank.log.broker,
+        true,
+    )
+    .await;
+    check(&files.expect("the files are read"), &[]);
     let served = check_served(&mut audit, &service, 3, AT_ONCE).await;
     let served = served.expect("nobody answers");
     assert_eq!(problems(&served).len(), 4, "{served:#?}");
@@ -171,13 +178,6 @@ async fn what_does_not_agree_is_found_and_named() {
     );
     bank.emit(ACCOUNT_BALANCES, id, Some(&balance));
 
-    let files = check_files(
-        &riverbank::lake::open(&bank.settings).expect("a lake"),
-        &bank.log.broker,
-        true,
-    )
-    .await;
-    check(&files.expect("the files are read"), &[]);
     rows_are_compared(&bank, id).await;
     the_journal_is_summed_up(&bank).await;
 }

@@ -72,7 +72,7 @@ pub async fn live() -> Json<Liveness> {
     Json(Liveness { alive: true })
 }
 
-/// What this instance can do. While the database, the broker or the object store is away, or a disk is full, it still answers
+/// What this instance can do. While the database, the registry or the object store is away, or a disk is full, it still answers
 /// reads: the status stays 200, and the body says what it cannot do, and why.
 #[utoipa::path(
     get,

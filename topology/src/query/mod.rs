@@ -72,7 +72,8 @@ impl<T> Scattered<T> {
 pub struct Readiness {
     /// All of its tasks run, and nothing holds it up.
     pub ready: bool,
-    /// All of its tasks run: it answers from what is committed, whatever else holds it up (a full disk, a broker that is away).
+    /// All of its tasks run: it answers from what is committed, whatever else holds it up (a full disk, a registry that is away, a
+    /// broker that is away for less than the group's session: after that, tasks are nobody's).
     pub answers: bool,
     /// What holds it up.
     pub reasons: Vec<String>,
@@ -160,7 +161,8 @@ impl Queries {
         }
         Readiness {
             ready: reasons.is_empty(),
-            answers: reasons.len() == held_up,
+            // Without a task, and held up, it has most likely lost them; the others may have, too.
+            answers: reasons.len() == held_up && (held_up == 0 || !groups.is_empty()),
             reasons,
         }
     }
