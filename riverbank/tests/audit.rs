@@ -1,10 +1,13 @@
 //! The audit finds what does not agree, wherever it lies, and says where.
 
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use api::system_of_record::InProcess;
+use axum::extract::Path;
+use axum::routing::get;
+use axum::{Json, Router};
 use broker::Outgoing;
 use riverbank::app::{Running, in_process_records};
 use riverbank::audit::{Audit, Check, Patience, Service, Source, check_files, check_served};
@@ -97,7 +100,7 @@ impl Bank {
     }
 }
 
-fn settings(folder: &Path) -> Settings {
+fn settings(folder: &std::path::Path) -> Settings {
     let path = |name: &str| folder.join(name).display().to_string();
     let flags = [
         ("http.listen", "127.0.0.1:0".to_owned()),
@@ -145,6 +148,8 @@ async fn what_does_not_agree_is_found_and_named() {
     let served = check_served(&mut audit, &service, usize::MAX, SETTLE).await;
     check(&served.expect("it answers"), &[]);
 
+    an_answer_that_never_rests_is_judged_by_its_balance(&mut audit, &service).await;
+
     // A balance that only the topic has.
     let balance = audit.balances().next().expect("a balance").clone();
     let wrong = AccountBalance {
@@ -180,6 +185,36 @@ async fn what_does_not_agree_is_found_and_named() {
 
     rows_are_compared(&bank, id).await;
     the_journal_is_summed_up(&bank).await;
+}
+
+/// Each answer is as of a later heartbeat, and the balance in it is wrong.
+async fn an_answer_that_never_rests_is_judged_by_its_balance(audit: &mut Audit, service: &Service) {
+    let right = service.clone();
+    let asked = Arc::new(AtomicU64::new(0));
+    let answer = move |Path(id): Path<i64>| {
+        let (right, asked) = (right.clone(), asked.clone());
+        async move {
+            let mut balance = right.balance(id).await.expect("it answers").expect("a balance");
+            balance.as_of.source_heard_at = Some(asked.fetch_add(1, Ordering::Relaxed).to_string());
+            balance.booked = "0.01".to_owned();
+            Json(balance)
+        }
+    };
+    let lag = || async { Json(serde_json::json!({ "source": null, "inputs": [] })) };
+    let router = Router::new()
+        .route("/accounts/{id}/balance", get(answer))
+        .route("/lag", get(lag));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let wrong = Service::at(url.parse().expect("an address")).expect("a client");
+    let served = check_served(audit, &wrong, 3, AT_ONCE).await.expect("it answers");
+    let problems = problems(&served);
+    assert!(
+        problems.len() == 3 && problems.iter().all(|problem| problem.contains("booked is 0.01 over HTTP")),
+        "{served:#?}"
+    );
+    server.abort();
 }
 
 /// Rows that are lost, changed, or that nobody has.

@@ -84,7 +84,8 @@ impl Service {
             .await?)
     }
 
-    async fn balance(&self, id: i64) -> Result<Option<Balance>, String> {
+    /// An account's balance; `None` where it knows no such account.
+    pub async fn balance(&self, id: i64) -> Result<Option<Balance>, String> {
         let text = |error: reqwest::Error| error.without_url().to_string();
         let url = self
             .url
