@@ -90,6 +90,8 @@ pub enum ProblemKind {
     NotReadable,
     /// Row security hides rows of a captured table from the connector's login.
     RowSecurity,
+    /// Rows of a captured table lie in partitions or child tables whose changes do not come.
+    Parts,
     /// A trigger of the ledger is disabled or gone.
     LedgerOff,
     /// The replication slot does not exist.
@@ -100,7 +102,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::WalLevel,
         Self::PublicationMissing,
         Self::PublicationPartial,
@@ -113,6 +115,7 @@ impl ProblemKind {
         Self::NanPossible,
         Self::NotReadable,
         Self::RowSecurity,
+        Self::Parts,
         Self::LedgerOff,
         Self::SlotMissing,
         Self::SlotLost,
@@ -133,6 +136,7 @@ impl ProblemKind {
             Self::NanPossible => "nan_possible",
             Self::NotReadable => "not_readable",
             Self::RowSecurity => "row_security",
+            Self::Parts => "parts",
             Self::LedgerOff => "ledger_off",
             Self::SlotMissing => "slot_missing",
             Self::SlotLost => "slot_lost",

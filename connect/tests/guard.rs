@@ -160,3 +160,39 @@ async fn identities_pass_over_imported_ids_for_whoever_may_insert() {
         .expect_err("no right to insert");
     assert_eq!(code(&error).as_deref(), Some("42501"));
 }
+
+/// A snapshot of one's own does not show what was committed since, and a pending transaction moves no balance.
+#[tokio::test]
+async fn a_currency_changes_under_no_snapshot_of_ones_own() {
+    let (_bed, pool) = bank().await;
+    run(
+        &pool,
+        "INSERT INTO customers (first_name, last_name, email) VALUES ('Ada', 'Lovelace', 'ada@example.org');
+         INSERT INTO accounts (customer_id, account_type, currency, opening_balance) VALUES (1, 'CHECKING', 'EUR', 100)",
+    )
+    .await
+    .expect("an account");
+    for level in ["REPEATABLE READ", "SERIALIZABLE"] {
+        let mut session = pool.acquire().await.expect("a session");
+        run(&mut *session, &format!("BEGIN ISOLATION LEVEL {level}; SELECT 1"))
+            .await
+            .expect("a snapshot");
+        let insert = "INSERT INTO transactions (account_id, txn_type, amount, status) VALUES (1, 'DEPOSIT', 10, 'PENDING')";
+        run(&pool, insert).await.expect("a pending transaction");
+        let change = run(&mut *session, "UPDATE accounts SET currency = 'USD' WHERE id = 1").await;
+        assert_eq!(
+            constraint(&change.expect_err(level)).as_deref(),
+            Some("accounts_currency_fixed")
+        );
+        run(&mut *session, "ROLLBACK").await.expect("an end");
+    }
+    let change = run(&pool, "UPDATE accounts SET currency = 'USD' WHERE id = 1").await;
+    assert_eq!(
+        constraint(&change.expect_err("transactions")).as_deref(),
+        Some("accounts_currency_fixed")
+    );
+    run(&pool, "DELETE FROM transactions").await.expect("no transaction");
+    run(&pool, "UPDATE accounts SET currency = 'USD' WHERE id = 1")
+        .await
+        .expect("another currency");
+}

@@ -203,6 +203,41 @@ async fn the_connectors_login_must_read_what_it_captures() {
     assert!(found.iter().any(|problem| problem.reason.contains(grant)), "{found:#?}");
 }
 
+#[tokio::test]
+async fn rows_in_partitions_and_child_tables_are_told() {
+    let source = Source::own().await;
+    source.run("CREATE TABLE transactions_child () INHERITS (transactions)").await;
+    let child = (
+        ProblemKind::Parts,
+        "inherit from public.transactions (public.transactions_child)",
+    );
+    Source::check(&source.problems().await, &[child]);
+    source
+        .run(
+            "DROP TABLE transactions_child; DROP TABLE transactions;
+             CREATE TABLE transactions (id BIGINT PRIMARY KEY, account_id BIGINT, txn_type TEXT, amount NUMERIC(20, 4) CHECK (amount <> 'NaN'))
+                 PARTITION BY RANGE (id);
+             CREATE TABLE transactions_p0 PARTITION OF transactions DEFAULT;
+             ALTER TABLE transactions REPLICA IDENTITY FULL; ALTER TABLE transactions_p0 REPLICA IDENTITY FULL;
+             ALTER PUBLICATION riverbank ADD TABLE transactions; GRANT SELECT ON transactions TO riverbank_cdc",
+        )
+        .await;
+    let found = source.problems().await;
+    let told = |found: &[SourceProblem]| found.iter().any(|problem| problem.kind == ProblemKind::Parts);
+    assert!(
+        told(&found)
+            && found
+                .iter()
+                .any(|problem| problem.reason.contains("publish_via_partition_root = true")),
+        "{found:#?}"
+    );
+    source
+        .run("ALTER PUBLICATION riverbank SET (publish_via_partition_root = true)")
+        .await;
+    let found = source.problems().await;
+    assert!(!told(&found), "{found:#?}");
+}
+
 /// A snapshot would show a part of the table, and look like one of all of it.
 #[tokio::test]
 async fn row_security_that_hides_rows_from_the_connector_is_told() {

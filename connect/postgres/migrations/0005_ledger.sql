@@ -250,6 +250,11 @@ BEGIN
         -- Two questions, not one joined by AND: whether its second half is asked at all would be the planner's choice, and the ledger
         -- may not read transactions.
         IF NEW.currency <> OLD.currency THEN
+            -- A snapshot from before a transaction does not show it, and nothing else of it may have touched this row.
+            IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+                RAISE EXCEPTION 'the currency of account % can change in a transaction that is READ COMMITTED alone', OLD.id
+                    USING ERRCODE = 'check_violation', TABLE = 'accounts', CONSTRAINT = 'accounts_currency_fixed';
+            END IF;
             IF EXISTS (SELECT FROM public.transactions WHERE OLD.id IN (account_id, related_account_id)) THEN
                 RAISE EXCEPTION 'account % has transactions; its currency cannot change', OLD.id
                     USING ERRCODE = 'check_violation', TABLE = 'accounts', CONSTRAINT = 'accounts_currency_fixed';

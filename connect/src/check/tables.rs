@@ -34,7 +34,7 @@ pub(super) async fn check(
                     ProblemKind::PublicationPartial,
                     format!(
                         "the publication {name} leaves out every {}: ALTER PUBLICATION {name} SET (publish = 'insert, update, \
-                         delete, truncate')",
+                         delete, truncate'); what was left out meanwhile comes with a whole snapshot alone (docs/runbooks/lost-slot.md)",
                         lacking.join(", ")
                     ),
                 ));
@@ -49,10 +49,46 @@ pub(super) async fn check(
                 ProblemKind::TableMissing,
                 format!("there is no table {table}"),
             )),
-            Some(id) => problems.extend(check_identity(connection, table, id, is_own).await?),
+            Some(id) => {
+                problems.extend(check_identity(connection, table, id, is_own).await?);
+                problems.extend(check_parts(connection, table, id, name).await?);
+            }
         }
     }
     Ok(problems)
+}
+
+/// A partitioned table's changes come under its partitions' names, unless the publication says otherwise; those of tables that
+/// inherit from it never come.
+async fn check_parts(
+    connection: &mut PgConnection,
+    table: &str,
+    id: i64,
+    publication: &str,
+) -> Result<Option<SourceProblem>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT c.relkind = 'p' AS is_partitioned,
+                coalesce((SELECT pubviaroot FROM pg_publication WHERE pubname = $2), false) AS via_root,
+                (SELECT string_agg(inhrelid::regclass::text, ', ' ORDER BY inhrelid) FROM pg_inherits WHERE inhparent = c.oid) AS parts
+         FROM pg_class AS c WHERE c.oid::bigint = $1",
+    )
+    .bind(id)
+    .bind(publication)
+    .fetch_one(connection)
+    .await?;
+    let parts: Option<String> = row.try_get("parts")?;
+    let reason = match (row.try_get("is_partitioned")?, row.try_get("via_root")?, parts) {
+        (true, false, _) => format!(
+            "{table} is partitioned, and its changes come under the names of its partitions, which nobody reads: ALTER PUBLICATION \
+             {publication} SET (publish_via_partition_root = true), and take the partitions out of it; then take a whole snapshot"
+        ),
+        (false, _, Some(parts)) => format!(
+            "rows of tables that inherit from {table} ({parts}) are shown with it in Postgres, and are not captured: move them into \
+             {table}"
+        ),
+        _ => return Ok(None),
+    };
+    Ok(Some(SourceProblem::new(ProblemKind::Parts, reason)))
 }
 
 /// Whether it holds all tables, and the operations that it leaves out.
@@ -123,7 +159,11 @@ fn compare(
             )),
             Some(holds) if holds.has_row_filter || holds.lacks_columns => problems.push(SourceProblem::new(
                 ProblemKind::PublicationPartial,
-                format!("the publication {name} holds {table} with a row filter or without some of its columns"),
+                format!(
+                    "the publication {name} holds {table} with a row filter or without some of its columns: ALTER PUBLICATION {name} DROP \
+                     TABLE {table}, then ADD TABLE {table}; what was left out meanwhile comes with a whole snapshot alone \
+                     (docs/runbooks/lost-slot.md)"
+                ),
             )),
             Some(_) => {}
         }

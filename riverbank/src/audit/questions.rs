@@ -43,6 +43,16 @@ impl<K: Copy + Eq + Hash + Ord, S: PartialEq> Questions<K, S> {
         }
     }
 
+    /// Whether it is asked in another state than it was in.
+    pub fn has_changed(&self, key: K, state: &S) -> bool {
+        self.open.get(&key).is_some_and(|question| question.state != *state)
+    }
+
+    /// The states of what is open.
+    pub fn states(&self) -> impl Iterator<Item = &S> {
+        self.open.values().map(|question| &question.state)
+    }
+
     /// It agrees now.
     pub fn agrees(&mut self, key: K) {
         self.open.remove(&key);

@@ -63,7 +63,9 @@ where
 
     pub fn verdict(self, settle: Duration) -> Check {
         let mut check = Check::default();
-        let open = check.answered(self.questions, settle);
+        // What the source does not have is none of its rows.
+        let ghosts = self.questions.states().filter(|row| row.is_none()).count();
+        let open = check.answered(self.questions, settle).saturating_sub(ghosts);
         let right = self.rows.saturating_sub(open).saturating_sub(self.set_aside.len());
         check.what = match self.set_aside.len() {
             0 => format!("{}: {right} of {} rows are as the source has them", E::TOPIC, self.rows),

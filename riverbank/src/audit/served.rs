@@ -16,6 +16,7 @@ use super::{Audit, Check, LOOK_INTERVAL, Patience};
 /// Requests at the same time.
 const REQUESTS: usize = 16;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+const LAG_LOOKS_MAX: usize = 15;
 
 /// An instance, asked over HTTP.
 #[derive(Debug, Clone)]
@@ -180,18 +181,28 @@ fn difference(id: i64, answer: &Result<Option<Balance>, String>, emitted: Option
     (!differing.is_empty()).then(|| format!("account {id}: {}", differing.join(", ")))
 }
 
-/// What the service itself says of its source: worth knowing beside whatever differs.
+/// What the service itself says of its source: worth knowing beside whatever differs. Its figures are a moment old, so an idle bank
+/// is asked again.
 async fn lag(service: &Service) -> Check {
     let mut check = Check::of("lag: the service says how far it is");
-    match service.lag().await {
-        Ok(LagReport { source, inputs }) => {
-            let waiting: i64 = inputs.iter().map(|input| input.lag_records).sum();
-            let heard = source.as_ref().and_then(|source| source.silence_seconds);
+    let waits = |report: &LagReport| report.inputs.iter().map(|input| input.lag_records).sum::<i64>();
+    let mut report = service.lag().await;
+    for _ in 0..LAG_LOOKS_MAX {
+        match &report {
+            Ok(said) if waits(said) > 0 => tokio::time::sleep(LOOK_INTERVAL).await,
+            _ => break,
+        }
+        report = service.lag().await;
+    }
+    match report {
+        Ok(said) => {
+            let waiting = waits(&said);
+            let heard = said.source.as_ref().and_then(|source| source.silence_seconds);
             check.what = match heard {
                 Some(seconds) => format!("lag: {waiting} records wait, the source was heard {seconds:.0} s ago"),
                 None => format!("lag: {waiting} records wait"),
             };
-            check.notes.extend(source.into_iter().flat_map(|source| source.troubles));
+            check.notes.extend(said.source.into_iter().flat_map(|source| source.troubles));
         }
         Err(error) => check.problems.push(format!("{error:#}")),
     }
