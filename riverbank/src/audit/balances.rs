@@ -199,12 +199,12 @@ mod tests {
     }
 
     fn emitted(currency_of_two: &str) -> Emitted {
-        let mut emitted = Emitted::default();
-        emitted.accounts = [account(1, "EUR"), account(2, currency_of_two)]
-            .map(|row| (row.id.0, row))
-            .into();
-        emitted.transactions.insert(9, transfer());
-        emitted
+        let accounts = [account(1, "EUR"), account(2, currency_of_two)].map(|row| (row.id.0, row));
+        Emitted {
+            accounts: accounts.into(),
+            transactions: [(9, transfer())].into(),
+            ..Emitted::default()
+        }
     }
 
     #[test]
