@@ -45,12 +45,11 @@ pub(super) fn add(sums: &mut HashMap<i64, Sums>, row: &TransactionRow, emitted: 
         Expected::Row(transaction) => transaction,
         Expected::SetAside(_) => {
             // The source counts it as it is.
-            let named = [row.account_id, row.related_account_id];
-            named
-                .into_iter()
-                .flatten()
-                .filter_map(|id| sums.get_mut(&id).map(|of| of.recorded.take()))
-                .for_each(drop);
+            for id in [row.account_id, row.related_account_id].into_iter().flatten() {
+                if let Some(of) = sums.get_mut(&id) {
+                    of.recorded = None;
+                }
+            }
             match stored {
                 Some(stored) => stored.clone(),
                 None => return Ok(()),

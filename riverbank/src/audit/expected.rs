@@ -1,4 +1,4 @@
-//! What must have been emitted of a row of the source, and how that is told apart from what was.
+//! What must have been emitted of a row of the source, beside what was emitted.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ pub(super) trait Table: Entity {
     const TOPIC: &'static str;
     /// Where the change was made that an emitted row shows.
     fn position(clean: &Self::Clean) -> ChangePosition;
-    /// What an emitted row says. Nothing personal: it is told where rows differ.
+    /// What an emitted row says. Nothing personal: it is printed where rows differ.
     fn fields(clean: &Self::Clean) -> Vec<(&'static str, String)>;
     /// The rows in force.
     fn emitted(of: &Emitted) -> &HashMap<i64, Self::Clean>;

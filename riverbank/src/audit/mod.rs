@@ -2,7 +2,7 @@
 //!
 //! All of it is checked while the bank goes on. A look at the system of record and what is read of the topics are of different
 //! moments, so what differs is looked at again until it agrees. It is wrong if it goes on differing although nothing changed it in
-//! the meantime; what changes all the time is told, not judged: what it is made of is checked.
+//! the meantime; what changes all the time is reported as not judged, unless what it is made of agrees.
 //!
 //! What is compared is not what the engine keeps, but what it has emitted; and balances are not compared with the engine's own sums
 //! alone, but with the sums of the system of record's transactions.
@@ -30,7 +30,7 @@ pub use source::{PostgresSource, Source};
 
 use questions::Questions;
 
-/// Examples of what differs that are told; the rest is counted.
+/// Examples of what differs that are listed; the rest is counted.
 const EXAMPLES_MAX: usize = 5;
 /// Between two looks at what differs.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);

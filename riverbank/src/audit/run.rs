@@ -17,8 +17,8 @@ use super::source::{Position, Source, SourceRow, Wanted};
 use super::{Check, LOOK_INTERVAL};
 use crate::log::Log;
 
-/// How often it is told that the audit waits.
-const TOLD_EVERY: Duration = Duration::from_secs(5);
+/// How often the log says that the audit waits.
+const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long the audit waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,12 +114,15 @@ impl Audit {
     /// Waits until the service has heard the source from behind a position in its log, and has processed what came before.
     async fn arrive(&mut self, position: Position, service: &Service, bound: Duration) -> anyhow::Result<Option<Check>> {
         let started = Instant::now();
-        let mut told = started;
+        let mut logged = started;
         loop {
-            let progress = service.progress(position).await?;
+            let progress = service.progress(position).await;
             self.follow()?;
-            let Progress::Waiting(reason) = progress else {
-                return Ok(None);
+            let reason = match progress {
+                Ok(Progress::Arrived) => return Ok(None),
+                Ok(Progress::Waiting(reason)) => reason,
+                // It may come back; if it does not, what differs is still said.
+                Err(error) => format!("{error:#}"),
             };
             if started.elapsed() >= bound {
                 let mut late = Check::of(format!(
@@ -132,8 +135,8 @@ impl Audit {
                 ));
                 return Ok(Some(late));
             }
-            if told.elapsed() >= TOLD_EVERY {
-                told = Instant::now();
+            if logged.elapsed() >= LOG_INTERVAL {
+                logged = Instant::now();
                 tracing::info!("waiting for the source's log up to {}: {reason}", position.lsn);
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
@@ -260,9 +263,8 @@ impl Audit {
         if ids.is_empty() {
             return Ok(());
         }
-        let emitted = &self.books.emitted;
-        for (id, sums) in by_emitted_rows(ids, emitted)? {
-            if difference(id, Some(&sums), emitted.balances.get(&id))?.is_none() {
+        for (id, sums) in by_emitted_rows(ids, &self.books.emitted)? {
+            if difference(id, Some(&sums), self.balance(id))?.is_none() {
                 self.balances.agrees(id);
             }
         }
@@ -270,8 +272,7 @@ impl Audit {
     }
 
     fn look_at_balance(&mut self, id: i64, expected: Option<Sums>) -> anyhow::Result<()> {
-        let emitted = self.books.emitted.balances.get(&id).filter(|balance| !balance.is_deleted);
-        match difference(id, expected.as_ref(), emitted)? {
+        match difference(id, expected.as_ref(), self.balance(id))? {
             None => self.balances.agrees(id),
             Some(difference) => self.balances.differs(id, expected, difference),
         }
