@@ -258,6 +258,10 @@ pub trait Broker: Send + Sync + 'static {
     fn add_partitions(&self, topic: &str, total: u32, timeout: Duration) -> Result<(), BrokerError>;
     /// Drops the records of each partition before an offset; `Ok` where they are gone already. Never moves a start back.
     fn delete_records(&self, before: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), BrokerError>;
+    /// How long each topic keeps the tombstones of its compaction (Kafka's `delete.retention.ms`), in the order asked; `None`
+    /// where there is no such topic. Who read a compacted topic up to a position, and goes on from there within this time, is
+    /// shown every deletion; later, some may be missing.
+    fn tombstone_retention(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<Duration>>, BrokerError>;
     /// A reader with nothing assigned.
     fn reader(&self, client_id: &str) -> Result<Box<dyn Reader>, BrokerError>;
     /// Joins a group.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use broker::{Broker, BrokerError, Committed, KafkaBroker, KafkaSettings, Membership, Rebalance, Replay, Start, TopicPartition};
 use conformance::world::{GLANCE, PATIENCE, World, record, settle, sizes, write};
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use testbed::Testbed;
@@ -174,6 +174,27 @@ fn a_reader_before_the_start_is_told() {
     reading.until_ends();
     let offsets: Vec<_> = reading.polled.messages.iter().map(|message| message.offset).collect();
     assert_eq!(offsets, (15..25).collect::<Vec<_>>());
+}
+
+/// An operator's own setting, and not the default alone.
+#[test]
+fn a_topics_own_retention_of_tombstones_is_reported() {
+    let kafka = kafka();
+    let world = World::new(kafka.clone(), "tombstones");
+    let topic = world.topic("t", 1);
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", kafka.bed.kafka().bootstrap())
+        .create()
+        .unwrap();
+    let change = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("delete.retention.ms", "90000");
+    let changed = futures::executor::block_on(admin.alter_configs([&change], &AdminOptions::new())).unwrap();
+    assert!(changed.iter().all(Result::is_ok), "{changed:?}");
+    let kept = || world.broker.tombstone_retention(&[&topic], PATIENCE).unwrap();
+    let started = Instant::now();
+    // A broker hears of it a moment later.
+    while kept() != [Some(Duration::from_secs(90))] {
+        assert!(started.elapsed() < PATIENCE, "{:?}", kept());
+    }
 }
 
 /// A worker that hangs: its heartbeats go on, but it does not poll.

@@ -71,6 +71,9 @@ impl Broker for FlakyBroker {
     fn delete_records(&self, before: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), BrokerError> {
         self.inner.delete_records(before, timeout)
     }
+    fn tombstone_retention(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<Duration>>, BrokerError> {
+        self.inner.tombstone_retention(topics, timeout)
+    }
     fn reader(&self, client_id: &str) -> Result<Box<dyn Reader>, BrokerError> {
         self.faults.strike(0.1)?;
         self.inner.reader(client_id)

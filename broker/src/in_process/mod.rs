@@ -56,6 +56,10 @@ impl Default for Limits {
     }
 }
 
+/// What [`Broker::tombstone_retention`] reports of every topic: Kafka's default. Here a tombstone outlives one compaction,
+/// whatever its age.
+const TOMBSTONE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The time that has passed since some fixed moment; it never goes back.
 pub type Monotonic = Arc<dyn Fn() -> Duration + Send + Sync>;
 
@@ -125,6 +129,11 @@ impl Broker for InProcessBroker {
 
     fn delete_records(&self, before: &[(TopicPartition, i64)], _timeout: Duration) -> Result<(), BrokerError> {
         self.shared.delete_records(before)
+    }
+
+    fn tombstone_retention(&self, topics: &[&str], _timeout: Duration) -> Result<Vec<Option<Duration>>, BrokerError> {
+        let of = |topic: &&str| self.shared.partitions(topic).map(|_| TOMBSTONE_RETENTION);
+        Ok(topics.iter().map(of).collect())
     }
 
     fn reader(&self, _client_id: &str) -> Result<Box<dyn Reader>, BrokerError> {

@@ -53,6 +53,14 @@ pub(super) fn delete_records(
     with_admin(settings, timeout, |admin| admin.delete_records(before))
 }
 
+pub(super) fn tombstone_retention(
+    settings: &KafkaSettings,
+    topics: &[&str],
+    timeout: Duration,
+) -> Result<Vec<Option<Duration>>, BrokerError> {
+    with_admin(settings, timeout, |admin| admin.tombstone_retention(topics))
+}
+
 /// Tries until it works, fails for good, or the time is up.
 fn with_admin<R>(
     settings: &KafkaSettings,
@@ -218,16 +226,37 @@ impl Admin {
         )))
     }
 
-    fn verify_policies(&self, specs: &[&TopicSpec]) -> Result<(), BrokerError> {
-        if specs.is_empty() {
-            return Ok(());
+    fn tombstone_retention(&self, topics: &[&str]) -> Result<Vec<Option<Duration>>, BrokerError> {
+        let known = self.known()?;
+        let there: Vec<&str> = topics.iter().copied().filter(|topic| known.contains_key(*topic)).collect();
+        let asked: Vec<_> = there.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+        let mut kept = HashMap::new();
+        for (topic, resource) in there.iter().zip(self.describe(&asked)?) {
+            let resource = resource.map_err(|code| from_code(code, format!("settings of {topic}: {code}")))?;
+            let text = setting(&resource, "delete.retention.ms");
+            let retention = text.parse().map_err(|_| BrokerError::Topic {
+                topic: (*topic).to_owned(),
+                reason: format!("its delete.retention.ms is {text:?}, which is no number of milliseconds"),
+            })?;
+            kept.insert(*topic, Duration::from_millis(retention));
         }
+        Ok(topics.iter().map(|topic| kept.get(topic).copied()).collect())
+    }
+
+    /// The settings of these resources, in the order asked.
+    fn describe(&self, resources: &[ResourceSpecifier<'_>]) -> Result<Vec<Result<ConfigResource, Code>>, BrokerError> {
+        if resources.is_empty() {
+            return Ok(Vec::new());
+        }
+        let described = block_on(self.client.describe_configs(resources, &self.options()));
+        described.map_err(|error| from_kafka("reading the topics' settings", &error))
+    }
+
+    fn verify_policies(&self, specs: &[&TopicSpec]) -> Result<(), BrokerError> {
         let topics: Vec<_> = specs.iter().map(|spec| ResourceSpecifier::Topic(&spec.name)).collect();
-        let described = block_on(self.client.describe_configs(&topics, &self.options()));
-        let described = described.map_err(|error| from_kafka("reading the topics' settings", &error))?;
-        for (spec, resource) in specs.iter().zip(described) {
+        for (spec, resource) in specs.iter().zip(self.describe(&topics)?) {
             let resource = resource.map_err(|code| from_code(code, format!("settings of {}: {code}", spec.name)))?;
-            let policy = cleanup_policy(&resource);
+            let policy = setting(&resource, "cleanup.policy");
             let compacted = policy.split(',').any(|policy| policy.trim() == "compact");
             if compacted != (spec.cleanup == CleanupPolicy::Compact) {
                 return Err(refuse(
@@ -247,11 +276,9 @@ fn refuse(spec: &TopicSpec, reason: String) -> BrokerError {
     }
 }
 
-fn cleanup_policy(resource: &ConfigResource) -> String {
-    resource
-        .get("cleanup.policy")
-        .and_then(|entry| entry.value.clone())
-        .unwrap_or_default()
+/// A topic's own setting, or the broker's where it has none.
+fn setting(resource: &ConfigResource, name: &str) -> String {
+    resource.get(name).and_then(|entry| entry.value.clone()).unwrap_or_default()
 }
 
 /// Kafka's text for a retention: -1 keeps for ever.

@@ -68,6 +68,10 @@ impl Broker for KafkaBroker {
         admin::delete_records(&self.settings, before, timeout)
     }
 
+    fn tombstone_retention(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<Duration>>, BrokerError> {
+        admin::tombstone_retention(&self.settings, topics, timeout)
+    }
+
     fn reader(&self, client_id: &str) -> Result<Box<dyn Reader>, BrokerError> {
         Ok(Box::new(reader::KafkaReader::new(&self.settings, client_id)?))
     }

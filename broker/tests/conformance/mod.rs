@@ -20,6 +20,7 @@ macro_rules! conformance {
                 created_once_and_verified,
                 existing_ones_of_others_are_accepted,
                 partitions_are_added,
+                they_say_how_long_they_keep_tombstones,
                 a_null_key_needs_no_partition,
                 records_are_deleted_up_to_an_offset,
             ];

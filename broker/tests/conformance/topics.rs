@@ -73,6 +73,31 @@ pub fn partitions_are_added(broker: Arc<dyn Broker>) {
     world.reader_of(&[(&grown, 5)]).until_count(5);
 }
 
+pub fn they_say_how_long_they_keep_tombstones(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "tombstones");
+    let (plain, nowhere) = (world.topic("plain", 2), world.name("nowhere"));
+    let compacted = broker::TopicSpec {
+        cleanup: CleanupPolicy::Compact,
+        ..world.spec("compacted", 1)
+    };
+    world
+        .broker
+        .ensure_topics(std::slice::from_ref(&compacted), PATIENCE)
+        .unwrap();
+    let day = Some(Duration::from_secs(24 * 60 * 60));
+    let kept = world
+        .broker
+        .tombstone_retention(&[&compacted.name, &nowhere, &plain], PATIENCE)
+        .unwrap();
+    assert_eq!(kept, [day, None, day]);
+    assert_eq!(world.broker.tombstone_retention(&[], PATIENCE).unwrap(), []);
+    assert_eq!(
+        world.broker.partitions(&nowhere, PATIENCE).unwrap(),
+        None,
+        "asking makes no topic"
+    );
+}
+
 pub fn a_null_key_needs_no_partition(broker: Arc<dyn Broker>) {
     let world = World::new(broker, "null-key");
     let topic = world.topic("t", 2);

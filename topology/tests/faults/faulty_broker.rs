@@ -50,6 +50,9 @@ impl<B: Broker> Broker for FaultyBroker<B> {
     fn delete_records(&self, before: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), BrokerError> {
         self.0.delete_records(before, timeout)
     }
+    fn tombstone_retention(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<Duration>>, BrokerError> {
+        self.0.tombstone_retention(topics, timeout)
+    }
     fn reader(&self, client_id: &str) -> Result<Box<dyn Reader>, BrokerError> {
         Ok(Box::new(FaultyReader(self.0.reader(client_id)?, self.1.clone())))
     }
