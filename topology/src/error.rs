@@ -81,6 +81,22 @@ pub enum EngineError {
         /// What needs so many.
         needed_by: String,
     },
+    /// A processor panicked: its transaction is dropped, and the record tried once more.
+    #[error("{task}: a processor panicked: {reason}")]
+    Panicked {
+        /// The task.
+        task: String,
+        /// What the panic said.
+        reason: String,
+    },
+    /// A key or value of a store has no encoding in its schema.
+    #[error("state store {store}: a change cannot be encoded: {reason}")]
+    Unencodable {
+        /// Which store.
+        store: String,
+        /// Why.
+        reason: String,
+    },
     /// The log.
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -95,4 +111,11 @@ pub enum EngineError {
         /// Why.
         source: WireError,
     },
+}
+
+impl EngineError {
+    /// Whether something that was to be written never can be: the same again would be refused again.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self, Self::Broker(BrokerError::Refused(_)) | Self::Unencodable { .. })
+    }
 }

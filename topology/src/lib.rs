@@ -20,4 +20,4 @@ pub use graph::Topology;
 pub use processor::{Context, Forward, Processor, ReadAhead};
 pub use query::{Answer, Queries, QueryError};
 pub use record::{Payload, Record, RecordMetadata};
-pub use runtime::{Engine, EngineParts, EngineSettings, Metrics, Position, TaskId};
+pub use runtime::{Engine, EngineParts, EngineSettings, Metrics, OnPanic, Position, TaskId};

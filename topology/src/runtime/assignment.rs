@@ -4,12 +4,13 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Polled, Start, TopicPartition};
+use broker::{BrokerError, Polled, Start, TopicPartition};
 
 use super::input::Input;
 use super::shared::{OwnedGroup, Served};
 use super::task::{Task, TaskId};
-use super::worker::{Parts, Slot, Stage, Worker};
+use super::trouble::Wait;
+use super::worker::{BACKOFF_MS, Parts, Slot, Stage, Worker};
 use crate::error::{EngineError, StoreError};
 use crate::store::Backend;
 
@@ -25,13 +26,17 @@ impl Worker {
         let ids = partitions.flat_map(|&partition| (0..self.parts.topology.subs.len()).map(move |sub| TaskId { sub, partition }));
         let mine = |id: &TaskId| id.partition < self.parts.sub_partitions[id.sub] && !self.tasks.contains_key(id);
         let ids: Vec<TaskId> = ids.filter(mine).collect();
-        let mut opened = Ok(());
+        let mut opened = self.wipe_states();
         for (id, backend) in ids.iter().zip(open_backends(&self.parts, &ids)) {
+            if self.to_wipe.contains(id) {
+                continue;
+            }
             let result = backend
                 .map_err(EngineError::from)
                 .and_then(|backend| self.open_task(*id, backend));
             opened = opened.and(result);
         }
+        // What turned out to be too old is wiped and opened next time.
         let waiting = std::mem::take(&mut self.to_open);
         for partition in waiting {
             if ids.iter().any(|id| id.partition == partition && !self.tasks.contains_key(id)) {
@@ -41,6 +46,20 @@ impl Worker {
             }
         }
         opened
+    }
+
+    /// Removes state that cannot be carried on from.
+    fn wipe_states(&mut self) -> Result<(), EngineError> {
+        let mut wiped = Ok(());
+        for id in std::mem::take(&mut self.to_wipe) {
+            if let Err(error) = self.parts.backends.wipe(&id.name(&self.parts.topology)) {
+                self.to_wipe.insert(id);
+                wiped = Err(error.into());
+            } else {
+                self.parts.metrics.wipes.inc();
+            }
+        }
+        wiped
     }
 
     fn open_task(&mut self, id: TaskId, backend: Option<Arc<dyn Backend>>) -> Result<(), EngineError> {
@@ -53,6 +72,13 @@ impl Worker {
             now_ms,
             &self.parts.source_partitions,
         )?;
+        // A deleted key's tombstone may be gone from the changelog by now: what the state has of such keys would never be taken away.
+        let age_ms = now_ms - task.valid_at_ms;
+        if age_ms >= tombstones_last_ms(&self.parts) {
+            tracing::warn!(task = %task.name, age_ms, "the state is older than the tombstones of its changelogs; restoring it anew");
+            self.to_wipe.insert(id);
+            return Ok(());
+        }
         tracing::info!(task = %task.name, changelogs = ?task.changelogs, "opened");
         // Tasks flush one after another over the interval, not all at once: by the golden ratio, however many there are.
         let every_ms = self.parts.settings.flush_interval.as_millis() as i64;
@@ -62,6 +88,7 @@ impl Worker {
             Slot {
                 task,
                 stage: Stage::Opened,
+                wait: None,
                 assigned_at_ms: now_ms,
                 flushed_at_ms: now_ms - ahead_ms,
             },
@@ -81,83 +108,130 @@ impl Worker {
     /// Asks the group's offsets **before** the changelogs are read: the answer waits for transactions that an earlier
     /// owner left open, so what they wrote is in the changelogs or never will be.
     fn start_restores(&mut self) -> Result<bool, EngineError> {
-        let opened: Vec<TaskId> = self
-            .tasks
-            .iter()
-            .filter(|(_, s)| matches!(s.stage, Stage::Opened))
-            .map(|(id, _)| *id)
-            .collect();
-        if opened.is_empty() {
-            return Ok(false);
+        let now_ms = self.now_ms();
+        let asks =
+            |slot: &Slot| matches!(slot.stage, Stage::Opened) && slot.wait.as_ref().is_none_or(|wait| wait.may_try(now_ms));
+        let opened: Vec<TaskId> = self.tasks.iter().filter(|(_, slot)| asks(slot)).map(|(id, _)| *id).collect();
+        let Some(&first) = opened.first() else { return Ok(false) };
+        match self.start_restore_of(&opened) {
+            Err(EngineError::Broker(BrokerError::Unavailable(_))) if opened.len() > 1 => {}
+            started => return started.map(|()| true).or_else(|error| self.wait_for_group(first, error)),
         }
+        // One of them may be another's still: it must not hold up the rest.
+        let started = self.start_restore_of(&[first]);
+        started.map(|()| true).or_else(|error| self.wait_for_group(first, error))
+    }
+
+    /// The group does not say where a task stands: an earlier owner's transaction is open, or the coordinator is away.
+    fn wait_for_group(&mut self, id: TaskId, error: EngineError) -> Result<bool, EngineError> {
+        let now_ms = self.now_ms();
+        let (EngineError::Broker(BrokerError::Unavailable(reason)), Some(slot)) = (&error, self.tasks.get_mut(&id)) else {
+            return Err(error);
+        };
+        let reason = format!("{} waits for its group's offsets: {reason}", slot.task.name);
+        slot.wait = Some(Wait::transient(reason, now_ms + BACKOFF_MS));
+        Ok(false)
+    }
+
+    fn start_restore_of(&mut self, opened: &[TaskId]) -> Result<(), EngineError> {
         let inputs: Vec<TopicPartition> = opened
             .iter()
             .flat_map(|id| self.tasks[id].task.inputs.iter().map(|i| i.partition.clone()))
             .collect();
-        let mut committed = self.group.committed(&inputs, self.parts.settings.broker_timeout)?.into_iter();
-        for id in opened {
-            let slot = self.tasks.get_mut(&id).expect("listed above");
+        let patience = self.offsets_patience();
+        let mut committed = self.group.committed(&inputs, patience)?.into_iter();
+        for &id in opened {
+            let slot = self.tasks.get_mut(&id).expect("the caller has it");
             for input in &mut slot.task.inputs {
-                input.committed = input.reached_by(committed.next().flatten().as_ref());
+                input.committed = input.reached_at_open(committed.next().flatten().as_ref());
+                if input.committed.log < 0 {
+                    input.start = self.reader.bounds(&input.partition, patience)?.0;
+                }
                 input.rewind();
             }
             let mut left = Vec::new();
             for (store, (topic, from)) in slot.task.changelogs.iter().enumerate() {
                 let start = if *from == 0 { Start::Earliest } else { Start::At(*from) };
-                let number = self
-                    .restorer
-                    .assign(&TopicPartition::new(topic.as_str(), id.partition), start)?;
-                left.push((number, store));
+                let place = TopicPartition::new(topic.as_str(), id.partition);
+                match self.restorer.assign(&place, start) {
+                    Ok(number) => left.push((number, store)),
+                    Err(error) => {
+                        let assigned = left.into_iter().map(|(number, _)| number);
+                        assigned.for_each(|number| _ = self.restorer.unassign(number));
+                        return Err(error.into());
+                    }
+                }
             }
+            slot.wait = None;
             slot.stage = Stage::Restoring {
                 left,
                 moved_at_ms: self.parts.clock.now_ms(),
+                replayed: 0,
             };
         }
-        Ok(true)
+        Ok(())
     }
 
     fn replay(&mut self) -> Result<bool, EngineError> {
         let mut polled = Polled::default();
-        self.restorer
-            .poll(self.parts.settings.poll_records_max, Duration::from_millis(10), &mut polled)?;
-        let now_ms = self.now_ms();
+        let max = self.parts.settings.poll_records_max;
+        match self.restorer.poll(max, Duration::from_millis(10), &mut polled) {
+            Err(BrokerError::OffsetOutOfRange { partition, .. }) => {
+                self.restore_from_start(&partition);
+                return Ok(true);
+            }
+            done => done?,
+        }
         let progress = !polled.messages.is_empty() || !polled.ends.is_empty();
         self.parts.metrics.restored.inc_by(polled.messages.len() as u64);
         let ids: Vec<TaskId> = self.tasks.keys().copied().collect();
+        let mut outcome = Ok(progress);
         for id in ids {
-            let slot = self.tasks.get_mut(&id).expect("listed above");
-            let Stage::Restoring { left, moved_at_ms } = &mut slot.stage else {
-                continue;
-            };
-            let mut ended = Vec::new();
-            for &(number, store) in left.iter() {
-                let messages: Vec<_> = polled.messages.iter().filter(|m| m.slot == number).cloned().collect();
-                let end = polled
-                    .ends
-                    .iter()
-                    .filter(|(slot, _)| *slot == number)
-                    .map(|(_, next)| *next)
-                    .max();
-                let next = end.or_else(|| messages.last().map(|m| m.offset + 1));
-                if let Some(next) = next {
-                    *moved_at_ms = now_ms;
-                    slot.task.restore(store, &messages, next, now_ms)?;
-                }
-                if end.is_some() {
-                    ended.push(number);
-                }
-            }
-            left.retain(|(number, _)| !ended.contains(number));
-            let done = left.is_empty();
-            for number in ended {
-                self.restorer.unassign(number)?;
-            }
-            if done {
-                self.run_task(id)?;
+            // What was polled for the others must reach them, whatever becomes of this one: it is not polled again.
+            if let Err(error) = self.replay_task(id, &polled) {
+                tracing::warn!(task = %id.name(&self.parts.topology), %error, "a restore failed; it begins again where the state stands");
+                self.reopen(id);
+                self.open_at_ms = self.now_ms() + BACKOFF_MS;
+                self.trouble.opening = Some(error.to_string());
+                outcome = Ok(true);
             }
         }
-        Ok(progress)
+        outcome
+    }
+
+    fn replay_task(&mut self, id: TaskId, polled: &Polled) -> Result<(), EngineError> {
+        let now_ms = self.now_ms();
+        let slot = self.tasks.get_mut(&id).expect("the caller has it");
+        let Stage::Restoring {
+            left,
+            moved_at_ms,
+            replayed,
+        } = &mut slot.stage
+        else {
+            return Ok(());
+        };
+        let mut ended = Vec::new();
+        for &(number, store) in left.iter() {
+            let messages: Vec<_> = polled.messages.iter().filter(|m| m.slot == number).cloned().collect();
+            let ends = polled.ends.iter().filter(|(slot, _)| *slot == number);
+            let end = ends.map(|(_, next)| *next).max();
+            let next = end.or_else(|| messages.last().map(|m| m.offset + 1));
+            if let Some(next) = next {
+                *moved_at_ms = now_ms;
+                *replayed += messages.len() as u64;
+                let foreign = slot.task.restore(store, &messages, next)?;
+                self.parts.metrics.restore_passed_over.inc_by(foreign as u64);
+            }
+            if end.is_some() {
+                ended.push(number);
+            }
+        }
+        left.retain(|(number, _)| !ended.contains(number));
+        let done = left.is_empty();
+        for number in ended {
+            self.restorer.unassign(number)?;
+        }
+        if done { self.run_task(id) } else { Ok(()) }
     }
 
     /// Tells of a changelog whose end does not come. A transaction that nobody ends hides all that lies behind its first record,
@@ -165,7 +239,7 @@ impl Worker {
     pub fn stuck_restore(&self) -> Option<String> {
         let now_ms = self.now_ms();
         let stuck = self.tasks.values().find_map(|slot| {
-            let Stage::Restoring { left, moved_at_ms } = &slot.stage else {
+            let Stage::Restoring { left, moved_at_ms, .. } = &slot.stage else {
                 return None;
             };
             let (_, store) = left.first().filter(|_| now_ms - moved_at_ms > RESTORE_PATIENCE_MS)?;
@@ -184,6 +258,7 @@ impl Worker {
     /// The state is whole: queries may ask it, and its inputs are fetched.
     fn run_task(&mut self, id: TaskId) -> Result<(), EngineError> {
         let now_ms = self.now_ms();
+        self.settle_missing_offsets(id);
         self.assign_inputs(id)?;
         let slot = self.tasks.get_mut(&id).expect("the caller has it");
         slot.stage = Stage::Running;
@@ -206,6 +281,43 @@ impl Worker {
         Ok(())
     }
 
+    /// What an input starts from of which the group has no offset. Without state, and where the topology has just begun to read it,
+    /// that is the log's start. But a broker forgets the offsets of a group that was away for a week: read from the start, every record
+    /// would count twice.
+    fn settle_missing_offsets(&mut self, id: TaskId) {
+        let now_ms = self.now_ms();
+        let slot = self.tasks.get_mut(&id).expect("the caller has it");
+        let Stage::Restoring { replayed, .. } = slot.stage else {
+            return;
+        };
+        let had_state = replayed > 0 || slot.task.had_state();
+        let has_others = slot.task.inputs.iter().any(|input| input.committed.log >= 0);
+        let name = &slot.task.name;
+        let mut unknown = Vec::new();
+        for input in slot.task.inputs.iter_mut().filter(|input| input.committed.log < 0) {
+            match input.known {
+                _ if !had_state => {}
+                None if has_others => {}
+                Some(known) if known.log >= 0 && replayed == 0 => {
+                    tracing::warn!(task = %name, input = %input.partition, offset = known.log, "the group has lost its offset; the state has it");
+                    input.committed = known;
+                    input.rewind();
+                }
+                Some(known) if known.log < 0 => {}
+                _ => unknown.push(input.partition.to_string()),
+            }
+        }
+        if !unknown.is_empty() {
+            let reason = format!(
+                "{name} waits: the group has no offset for {}, though there is state that reflects some of it \
+                 (docs/runbooks/offsets.md)",
+                unknown.join(", ")
+            );
+            tracing::error!("{reason}");
+            slot.wait = Some(Wait::offset_unknown(reason, now_ms));
+        }
+    }
+
     /// Says that a task group runs, if all of its tasks do. It may have none: where sub-topologies differ in their partitions, or
     /// the topic of the groups has more than any.
     fn tell_if_runs(&self, partition: u32) {
@@ -219,7 +331,7 @@ impl Worker {
     pub fn assign_inputs(&mut self, id: TaskId) -> Result<(), EngineError> {
         self.unassign_inputs(id)?;
         let slot = self.tasks.get_mut(&id).expect("the caller has it");
-        if self.still.contains(&id.sub) {
+        if self.still.contains(&id.sub) || slot.wait.as_ref().is_some_and(Wait::is_for_all_inputs) {
             slot.task.inputs.iter_mut().for_each(Input::rewind);
             return Ok(());
         }
@@ -241,12 +353,16 @@ impl Worker {
     }
 
     fn unassign_inputs(&mut self, id: TaskId) -> Result<(), EngineError> {
+        let inputs = self.tasks[&id].task.inputs.len();
+        (0..inputs).try_for_each(|input| self.unassign_input(id, input))
+    }
+
+    /// Fetches an input no more.
+    pub fn unassign_input(&mut self, id: TaskId, input: usize) -> Result<(), EngineError> {
         let slot = self.tasks.get_mut(&id).expect("the caller has it");
-        for input in &mut slot.task.inputs {
-            if let Some(number) = input.slot.take() {
-                self.slots[number as usize] = None;
-                self.reader.unassign(number)?;
-            }
+        if let Some(number) = slot.task.inputs[input].slot.take() {
+            self.slots[number as usize] = None;
+            self.reader.unassign(number)?;
         }
         Ok(())
     }
@@ -275,6 +391,7 @@ impl Worker {
     }
 
     fn close_task(&mut self, id: TaskId, keep: bool) {
+        self.at_fault.forget(id);
         let position = self.tasks[&id].task.position.clone();
         let mut served = self.shared.served.write();
         served.retain(|_, served| !Arc::ptr_eq(&served.position, &position));
@@ -311,7 +428,7 @@ impl Worker {
         }
         if keep
             && matches!(slot.stage, Stage::Running)
-            && let Some(job) = slot.task.flush(self.parts.clock.now_ms())
+            && let Some(job) = slot.task.flush()
             && let Err(error) = job.run()
         {
             tracing::error!(task = %slot.task.name, %error, "its state could not be written; the changelog has it");
@@ -319,43 +436,41 @@ impl Worker {
         tracing::info!(task = %slot.task.name, "closed");
     }
 
-    /// Opens a task again, from what is in its backend.
-    pub fn reopen(&mut self, id: TaskId) -> Result<(), EngineError> {
+    /// Closes a task, to be opened again from what is in its backend: at once, and as often as it takes.
+    pub fn reopen(&mut self, id: TaskId) {
         self.tell_group(id.partition, false);
         self.close_task(id, true);
-        let backend = open_backend(&self.parts, id)?;
-        self.open_task(id, backend)
+        self.to_open.insert(id.partition);
+        self.open_at_ms = 0;
     }
 
     /// A changelog no longer has the offset that the state stands at: the state cannot be carried on from, so it is restored
-    /// from the changelog's start. False where the partition is no changelog: then records of an input are lost, and an
-    /// operator must decide.
-    pub fn restore_from_start(&mut self, partition: &TopicPartition) -> bool {
+    /// from the changelog's start.
+    fn restore_from_start(&mut self, partition: &TopicPartition) {
         let is_changelog = |slot: &Slot| {
             slot.task.id.partition == partition.partition
-                && matches!(slot.stage, Stage::Restoring { .. } | Stage::Opened)
+                && matches!(slot.stage, Stage::Restoring { .. })
                 && slot.task.changelogs.iter().any(|(topic, _)| **topic == *partition.topic)
         };
-        let Some(id) = self.tasks.iter().find(|(_, s)| is_changelog(s)).map(|(id, _)| *id) else {
-            return false;
+        let Some((&id, slot)) = self.tasks.iter().find(|(_, s)| is_changelog(s)) else {
+            return;
         };
-        let name = self.tasks[&id].task.name.clone();
-        tracing::warn!(task = %name, %partition, "the changelog no longer has the position of the state; restoring from its start");
-        self.parts.metrics.wipes.inc();
+        tracing::warn!(
+            task = %slot.task.name,
+            %partition,
+            "the changelog no longer has the position of the state; restoring from its start"
+        );
+        self.tell_group(id.partition, false);
         self.close_task(id, false);
-        let reopened = self
-            .parts
-            .backends
-            .wipe(&name)
-            .and_then(|()| open_backend(&self.parts, id))
-            .map_err(EngineError::from)
-            .and_then(|backend| self.open_task(id, backend));
-        if let Err(error) = reopened {
-            tracing::error!(task = %name, %error, "the state could not be opened again");
-            return false;
-        }
-        true
+        self.to_wipe.insert(id);
+        self.to_open.insert(id.partition);
+        self.open_at_ms = 0;
     }
+}
+
+/// For how long state may be carried on from after it was last valid, in milliseconds: the replay must come by before tombstones go.
+fn tombstones_last_ms(parts: &Parts) -> i64 {
+    (parts.tombstone_retention - parts.tombstone_retention / 8).as_millis() as i64
 }
 
 /// The backend of a task; `None` where it has no stores.

@@ -22,6 +22,10 @@ impl Worker {
             slot.task.send_changelog(true, producer.as_mut())?;
             offsets.extend(slot.task.offsets());
         }
+        if offsets.is_empty() {
+            // Barriers of a hand-over alone. Offsets as they stand have the group say whether this worker may write at all.
+            offsets.extend(self.tasks.values().flat_map(|slot| slot.task.committed_again()));
+        }
         let membership = self.group.membership()?;
         let written = producer.commit(&offsets, &membership);
         let metrics = &self.parts.metrics;
@@ -30,7 +34,7 @@ impl Worker {
             .with_label_values(&[if written.is_ok() { "committed" } else { "failed" }])
             .inc();
         let written = written?;
-        self.in_transaction = false;
+        self.transaction = None;
         self.hand_over.committed(&written);
         let now_ms = self.parts.clock.now_ms();
         let mut records = 0;
@@ -39,6 +43,11 @@ impl Worker {
             promote(slot, &written, now_ms, metrics);
         }
         metrics.commit_records.observe(records as f64);
+        let tasks = &self.tasks;
+        self.at_fault.committed(records, |record| {
+            let task = tasks.get(&record.task).map(|slot| &slot.task);
+            task.is_none_or(|task| task.inputs[record.input].has_committed(record.offset))
+        });
         let took = started.elapsed();
         metrics.commit_duration.observe(took.as_secs_f64());
         tracing::debug!(worker = self.index, records, ?took, "committed");
@@ -93,8 +102,9 @@ impl Worker {
             .zip(&stand)
             .all(|(input, stand)| *stand == input.committed);
         if slot.task.dirty && slot.task.inputs.iter().all(|i| i.processed == 0) {
-            // Only a punctuation wrote, and no offset tells of it; the changelog does.
-            return self.reopen(id);
+            // Only a punctuation wrote, and the offsets are the same with it and without; the changelog says.
+            self.reopen(id);
+            return Ok(());
         }
         if took_effect {
             tracing::info!(task = %slot.task.name, "the transaction in doubt had committed");
@@ -107,7 +117,8 @@ impl Worker {
             self.assign_inputs(id)
         } else {
             tracing::warn!(task = %slot.task.name, ?stand, "the group stands elsewhere; the task starts again from its changelog");
-            self.reopen(id)
+            self.reopen(id);
+            Ok(())
         }
     }
 }

@@ -1,16 +1,18 @@
 //! The engine of one process: prepares topics and schemas, starts the workers, ends them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::EngineSettings;
+use super::at_fault::panic_text;
 use super::directory::Directory;
 use super::flusher::Flusher;
 use super::prepare::{EngineParts, prepare};
 use super::shared::Shared;
-use super::worker::Worker;
+use super::worker::{Parts, Worker};
 use crate::error::EngineError;
 use crate::graph::Topology;
 use crate::query::Queries;
@@ -36,15 +38,9 @@ impl Engine {
         let mut threads = Vec::new();
         for index in 0..prepared.settings.threads.max(1) {
             let name = format!("{}-worker-{index}", topology.application());
-            let flusher = Flusher::threaded(&name, prepared.metrics.clone()).map_err(|e| EngineError::Topology(e.to_string()))?;
-            let mut worker = Worker::new(index, prepared.clone(), shared.clone(), flusher)?;
-            let stop = stop.clone();
-            let run = move || {
-                while !stop.load(Ordering::Relaxed) {
-                    worker.turn(Duration::from_millis(50));
-                }
-                worker.close();
-            };
+            let worker = start_worker(index, &prepared, &shared)?;
+            let (parts, shared, stop) = (prepared.clone(), shared.clone(), stop.clone());
+            let run = move || supervise(worker, &parts, &shared, &stop);
             threads.push(
                 std::thread::Builder::new()
                     .name(name)
@@ -92,6 +88,51 @@ impl Engine {
                 tracing::error!("a worker had panicked");
             }
         }
+    }
+}
+
+/// How long it takes before a worker that panicked is replaced.
+const REPLACE_AFTER: Duration = Duration::from_secs(1);
+
+fn start_worker(index: usize, parts: &Parts, shared: &Arc<Shared>) -> Result<Worker, EngineError> {
+    let name = format!("{}-worker-{index}", parts.topology.application());
+    let flusher = Flusher::threaded(&name, parts.metrics.clone()).map_err(|e| EngineError::Topology(e.to_string()))?;
+    Worker::new(index, parts.clone(), shared.clone(), flusher)
+}
+
+/// Runs a worker until the engine stops. One that panics outside of a processor, where nobody expects it, is dropped as if it had been
+/// killed, so that nothing of it is served on, and another takes its place.
+fn supervise(worker: Worker, parts: &Parts, shared: &Arc<Shared>, stop: &AtomicBool) {
+    let index = worker.index;
+    let mut next = Ok(worker);
+    while !stop.load(Ordering::Relaxed) {
+        match next {
+            Ok(mut worker) => {
+                shared.trouble.lock().remove(&index);
+                let turns = AssertUnwindSafe(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        worker.turn(Duration::from_millis(50));
+                    }
+                });
+                let Err(panic) = catch_unwind(turns) else {
+                    worker.close();
+                    return;
+                };
+                let reason = format!("worker {index} panicked and is replaced: {}", panic_text(&*panic));
+                tracing::error!("{reason}");
+                parts.metrics.worker_panics.inc();
+                shared.trouble.lock().insert(index, vec![reason]);
+                worker.abandon();
+                drop(worker);
+            }
+            Err(error) => {
+                tracing::warn!(worker = index, %error, "a worker cannot be started; trying again");
+                let reason = format!("worker {index} cannot be started: {error}");
+                shared.trouble.lock().insert(index, vec![reason]);
+            }
+        }
+        std::thread::sleep(REPLACE_AFTER);
+        next = start_worker(index, parts, shared);
     }
 }
 

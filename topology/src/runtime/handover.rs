@@ -24,7 +24,8 @@ use broker::{TopicPartition, TransactionalProducer};
 use super::outbox::send_packed;
 use super::pack::BARRIER;
 use super::task::{Step, TaskId};
-use super::worker::{Stage, Worker};
+use super::trouble::Wait;
+use super::worker::{BACKOFF_MS, OpenTransaction, Stage, Worker};
 use crate::error::EngineError;
 use crate::graph::Topology;
 
@@ -57,6 +58,9 @@ struct Round {
 /// A round that takes longer holds up the sources too much: the reading tasks have other work.
 const ROUND_MS: i64 = 1_000;
 const RETRY_MS: i64 = 10_000;
+
+/// A transaction that is older leaves what was handed over to the topics: the broker ends it before long.
+const FINISH_MS: i64 = 3_000;
 
 /// After so many commits in a row that did not wait for the input to run dry, there is a backlog.
 const BACKLOG_COMMITS: u32 = 5;
@@ -153,8 +157,10 @@ impl Worker {
             }
             return Ok(false);
         }
-        let is_wanted =
-            self.still.is_empty() && self.parts.settings.repartition_in_memory && self.hand_over.full_commits < BACKLOG_COMMITS;
+        let is_wanted = self.still.is_empty()
+            && self.at_fault.is_empty()
+            && self.parts.settings.repartition_in_memory
+            && self.hand_over.full_commits < BACKLOG_COMMITS;
         if !is_wanted || now_ms < self.hand_over.retry_at_ms || self.producer.is_none() {
             return Ok(false);
         }
@@ -199,10 +205,9 @@ impl Worker {
         let (Some(producer), false) = (self.producer.as_mut(), barriers.is_empty()) else {
             return Ok(false);
         };
-        if !self.in_transaction {
+        if self.transaction.is_none() {
             producer.begin()?;
-            self.in_transaction = true;
-            self.transaction_since_ms = now_ms;
+            self.transaction = Some(OpenTransaction::begun(now_ms));
         }
         for (partition, _) in &barriers {
             send_packed(topic, *partition, &BARRIER, now_ms, producer.as_mut())?;
@@ -268,18 +273,27 @@ impl Worker {
         self.deliver()?;
         while let Some(id) = self.tasks.iter().find(|(_, slot)| slot.task.has_handed()).map(|(id, _)| *id) {
             let slot = self.tasks.get_mut(&id).expect("found above");
+            let transaction = self.transaction.get_or_insert_with(|| OpenTransaction::begun(now_ms));
+            let give_up_at_ms = transaction.since_ms + FINISH_MS;
             while slot.task.has_handed() {
-                match slot.task.step(producer, now_ms)? {
-                    Step::Processed => {}
-                    Step::DeadLetter => self.parts.metrics.count_dead_letter(&slot.task.inputs[0].partition.topic),
-                    Step::Idle => break,
-                    Step::Later(reason) => {
-                        self.shared.trouble.lock().insert(self.index, reason);
-                        slot.task.give_up_handed(producer)?;
-                        self.close_way_to(id, now_ms);
-                        break;
+                let is_late = self.parts.clock.now_ms() >= give_up_at_ms;
+                let step = if is_late || slot.wait.as_ref().is_some_and(|wait| !wait.may_try(now_ms)) {
+                    Step::Idle
+                } else {
+                    slot.task.step(producer, now_ms, &self.at_fault, transaction)?
+                };
+                match step {
+                    Step::Processed => continue,
+                    Step::DeadLetter => {
+                        self.parts.metrics.count_dead_letter(&slot.task.inputs[0].partition.topic);
+                        continue;
                     }
+                    Step::Idle => {}
+                    Step::Later(reason) => slot.wait = Some(Wait::transient(reason, now_ms + BACKOFF_MS)),
                 }
+                slot.task.give_up_handed(producer)?;
+                self.close_way_to(id, now_ms);
+                break;
             }
             self.tasks
                 .get_mut(&id)

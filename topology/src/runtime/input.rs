@@ -4,7 +4,7 @@
 //! every record has an offset of its own, which rises within the partition, here and towards processors the offset in such a
 //! topic is the log's, times 65,536, plus the place in the pack, plus the number of records that were ever handed over. A
 //! commit may fall into the middle of a pack: the group's offset is then the pack's, and its metadata text holds the place
-//! and that number.
+//! and that number. Every commit of ours has them; one that has not was set by hand.
 
 use broker::{Committed, Message, TopicPartition};
 use bytes::Bytes;
@@ -28,6 +28,10 @@ pub(crate) struct Input {
     pub slot: Option<u32>,
     /// What the group has.
     pub committed: Reached,
+    /// What the state in the backend reflects, as of its opening.
+    pub known: Option<Reached>,
+    /// Where the log starts, as far as that is needed: an input of which nothing was committed stands there.
+    pub start: i64,
     pub paused: bool,
     /// The event time of the last record that was processed.
     pub newest_ms: i64,
@@ -51,6 +55,8 @@ impl Input {
             node,
             slot: None,
             committed: Reached { log: 0, handed: 0 },
+            known: None,
+            start: 0,
             paused: false,
             newest_ms: 0,
             processed: 0,
@@ -72,15 +78,40 @@ impl Input {
 
     /// What the group's commit says.
     pub fn reached_by(&self, committed: Option<&Committed>) -> Reached {
+        // Records' offsets never fall, whoever sets the group's by hand.
+        let handed_ever = self.committed.handed.max(self.known.map_or(0, |known| known.handed));
         let Some(committed) = committed else {
-            return Reached { log: -1, handed: 0 };
+            return Reached {
+                log: -1,
+                handed: handed_ever,
+            };
         };
-        // Whoever sets the group's offset by hand names neither: the pack then counts from its start.
+        // One that was set by hand names neither: the pack then counts from its start.
         let (place, handed) = committed.metadata.split_once(',').unwrap_or((&committed.metadata, ""));
         let place: u16 = if self.log.shift() > 0 { place.parse().unwrap_or(0) } else { 0 };
         Reached {
             log: committed.offset << self.log.shift() | i64::from(place),
-            handed: handed.parse().unwrap_or(0),
+            handed: handed.parse().unwrap_or(handed_ever),
+        }
+    }
+
+    /// Where a task stands that is opened anew, by what the group says. The state in the backend never reflects more than was
+    /// committed, so a commit of ours behind it is one that the broker has lost a later one of; one that was set by hand counts.
+    pub fn reached_at_open(&self, committed: Option<&Committed>) -> Reached {
+        let stand = self.reached_by(committed);
+        match self.known {
+            Some(known) if known.log > stand.log && stand.log >= 0 => {
+                let is_ours = committed.is_some_and(|committed| committed.metadata.contains(','));
+                tracing::warn!(
+                    input = %self.partition,
+                    group = self.log_offset(stand.log),
+                    state = self.log_offset(known.log),
+                    set_by_hand = !is_ours,
+                    "the group's offset lies behind what the state reflects"
+                );
+                if is_ours { known } else { stand }
+            }
+            _ => stand,
         }
     }
 
@@ -88,12 +119,26 @@ impl Input {
     pub fn commit(&self) -> Committed {
         let offset = self.log_offset(self.log.next);
         let place = self.log.next - (offset << self.log.shift());
-        let metadata = match (place, self.handed) {
-            (0, 0) => String::new(),
-            (place, 0) => place.to_string(),
-            (place, handed) => format!("{place},{handed}"),
+        Committed {
+            offset,
+            metadata: format!("{place},{}", self.handed),
+        }
+    }
+
+    /// The offset of the record in front, as processors see it.
+    pub fn front_position(&mut self) -> i64 {
+        self.front();
+        let log = if self.shows_handed {
+            self.log.next
+        } else {
+            self.log.front_offset()
         };
-        Committed { offset, metadata }
+        log + self.handed
+    }
+
+    /// Whether the record with this offset, as processors see it, is committed.
+    pub fn has_committed(&self, offset: i64) -> bool {
+        self.committed.log.max(0) + self.committed.handed > offset
     }
 
     /// The log's offset of a record.
@@ -187,7 +232,7 @@ impl Input {
     /// Forgets what waits and what was processed since the last commit.
     pub fn rewind(&mut self) {
         self.log.clear();
-        self.log.next = self.committed.log.max(0);
+        self.log.next = self.committed.log.max(self.start << self.log.shift());
         self.memory.clear();
         self.handed = self.committed.handed;
         self.processed = 0;
@@ -203,12 +248,10 @@ impl Input {
 
     /// Shows the record in front. Where its pack is broken, `at` tells of what is left of it.
     pub fn show(&mut self, at: &mut RecordMetadata) -> Result<(), BrokenPack> {
-        self.front();
+        at.offset = self.front_position();
         if self.shows_handed {
-            at.offset = self.log.next + self.handed;
             self.memory.show(at)
         } else {
-            at.offset = self.log.front_offset() + self.handed;
             self.log.show(at)
         }
     }

@@ -19,8 +19,10 @@ pub struct Metrics {
     pub(crate) state_bytes: IntGaugeVec,
     pub(crate) restore_duration: Histogram,
     pub(crate) restored: IntCounter,
+    pub(crate) restore_passed_over: IntCounter,
     pub(crate) flush_duration: Histogram,
     pub(crate) flush_failures: IntCounter,
+    pub(crate) worker_panics: IntCounter,
     pub(crate) tasks: IntGauge,
     /// Sub-topologies that stand still until a restart, since an input got other partitions.
     pub(crate) still: IntGauge,
@@ -124,6 +126,14 @@ impl Metrics {
                 exponential_buckets(0.01, 2.0, 16)?,
             )?,
             restored: single("restored_records_total", "Changelog records replayed.")?,
+            worker_panics: single(
+                "worker_panics_total",
+                "Workers that panicked outside of a processor and were replaced.",
+            )?,
+            restore_passed_over: single(
+                "restore_passed_over_total",
+                "Records of a public topic behind a store that are no records of the store, passed over in a restore.",
+            )?,
             flush_duration: histogram(
                 "flush_duration_seconds",
                 "Time to write a task's committed layer to the backend.",

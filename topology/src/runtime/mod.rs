@@ -11,6 +11,7 @@
 //! generation's commit is fenced by the broker.
 
 mod assignment;
+mod at_fault;
 mod commit;
 mod directory;
 mod engine;
@@ -29,7 +30,9 @@ mod schemas;
 mod settings;
 mod shared;
 mod task;
+mod trouble;
 mod unknown;
+mod upkeep;
 mod watch;
 mod worker;
 
@@ -37,7 +40,7 @@ pub use engine::Engine;
 pub use instance::{Instance, Token};
 pub use metrics::Metrics;
 pub use prepare::EngineParts;
-pub use settings::EngineSettings;
+pub use settings::{EngineSettings, OnPanic};
 pub use task::{Position, TaskId};
 
 pub(crate) use flusher::Flusher;

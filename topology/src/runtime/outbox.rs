@@ -121,6 +121,7 @@ impl Outbox {
         at: &RecordMetadata,
         offset: i64,
         reason: &str,
+        with_bytes: bool,
         producer: &mut dyn TransactionalProducer,
     ) -> Result<(), EngineError> {
         // The header names are those of Kafka Streams' own dead-letter queue (KIP-1034).
@@ -135,12 +136,20 @@ impl Outbox {
         // Its own headers may be needed to read it: they can name its schema.
         let its = at.headers.iter();
         let its = its.map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default()));
-        let headers: Vec<(&str, &[u8])> = its.chain(own).collect();
+        let omitted = [(
+            "__streams.errors.bytes.omitted",
+            "the dead letter with them was refused".as_bytes(),
+        )];
+        let headers: Vec<(&str, &[u8])> = if with_bytes {
+            its.chain(own).collect()
+        } else {
+            own.into_iter().chain(omitted).collect()
+        };
         producer.send(Outgoing {
             topic: &self.dead_letter_topic,
             partition: None,
-            key: at.key.as_deref(),
-            value: at.value.as_deref(),
+            key: at.key.as_deref().filter(|_| with_bytes),
+            value: at.value.as_deref().filter(|_| with_bytes),
             timestamp_ms: at.timestamp_ms,
             headers: &headers,
         })?;

@@ -29,6 +29,9 @@ pub struct EngineParts {
     pub metrics: Metrics,
 }
 
+/// Without state there are no tombstones to miss.
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
 /// Creates and checks all that must be there before the first record.
 pub(crate) fn prepare(topology: Topology, settings: EngineSettings, parts: EngineParts) -> Result<Parts, EngineError> {
     let topics = Topics {
@@ -44,6 +47,7 @@ pub(crate) fn prepare(topology: Topology, settings: EngineSettings, parts: Engin
         .collect::<Result<Vec<u32>, EngineError>>()?;
     topics.ensure_written(&sub_partitions)?;
     let groups = topics.ensure_tasks(sub_partitions.iter().copied().max().unwrap_or(1))?;
+    let tombstone_retention = topics.tombstone_retention()?;
 
     // Once for nothing: registers every schema and refuses what is not compatible.
     let recording = Arc::new(RecordingRegistry::new(parts.registry.clone()));
@@ -87,6 +91,7 @@ pub(crate) fn prepare(topology: Topology, settings: EngineSettings, parts: Engin
         sub_partitions: Arc::new(sub_partitions),
         source_partitions: Arc::new(sources),
         groups,
+        tombstone_retention,
     })
 }
 
@@ -217,6 +222,17 @@ impl Topics<'_> {
         }
         let wanted: Vec<Wanted> = wanted.into_values().collect();
         self.ensure(&wanted)
+    }
+
+    /// For how long each changelog keeps tombstones, at least.
+    fn tombstone_retention(&self) -> Result<Duration, EngineError> {
+        let stores = self.topology.stores.iter();
+        let changelogs: Vec<String> = stores
+            .map(|store| store.changelog_topic(self.topology.application()))
+            .collect();
+        let names: Vec<&str> = changelogs.iter().map(String::as_str).collect();
+        let kept = self.broker.tombstone_retention(&names, self.timeout())?;
+        Ok(kept.into_iter().flatten().min().unwrap_or(DAY))
     }
 
     /// The topic of the task groups: more of them than there are tasks do no harm, and it holds no records, so it may grow. Returns

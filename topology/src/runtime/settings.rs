@@ -22,6 +22,14 @@ pub struct EngineSettings {
     pub commit_records_max: usize,
     /// Records that a worker fetches at once.
     pub poll_records_max: usize,
+    /// How many keys of a task may be committed and not yet in its backend, while that takes no writes; beyond them the task stands
+    /// still. They are kept in memory.
+    pub unflushed_keys_max: usize,
+    /// How often the offsets of all inputs are committed again, moved or not, and the state marked as valid: well within the time for
+    /// which the broker keeps offsets and tombstones.
+    pub offsets_refresh_interval: Duration,
+    /// What becomes of a record at which a processor panics twice.
+    pub on_panic: OnPanic,
     /// A fetched partition is paused when this many of its records wait, until half are processed.
     pub buffered_records_max: usize,
     /// Whether a re-keyed record whose partition is this worker's is handed over in memory, within the same transaction, instead
@@ -35,6 +43,16 @@ pub struct EngineSettings {
     pub broker_timeout: Duration,
 }
 
+/// What becomes of a record at which a processor panics, is tried again, and panics again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnPanic {
+    /// It goes to the dead-letter topic.
+    DeadLetter,
+    /// Its task stops until a restart; its state answers, and readiness says why.
+    Stop,
+}
+
 impl Default for EngineSettings {
     fn default() -> Self {
         Self {
@@ -45,6 +63,9 @@ impl Default for EngineSettings {
             flush_interval: Duration::from_secs(1),
             commit_records_max: 100_000,
             poll_records_max: 4_000,
+            unflushed_keys_max: 500_000,
+            offsets_refresh_interval: Duration::from_secs(3_600),
+            on_panic: OnPanic::DeadLetter,
             buffered_records_max: 8_000,
             repartition_in_memory: true,
             repartition_purge_interval: Duration::from_secs(30),

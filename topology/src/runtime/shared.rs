@@ -45,7 +45,7 @@ pub(crate) struct Shared {
     pub groups: Mutex<BTreeMap<u32, OwnedGroup>>,
     pub inputs: Mutex<HashMap<TopicPartition, InputStatus>>,
     /// By worker: why it does not get on.
-    pub trouble: Mutex<BTreeMap<usize, String>>,
+    pub trouble: Mutex<BTreeMap<usize, Vec<String>>>,
     /// Sub-topologies that stand still until a restart, and why.
     pub still: Mutex<BTreeMap<usize, String>>,
     still_count: AtomicUsize,
@@ -80,7 +80,7 @@ impl Shared {
 
     /// What holds this instance up, for an operator.
     pub fn troubles(&self) -> Vec<String> {
-        let mut reasons: Vec<String> = self.trouble.lock().values().cloned().collect();
+        let mut reasons: Vec<String> = self.trouble.lock().values().flatten().cloned().collect();
         reasons.extend(self.must_restart());
         reasons
     }

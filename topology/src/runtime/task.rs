@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +14,15 @@ use broker::{Committed, Message, Outgoing, TopicPartition, TransactionalProducer
 use parking_lot::RwLock;
 use wire::Registry;
 
+use super::at_fault::{AtFault, RecordId, Verdict, panic_text};
 use super::flow::Flow;
-use super::input::Input;
+use super::input::{Input, Reached};
 use super::outbox::{Handed, Outbox, send_pack};
 use super::pack::Pack;
 use super::queue::BrokenPack;
 use super::read_ahead::ReadAhead;
 use super::unknown::Unknown;
+use super::worker::OpenTransaction;
 use crate::error::{EngineError, ProcessError, StoreError};
 use crate::graph::{Kind, Node, Outgoings, SubTopology, Topology};
 use crate::record::RecordMetadata;
@@ -68,9 +71,24 @@ pub(crate) struct Task {
     /// Changelog topic per store, and the offset to replay from.
     pub changelogs: Vec<(String, i64)>,
     sequence: u64,
+    /// Until when its changelogs are known to hold nothing that this task has not: it owned them then.
+    pub valid_at_ms: i64,
+    /// The backend is to be told of `valid_at_ms` though there may be nothing else to write.
+    touches: bool,
     /// Something was processed since the last commit.
     pub dirty: bool,
     pub records: usize,
+    /// The record at fault for the error that was returned last.
+    pub blame: Option<Blame>,
+}
+
+/// Why a record takes its transaction down.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Blame {
+    /// A processor panicked.
+    Panicked(RecordId),
+    /// What was written at this record was refused.
+    Refused(RecordId),
 }
 
 /// What came of one record.
@@ -94,12 +112,9 @@ impl Task {
         source_partitions: &BTreeMap<&'static str, u32>,
     ) -> Result<Self, EngineError> {
         let sub: &SubTopology = &topology.subs[id.sub];
-        let stored = backend
-            .as_ref()
-            .map(|b| b.stored())
-            .transpose()?
-            .flatten()
-            .unwrap_or_default();
+        let found = backend.as_ref().map(|b| b.stored()).transpose()?.flatten();
+        let valid_at_ms = found.as_ref().map_or(now_ms, |stored| stored.written_at_ms);
+        let stored = found.unwrap_or_default();
         let mut stores = Vec::new();
         let mut changelogs = Vec::new();
         for (family, &store) in sub.stores.iter().enumerate() {
@@ -136,7 +151,13 @@ impl Task {
             .sources
             .iter()
             .filter(|(topic, _)| id.partition < source_partitions[topic])
-            .map(|&(topic, node)| Input::new(TopicPartition::new(topic, id.partition), node, topology.is_repartition(topic)))
+            .map(|&(topic, node)| {
+                let mut input = Input::new(TopicPartition::new(topic, id.partition), node, topology.is_repartition(topic));
+                let mut reached = stored.reached.iter();
+                let known = reached.find(|(of, ..)| of == topic);
+                input.known = known.map(|&(_, log, handed)| Reached { log, handed });
+                input
+            })
             .collect();
         Ok(Self {
             id,
@@ -160,8 +181,11 @@ impl Task {
             punctuations,
             changelogs,
             sequence: stored.sequence,
+            valid_at_ms,
+            touches: false,
             dirty: false,
             records: 0,
+            blame: None,
         })
     }
 
@@ -188,28 +212,51 @@ impl Task {
         self.inputs[input].front_ms()
     }
 
-    /// Processes the waiting record with the lowest timestamp.
-    pub fn step(&mut self, producer: &mut dyn TransactionalProducer, now_ms: i64) -> Result<Step, EngineError> {
+    /// Processes the waiting record with the lowest timestamp. Where an error is a record's fault, `blame` names it.
+    pub fn step(
+        &mut self,
+        producer: &mut dyn TransactionalProducer,
+        now_ms: i64,
+        at_fault: &AtFault,
+        transaction: &mut OpenTransaction,
+    ) -> Result<Step, EngineError> {
         let heads = self.inputs.iter().enumerate();
         let Some((_, chosen)) = heads.filter_map(|(i, input)| Some((input.front_ms()?, i))).min() else {
             return Ok(Step::Idle);
         };
+        let record = RecordId {
+            task: self.id,
+            input: chosen,
+            offset: self.inputs[chosen].front_position(),
+        };
+        let is_alone = at_fault.is_alone(&record);
+        if is_alone && transaction.records > 0 {
+            transaction.is_full = true;
+            return Ok(Step::Idle);
+        }
         self.read_ahead.before(chosen, &mut self.inputs, &mut self.flow)?;
         let input = &mut self.inputs[chosen];
         if !Arc::ptr_eq(&self.flow.at.topic, &input.partition.topic) {
             self.flow.at.topic = input.partition.topic.clone();
         }
         let node = input.node;
-        let outcome = match input.show(&mut self.flow.at) {
-            Ok(()) => self.flow.run_source(&self.topology, node, now_ms),
-            Err(BrokenPack) => {
+        let shown = input.show(&mut self.flow.at);
+        let verdict = at_fault.verdict(&record);
+        let outcome = match (shown, verdict) {
+            (Ok(()), None) => self.catching(Blame::Panicked(record), |task| {
+                Ok(task.flow.run_source(&task.topology, node, now_ms))
+            })?,
+            (shown, verdict) => {
                 self.flow.begin_record(self.flow.at.timestamp_ms);
-                Err(ProcessError::Record("the pack of records is broken".to_owned()))
+                let broken = shown.err().map(|BrokenPack| "the pack of records is broken".to_owned());
+                let reason = broken.or_else(|| verdict.map(|verdict| verdict.reason.clone()));
+                Err(ProcessError::Record(reason.unwrap_or_default()))
             }
         };
         let step = match outcome {
             Ok(()) => {
-                self.outbox.send(&mut self.flow.out, producer)?;
+                let sent = self.outbox.send(&mut self.flow.out, producer);
+                self.blaming(record, sent)?;
                 Step::Processed
             }
             Err(ProcessError::Wire(error)) if error.is_transient() || self.unknown.waits(&error, now_ms) => {
@@ -220,32 +267,75 @@ impl Task {
             Err(ProcessError::Store(error)) => return Err(error.into()),
             Err(error) => {
                 self.flow.undo_record();
-                let (at, offset, reason) = (&self.flow.at, self.inputs[chosen].front_offset(), error.to_string());
-                tracing::warn!(task = %self.name, topic = %at.topic, offset, reason, "a record goes to the dead-letter topic");
-                self.outbox.send_dead_letter(at, offset, &reason, producer)?;
-                self.tell_dead_letter(node, producer, now_ms)?;
+                self.send_dead_letter(record, &error.to_string(), verdict, producer)?;
+                if verdict.is_none_or(|verdict| verdict.with_hook) {
+                    self.catching(Blame::Panicked(record), |task| {
+                        task.tell_dead_letter(record, node, producer, now_ms)
+                    })?;
+                }
                 Step::DeadLetter
             }
         };
         self.inputs[chosen].pop(self.flow.at.timestamp_ms);
         self.dirty = true;
         self.records += 1;
+        transaction.first.get_or_insert(record);
+        transaction.records += 1;
+        transaction.is_full |= is_alone;
         Ok(step)
+    }
+
+    /// Runs processors: a panic of theirs is an error, for which the record is to blame.
+    fn catching<T>(&mut self, blame: Blame, run: impl FnOnce(&mut Self) -> Result<T, EngineError>) -> Result<T, EngineError> {
+        // What they leave behind is dropped with the transaction: nodes are made anew, and stores forget what it wrote.
+        catch_unwind(AssertUnwindSafe(|| run(self))).unwrap_or_else(|panic| {
+            self.blame = Some(blame);
+            Err(EngineError::Panicked {
+                task: self.name.clone(),
+                reason: panic_text(&*panic),
+            })
+        })
+    }
+
+    /// What is refused of this record's outputs is its fault.
+    fn blaming<T>(&mut self, record: RecordId, result: Result<T, EngineError>) -> Result<T, EngineError> {
+        if result.as_ref().is_err_and(EngineError::is_refused) {
+            self.blame = Some(Blame::Refused(record));
+        }
+        result
+    }
+
+    fn send_dead_letter(
+        &mut self,
+        record: RecordId,
+        reason: &str,
+        verdict: Option<&Verdict>,
+        producer: &mut dyn TransactionalProducer,
+    ) -> Result<(), EngineError> {
+        let (at, offset) = (&self.flow.at, self.inputs[record.input].front_offset());
+        tracing::warn!(task = %self.name, topic = %at.topic, offset, reason, "a record goes to the dead-letter topic");
+        let with_bytes = verdict.is_none_or(|verdict| verdict.with_bytes);
+        let sent = self.outbox.send_dead_letter(at, offset, reason, with_bytes, producer);
+        self.blaming(record, sent)
     }
 
     /// What processors make of a dead letter counts with it.
     fn tell_dead_letter(
         &mut self,
+        record: RecordId,
         source: usize,
         producer: &mut dyn TransactionalProducer,
         now_ms: i64,
     ) -> Result<(), EngineError> {
         match self.flow.tell_dead_letter(&self.topology, source, now_ms) {
-            Ok(()) => Ok(self.outbox.send(&mut self.flow.out, producer)?),
+            Ok(()) => {
+                let sent = self.outbox.send(&mut self.flow.out, producer);
+                self.blaming(record, sent)
+            }
             Err(ProcessError::Store(error)) => Err(error.into()),
             Err(error) => {
                 self.flow.undo_record();
-                tracing::error!(task = %self.name, %error, "a processor could not be told of a dead letter");
+                tracing::error!(task = %self.name, %error, "a processor could not be called for a dead letter");
                 Ok(())
             }
         }
@@ -267,7 +357,12 @@ impl Task {
                 ..RecordMetadata::default()
             };
             self.flow.begin_record(now_ms);
-            let outcome = self.flow.punctuate(&self.topology, id, now_ms);
+            let punctuated = catch_unwind(AssertUnwindSafe(|| self.flow.punctuate(&self.topology, id, now_ms)));
+            // Its next call is a period away: what it does to its transaction, it does not do to the next.
+            let outcome = punctuated.map_err(|panic| EngineError::Panicked {
+                task: self.name.clone(),
+                reason: format!("in {}'s punctuator: {}", self.topology.nodes[id].name, panic_text(&*panic)),
+            })?;
             match outcome {
                 Ok(()) => {
                     let wrote = !self.flow.out.entries.is_empty() || self.flow.stores.iter().any(|s| s.uncommitted_len() > 0);
@@ -345,11 +440,17 @@ impl Task {
                 (_, Some(error)) => return Err(error.into()),
                 (Err(ProcessError::Store(error)), _) => return Err(error.into()),
                 (Err(error), _) => {
-                    return Err(StoreError::Backend {
-                        store: store.name().to_owned(),
-                        reason: error.to_string(),
-                    }
-                    .into());
+                    return Err(match error {
+                        ProcessError::Wire(error) if error.is_transient() => StoreError::Backend {
+                            store: store.name().to_owned(),
+                            reason: error.to_string(),
+                        }
+                        .into(),
+                        error => EngineError::Unencodable {
+                            store: store.name().to_owned(),
+                            reason: error.to_string(),
+                        },
+                    });
                 }
                 (Ok(()), None) => {}
             }
@@ -357,10 +458,46 @@ impl Task {
         Ok(())
     }
 
-    /// The offsets that the open transaction moves to.
+    /// The offsets that the open transaction moves to. Where it moves none, since only a timer wrote, all of them as they stand: a
+    /// transaction without offsets would commit for a worker whose tasks are another's by now.
     pub fn offsets(&self) -> impl Iterator<Item = (TopicPartition, Committed)> {
-        let moved = self.inputs.iter().filter(|i| i.processed > 0);
+        let any = self.inputs.iter().any(|i| i.processed > 0);
+        let moved = self.inputs.iter().filter(move |i| !any || i.processed > 0);
         moved.map(|i| (i.partition.clone(), i.commit()))
+    }
+
+    /// Where the group has this task stand, moved or not; nothing of inputs of which it has nothing.
+    pub fn committed_again(&self) -> impl Iterator<Item = (TopicPartition, Committed)> {
+        let idle = self.inputs.iter().filter(|i| i.processed == 0 && i.committed.log >= 0);
+        idle.map(|i| (i.partition.clone(), i.commit()))
+    }
+
+    /// The transaction that was committed at this time proves that the task is still this worker's.
+    pub fn is_valid(&mut self, at_ms: i64) {
+        self.valid_at_ms = self.valid_at_ms.max(at_ms);
+        self.touches = true;
+    }
+
+    /// The task starts from where the group stands now.
+    pub fn stand_at(&mut self, stand: &[Reached]) {
+        for (input, stand) in self.inputs.iter_mut().zip(stand) {
+            input.committed = *stand;
+            input.rewind();
+        }
+    }
+
+    /// How many keys are committed and not yet in the backend.
+    pub fn unflushed(&self) -> usize {
+        self.flow.stores.iter().map(|store| store.unflushed_len()).sum()
+    }
+
+    /// Whether its backend held anything when it was opened.
+    pub fn had_state(&self) -> bool {
+        self.sequence > 0
+            || self
+                .inputs
+                .iter()
+                .any(|input| input.known.is_some_and(|known| known.log >= 0))
     }
 
     /// The transaction has committed: its writes become visible in one step. `written` are the transaction's offsets. Returns
@@ -387,6 +524,7 @@ impl Task {
         position.offsets = self.committed_offsets();
         position.committed_at_ms = now_ms;
         self.sequence += 1;
+        self.valid_at_ms = self.valid_at_ms.max(now_ms);
         self.dirty = false;
         self.records = 0;
         processed
@@ -396,32 +534,34 @@ impl Task {
     pub fn discard(&mut self, registry: &Arc<dyn Registry>) -> Result<(), EngineError> {
         self.flow.stores.iter_mut().for_each(|s| s.discard());
         self.flow.out.clear();
-        for (id, node) in self.flow.nodes.iter_mut().enumerate().filter(|(_, n)| n.is_some()) {
-            *node = Some((self.topology.nodes[id].make)(registry)?);
+        // All of them: one that panicked is not there any more.
+        for &node in &self.topology.subs[self.id.sub].nodes {
+            self.flow.nodes[node] = Some((self.topology.nodes[node].make)(registry)?);
         }
         self.outbox.clear();
         self.inputs.iter_mut().for_each(Input::rewind);
         self.dirty = false;
         self.records = 0;
+        self.blame = None;
         Ok(())
     }
 
     /// Takes what is committed for a flush; `None` if there is nothing new.
-    pub fn flush(&mut self, now_ms: i64) -> Option<FlushJob> {
+    pub fn flush(&mut self) -> Option<FlushJob> {
         let backend = self.backend.clone()?;
         let parts: Vec<_> = self.flow.stores.iter_mut().filter_map(|s| s.flush()).collect();
-        if parts.is_empty() {
+        if parts.is_empty() && !std::mem::take(&mut self.touches) {
             return None;
         }
         Some(FlushJob {
             name: self.name.clone(),
             backend,
             parts,
-            stored: self.stored(now_ms),
+            stored: self.stored(),
         })
     }
 
-    fn stored(&self, now_ms: i64) -> Stored {
+    fn stored(&self) -> Stored {
         Stored {
             changelog: self
                 .flow
@@ -435,27 +575,45 @@ impl Task {
                 .iter()
                 .map(|i| (i.partition.topic.to_string(), i.committed_offset()))
                 .collect(),
+            reached: self
+                .inputs
+                .iter()
+                .map(|i| (i.partition.topic.to_string(), i.committed.log, i.committed.handed))
+                .collect(),
             sequence: self.sequence,
-            written_at_ms: now_ms,
+            written_at_ms: self.valid_at_ms,
         }
     }
 
-    /// Adds replayed changelog records to the backend and moves the position.
-    pub fn restore(&mut self, store: usize, messages: &[Message], next: i64, now_ms: i64) -> Result<(), StoreError> {
-        let Some(backend) = self.backend.clone() else { return Ok(()) };
+    /// Adds replayed changelog records to the backend and moves the position. Returns how many of them can be no record of the store:
+    /// a public topic may be written by others.
+    pub fn restore(&mut self, store: usize, messages: &[Message], next: i64) -> Result<usize, StoreError> {
+        let Some(backend) = self.backend.clone() else { return Ok(0) };
         let mut batch = Batch::default();
+        let mut foreign = 0;
         for message in messages {
-            if let Some(key) = &message.key {
-                self.flow.stores[store].restore(key, message.value.as_deref(), &mut batch)?;
+            let Some(key) = &message.key else { continue };
+            match self.flow.stores[store].restore(key, message.value.as_deref(), &mut batch) {
+                Err(StoreError::Wire { source, .. }) if !source.is_transient() => {
+                    let (topic, offset) = (&self.changelogs[store].0, message.offset);
+                    tracing::error!(task = %self.name, topic, offset, error = %source, "a record cannot be restored; passed over");
+                    foreign += 1;
+                }
+                restored => restored?,
             }
         }
-        self.changelogs[store].1 = next;
-        batch.stored = Some(self.stored(now_ms));
-        backend.write(&batch)
+        let before = std::mem::replace(&mut self.changelogs[store].1, next);
+        batch.stored = Some(self.stored());
+        let written = backend.write(&batch);
+        if written.is_err() {
+            self.changelogs[store].1 = before;
+        }
+        written.map(|()| foreign)
     }
 
     /// The state reflects all that the group had committed at this time.
     pub fn restored(&mut self, now_ms: i64) {
+        self.is_valid(now_ms);
         let mut position = self.position.write();
         position.offsets = self.committed_offsets();
         position.committed_at_ms = now_ms;

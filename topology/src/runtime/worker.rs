@@ -7,11 +7,13 @@ use std::time::Duration;
 use broker::{Broker, BrokerError, Group, GroupOptions, Polled, Reader, Rebalance, TransactionalProducer};
 use wire::Registry;
 
+use super::at_fault::{AtFault, RecordId};
 use super::flusher::Flusher;
 use super::handover::HandOver;
 use super::input::Input;
-use super::shared::Shared;
+use super::shared::{Served, Shared};
 use super::task::{Step, Task, TaskId};
+use super::trouble::{Trouble, Wait};
 use super::{EngineSettings, Metrics};
 use crate::clock::Clock;
 use crate::error::EngineError;
@@ -26,6 +28,8 @@ pub(crate) enum Stage {
     Restoring {
         left: Vec<(u32, usize)>,
         moved_at_ms: i64,
+        /// Records so far.
+        replayed: u64,
     },
     Running,
 }
@@ -33,8 +37,51 @@ pub(crate) enum Stage {
 pub(crate) struct Slot {
     pub task: Task,
     pub stage: Stage,
+    /// It does not process, and its state answers.
+    pub wait: Option<Wait>,
     pub assigned_at_ms: i64,
     pub flushed_at_ms: i64,
+}
+
+impl Slot {
+    pub fn runs(&self) -> bool {
+        matches!(self.stage, Stage::Running)
+    }
+
+    /// Whether it may process now.
+    pub fn may_process(&self, now_ms: i64) -> bool {
+        self.runs() && self.wait.as_ref().is_none_or(|wait| wait.may_try(now_ms))
+    }
+}
+
+/// The transaction that is open at the broker.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpenTransaction {
+    pub since_ms: i64,
+    /// Input records in it, and the first of them.
+    pub records: usize,
+    pub first: Option<RecordId>,
+    /// A punctuator has written in it.
+    pub punctuated: bool,
+    /// It is to be committed before anything else is processed.
+    pub is_full: bool,
+}
+
+impl OpenTransaction {
+    pub fn begun(since_ms: i64) -> Self {
+        Self {
+            since_ms,
+            records: 0,
+            first: None,
+            punctuated: false,
+            is_full: false,
+        }
+    }
+
+    /// Whether this record alone has written in it.
+    pub fn holds_only(&self, record: RecordId) -> bool {
+        !self.punctuated && (self.records == 0 || (self.records == 1 && self.first == Some(record)))
+    }
 }
 
 /// What every worker of an engine is made from.
@@ -53,6 +100,8 @@ pub(crate) struct Parts {
     pub source_partitions: Arc<BTreeMap<&'static str, u32>>,
     /// Task groups, in all instances.
     pub groups: u32,
+    /// For how long the changelogs keep the tombstones of deleted keys: state that is older cannot be carried on from.
+    pub tombstone_retention: Duration,
 }
 
 pub(crate) struct Worker {
@@ -63,8 +112,8 @@ pub(crate) struct Worker {
     pub reader: Box<dyn Reader>,
     pub restorer: Box<dyn Reader>,
     pub producer: Option<Box<dyn TransactionalProducer>>,
-    pub in_transaction: bool,
-    pub transaction_since_ms: i64,
+    pub transaction: Option<OpenTransaction>,
+    pub at_fault: AtFault,
     pub flusher: Flusher,
     pub tasks: BTreeMap<TaskId, Slot>,
     /// Input slot of the reader → task and input.
@@ -72,11 +121,15 @@ pub(crate) struct Worker {
     pub polled: Polled,
     /// As the last fetch had it: a message may be a pack of records.
     pub records_per_message: usize,
-    pub retry_at_ms: i64,
+    pub trouble: Trouble,
     pub housekeeping_at_ms: i64,
+    /// When all offsets are committed again, moved or not.
+    pub refresh_at_ms: i64,
     /// Groups that are this worker's, but whose tasks are not open yet: a disk that refuses holds up nobody else.
     pub to_open: BTreeSet<u32>,
     pub open_at_ms: i64,
+    /// Tasks whose state is to be restored from the start of its changelogs when they are opened next.
+    pub to_wipe: BTreeSet<TaskId>,
     pub hand_over: HandOver,
     /// Sub-topologies that stand still until a restart.
     pub still: BTreeSet<usize>,
@@ -85,8 +138,7 @@ pub(crate) struct Worker {
 const IDLE_POLL: Duration = Duration::from_millis(50);
 /// A fetch asks for at least so many messages.
 const MESSAGES_MIN: usize = 16;
-const BACKOFF_MS: i64 = 250;
-const HOUSEKEEPING_MS: i64 = 500;
+pub(super) const BACKOFF_MS: i64 = 250;
 
 impl Worker {
     pub fn new(index: usize, parts: Parts, shared: Arc<Shared>, flusher: Flusher) -> Result<Self, EngineError> {
@@ -112,17 +164,19 @@ impl Worker {
             reader,
             restorer,
             producer: None,
-            in_transaction: false,
-            transaction_since_ms: 0,
+            transaction: None,
+            at_fault: AtFault::default(),
             flusher,
             tasks: BTreeMap::new(),
             slots: Vec::new(),
             polled: Polled::default(),
             records_per_message: 1,
-            retry_at_ms: 0,
+            trouble: Trouble::default(),
             housekeeping_at_ms: 0,
+            refresh_at_ms: i64::MIN,
             to_open: BTreeSet::new(),
             open_at_ms: 0,
+            to_wipe: BTreeSet::new(),
             hand_over,
             still: BTreeSet::new(),
         })
@@ -134,13 +188,15 @@ impl Worker {
 
     /// One turn. `idle` bounds how long it waits when there is nothing to do. Returns whether it got anything done.
     pub fn turn(&mut self, idle: Duration) -> bool {
-        match self.try_turn(idle.min(IDLE_POLL)) {
+        let progress = match self.try_turn(idle.min(IDLE_POLL)) {
             Ok(progress) => progress,
             Err(error) => {
                 self.stumble(error);
                 false
             }
-        }
+        };
+        self.report();
+        progress
     }
 
     fn try_turn(&mut self, idle: Duration) -> Result<bool, EngineError> {
@@ -150,15 +206,18 @@ impl Worker {
             progress = true;
         }
         let now_ms = self.now_ms();
-        if now_ms < self.retry_at_ms {
+        if now_ms < self.trouble.retry_at_ms {
             std::thread::sleep(idle.min(Duration::from_millis(20)));
             return Ok(progress);
         }
-        if !self.to_open.is_empty() && now_ms >= self.open_at_ms {
+        if self.to_open.is_empty() {
+            self.trouble.opening = None;
+        } else if now_ms >= self.open_at_ms {
             progress = true;
+            self.trouble.opening = None;
             if let Err(error) = self.open_groups() {
                 tracing::warn!(worker = self.index, %error, "a task cannot be opened; trying again");
-                self.shared.trouble.lock().insert(self.index, error.to_string());
+                self.trouble.opening = Some(error.to_string());
                 self.open_at_ms = now_ms + BACKOFF_MS;
             }
         }
@@ -167,6 +226,7 @@ impl Worker {
             progress = true;
         }
         self.stand_still_where_partitions_changed()?;
+        progress |= self.end_waits()?;
         progress |= self.advance_restores()?;
         progress |= self.advance_hand_over()?;
         progress |= self.fetch(if progress || self.is_dirty() || self.has_work() {
@@ -182,35 +242,11 @@ impl Worker {
             self.weigh_hand_over(dry);
             progress = true;
         }
+        self.refresh_offsets()?;
         self.flush()?;
         self.keep_house();
-        let stuck = self.stuck_restore().or_else(|| self.flusher.failure());
-        if let Some(stuck) = stuck {
-            self.shared.trouble.lock().insert(self.index, stuck);
-        } else if self.retry_at_ms <= self.now_ms() && self.to_open.is_empty() {
-            self.shared.trouble.lock().remove(&self.index);
-        }
+        self.trouble.turn = None;
         Ok(progress)
-    }
-
-    /// After a fault: whatever the open transaction did is in doubt. [`Worker::recover`] finds out what holds.
-    fn stumble(&mut self, error: EngineError) {
-        let now_ms = self.now_ms();
-        let text = error.to_string();
-        let before = self.shared.trouble.lock().insert(self.index, text.clone());
-        if before.as_ref() != Some(&text) {
-            tracing::warn!(worker = self.index, %error, "a fault; the open transaction is dropped");
-        }
-        if let EngineError::Broker(BrokerError::OffsetOutOfRange { partition, .. }) = &error
-            && self.restore_from_start(&partition.clone())
-        {
-            return;
-        }
-        self.stop_handing_over();
-        self.producer = None;
-        self.in_transaction = false;
-        self.retry_at_ms = now_ms + BACKOFF_MS;
-        self.parts.metrics.resets.inc();
     }
 
     fn rebalance(&mut self, step: Rebalance) -> Result<(), EngineError> {
@@ -238,7 +274,7 @@ impl Worker {
             Rebalance::Lost(partitions) => {
                 // Their transaction can no longer commit, and it is shared by all tasks of this worker.
                 self.producer = None;
-                self.in_transaction = false;
+                self.transaction = None;
                 for partition in partitions {
                     self.close_group(partition.partition);
                 }
@@ -257,7 +293,13 @@ impl Worker {
         let room = self.parts.settings.poll_records_max.saturating_sub(waiting) / self.records_per_message;
         self.polled.messages.clear();
         self.polled.ends.clear();
-        self.reader.poll(room.max(MESSAGES_MIN), timeout, &mut self.polled)?;
+        match self.reader.poll(room.max(MESSAGES_MIN), timeout, &mut self.polled) {
+            Err(BrokerError::OffsetOutOfRange { partition, offset }) => {
+                self.wait_for_offset(&partition, offset)?;
+                return Ok(true);
+            }
+            polled => polled?,
+        }
         let mut polled = std::mem::take(&mut self.polled);
         let (messages, mut records) = (polled.messages.len(), 0);
         for message in polled.messages.drain(..) {
@@ -266,6 +308,7 @@ impl Worker {
             };
             let Some(slot) = self.tasks.get_mut(&id) else { continue };
             let number = message.slot;
+            slot.wait = slot.wait.take().filter(|wait| !wait.is_for_input(input));
             records += slot.task.buffer(input, message);
             if !slot.task.inputs[input].paused && slot.task.buffered(input) >= self.parts.settings.buffered_records_max {
                 self.reader.pause(number)?;
@@ -276,6 +319,7 @@ impl Worker {
             if let Some((id, input)) = self.slots.get(number as usize).copied().flatten()
                 && let Some(slot) = self.tasks.get_mut(&id)
             {
+                slot.wait = slot.wait.take().filter(|wait| !wait.is_for_input(input));
                 slot.task.inputs[input].ends_at(next);
             }
         }
@@ -312,43 +356,55 @@ impl Worker {
     fn process_with(&mut self, producer: &mut dyn TransactionalProducer, now_ms: i64) -> Result<bool, EngineError> {
         let mut budget = self.parts.settings.poll_records_max;
         let mut progress = false;
-        let mut later = None;
+        let commit_every_ms = self.parts.settings.commit_interval.as_millis() as i64;
+        let unflushed_max = self.parts.settings.unflushed_keys_max;
         let (hand_over, still) = (&self.hand_over, &self.still);
         let held = |sub: usize| hand_over.holds(sub) || still.contains(&sub);
-        let mine = |slot: &&mut Slot| matches!(slot.stage, Stage::Running) && !held(slot.task.id.sub);
+        let mine = |slot: &&mut Slot| slot.may_process(now_ms) && !held(slot.task.id.sub);
         for slot in self.tasks.values_mut().filter(mine) {
             let due = slot.task.next_punctuation_ms().is_some_and(|at| at <= now_ms);
             if !slot.task.has_work() && !due {
+                // What it waited for went another way: to its topic, or with its transaction.
+                slot.wait = None;
                 continue;
             }
-            if !self.in_transaction {
-                producer.begin()?;
-                self.in_transaction = true;
-                self.transaction_since_ms = now_ms;
+            let is_stuck = slot.task.unflushed() > unflushed_max && self.flusher.is_busy(slot.task.id);
+            if is_stuck && !slot.task.has_handed() {
+                self.trouble.unflushed = Some(slot.task.name.clone());
+                continue;
             }
-            progress |= slot.task.punctuate(producer, now_ms)?;
-            while budget > 0 {
-                match slot.task.step(producer, now_ms)? {
+            if self.transaction.is_none() {
+                producer.begin()?;
+                self.transaction = Some(OpenTransaction::begun(now_ms));
+            }
+            let transaction = self.transaction.get_or_insert_with(|| OpenTransaction::begun(now_ms));
+            if !transaction.is_full && slot.task.punctuate(producer, now_ms)? {
+                progress = true;
+                transaction.punctuated = true;
+                transaction.is_full |= !self.at_fault.is_quiet();
+            }
+            while budget > 0 && !transaction.is_full {
+                match slot.task.step(producer, now_ms, &self.at_fault, transaction)? {
                     Step::Processed => {}
                     Step::DeadLetter => self.parts.metrics.count_dead_letter(&slot.task.inputs[0].partition.topic),
                     Step::Idle => break,
                     Step::Later(reason) => {
-                        later = Some(reason);
+                        // The record waits at the head of its input; the other tasks go on.
+                        slot.wait = Some(Wait::transient(reason, now_ms + BACKOFF_MS));
                         break;
                     }
                 }
+                slot.wait = None;
                 budget -= 1;
                 progress = true;
+                // By time as well as by number, or slow processors would outlast what the broker allows a transaction.
+                transaction.is_full |= self.at_fault.records_max().is_some_and(|max| transaction.records >= max)
+                    || self.parts.clock.now_ms() - transaction.since_ms >= commit_every_ms;
             }
             slot.task.outbox.send_packs(producer)?;
             slot.task.send_changelog(false, producer)?;
         }
         producer.service()?;
-        if let Some(reason) = later {
-            // The record waits at the head of its input; the others go on.
-            self.shared.trouble.lock().insert(self.index, reason);
-            self.retry_at_ms = now_ms + BACKOFF_MS;
-        }
         Ok(progress)
     }
 
@@ -357,69 +413,17 @@ impl Worker {
     }
 
     fn has_work(&self) -> bool {
-        let mut mine = self.tasks.values().filter(|s| matches!(s.stage, Stage::Running));
+        let now_ms = self.now_ms();
+        let mut mine = self.tasks.values().filter(|slot| slot.may_process(now_ms));
         mine.any(|s| !self.hand_over.holds(s.task.id.sub) && s.task.has_work())
     }
 
     fn commit_is_due(&self) -> bool {
-        let records: usize = self.tasks.values().map(|s| s.task.records).sum();
-        records >= self.parts.settings.commit_records_max
-            || self.now_ms() - self.transaction_since_ms >= self.parts.settings.commit_interval.as_millis() as i64
-    }
-
-    fn flush(&mut self) -> Result<(), EngineError> {
-        let now_ms = self.now_ms();
-        let every_ms = self.parts.settings.flush_interval.as_millis() as i64;
-        for (id, slot) in &mut self.tasks {
-            if matches!(slot.stage, Stage::Running) && now_ms - slot.flushed_at_ms >= every_ms && !self.flusher.is_busy(*id) {
-                slot.flushed_at_ms = now_ms;
-                if let Some(job) = slot.task.flush(now_ms) {
-                    self.flusher.submit(*id, job)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells where the inputs stand.
-    fn keep_house(&mut self) {
-        let now_ms = self.now_ms();
-        if now_ms < self.housekeeping_at_ms {
-            return;
-        }
-        self.housekeeping_at_ms = now_ms + HOUSEKEEPING_MS;
-        let metrics = &self.parts.metrics;
-        let mut inputs = self.shared.inputs.lock();
-        for slot in self.tasks.values() {
-            let partition = slot.task.id.partition.to_string();
-            for (i, input) in slot.task.inputs.iter().enumerate() {
-                let status = inputs.entry(input.partition.clone()).or_default();
-                let (position, end) = input.stand();
-                status.committed = input.committed_offset();
-                (status.position, status.end) = (position, status.end.max(end));
-                status.oldest_waiting_ms = slot.task.oldest_waiting_ms(i);
-                let labels = [&*input.partition.topic, partition.as_str()];
-                let age_s = status
-                    .oldest_waiting_ms
-                    .map_or(0.0, |at| (now_ms - at).max(0) as f64 / 1000.0);
-                metrics.lag_seconds.with_label_values(&labels).set(age_s);
-                let group = self.parts.topology.application();
-                metrics
-                    .lag_records
-                    .with_label_values(&[group, labels[0], labels[1]])
-                    .set(status.end - status.position);
-            }
-            for (store, bytes) in slot.task.sizes() {
-                metrics.state_bytes.with_label_values(&[store, &partition]).set(bytes as i64);
-            }
-        }
-        drop(inputs);
-        if let Some(trouble) = self.reader.trouble() {
-            self.shared.trouble.lock().insert(self.index, trouble);
-            self.retry_at_ms = self.retry_at_ms.max(now_ms + 1);
-        }
-        let running = self.tasks.values().filter(|s| matches!(s.stage, Stage::Running)).count();
-        metrics.tasks.set(running as i64);
+        self.transaction.is_some_and(|transaction| {
+            transaction.is_full
+                || transaction.records >= self.parts.settings.commit_records_max
+                || self.now_ms() - transaction.since_ms >= self.parts.settings.commit_interval.as_millis() as i64
+        })
     }
 
     /// Ends cleanly: commits, writes the state, leaves the group.
@@ -435,6 +439,22 @@ impl Worker {
         }
         if let Err(error) = self.group.leave() {
             tracing::warn!(worker = self.index, %error, "could not leave the group; the others wait for the session to expire");
+        }
+        self.abandon();
+    }
+
+    /// Lets go of all that it has as a process that is killed would: nothing of it is served, and nothing is written.
+    pub fn abandon(&self) {
+        self.shared.groups.lock().retain(|_, owned| owned.worker != self.index);
+        self.shared.trouble.lock().remove(&self.index);
+        let is_its = |served: &Served| {
+            let mut tasks = self.tasks.values();
+            tasks.any(|slot| Arc::ptr_eq(&slot.task.position, &served.position))
+        };
+        self.shared.served.write().retain(|_, served| !is_its(served));
+        let mut inputs = self.shared.inputs.lock();
+        for input in self.tasks.values().flat_map(|slot| &slot.task.inputs) {
+            inputs.remove(&input.partition);
         }
     }
 }

@@ -16,9 +16,13 @@ pub struct Stored {
     pub changelog: Vec<(String, i64)>,
     /// Per input topic: the offset to read next, as of the last transaction in the data.
     pub sources: Vec<(String, i64)>,
+    /// Per input topic: how far the data reflects it, to the record, as [`crate::record::RecordMetadata::offset`] counts: by the log, and
+    /// handed over in memory. Empty in what earlier versions wrote.
+    #[serde(default)]
+    pub reached: Vec<(String, i64, i64)>,
     /// How many transactions this task has committed.
     pub sequence: u64,
-    /// When it was written, in milliseconds since the epoch.
+    /// When the data was last known to be all that the changelogs held, in milliseconds since the epoch: the task owned them then.
     pub written_at_ms: i64,
 }
 
@@ -100,6 +104,8 @@ pub trait Backends: Send + Sync + 'static {
     fn open(&self, task: &str, families: &[&str]) -> Result<Arc<dyn Backend>, StoreError>;
     /// Removes the task's data for good.
     fn wipe(&self, task: &str) -> Result<(), StoreError>;
+    /// The tasks that have data here, open or not.
+    fn tasks(&self) -> Result<Vec<String>, StoreError>;
 }
 
 /// A store's definition with its types forgotten, and the way to make one.
@@ -157,6 +163,8 @@ pub(crate) trait AnyStore: Send {
     fn undo_record(&mut self);
     /// How many keys the open transaction has written.
     fn uncommitted_len(&self) -> usize;
+    /// How many keys are committed, and not yet in the backend.
+    fn unflushed_len(&self) -> usize;
     /// Looks up the keys that were named for that, together.
     fn read_ahead(&mut self) -> Result<(), StoreError>;
     /// How many keys were looked up in the backend since this was last asked: one by one, and together.

@@ -181,6 +181,7 @@ pub struct KeyValueStore<K, V> {
     ahead: Ahead<K, V>,
     /// What the record in hand has overwritten, oldest first.
     undo: Vec<(K, Option<Entry<V>>)>,
+    backing: Backing,
     timestamp_ms: i64,
     early: Early<K>,
     scratch: (Vec<u8>, Vec<u8>),
@@ -281,6 +282,7 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
                 uncommitted: Layer::default(),
                 ahead: Ahead::default(),
                 undo: Vec::new(),
+                backing: store.backing(),
                 timestamp_ms: 0,
                 early: Early {
                     may_be: store.backing() == Backing::Changelog,
@@ -325,6 +327,11 @@ impl<K: StoreKey, V: StoreValue> AnyStore for KeyValueStore<K, V> {
 
     fn uncommitted_len(&self) -> usize {
         self.uncommitted.len()
+    }
+
+    fn unflushed_len(&self) -> usize {
+        let layers = self.shared.layers.read();
+        layers.fresh.len() + layers.flushing.as_ref().map_or(0, |layer| layer.len())
     }
 
     fn read_ahead(&mut self) -> Result<(), StoreError> {
@@ -381,6 +388,10 @@ impl<K: StoreKey, V: StoreValue> AnyStore for KeyValueStore<K, V> {
 
     fn restore(&self, key: &[u8], value: Option<&[u8]>, batch: &mut Batch) -> Result<(), StoreError> {
         let decoded = K::decode(key, &self.key_codec).map_err(self.shared.wire())?;
+        // A changelog is written by its store alone; anybody may have written to a public topic.
+        if let (Backing::Topic(_), Some(value)) = (self.backing, value) {
+            V::decode(value, &self.shared.codec).map_err(self.shared.wire())?;
+        }
         let mut ordered = Vec::with_capacity(16);
         decoded.encode_ordered(&mut ordered);
         batch.set(self.shared.family, &ordered, value);

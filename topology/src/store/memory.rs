@@ -88,4 +88,8 @@ impl Backends for MemoryBackends {
         self.tasks.lock().remove(task);
         Ok(())
     }
+
+    fn tasks(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.tasks.lock().keys().cloned().collect())
+    }
 }

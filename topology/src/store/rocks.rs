@@ -111,6 +111,36 @@ impl Backends for RocksBackends {
         }
         Ok(())
     }
+
+    fn tasks(&self) -> Result<Vec<String>, StoreError> {
+        let mut tasks = Vec::new();
+        let folder = &self.folder;
+        gather_tasks(folder, folder, &mut tasks).map_err(|error| StoreError::Backend {
+            store: folder.display().to_string(),
+            reason: error.to_string(),
+        })?;
+        Ok(tasks)
+    }
+}
+
+/// The names of the databases beneath a folder: the ways to them, which hold slashes.
+fn gather_tasks(root: &Path, folder: &Path, tasks: &mut Vec<String>) -> std::io::Result<()> {
+    if folder.join("CURRENT").exists() {
+        let name = folder.strip_prefix(root).ok().and_then(Path::to_str);
+        tasks.extend(name.map(str::to_owned));
+        return Ok(());
+    }
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            gather_tasks(root, &entry.path(), tasks)?;
+        }
+    }
+    Ok(())
 }
 
 /// A query may still hold the last view of a task that this process has just closed: the lock goes with it.

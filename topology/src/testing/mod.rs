@@ -13,7 +13,7 @@ use crate::error::EngineError;
 use crate::graph::Topology;
 use crate::query::Queries;
 use crate::record::Record;
-use crate::runtime::{EngineParts, EngineSettings, Metrics, Parts, Served, Shared, Worker, prepare, watch_partitions};
+use crate::runtime::{EngineParts, EngineSettings, Metrics, Parts, Shared, Worker, prepare, watch_partitions};
 use crate::store::{Backends, KeyValue, MemoryBackends, StoreKey, StoreValue, View};
 
 /// Runs a topology step by step: what is sent is processed to the end before the call returns.
@@ -104,6 +104,11 @@ impl TestDriver {
         let application = self.parts.topology.application();
         let member = format!("{application}-{}-{worker}", self.parts.settings.instance);
         self.broker.expire_member(application, &member);
+    }
+
+    /// The wall clock, for processors that take their time.
+    pub fn clock(&self) -> ManualClock {
+        self.clock.clone()
     }
 
     /// The log beneath, for what the driver has no word for.
@@ -201,18 +206,16 @@ impl TestDriver {
     pub fn take_down(&mut self, worker: usize, cleanly: bool) {
         match self.workers[worker].take() {
             Some(down) if cleanly => down.close(),
-            Some(down) => {
-                // Its process would be gone, and with it what it shared.
-                self.shared.groups.lock().retain(|_, owned| owned.worker != worker);
-                let was_its = |served: &Served| {
-                    let mut tasks = down.tasks.values();
-                    tasks.any(|slot| Arc::ptr_eq(&slot.task.position, &served.position))
-                };
-                self.shared.served.write().retain(|_, served| !was_its(served));
-            }
+            // Its process would be gone, and with it what it shared.
+            Some(down) => down.abandon(),
             None => {}
         }
         self.expire_session(worker);
+    }
+
+    /// Whether a worker has tasks, rightly or not.
+    pub fn has_tasks(&self, worker: usize) -> bool {
+        self.workers[worker].as_ref().is_some_and(|worker| !worker.tasks.is_empty())
     }
 
     /// Starts a worker that was taken down.

@@ -27,6 +27,9 @@ impl Backends for Full {
     fn wipe(&self, task: &str) -> Result<(), StoreError> {
         self.0.wipe(task)
     }
+    fn tasks(&self) -> Result<Vec<String>, StoreError> {
+        self.0.tasks()
+    }
 }
 
 impl Backend for FullTask {

@@ -226,6 +226,9 @@ impl Backends for Refusing {
     fn wipe(&self, task: &str) -> Result<(), StoreError> {
         self.0.wipe(task)
     }
+    fn tasks(&self) -> Result<Vec<String>, StoreError> {
+        self.0.tasks()
+    }
 }
 
 #[test]

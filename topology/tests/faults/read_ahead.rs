@@ -63,6 +63,9 @@ impl Backends for Counting<MemoryBackends> {
     fn wipe(&self, task: &str) -> Result<(), StoreError> {
         self.0.wipe(task)
     }
+    fn tasks(&self) -> Result<Vec<String>, StoreError> {
+        self.0.tasks()
+    }
 }
 
 impl Backend for Counting<Arc<dyn Backend>> {

@@ -1,0 +1,102 @@
+//! What a worker does beside its records: it writes state to the backends, keeps the group's offsets from expiring, and says where
+//! its inputs stand.
+
+use std::time::Duration;
+
+use broker::{Committed, TopicPartition};
+
+use super::worker::{OpenTransaction, Worker};
+use crate::error::EngineError;
+
+const HOUSEKEEPING_MS: i64 = 500;
+
+/// While an earlier owner's transaction is open, the broker does not say where a task stands. Others need not wait for that.
+const OFFSETS_PATIENCE: Duration = Duration::from_secs(1);
+
+impl Worker {
+    /// How long the group's offsets are waited for at once.
+    pub fn offsets_patience(&self) -> Duration {
+        self.parts.settings.broker_timeout.min(OFFSETS_PATIENCE)
+    }
+
+    pub fn flush(&mut self) -> Result<(), EngineError> {
+        let now_ms = self.now_ms();
+        let every_ms = self.parts.settings.flush_interval.as_millis() as i64;
+        for (id, slot) in &mut self.tasks {
+            if slot.runs() && now_ms - slot.flushed_at_ms >= every_ms && !self.flusher.is_busy(*id) {
+                slot.flushed_at_ms = now_ms;
+                if let Some(job) = slot.task.flush() {
+                    self.flusher.submit(*id, job)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How often offsets are committed again and state is marked as valid: several times within what bounds either.
+    fn refresh_interval_ms(&self) -> i64 {
+        let interval = self.parts.settings.offsets_refresh_interval;
+        interval.min(self.parts.tombstone_retention / 8).as_millis() as i64
+    }
+
+    /// Commits the offsets of all inputs again when it is time. A broker forgets an offset that is not committed for a week, and
+    /// a transactional id that is not used; and a commit that succeeds says that the tasks are still this worker's.
+    pub fn refresh_offsets(&mut self) -> Result<(), EngineError> {
+        let now_ms = self.now_ms();
+        if now_ms < self.refresh_at_ms || self.transaction.is_some() || self.tasks.values().any(|slot| !slot.runs()) {
+            return Ok(());
+        }
+        // The first time is an interval after the start: what is opened has just been committed, or is in nobody's hands.
+        let is_first = self.refresh_at_ms == i64::MIN;
+        self.refresh_at_ms = now_ms + self.refresh_interval_ms();
+        let slots = self.tasks.values();
+        let offsets: Vec<(TopicPartition, Committed)> = slots.flat_map(|slot| slot.task.committed_again()).collect();
+        let Some(producer) = self.producer.as_mut().filter(|_| !is_first && !offsets.is_empty()) else {
+            return Ok(());
+        };
+        producer.begin()?;
+        self.transaction = Some(OpenTransaction::begun(now_ms));
+        producer.commit(&offsets, &self.group.membership()?)?;
+        self.transaction = None;
+        self.tasks.values_mut().for_each(|slot| slot.task.is_valid(now_ms));
+        Ok(())
+    }
+
+    /// Says where the inputs stand.
+    pub fn keep_house(&mut self) {
+        let now_ms = self.now_ms();
+        if now_ms < self.housekeeping_at_ms {
+            return;
+        }
+        self.housekeeping_at_ms = now_ms + HOUSEKEEPING_MS;
+        let metrics = &self.parts.metrics;
+        let mut inputs = self.shared.inputs.lock();
+        for slot in self.tasks.values() {
+            let partition = slot.task.id.partition.to_string();
+            for (i, input) in slot.task.inputs.iter().enumerate() {
+                let status = inputs.entry(input.partition.clone()).or_default();
+                let (position, end) = input.stand();
+                status.committed = input.committed_offset();
+                (status.position, status.end) = (position, status.end.max(end));
+                status.oldest_waiting_ms = slot.task.oldest_waiting_ms(i);
+                let labels = [&*input.partition.topic, partition.as_str()];
+                let age_s = status
+                    .oldest_waiting_ms
+                    .map_or(0.0, |at| (now_ms - at).max(0) as f64 / 1000.0);
+                metrics.lag_seconds.with_label_values(&labels).set(age_s);
+                let group = self.parts.topology.application();
+                metrics
+                    .lag_records
+                    .with_label_values(&[group, labels[0], labels[1]])
+                    .set(status.end - status.position);
+            }
+            for (store, bytes) in slot.task.sizes() {
+                metrics.state_bytes.with_label_values(&[store, &partition]).set(bytes as i64);
+            }
+        }
+        drop(inputs);
+        self.trouble.log = self.reader.trouble();
+        let running = self.tasks.values().filter(|slot| slot.runs()).count();
+        metrics.tasks.set(running as i64);
+    }
+}

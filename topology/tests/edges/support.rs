@@ -1,0 +1,365 @@
+//! One topology, and a log and a disk on which a test decides what fails.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use broker::*;
+use parking_lot::Mutex;
+use topology::dsl::Builder;
+use topology::store::{Backend, Backends, Batch, Entries, KeyValue, MemoryBackends, Stored};
+use topology::testing::TestDriver;
+use topology::*;
+use wire::Topic;
+
+pub const INPUT: Topic<i64, i64> = Topic::new("input");
+pub const OUTPUT: Topic<i64, i64> = Topic::new("output");
+pub const TOTALS: Topic<i64, i64> = Topic::new("totals");
+pub const TOTAL: KeyValue<i64, i64> = KeyValue::new("total");
+pub const PUBLIC: KeyValue<i64, i64> = KeyValue::backed_by("public", TOTALS);
+
+/// What a processor does beside adding up.
+pub type Act = dyn Fn(&Record<i64, i64>) -> Result<(), ProcessError> + Send + Sync;
+
+/// Adds up by key; a value of 0 removes the key.
+pub struct Sum(Arc<Act>);
+
+impl Processor for Sum {
+    type KeyIn = i64;
+    type In = i64;
+    type KeyOut = i64;
+    type Out = i64;
+    type Stores = (KeyValue<i64, i64>, KeyValue<i64, i64>);
+    const NAME: &'static str = "sum";
+    const STORES: Self::Stores = (TOTAL, PUBLIC);
+
+    fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
+        if record.value == 0 {
+            cx.stores.0.delete(record.key);
+            cx.stores.1.delete(record.key);
+            return Ok(());
+        }
+        let total = cx.stores.0.get(&record.key)?.unwrap_or(0) + record.value;
+        cx.stores.0.put(record.key, total);
+        cx.stores.1.put(record.key, total);
+        (self.0)(record)?;
+        cx.out.forward(record.key, record.value);
+        Ok(())
+    }
+}
+
+pub fn sums_that(act: impl Fn(&Record<i64, i64>) -> Result<(), ProcessError> + Send + Sync + 'static) -> Topology {
+    let builder = Builder::new("edges");
+    let act: Arc<Act> = Arc::new(act);
+    builder.stream(INPUT).process(move || Sum(act.clone())).to(OUTPUT);
+    builder.build().unwrap()
+}
+
+pub fn sums() -> Topology {
+    sums_that(|_| Ok(()))
+}
+
+/// Decides, call by call, whether the log fails.
+type Fault<A> = Mutex<Option<Box<dyn FnMut(A) -> Option<BrokerError> + Send>>>;
+
+/// A record on its way to the log, with its key where that is a number.
+#[derive(Clone)]
+pub struct Sent {
+    pub topic: String,
+    pub key: Option<i64>,
+    pub is_empty: bool,
+}
+
+#[derive(Default)]
+pub struct Log {
+    /// Of a record that is sent in a transaction.
+    pub send: Fault<Sent>,
+    /// Of a commit: what its transaction holds.
+    pub commit: Fault<Vec<Sent>>,
+    /// Of a question for the group's offsets.
+    pub committed: Fault<Vec<TopicPartition>>,
+    /// The group has no offset any more, as after a week's silence.
+    pub forgets: AtomicBool,
+    /// Members with this client id hear nothing of the group, as while their process is stopped or cut off.
+    pub deaf: Mutex<Option<String>>,
+    /// The offsets of each commit that succeeded.
+    pub commits: Mutex<Vec<Vec<(TopicPartition, Committed)>>>,
+}
+
+fn ask<A>(fault: &Fault<A>, about: A) -> Result<(), BrokerError> {
+    fault.lock().as_mut().and_then(|decide| decide(about)).map_or(Ok(()), Err)
+}
+
+pub fn set<A>(fault: &Fault<A>, decide: impl FnMut(A) -> Option<BrokerError> + Send + 'static) {
+    *fault.lock() = Some(Box::new(decide));
+}
+
+pub struct OnLog<B>(pub B, pub Arc<Log>);
+
+impl<B: Broker> Broker for OnLog<B> {
+    fn ensure_topics(&self, specs: &[TopicSpec], timeout: Duration) -> Result<(), BrokerError> {
+        self.0.ensure_topics(specs, timeout)
+    }
+    fn partitions(&self, topic: &str, timeout: Duration) -> Result<Option<u32>, BrokerError> {
+        self.0.partitions(topic, timeout)
+    }
+    fn tombstone_retention(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<Duration>>, BrokerError> {
+        self.0.tombstone_retention(topics, timeout)
+    }
+    fn add_partitions(&self, topic: &str, total: u32, timeout: Duration) -> Result<(), BrokerError> {
+        self.0.add_partitions(topic, total, timeout)
+    }
+    fn delete_records(&self, before: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), BrokerError> {
+        self.0.delete_records(before, timeout)
+    }
+    fn reader(&self, client_id: &str) -> Result<Box<dyn Reader>, BrokerError> {
+        self.0.reader(client_id)
+    }
+    fn group(&self, options: GroupOptions) -> Result<Box<dyn Group>, BrokerError> {
+        let client = options.client_id.clone();
+        Ok(Box::new(OnGroup {
+            inner: self.0.group(options)?,
+            log: self.1.clone(),
+            client,
+            membership: None,
+        }))
+    }
+    fn transactional_producer(&self, id: &str, timeout: Duration) -> Result<Box<dyn TransactionalProducer>, BrokerError> {
+        let inner = self.0.transactional_producer(id, timeout)?;
+        Ok(Box::new(OnProducer {
+            inner,
+            log: self.1.clone(),
+            sent: Vec::new(),
+        }))
+    }
+    fn producer(&self, client_id: &str) -> Result<Box<dyn Producer>, BrokerError> {
+        self.0.producer(client_id)
+    }
+}
+
+struct OnGroup {
+    inner: Box<dyn Group>,
+    log: Arc<Log>,
+    client: String,
+    /// As it was last known.
+    membership: Option<Membership>,
+}
+
+impl OnGroup {
+    fn is_deaf(&self) -> bool {
+        self.log.deaf.lock().as_ref() == Some(&self.client)
+    }
+}
+
+impl Group for OnGroup {
+    fn poll(&mut self, timeout: Duration) -> Result<Option<Rebalance>, BrokerError> {
+        if self.is_deaf() {
+            return Ok(None);
+        }
+        let step = self.inner.poll(timeout)?;
+        self.membership = self.inner.membership().ok();
+        Ok(step)
+    }
+    fn complete(&mut self, step: &Rebalance) -> Result<(), BrokerError> {
+        self.inner.complete(step)
+    }
+    fn assignment(&self) -> Vec<TopicPartition> {
+        self.inner.assignment()
+    }
+    fn committed(&mut self, of: &[TopicPartition], timeout: Duration) -> Result<Vec<Option<Committed>>, BrokerError> {
+        ask(&self.log.committed, of.to_vec())?;
+        if self.log.forgets.load(Ordering::Relaxed) {
+            return Ok(vec![None; of.len()]);
+        }
+        self.inner.committed(of, timeout)
+    }
+    fn commit(&mut self, offsets: &[(TopicPartition, Committed)]) -> Result<(), BrokerError> {
+        self.inner.commit(offsets)
+    }
+    fn membership(&self) -> Result<Membership, BrokerError> {
+        match &self.membership {
+            Some(membership) if self.is_deaf() => Ok(membership.clone()),
+            _ => self.inner.membership(),
+        }
+    }
+    fn leave(&mut self) -> Result<(), BrokerError> {
+        self.inner.leave()
+    }
+}
+
+struct OnProducer {
+    inner: Box<dyn TransactionalProducer>,
+    log: Arc<Log>,
+    sent: Vec<Sent>,
+}
+
+impl TransactionalProducer for OnProducer {
+    fn begin(&mut self) -> Result<(), BrokerError> {
+        self.sent.clear();
+        self.inner.begin()
+    }
+    fn send(&mut self, record: Outgoing<'_>) -> Result<(), BrokerError> {
+        let sent = Sent {
+            topic: record.topic.to_owned(),
+            key: record.key.and_then(|key| key.try_into().ok()).map(i64::from_be_bytes),
+            is_empty: record.key.is_none() && record.value.is_none(),
+        };
+        ask(&self.log.send, sent.clone())?;
+        self.sent.push(sent);
+        self.inner.send(record)
+    }
+    fn service(&mut self) -> Result<(), BrokerError> {
+        self.inner.service()
+    }
+    fn commit(
+        &mut self,
+        offsets: &[(TopicPartition, Committed)],
+        membership: &Membership,
+    ) -> Result<Vec<(TopicPartition, i64)>, BrokerError> {
+        ask(&self.log.commit, self.sent.clone())?;
+        let written = self.inner.commit(offsets, membership)?;
+        self.log.commits.lock().push(offsets.to_vec());
+        Ok(written)
+    }
+}
+
+/// A disk that a test makes fail.
+#[derive(Clone, Default)]
+pub struct Disk {
+    memory: MemoryBackends,
+    machine: Arc<Mutex<String>>,
+    pub faults: Arc<DiskFaults>,
+}
+
+impl Disk {
+    /// From now on, tasks are opened on another machine, which has what they left there.
+    pub fn move_to(&self, machine: &str) {
+        machine.clone_into(&mut self.machine.lock());
+    }
+
+    fn path(&self, task: &str) -> String {
+        format!("{}:{task}", self.machine.lock())
+    }
+}
+
+#[derive(Default)]
+#[allow(clippy::type_complexity, reason = "a test decides by closure")]
+pub struct DiskFaults {
+    /// Of a batch that is written: whether it is refused, by task.
+    pub write: Mutex<Option<Box<dyn FnMut(&str) -> bool + Send>>>,
+    pub open: Mutex<Option<Box<dyn FnMut(&str) -> bool + Send>>>,
+}
+
+struct DiskTask(Arc<dyn Backend>, Arc<DiskFaults>, String);
+
+fn refused(task: &str) -> StoreError {
+    StoreError::Backend {
+        store: task.to_owned(),
+        reason: "no space left on device".to_owned(),
+    }
+}
+
+impl Backends for Disk {
+    fn open(&self, task: &str, families: &[&str]) -> Result<Arc<dyn Backend>, StoreError> {
+        if self.faults.open.lock().as_mut().is_some_and(|decide| decide(task)) {
+            return Err(refused(task));
+        }
+        let inner = self.memory.open(&self.path(task), families)?;
+        Ok(Arc::new(DiskTask(inner, self.faults.clone(), task.to_owned())))
+    }
+    fn wipe(&self, task: &str) -> Result<(), StoreError> {
+        self.memory.wipe(&self.path(task))
+    }
+    fn tasks(&self) -> Result<Vec<String>, StoreError> {
+        let here = self.path("");
+        let all = self.memory.tasks()?;
+        Ok(all
+            .iter()
+            .filter_map(|task| task.strip_prefix(&here))
+            .map(str::to_owned)
+            .collect())
+    }
+}
+
+impl Backend for DiskTask {
+    fn get(&self, family: u16, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(family, key)
+    }
+    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        if self.1.write.lock().as_mut().is_some_and(|decide| decide(&self.2)) {
+            return Err(refused(&self.2));
+        }
+        self.0.write(batch)
+    }
+    fn range(&self, family: u16, from: &[u8], to: Option<&[u8]>) -> Entries<'_> {
+        self.0.range(family, from, to)
+    }
+    fn stored(&self) -> Result<Option<Stored>, StoreError> {
+        self.0.stored()
+    }
+    fn size_bytes(&self, family: u16) -> u64 {
+        self.0.size_bytes(family)
+    }
+}
+
+/// A driver with its log and disk.
+pub struct World {
+    pub driver: TestDriver,
+    pub log: Arc<Log>,
+    pub disk: Disk,
+}
+
+impl World {
+    pub fn new(topology: Topology, settings: EngineSettings) -> Self {
+        let (log, disk) = (Arc::new(Log::default()), Disk::default());
+        let (wrapped, backends) = (log.clone(), Arc::new(disk.clone()));
+        let through = |broker| -> Arc<dyn Broker> { Arc::new(OnLog(broker, wrapped)) };
+        let driver = TestDriver::through(topology, settings, backends, through).unwrap();
+        Self { driver, log, disk }
+    }
+
+    /// Queues the values 1, one for each of these keys, at rising times.
+    pub fn queue_ones(&mut self, keys: std::ops::Range<i64>) {
+        for key in keys {
+            self.driver.queue(INPUT, 1_000 + key, &key, Some(&1));
+        }
+    }
+
+    pub fn totals(&self) -> Vec<(i64, i64)> {
+        self.driver.view(TOTAL)
+    }
+
+    /// What holds the engine up.
+    pub fn trouble(&self) -> String {
+        self.driver.queries().readiness().reasons.join("; ")
+    }
+
+    /// One of the engine's counters without labels.
+    pub fn counter(&self, name: &str) -> f64 {
+        let families = self.driver.metrics().gather();
+        let family = families.iter().find(|family| family.name() == name).unwrap();
+        family.get_metric()[0].get_counter().get_value()
+    }
+
+    /// Keys of the records that were forwarded, sorted.
+    pub fn forwarded(&mut self) -> Vec<i64> {
+        let mut keys: Vec<i64> = self.driver.drain(OUTPUT).into_iter().map(|record| record.key).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    pub fn dead_letters(&mut self) -> Vec<Message> {
+        self.driver.drain_bytes("edges-dead-letters")
+    }
+}
+
+pub fn one_partition() -> EngineSettings {
+    EngineSettings {
+        partitions: 1,
+        ..EngineSettings::default()
+    }
+}
+
+pub fn ones(keys: std::ops::Range<i64>) -> Vec<(i64, i64)> {
+    keys.map(|key| (key, 1)).collect()
+}

@@ -1,0 +1,175 @@
+//! Timers, and processors that take their time.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use broker::BrokerError;
+use topology::clock::ManualClock;
+use topology::dsl::Builder;
+use topology::store::KeyValue;
+use topology::*;
+use wire::Topic;
+
+use crate::support::*;
+
+const TICKS: Topic<i64, i64> = Topic::new("ticks");
+const BY_KEY: Topic<i64, i64> = Topic::new("by-key");
+const COUNT: KeyValue<i64, i64> = KeyValue::new("count");
+
+/// Counts its calls by the clock, and says each number.
+struct Ticking;
+
+impl Processor for Ticking {
+    type KeyIn = i64;
+    type In = i64;
+    type KeyOut = i64;
+    type Out = i64;
+    type Stores = KeyValue<i64, i64>;
+    const NAME: &'static str = "ticking";
+    const STORES: Self::Stores = COUNT;
+    const PUNCTUATE: Option<Duration> = Some(Duration::from_secs(7));
+
+    fn process(&mut self, _: &mut Context<'_, Self>, _: &Record<i64, i64>) -> Result<(), ProcessError> {
+        Ok(())
+    }
+
+    fn punctuate(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
+        let key = i64::from(cx.at.partition);
+        let calls = cx.stores.get(&key)?.unwrap_or(0) + 1;
+        cx.stores.put(key, calls);
+        cx.out.forward(key, calls);
+        Ok(())
+    }
+}
+
+fn ticking() -> Topology {
+    let builder = Builder::new("edges");
+    builder.stream(INPUT).process(|| Ticking).to(TICKS);
+    builder.build().unwrap()
+}
+
+#[test]
+fn a_timer_of_a_worker_that_lost_its_tasks_commits_nothing() {
+    let settings = EngineSettings {
+        partitions: 1,
+        threads: 2,
+        ..EngineSettings::default()
+    };
+    let mut world = World::new(ticking(), settings);
+    let tick = |world: &mut World| world.driver.advance_wall_clock(Duration::from_secs(8));
+    (0..3).for_each(|_| tick(&mut world));
+    // Whichever has the task hears nothing more, and the other takes it over, on another machine.
+    let owner = (0..2).find(|worker| world.driver.has_tasks(*worker)).unwrap();
+    *world.log.deaf.lock() = Some(format!("edges-0-{owner}"));
+    world.disk.move_to("another machine");
+    world.driver.expire_session(owner);
+    let other = 1 - owner;
+    world.driver.turns(other, 20);
+    assert!(world.driver.has_tasks(other) && world.driver.has_tasks(owner));
+    for _ in 0..3 {
+        world.driver.pass_time(Duration::from_secs(8));
+        world.driver.turns(owner, 10);
+        world.driver.turns(other, 10);
+    }
+    *world.log.deaf.lock() = None;
+    world.driver.settle();
+    let said: Vec<i64> = world
+        .driver
+        .drain(TICKS)
+        .into_iter()
+        .filter_map(|record| record.value)
+        .collect();
+    assert_eq!(said, (1..=said.len() as i64).collect::<Vec<_>>(), "each number once");
+    assert_eq!(world.driver.view(COUNT), [(0, said.len() as i64)]);
+    assert!(said.len() >= 6, "{said:?}");
+}
+
+#[test]
+fn a_timer_that_writes_before_any_record_survives_a_crash() {
+    let mut world = World::new(ticking(), one_partition());
+    world.driver.advance_wall_clock(Duration::from_secs(8));
+    world.disk.move_to("another machine");
+    world.driver.crash().unwrap();
+    world.driver.advance_wall_clock(Duration::from_secs(8));
+    let said: Vec<i64> = world
+        .driver
+        .drain(TICKS)
+        .into_iter()
+        .filter_map(|record| record.value)
+        .collect();
+    assert_eq!(said, [1, 2]);
+    assert!(world.driver.queries().readiness().ready, "{}", world.trouble());
+}
+
+/// A broker ends transactions that last for more than 15 s.
+fn ending_long_transactions(world: &World, clock: ManualClock) {
+    let began = topology::clock::Clock::now_ms(&clock);
+    let last = std::sync::atomic::AtomicI64::new(began);
+    set(&world.log.commit, move |_| {
+        let now_ms = topology::clock::Clock::now_ms(&clock);
+        let before = last.swap(now_ms, std::sync::atomic::Ordering::Relaxed);
+        (now_ms - before > 15_000).then(|| BrokerError::Fenced("the transaction has timed out".to_owned()))
+    });
+}
+
+#[test]
+fn slow_processors_do_not_outlast_their_transaction() {
+    let clock: Arc<OnceLock<ManualClock>> = Arc::default();
+    let slow = clock.clone();
+    let topology = sums_that(move |_| {
+        slow.get().into_iter().for_each(|clock| clock.advance(Duration::from_secs(1)));
+        Ok(())
+    });
+    let mut world = World::new(topology, one_partition());
+    clock.set(world.driver.clock()).unwrap();
+    ending_long_transactions(&world, world.driver.clock());
+    world.queue_ones(0..100);
+    world.driver.settle();
+    assert_eq!(world.totals(), ones(0..100));
+    assert_eq!(world.forwarded(), (0..100).collect::<Vec<_>>());
+}
+
+/// Takes a second for each record.
+struct Slow(Arc<OnceLock<ManualClock>>);
+
+impl Processor for Slow {
+    type KeyIn = i64;
+    type In = i64;
+    type KeyOut = i64;
+    type Out = i64;
+    type Stores = KeyValue<i64, i64>;
+    const NAME: &'static str = "slow";
+    const STORES: Self::Stores = COUNT;
+
+    fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
+        self.0
+            .get()
+            .into_iter()
+            .for_each(|clock| clock.advance(Duration::from_secs(1)));
+        let count = cx.stores.get(&record.key)?.unwrap_or(0) + 1;
+        cx.stores.put(record.key, count);
+        Ok(())
+    }
+}
+
+#[test]
+fn slow_processors_behind_a_hand_over_do_not_outlast_their_transaction() {
+    let clock: Arc<OnceLock<ManualClock>> = Arc::default();
+    let slow = clock.clone();
+    let builder = Builder::new("edges");
+    builder
+        .stream(INPUT)
+        .rekey(|key, _| key % 5)
+        .repartition(BY_KEY)
+        .process(move || Slow(slow.clone()));
+    let mut world = World::new(builder.build().unwrap(), one_partition());
+    world.queue_ones(0..5);
+    world.driver.settle();
+    clock.set(world.driver.clock()).unwrap();
+    ending_long_transactions(&world, world.driver.clock());
+    world.queue_ones(0..200);
+    world.driver.settle();
+    assert_eq!(world.driver.view(COUNT), (0..5).map(|key| (key, 41)).collect::<Vec<_>>());
+    assert_eq!(world.counter("test_resets_total"), 0.0, "no transaction was lost");
+}
