@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use api::system_of_record::{InProcess, Postgres, PostgresSettings, SystemOfRecord};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,8 @@ use crate::process::{own_metrics, runtime, until_signal};
 use crate::source::SourceWatch;
 use crate::{capture, lake};
 
+/// Between two looks at whether the engine has ended by itself.
+const END_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// Between two looks at whether the engine must be started again.
 const RESTART_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -44,6 +46,10 @@ pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
             let reason = tokio::select! {
                 () = stop.cancelled() => None,
                 reason = running.must_restart(&log) => Some(reason),
+                reason = running.ended() => {
+                    running.stop().await?;
+                    bail!(reason);
+                }
             };
             running.stop().await?;
             let Some(reason) = reason else { return Ok(ExitCode::SUCCESS) };
@@ -198,6 +204,16 @@ impl Running {
                 Ok(Err(error)) => tracing::warn!("the source's topics cannot be looked at: {error:#}"),
                 _ => {}
             }
+        }
+    }
+
+    /// Waits until the engine has ended by itself, and says why.
+    async fn ended(&self) -> String {
+        loop {
+            if let Some(reason) = self.assembly.ended() {
+                return reason;
+            }
+            tokio::time::sleep(END_CHECK_INTERVAL).await;
         }
     }
 

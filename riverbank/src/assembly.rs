@@ -12,8 +12,8 @@ use processors::SourcePartitions;
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
 use sinks::{SinkHandle, SinkRunner};
 use topology::clock::SystemClock;
-use topology::store::{RocksBackends, RocksSettings};
-use topology::{Engine, EngineParts, EngineSettings, Metrics, Queries};
+use topology::store::{Backends, RocksBackends, RocksSettings};
+use topology::{Engine, EngineError, EngineParts, EngineSettings, Metrics, Queries};
 
 use crate::config::Settings;
 use crate::lake;
@@ -57,13 +57,13 @@ struct Parts {
 impl Assembly {
     /// Starts the engine and the sinks. Blocks while topics and schemas are prepared.
     pub fn start(settings: &Settings, log: &Log, address: &str, metrics: &prometheus::Registry) -> anyhow::Result<Self> {
+        let backends = RocksBackends::new(settings.state.dir.join("stores"), RocksSettings::default());
+        // Before the first thing that another process on this folder could notice.
+        backends.claim().context("state.dir")?;
         let instance = instance(settings)?;
         let parts = EngineParts {
             broker: log.broker.clone(),
-            backends: Arc::new(RocksBackends::new(
-                settings.state.dir.join("stores"),
-                RocksSettings::default(),
-            )),
+            backends: Arc::new(backends),
             registry: log.registry.clone(),
             clock: Arc::new(SystemClock),
             metrics: Metrics::register("riverbank", metrics)?,
@@ -79,7 +79,17 @@ impl Assembly {
         source_counters::register(metrics)?;
         upgrade::take_over(log, &SystemClock)?;
         let source_partitions = source_partitions(log)?;
-        let engine = Engine::start(processors::bank(source_partitions)?, engine_settings, parts, address)?;
+        let engine = Engine::start(processors::bank(source_partitions)?, engine_settings, parts, address);
+        let engine = match engine {
+            Err(error @ EngineError::NameTaken { .. }) => {
+                let file = settings.state.dir.join("instance");
+                return Err(error).context(format!(
+                    "is state.dir a copy? Then delete {} for another name, which is made at the start",
+                    file.display()
+                ));
+            }
+            engine => engine?,
+        };
         let sink = SinkRunner::new(
             sink_settings(settings, &instance),
             log.broker.clone(),
@@ -124,6 +134,11 @@ impl Assembly {
     /// Why the engine must be started again to go on, if it must.
     pub fn must_restart(&self) -> Option<String> {
         self.running.lock().as_ref().and_then(|parts| parts.engine.must_restart())
+    }
+
+    /// Why the engine has ended by itself, if it has.
+    pub fn ended(&self) -> Option<String> {
+        self.running.lock().as_ref().and_then(|parts| parts.engine.ended())
     }
 
     /// Ends cleanly: the engine commits and writes its state, then the sinks write what is open. A second call does nothing.

@@ -25,7 +25,7 @@ use crate::log::Log;
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a topic's end may stay away without a record: a transaction that nobody ended hides it.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Instances announce themselves every five seconds.
+/// Instances announce themselves every few seconds.
 const SILENCE_MS: i64 = 20_000;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Records of one transaction.

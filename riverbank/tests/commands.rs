@@ -103,3 +103,46 @@ fn an_empty_lake_is_right_and_a_stranger_in_it_is_wrong() {
     );
     assert!(said.contains("notes.txt") && said.ends_with(" problems\n"), "{said}");
 }
+
+/// A process that is ended with its test.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_second_process_on_a_state_folder_ends_with_exit_code_1_and_says_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (state, lake) = (folder.path().join("state"), folder.path().join("lake"));
+    let (state, lake) = (state.to_str().expect("a path"), lake.to_str().expect("a path"));
+    let arguments = [
+        "run",
+        "--http-listen",
+        "127.0.0.1:0",
+        "--state-dir",
+        state,
+        "--sink-url",
+        lake,
+        "--engine-threads",
+        "1",
+    ];
+    let mut first = Command::new(env!("CARGO_BIN_EXE_riverbank"));
+    first.args(arguments).env("RIVERBANK_LOG_LEVEL", "error");
+    let mut first = Running(first.spawn().expect("the program starts"));
+    let has_begun = || folder.path().join("state/stores/lock").exists();
+    let started = std::time::Instant::now();
+    while !has_begun() {
+        assert!(started.elapsed().as_secs() < 60, "the first does not take its folder");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let second = riverbank(&arguments);
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    let holder = format!("another process (pid {}) works with this folder", first.0.id());
+    assert!(said.contains("riverbank: state.dir: ") && said.contains(&holder), "{said}");
+    assert!(first.0.try_wait().expect("it can be asked").is_none(), "the first goes on");
+}

@@ -97,6 +97,17 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+    /// Another process runs under this instance's name, which it had first.
+    #[error(
+        "an instance named {instance} runs already, at {address}, with another state folder: each instance needs a name and a state \
+         folder of its own; stop that one, or give this one another name"
+    )]
+    NameTaken {
+        /// The name.
+        instance: String,
+        /// Where the other one is reached.
+        address: String,
+    },
     /// The log.
     #[error(transparent)]
     Broker(#[from] BrokerError),

@@ -1,5 +1,10 @@
 //! Who has which tasks: instances announce themselves in a compacted topic of one partition, so that its order is everyone's.
 //!
+//! The same topic keeps two processes from running under one name, where each would fence the other's members and producers
+//! without end. Each process is a run with a random name of its own. Before its workers join, a run looks whether the last one of
+//! its instance's name is still there, and claims the name: the record's offset says who came first. The first stays, and the
+//! other reports an error. Only a run that gave no sign of life for long, and so was taken for dead, finds a later claim: it ends.
+//!
 //! The same thread asks the broker where the inputs end, for the lag, and has it drop what is done from repartition topics.
 
 use std::collections::{BTreeMap, HashMap};
@@ -8,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use broker::{Outgoing, Polled, Producer, Reader, Start, TopicPartition};
+use broker::{BrokerError, Outgoing, Polled, Producer, Reader, Start, TopicPartition};
 use serde::{Deserialize, Serialize};
 
 use super::instance::{Instance, Token};
@@ -27,9 +32,33 @@ struct Announcement {
     /// What it wants to see of other instances; none in announcements of versions that wanted nothing.
     #[serde(default)]
     token: Option<Token>,
+    /// The process; none in announcements of versions that did not say.
+    #[serde(default)]
+    run: Option<String>,
+    /// Where its state lies, see [`Backends::claim`](crate::store::Backends::claim).
+    #[serde(default)]
+    folder: Option<String>,
+    /// The offset of the claim of its name.
+    #[serde(default)]
+    claim: Option<i64>,
+    #[serde(default)]
+    stage: Stage,
 }
 
-const HEARTBEAT: Duration = Duration::from_secs(5);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+enum Stage {
+    /// It claims its name, and has nothing yet.
+    Claims,
+    #[default]
+    Runs,
+    /// It said goodbye.
+    Ended,
+}
+
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// A run of this name that does not announce itself within this is dead: more than the heartbeat of every version.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(6);
+const POLL: Duration = Duration::from_millis(100);
 /// An instance that was silent for so long is not asked.
 const SILENCE_MS: i64 = 20_000;
 const PURGE_PATIENCE: Duration = Duration::from_secs(5);
@@ -45,6 +74,11 @@ pub(crate) struct Directory {
     reader: Box<dyn Reader>,
     producer: Box<dyn Producer>,
     known: HashMap<String, (i64, Announcement)>,
+    /// The last announcement under this name that another run made.
+    namesake: Option<(i64, Announcement)>,
+    run: String,
+    folder: Option<String>,
+    claim: Option<i64>,
     said: Option<Announcement>,
     said_at: Instant,
     bounds_at: Instant,
@@ -53,12 +87,8 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    pub fn start(
-        parts: Parts,
-        shared: Arc<Shared>,
-        address: String,
-        stop: Arc<AtomicBool>,
-    ) -> Result<JoinHandle<()>, EngineError> {
+    /// Claims the name of this instance, unless another process runs under it.
+    pub fn join(parts: Parts, shared: Arc<Shared>, address: String, folder: Option<String>) -> Result<Self, EngineError> {
         let topic = parts.topology.instances_topic();
         let client = format!("{}-{}-directory", parts.topology.application(), parts.settings.instance);
         let mut reader = parts.broker.reader(&client)?;
@@ -73,17 +103,51 @@ impl Directory {
             reader,
             producer,
             known: HashMap::new(),
+            namesake: None,
+            run: uuid::Uuid::new_v4().simple().to_string(),
+            folder,
+            claim: None,
             said: None,
             said_at: now,
             bounds_at: now,
             counted_at: now,
             purged_at: now,
         };
+        let patience = directory.parts.settings.broker_timeout;
+        directory.read_until(patience, |_, at_end| at_end)?;
+        let last = directory.namesake.take();
+        if let Some((_, said)) = last.filter(|(_, said)| may_run(said, directory.folder.as_deref())) {
+            tracing::warn!(
+                instance = directory.parts.settings.instance,
+                address = said.address,
+                "a process of this name has said no goodbye, and its state is elsewhere: looking whether it still runs"
+            );
+            let heard = |directory: &Self| directory.namesake.as_ref().is_some_and(|(_, now)| now.run == said.run);
+            directory.read_for(SIGN_OF_LIFE, heard)?;
+            directory.refuse_if_taken()?;
+        }
+        directory.send(Vec::new(), Stage::Claims)?;
+        directory.read_until(patience, |directory, _| directory.claim.is_some())?;
+        // Claimed while this run looked: by one that starts at the same time, and was sooner.
+        directory.refuse_if_taken()?;
+        Ok(directory)
+    }
+
+    /// Announces this instance from now on, on a thread of its own.
+    pub fn start(mut self, stop: Arc<AtomicBool>) -> Result<JoinHandle<()>, EngineError> {
         let run = move || {
             while !stop.load(Ordering::Relaxed) {
-                directory.turn();
+                self.listen();
+                if let Some(later) = self.later() {
+                    // No goodbye: the name is the other's.
+                    tracing::error!("{later}");
+                    *self.shared.ended.lock() = Some(later);
+                    stop.store(true, Ordering::Relaxed);
+                    return;
+                }
+                self.turn();
             }
-            directory.announce(Vec::new());
+            self.announce(Vec::new(), Stage::Ended);
         };
         std::thread::Builder::new()
             .name("directory".to_owned())
@@ -91,27 +155,105 @@ impl Directory {
             .map_err(|e| EngineError::Topology(e.to_string()))
     }
 
-    fn turn(&mut self) {
-        let mut polled = Polled::default();
-        if let Err(error) = self.reader.poll(1000, Duration::from_millis(100), &mut polled) {
-            tracing::warn!(%error, "the announcements cannot be read");
-            std::thread::sleep(Duration::from_millis(200));
+    /// An error if another run of this name has been heard, and has claimed the name first.
+    fn refuse_if_taken(&self) -> Result<(), EngineError> {
+        let mut other = self.namesake.iter();
+        let is_first = |(offset, said): &&(i64, Announcement)| {
+            may_run(said, self.folder.as_deref()) && self.claim.is_none_or(|own| said.claim.unwrap_or(*offset) < own)
+        };
+        match other.find(is_first) {
+            Some((_, said)) => Err(EngineError::NameTaken {
+                instance: self.parts.settings.instance.clone(),
+                address: said.address.clone(),
+            }),
+            None => Ok(()),
         }
+    }
+
+    /// What to report if another run has taken over the name of this one.
+    fn later(&self) -> Option<String> {
+        let (_, said) = self.namesake.as_ref()?;
+        // One that only claims the name will hear that it is taken.
+        let took_over = said.stage == Stage::Runs && said.claim.is_none_or(|claim| self.claim < Some(claim));
+        took_over.then(|| {
+            format!(
+                "the instance at {} has taken over the name {}, as this process gave no sign of life: this one ends; each instance \
+                 needs a name and a state folder of its own",
+                said.address, self.parts.settings.instance
+            )
+        })
+    }
+
+    /// Reads announcements until this is so, or fails after `patience`: the broker is away.
+    fn read_until(&mut self, patience: Duration, is_so: impl Fn(&Self, bool) -> bool) -> Result<(), EngineError> {
+        let until = Instant::now() + patience;
+        let mut at_end = false;
+        loop {
+            at_end |= self.read()?;
+            if is_so(self, at_end) {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                let trouble = self.reader.trouble().unwrap_or_default();
+                let reason = format!("the end of {} does not come {trouble}", self.topic);
+                return Err(BrokerError::Unavailable(reason.trim_end().to_owned()).into());
+            }
+        }
+    }
+
+    /// Reads announcements for so long, or until this is so.
+    fn read_for(&mut self, time: Duration, is_so: impl Fn(&Self) -> bool) -> Result<(), EngineError> {
+        let until = Instant::now() + time;
+        while Instant::now() < until && !is_so(self) {
+            self.read()?;
+        }
+        Ok(())
+    }
+
+    /// Takes in announcements, waiting a moment for the first. Returns whether the end was reached.
+    fn read(&mut self) -> Result<bool, BrokerError> {
+        let mut polled = Polled::default();
+        self.reader.poll(1000, POLL, &mut polled)?;
         for message in &polled.messages {
             let (Some(key), Some(value)) = (&message.key, &message.value) else {
                 continue;
             };
             match serde_json::from_slice::<Announcement>(value) {
-                Ok(said) => {
-                    self.known
-                        .insert(String::from_utf8_lossy(key).into_owned(), (message.offset, said));
-                }
+                Ok(said) => self.hear(String::from_utf8_lossy(key).into_owned(), message.offset, said),
                 Err(error) => tracing::warn!(offset = message.offset, %error, "an announcement cannot be read"),
             }
         }
+        Ok(!polled.ends.is_empty())
+    }
+
+    fn hear(&mut self, instance: String, offset: i64, said: Announcement) {
+        if instance == self.parts.settings.instance {
+            if said.run.as_ref() != Some(&self.run) {
+                // It must hear at once that this one is here.
+                self.said = None;
+                self.namesake = Some((offset, said));
+                return;
+            }
+            if said.stage == Stage::Claims {
+                self.claim = Some(offset);
+            }
+        }
+        if said.stage != Stage::Claims {
+            self.known.insert(instance, (offset, said));
+        }
+    }
+
+    fn listen(&mut self) {
+        if let Err(error) = self.read() {
+            tracing::warn!(%error, "the announcements cannot be read");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn turn(&mut self) {
         let serves = self.shared.running_groups();
         if self.said.as_ref().is_none_or(|said| said.groups != serves) || self.said_at.elapsed() > HEARTBEAT {
-            self.announce(serves);
+            self.announce(serves, Stage::Runs);
         }
         self.publish();
         if self.bounds_at.elapsed() > BOUNDS_EVERY {
@@ -145,13 +287,23 @@ impl Directory {
         }
     }
 
-    fn announce(&mut self, groups: Vec<u32>) {
+    fn announce(&mut self, groups: Vec<u32>, stage: Stage) {
+        if let Err(error) = self.send(groups, stage) {
+            tracing::warn!(%error, "could not announce this instance; trying again");
+        }
+    }
+
+    fn send(&mut self, groups: Vec<u32>, stage: Stage) -> Result<(), BrokerError> {
         let at_ms = self.parts.clock.now_ms();
         let said = Announcement {
             address: self.address.clone(),
             groups,
             at_ms,
             token: Some(self.shared.token.clone()),
+            run: Some(self.run.clone()),
+            folder: self.folder.clone(),
+            claim: self.claim,
+            stage,
         };
         let value = serde_json::to_vec(&said).expect("plain data becomes JSON");
         let record = Outgoing {
@@ -162,13 +314,12 @@ impl Directory {
             timestamp_ms: at_ms,
             headers: &[],
         };
-        match self.producer.send_all(&[record]) {
-            Ok(()) => {
-                self.said = Some(said);
-                self.said_at = Instant::now();
-            }
-            Err(error) => tracing::warn!(%error, "could not announce this instance; trying again"),
+        self.producer.send_all(&[record])?;
+        if stage == Stage::Runs {
+            self.said = Some(said);
+            self.said_at = Instant::now();
         }
+        Ok(())
     }
 
     /// The newest announcement that names a group has it.
@@ -220,5 +371,53 @@ impl Directory {
                 }
             }
         }
+    }
+}
+
+/// Whether the run of this instance's name that announced itself last may still be there, as far as its words go.
+fn may_run(said: &Announcement, folder: Option<&str>) -> bool {
+    // The folder's lock is this process's, so whoever had it before is dead.
+    let is_dead = folder.is_some() && said.folder.as_deref() == folder;
+    said.stage != Stage::Ended && !is_dead
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_run_that_said_no_goodbye_and_has_another_folder_is_waited_for() {
+        let said = |stage, folder: Option<&str>| Announcement {
+            address: String::new(),
+            groups: vec![1],
+            at_ms: 0,
+            token: None,
+            run: Some("r".to_owned()),
+            folder: folder.map(str::to_owned),
+            claim: Some(0),
+            stage,
+        };
+        let cases = [
+            (Stage::Runs, Some("here"), Some("here"), false),
+            (Stage::Claims, Some("here"), Some("here"), false),
+            (Stage::Runs, Some("there"), Some("here"), true),
+            (Stage::Claims, Some("there"), Some("here"), true),
+            (Stage::Runs, None, Some("here"), true),
+            (Stage::Runs, Some("there"), None, true),
+            (Stage::Runs, None, None, true),
+            (Stage::Ended, Some("there"), Some("here"), false),
+            (Stage::Ended, None, None, false),
+        ];
+        for (stage, its, ours, expected) in cases {
+            assert_eq!(may_run(&said(stage, its), ours), expected, "{stage:?} {its:?} {ours:?}");
+        }
+    }
+
+    #[test]
+    fn announcements_of_earlier_versions_are_those_of_runs_that_may_be_there() {
+        let text = r#"{"address":"http://a","groups":[],"at_ms":7,"token":"t"}"#;
+        let said: Announcement = serde_json::from_str(text).unwrap();
+        assert_eq!((said.stage, said.run.as_ref(), said.claim), (Stage::Runs, None, None));
+        assert!(may_run(&said, Some("here")));
     }
 }

@@ -29,9 +29,16 @@ pub struct Engine {
 impl Engine {
     /// Checks and creates topics and schemas, then starts the workers. `address` is where other instances reach this one's
     /// queries; it is announced to them.
+    ///
+    /// Fails, and leaves the other alone, where another process works with the same state folder ([`EngineError::Store`]) or runs
+    /// under the same name ([`EngineError::NameTaken`]). Whether one that said no goodbye still runs takes some seconds to know,
+    /// unless its state folder is this one: then it is dead.
     pub fn start(topology: Topology, settings: EngineSettings, parts: EngineParts, address: &str) -> Result<Self, EngineError> {
+        // Before anything that another process could notice.
+        let folder = parts.backends.claim()?;
         let prepared = prepare(topology, settings, parts)?;
         let shared: Arc<Shared> = Arc::default();
+        let directory = Directory::join(prepared.clone(), shared.clone(), address.to_owned(), folder)?;
         let stop = Arc::new(AtomicBool::new(false));
         let topology = prepared.topology.clone();
         let queries = Queries::new(shared.clone(), &prepared, address);
@@ -48,7 +55,7 @@ impl Engine {
                     .map_err(|e| EngineError::Topology(e.to_string()))?,
             );
         }
-        threads.push(Directory::start(prepared, shared.clone(), address.to_owned(), stop.clone())?);
+        threads.push(directory.start(stop.clone())?);
         Ok(Self {
             shared,
             topology,
@@ -78,6 +85,12 @@ impl Engine {
     pub fn must_restart(&self) -> Option<String> {
         let reasons = self.shared.must_restart();
         (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
+
+    /// Why this engine has ended by itself: a later process took over its name while this one gave no sign of life. It answers
+    /// nothing more, and must be stopped. `None` while all is well.
+    pub fn ended(&self) -> Option<String> {
+        self.shared.ended.lock().clone()
     }
 
     /// Commits, writes the state, leaves the group, and waits for all of it.

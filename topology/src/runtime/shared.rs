@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     pub others: RwLock<Vec<String>>,
     /// What the other instances present to this one.
     pub token: Token,
+    /// Why this engine has ended by itself.
+    pub ended: Mutex<Option<String>>,
 }
 
 impl Shared {
@@ -82,6 +84,7 @@ impl Shared {
     pub fn troubles(&self) -> Vec<String> {
         let mut reasons: Vec<String> = self.trouble.lock().values().flatten().cloned().collect();
         reasons.extend(self.must_restart());
+        reasons.extend(self.ended.lock().clone());
         reasons
     }
 

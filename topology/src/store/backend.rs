@@ -100,6 +100,11 @@ pub trait Backend: Send + Sync + 'static {
 
 /// Opens the backend of a task.
 pub trait Backends: Send + Sync + 'static {
+    /// Takes what the state lies in for this process, until these backends are dropped, and returns a name of it that no copy
+    /// has; asked again, the same. Fails where another process has it. `None`: the state is in memory, or nobody else's anyway.
+    fn claim(&self) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
     /// Opens or makes the task's backend with these families. Fails while another process has it open.
     fn open(&self, task: &str, families: &[&str]) -> Result<Arc<dyn Backend>, StoreError>;
     /// Removes the task's data for good.

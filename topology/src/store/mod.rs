@@ -15,6 +15,7 @@
 
 mod ahead;
 mod backend;
+mod folder;
 mod layer;
 mod layers;
 mod memory;

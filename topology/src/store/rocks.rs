@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rocksdb::{
     BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, Direction, IteratorMode, Options, ReadOptions, WriteBatch,
     WriteBufferManager,
 };
 
+use super::folder::Folder;
 use super::{Backend, Backends, Batch, Entries, Stored};
 use crate::error::StoreError;
 
@@ -34,6 +36,7 @@ pub struct RocksBackends {
     folder: PathBuf,
     write_buffers: WriteBufferManager,
     settings: RocksSettings,
+    claimed: Mutex<Option<Folder>>,
 }
 
 impl RocksBackends {
@@ -43,6 +46,7 @@ impl RocksBackends {
             folder: folder.into(),
             write_buffers: WriteBufferManager::new_write_buffer_manager(settings.write_buffer_bytes, false),
             settings,
+            claimed: Mutex::new(None),
         }
     }
 
@@ -80,6 +84,15 @@ fn failed(store: impl ToString) -> impl FnOnce(rocksdb::Error) -> StoreError {
 }
 
 impl Backends for RocksBackends {
+    fn claim(&self) -> Result<Option<String>, StoreError> {
+        let mut claimed = self.claimed.lock();
+        let folder = match claimed.take() {
+            Some(folder) => folder,
+            None => Folder::claim(&self.folder)?,
+        };
+        Ok(Some(claimed.insert(folder).identity().to_owned()))
+    }
+
     fn open(&self, task: &str, families: &[&str]) -> Result<Arc<dyn Backend>, StoreError> {
         let path = self.folder.join(task);
         std::fs::create_dir_all(&path).map_err(|e| StoreError::Backend {
