@@ -179,8 +179,8 @@ pub trait Group: Send {
     /// rebalance, also for partitions that stay, and a commit with an older one is [`BrokerError::Fenced`]. That alone does
     /// not mean that partitions were lost; [`Group::poll`] tells.
     fn membership(&self) -> Result<Membership, BrokerError>;
-    /// Leaves the group at once, so that others need not wait for the session to expire. Dropping without this is a
-    /// crash.
+    /// Leaves the group at once, so that others need not wait for the session to expire; a member with a name gives up what would
+    /// be kept for it. Dropping without this is a crash.
     fn leave(&mut self) -> Result<(), BrokerError>;
 }
 
@@ -236,8 +236,8 @@ pub struct GroupOptions {
     /// A name for logs.
     pub client_id: String,
     /// A name that this member keeps over restarts (Kafka's static membership): within the session timeout it gets its
-    /// partitions back at once and without a rebalance, even after a crash. It then keeps them, too, when it leaves, until that
-    /// time is over. `None`: a new member each time.
+    /// partitions back at once and without a rebalance, even after a crash. Until that time is over nobody else gets them,
+    /// unless it leaves ([`Group::leave`]). `None`: a new member each time.
     pub member: Option<String>,
     /// After how long without a sign of life a member is taken for dead.
     pub session_timeout: Duration,

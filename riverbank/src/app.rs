@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use topology::clock::SystemClock;
 
-use crate::assembly::{Assembly, sink_settings, source_partitions};
+use crate::assembly::{Assembly, Stop, sink_settings, source_partitions};
 use crate::config::Settings;
 use crate::log::Log;
 use crate::process::{own_metrics, runtime, until_signal};
@@ -47,12 +47,15 @@ pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
                 () = stop.cancelled() => None,
                 reason = running.must_restart(&log) => Some(reason),
                 reason = running.ended() => {
-                    running.stop().await?;
+                    running.stop(Stop::ForGood).await?;
                     bail!(reason);
                 }
             };
-            running.stop().await?;
-            let Some(reason) = reason else { return Ok(ExitCode::SUCCESS) };
+            let Some(reason) = reason else {
+                running.stop(Stop::ForGood).await?;
+                return Ok(ExitCode::SUCCESS);
+            };
+            running.stop(Stop::Restarts).await?;
             tracing::warn!(reason, "starting again, with the topics as they are now");
             running = loop {
                 match Running::start(&settings, &log, records.clone(), own_metrics()?).await {
@@ -218,12 +221,12 @@ impl Running {
     }
 
     /// Ends cleanly: answers what is open, commits, writes the state and the last files.
-    pub async fn stop(self) -> anyhow::Result<()> {
+    pub async fn stop(self, stop: Stop) -> anyhow::Result<()> {
         self.drain.cancel();
         self.http.await??;
         let source = self.source;
         tokio::task::spawn_blocking(move || drop(source)).await?;
         let assembly = self.assembly;
-        tokio::task::spawn_blocking(move || assembly.stop()).await?
+        tokio::task::spawn_blocking(move || assembly.stop(stop)).await?
     }
 }

@@ -46,6 +46,16 @@ pub struct Assembly {
     topology: Arc<topology::Topology>,
     source_partitions: SourcePartitions,
     running: Mutex<Option<Parts>>,
+    keeps_tasks: bool,
+}
+
+/// What comes after the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Nothing, as far as this process knows.
+    ForGood,
+    /// A start in this process, at once.
+    Restarts,
 }
 
 struct Parts {
@@ -103,6 +113,7 @@ impl Assembly {
             queries: engine.queries(),
             topology: engine.topology(),
             source_partitions,
+            keeps_tasks: settings.engine.stop_keeps_tasks,
             running: Mutex::new(Some(Parts {
                 engine,
                 sink,
@@ -141,12 +152,17 @@ impl Assembly {
         self.running.lock().as_ref().and_then(|parts| parts.engine.ended())
     }
 
-    /// Ends cleanly: the engine commits and writes its state, then the sinks write what is open. A second call does nothing.
-    pub fn stop(&self) -> anyhow::Result<()> {
+    /// Ends cleanly: the engine commits, writes its state and hands its tasks over to the other instances, unless it keeps them for
+    /// a restart; then the sinks write what is open. A second call does nothing.
+    pub fn stop(&self, stop: Stop) -> anyhow::Result<()> {
         let Some(parts) = self.running.lock().take() else {
             return Ok(());
         };
-        parts.engine.stop();
+        if stop == Stop::Restarts || self.keeps_tasks {
+            parts.engine.stop_for_restart();
+        } else {
+            parts.engine.stop();
+        }
         drop(parts.rejections);
         parts.sink.stop()?;
         Ok(())

@@ -230,6 +230,50 @@ fn instances_share_the_work_and_count_each_record_once() {
     two.stop();
 }
 
+/// Waits until an instance serves as many task groups as this.
+#[track_caller]
+fn until_it_serves(engine: &Engine, count: usize) -> Vec<u32> {
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let groups = engine.queries().groups();
+        if groups.len() == count {
+            return groups;
+        }
+        assert!(Instant::now() < end, "{groups:?}: {:?}", engine.trouble());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A session that is longer than the test may take: nothing here waits for its end.
+#[test]
+fn who_stops_for_good_hands_over_at_once_and_who_is_back_soon_has_its_tasks_back() {
+    let bed = Testbed::builder().kafka().start_blocking().unwrap();
+    let mut bench = Bench::on(&bed);
+    let settings = EngineSettings {
+        session_timeout: Duration::from_secs(300),
+        ..EngineSettings::default()
+    };
+    let one = bench.engine_with("one", settings.clone());
+    let two = bench.engine_with("two", settings.clone());
+    bench.send(0..1_000);
+    bench.check(&[&one, &two]);
+    let of_one = until_it_serves(&one, 2);
+    let of_two = until_it_serves(&two, 2);
+
+    one.stop_for_restart();
+    let one = bench.engine_with("one", settings);
+    assert_eq!(until_it_serves(&one, 2), of_one);
+    assert_eq!(two.queries().groups(), of_two, "nothing moved meanwhile");
+    bench.send(1_000..2_000);
+    bench.check(&[&one, &two]);
+
+    one.stop();
+    assert_eq!(until_it_serves(&two, 4), [0, 1, 2, 3]);
+    bench.send(2_000..3_000);
+    bench.check(&[&two]);
+    two.stop();
+}
+
 #[test]
 fn partitions_added_to_an_input_are_noticed_and_read_after_a_restart() {
     let bed = Testbed::builder().kafka().start_blocking().unwrap();

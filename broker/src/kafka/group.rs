@@ -30,6 +30,7 @@ use crate::port::{BrokerError, Committed, Group, GroupOptions, Membership, Rebal
 
 /// How long [`Group::leave`] waits until the broker knows.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
+const LEAVE_POLL: Duration = Duration::from_millis(20);
 
 /// The longest text that may stand beside a committed offset; Kafka's default limit.
 const METADATA_BYTES_MAX: usize = 4_096;
@@ -179,6 +180,30 @@ impl KafkaGroup {
         Ok(self.step.clone())
     }
 
+    /// Gives up a membership that has a name. Closing its client says nothing to the group, which keeps its partitions for it until
+    /// the session ends; unsubscribing does.
+    fn resign(&mut self, patience: Duration) {
+        let until = Instant::now() + patience;
+        let mut pending: Vec<Rebalance> = Vec::new();
+        let step = self.step.take();
+        if let Some(consumer) = &self.consumer {
+            consumer.context().closing.store(true, Ordering::Release);
+            pending.extend(step.filter(|_| !self.step_is_past));
+            pending.extend(consumer.context().noted.lock().drain(..));
+        }
+        // A step that waits for its completion would hold up the end.
+        for step in pending {
+            if let Err(error) = self.apply(&step) {
+                tracing::debug!(%error, "while leaving a group");
+            }
+        }
+        let Some(consumer) = &self.consumer else { return };
+        consumer.unsubscribe();
+        while native::generation(consumer).is_some() && Instant::now() < until {
+            let _ = consumer.poll(LEAVE_POLL);
+        }
+    }
+
     fn close(&mut self, patience: Duration) {
         if let Some(consumer) = self.consumer.take() {
             consumer.context().closing.store(true, Ordering::Release);
@@ -280,6 +305,9 @@ impl Group for KafkaGroup {
 
     fn leave(&mut self) -> Result<(), BrokerError> {
         self.held.clear();
+        if self.options.member.is_some() {
+            self.resign(LEAVE_MAX);
+        }
         self.close(LEAVE_MAX);
         Ok(())
     }

@@ -70,25 +70,54 @@ pub fn leaving_hands_over(broker: Arc<dyn Broker>) {
     assert_eq!(second.fewest, Some(2), "it kept {kept:?} all the time");
 }
 
-pub fn leaving_amid_a_step_hands_over(broker: Arc<dyn Broker>) {
-    let world = World::new(broker, "amid");
+pub fn a_member_with_a_name_that_leaves_hands_over(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "named");
     let tasks = world.topic("tasks", 4);
-    let mut first = world.member("first", &[&tasks]);
-    settle(&mut [&mut first], "the first has all", |held| held[0].len() == 4);
-    let mut second = world.member("second", &[&tasks]);
-    let started = Instant::now();
-    // The first is asked to give half away, and the second to wait for it.
-    while first.group.poll(Duration::from_millis(20)).unwrap().is_none() {
-        second.step(Duration::ZERO);
-        assert!(started.elapsed() < PATIENCE, "no step came");
-    }
+    let (mut first, mut second) = (
+        world.named_member("first", &[&tasks]),
+        world.named_member("second", &[&tasks]),
+    );
+    settle(&mut [&mut first, &mut second], "two each", |held| sizes(held) == [2, 2]);
     first.group.leave().unwrap();
-    let left = Instant::now();
+    let started = Instant::now();
     settle(&mut [&mut second], "the second has all", |held| held[0] == [0, 1, 2, 3]);
+    println!("the second member had all after {:?}", started.elapsed());
     assert!(
-        left.elapsed() < Duration::from_secs(8),
+        started.elapsed() < Duration::from_secs(8),
         "sooner than the session would have expired"
     );
+    assert_eq!(second.fewest, Some(2), "it kept its own all the time");
+    // Its name is free, for it or for whoever has it next.
+    let mut again = world.named_member("first", &[&tasks]);
+    settle(&mut [&mut again, &mut second], "two each again", |held| sizes(held) == [2, 2]);
+}
+
+pub fn leaving_amid_a_step_hands_over(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "amid");
+    for is_named in [false, true] {
+        let tasks = world.topic(&format!("tasks-{is_named}"), 4);
+        let join = |name: &str| match is_named {
+            true => world.named_member(name, &[&tasks]),
+            false => world.member(name, &[&tasks]),
+        };
+        let mut first = join("first");
+        settle(&mut [&mut first], "the first has all", |held| held[0].len() == 4);
+        let mut second = join("second");
+        let started = Instant::now();
+        // The first is asked to give half away, and the second to wait for it.
+        while first.group.poll(Duration::from_millis(20)).unwrap().is_none() {
+            second.step(Duration::ZERO);
+            assert!(started.elapsed() < PATIENCE, "no step came");
+        }
+        first.group.leave().unwrap();
+        let left = Instant::now();
+        settle(&mut [&mut second], "the second has all", |held| held[0] == [0, 1, 2, 3]);
+        assert!(
+            left.elapsed() < Duration::from_secs(8),
+            "sooner than the session would have expired"
+        );
+        second.group.leave().unwrap();
+    }
 }
 
 pub fn membership_outlives_a_rebalance_that_moves_nothing(broker: Arc<dyn Broker>) {

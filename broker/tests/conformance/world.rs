@@ -84,11 +84,20 @@ impl World {
     }
 
     pub fn member(&self, client: &str, topics: &[&str]) -> Member {
+        self.member_with(client, topics, None)
+    }
+
+    /// A member that keeps its name over restarts.
+    pub fn named_member(&self, name: &str, topics: &[&str]) -> Member {
+        self.member_with(name, topics, Some(self.name(name)))
+    }
+
+    fn member_with(&self, client: &str, topics: &[&str], member: Option<String>) -> Member {
         let options = GroupOptions {
             group: self.name("group"),
             topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
             client_id: client.to_owned(),
-            member: None,
+            member,
             session_timeout: Duration::from_secs(10),
         };
         Member {

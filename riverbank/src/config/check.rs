@@ -79,6 +79,7 @@ impl Settings {
                 commit_interval: reader.get("engine.commit_interval", value::duration(ms(1), ms(30_000))),
                 flush_interval: reader.get("engine.flush_interval", value::duration(ms(10), ms(600_000))),
                 partitions: reader.get("engine.partitions", value::count(1, 1_000)) as u32,
+                stop_keeps_tasks: reader.get("engine.stop_keeps_tasks", value::boolean),
             },
             sink: SinkSettings {
                 url: reader.get("sink.url", value::sink_url),

@@ -131,6 +131,8 @@ pub struct EngineSettings {
     pub flush_interval: Duration,
     /// Partitions of the topics that the program creates.
     pub partitions: u32,
+    /// Whether an instance that is stopped keeps its tasks for a restart within the session.
+    pub stop_keeps_tasks: bool,
 }
 
 /// `sink.*`

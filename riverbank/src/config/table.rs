@@ -115,6 +115,11 @@ pub const TABLE: Table = Table {
             "partitions of the topics that the program creates, 1 to 1000",
         ),
         Setting::new(
+            "engine.stop_keeps_tasks",
+            "false",
+            "an instance that is stopped keeps its tasks for a restart within 6 s; else other instances have them at once",
+        ),
+        Setting::new(
             "sink.url",
             "riverbank-data/lake",
             "where Parquet goes: s3://bucket/prefix, file:///folder or a folder",

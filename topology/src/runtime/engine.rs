@@ -93,8 +93,24 @@ impl Engine {
         self.shared.ended.lock().clone()
     }
 
-    /// Commits, writes the state, leaves the group, and waits for all of it.
-    pub fn stop(mut self) {
+    /// Commits, writes the state, leaves the group, and waits for all of it. The others have its tasks at once. Where there are no
+    /// others, it is as [`Engine::stop_for_restart`]: Kafka would let the first member of an empty group wait (3 s by default).
+    pub fn stop(self) {
+        if self.shared.others.read().is_empty() {
+            self.shared.returns.store(true, Ordering::Release);
+        }
+        self.end();
+    }
+
+    /// The same, but keeps the membership: nobody else has its tasks until the session is over
+    /// ([`EngineSettings::session_timeout`]), and an engine of the same instance that starts sooner has them back at once, with
+    /// their state at hand.
+    pub fn stop_for_restart(self) {
+        self.shared.returns.store(true, Ordering::Release);
+        self.end();
+    }
+
+    fn end(mut self) {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use broker::TopicPartition;
 use parking_lot::{Mutex, RwLock};
@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     pub others: RwLock<Vec<String>>,
     /// What the other instances present to this one.
     pub token: Token,
+    /// It stops, and is back soon: its workers keep their membership.
+    pub returns: AtomicBool,
     /// Why this engine has ended by itself.
     pub ended: Mutex<Option<String>>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use broker::{Broker, BrokerError, Group, GroupOptions, Polled, Reader, Rebalance, TransactionalProducer};
@@ -426,7 +427,7 @@ impl Worker {
         })
     }
 
-    /// Ends cleanly: commits, writes the state, leaves the group.
+    /// Ends cleanly: commits, writes the state, leaves the group unless it is back soon.
     pub fn close(mut self) {
         if self.is_dirty()
             && let Err(error) = self.commit()
@@ -436,6 +437,9 @@ impl Worker {
         let groups: Vec<u32> = self.tasks.keys().map(|id| id.partition).collect();
         for group in groups {
             self.close_group(group);
+        }
+        if self.shared.returns.load(Ordering::Acquire) {
+            return;
         }
         if let Err(error) = self.group.leave() {
             tracing::warn!(worker = self.index, %error, "could not leave the group; the others wait for the session to expire");
