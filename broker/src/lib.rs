@@ -8,12 +8,14 @@
 
 pub mod in_process;
 pub mod kafka;
+mod lease;
 pub mod partitioner;
 pub mod port;
 mod replay;
 
 pub use in_process::InProcessBroker;
 pub use kafka::{KafkaBroker, KafkaSettings};
+pub use lease::Lease;
 pub use partitioner::partition_for_key;
 pub use port::*;
 pub use replay::{Replay, partitions_of};

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::lease::Lease;
+
 /// A topic and one of its partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicPartition {
@@ -179,6 +181,9 @@ pub trait Group: Send {
     /// rebalance, also for partitions that stay, and a commit with an older one is [`BrokerError::Fenced`]. That alone does
     /// not mean that partitions were lost; [`Group::poll`] tells.
     fn membership(&self) -> Result<Membership, BrokerError>;
+    /// How long this member may be sure of its partitions, kept from the first call on and renewed in the background while it is a
+    /// member. For groups whose topics hold no records: offset 0 of a partition is committed now and then.
+    fn lease(&mut self) -> Result<Arc<Lease>, BrokerError>;
     /// Leaves the group at once, so that others need not wait for the session to expire; a member with a name gives up what would
     /// be kept for it. Dropping without this is a crash.
     fn leave(&mut self) -> Result<(), BrokerError>;

@@ -197,6 +197,49 @@ fn a_topics_own_retention_of_tombstones_is_reported() {
     }
 }
 
+/// The coordinator is asked beside the member's own work, and says whether it still is one.
+#[test]
+fn a_lease_holds_while_the_coordinator_answers_and_no_longer() {
+    let bed = Testbed::builder().kafka().start_blocking().expect("Kafka starts");
+    let settings = KafkaSettings {
+        bootstrap: bed.kafka().bootstrap().to_owned(),
+        ..KafkaSettings::default()
+    };
+    let world = World::new(Arc::new(KafkaBroker::new(settings)), "lease");
+    let tasks = world.topic("tasks", 2);
+    let mut first = world.named_member("first", &[&tasks]);
+    let lease = first.group.lease().unwrap();
+    assert!(!lease.holds(), "it has nothing yet");
+    settle(&mut [&mut first], "the first has all", |held| held[0].len() == 2);
+    // From here on the member is busy, and polls no more.
+    let until = |what: &str, holds: bool| {
+        let started = Instant::now();
+        while lease.holds() != holds {
+            assert!(started.elapsed() < PATIENCE, "{what}: {lease:?} {:?}", lease.trouble());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    until("it holds", true);
+    testbed::block_on(async { bed.kafka().kill().unwrap() });
+    until("it ends", false);
+    testbed::block_on(async { bed.kafka().start().await.unwrap() });
+    settle(&mut [&mut first], "the first has all again", |held| held[0].len() == 2);
+    until("it holds again", true);
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(12) {
+        assert!(lease.holds(), "it is renewed, though the session's length has passed");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Who takes over the name ends it; nothing renews it any more.
+    let mut later = world.named_member("first", &[&tasks]);
+    settle(&mut [&mut later], "the later has all", |held| held[0].len() == 2);
+    until("it ends for good", false);
+    let started = Instant::now();
+    while started.elapsed() < GLANCE {
+        assert!(!lease.holds());
+    }
+}
+
 /// A worker that hangs: its heartbeats go on, but it does not poll.
 #[test]
 fn a_member_that_hangs_loses_its_partitions_and_is_told() {

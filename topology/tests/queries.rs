@@ -5,8 +5,11 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
+use broker::in_process::{InProcessBroker, Limits};
+use broker::{Broker, Outgoing};
 use topology::dsl::Builder;
 use topology::query::{Listed, Scan, Scattered};
 use topology::store::{KeyValue, MemoryBackends};
@@ -168,4 +171,61 @@ fn a_scan_ends_when_nobody_waits() {
     });
     assert!(matches!(result, Err(QueryError::Ended)));
     assert_eq!(visits.get(), 1);
+}
+
+/// As a process does that was stopped (`SIGSTOP`) or whose machine slept: it wakes with what it had, and knows of nothing.
+#[test]
+fn who_slept_for_longer_than_the_session_answers_nothing_before_the_group_has_spoken() {
+    let now = Arc::new(AtomicU64::new(0));
+    let clock = now.clone();
+    let log = InProcessBroker::with(
+        Limits::default(),
+        Arc::new(move || Duration::from_millis(clock.load(Ordering::SeqCst))),
+    );
+    let builder = Builder::new("queries");
+    builder.stream(WRITES).process(|| Keep).to(TOLD);
+    let settings = EngineSettings {
+        partitions: 1,
+        session_timeout: Duration::from_secs(6),
+        ..EngineSettings::default()
+    };
+    let broker: Arc<dyn Broker> = Arc::new(log.clone());
+    let memory = Arc::new(MemoryBackends::default());
+    let mut driver = TestDriver::through(builder.build().unwrap(), settings, memory, |_| broker).unwrap();
+    let key = 7_i64.to_be_bytes();
+    let record = Outgoing {
+        topic: WRITES.name(),
+        partition: Some(0),
+        key: Some(&key),
+        value: Some(&key),
+        timestamp_ms: 1,
+        headers: &[],
+    };
+    log.producer("test").unwrap().send_all(&[record]).unwrap();
+    driver.settle();
+    let queries = driver.queries();
+    let answer = || queries.get(MAP, &7).map(|answer| answer.value);
+    let list = || queries.scan(MAP, &Scan::default(), |_, _| true).unwrap();
+    assert_eq!(answer().unwrap(), Some(7));
+    assert!(queries.readiness().answers);
+
+    // A moment without a sign of life is none.
+    now.fetch_add(5_000, Ordering::SeqCst);
+    assert_eq!(answer().unwrap(), Some(7));
+
+    now.fetch_add(500, Ordering::SeqCst);
+    assert!(
+        matches!(answer(), Err(QueryError::NotReady { partition: 0, .. })),
+        "{:?}",
+        answer()
+    );
+    assert_eq!((list().value.entries, list().missing), (vec![], vec![0]));
+    let readiness = queries.readiness();
+    assert!(!readiness.answers && !readiness.ready, "{readiness:?}");
+    assert!(readiness.reasons[0].contains("has not confirmed"), "{readiness:?}");
+
+    // It was still a member, and says so.
+    driver.settle();
+    assert_eq!(answer().unwrap(), Some(7));
+    assert!(queries.readiness().ready);
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::coordinator::{Coordinator, Step};
 use super::state::{Shared, State};
 use super::sticky::MemberId;
+use crate::lease::Lease;
 use crate::port::{BrokerError, Committed, Group, GroupOptions, Membership, Rebalance, TopicPartition};
 
 pub(super) struct InProcessGroup {
@@ -17,10 +18,12 @@ pub(super) struct InProcessGroup {
     /// The step that waits for its completion.
     step: Option<Rebalance>,
     left: bool,
+    lease: Arc<Lease>,
 }
 
 impl InProcessGroup {
     pub fn join(shared: Arc<Shared>, options: GroupOptions) -> Self {
+        let lease = Arc::new(Lease::new(options.session_timeout, shared.clock()));
         let mut group = Self {
             shared,
             options,
@@ -28,6 +31,7 @@ impl InProcessGroup {
             held: BTreeSet::new(),
             step: None,
             left: false,
+            lease,
         };
         let shared = group.shared.clone();
         group.rejoin(&mut shared.lock());
@@ -65,6 +69,7 @@ impl InProcessGroup {
                 (Some(Rebalance::Lost(lost)), again)
             };
         }
+        self.lease.renew(now);
         let step = step.map(|step| match step {
             Step::Revoke(partitions) => Rebalance::Revoked(partitions),
             Step::Assign(partitions) => Rebalance::Assigned(partitions),
@@ -75,8 +80,12 @@ impl InProcessGroup {
     /// A sign of life.
     fn touch(&self, state: &mut State) {
         let now = self.shared.now();
-        self.shared
+        let is_member = self
+            .shared
             .with_group(state, &self.options.group, |group, _| group.touch(self.member, now));
+        if is_member {
+            self.lease.renew(now);
+        }
     }
 
     fn on_coordinator<R>(&self, act: impl FnOnce(&mut Coordinator) -> R) -> R {
@@ -163,6 +172,10 @@ impl Group for InProcessGroup {
             member: self.member,
             generation,
         })
+    }
+
+    fn lease(&mut self) -> Result<Arc<Lease>, BrokerError> {
+        Ok(self.lease.clone())
     }
 
     fn leave(&mut self) -> Result<(), BrokerError> {

@@ -31,6 +31,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use crate::lease::Monotonic;
 use crate::port::{Broker, BrokerError, Group, GroupOptions, Producer, Reader, TopicPartition, TopicSpec, TransactionalProducer};
 use state::Shared;
 
@@ -59,9 +60,6 @@ impl Default for Limits {
 /// What [`Broker::tombstone_retention`] reports of every topic: Kafka's default. Here a tombstone outlives one compaction,
 /// whatever its age.
 const TOMBSTONE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The time that has passed since some fixed moment; it never goes back.
-pub type Monotonic = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// A log in memory. Clones share it.
 #[derive(Clone)]

@@ -98,6 +98,10 @@ impl Shared {
         (self.clock)()
     }
 
+    pub fn clock(&self) -> Monotonic {
+        self.clock.clone()
+    }
+
     /// Where a record without a key goes: round robin, as old Java clients did.
     pub fn next_partition(&self, partitions: u32) -> u32 {
         self.next_partition.fetch_add(1, Ordering::Relaxed) % partitions

@@ -25,11 +25,15 @@ use super::config::KafkaSettings;
 use super::context::Watch;
 use super::errors::{from_kafka, is_transient};
 use super::native;
+use super::proofs::{Held, Proofs};
 use super::reaper::reap;
+use crate::lease::Lease;
 use crate::port::{BrokerError, Committed, Group, GroupOptions, Membership, Rebalance, TopicPartition};
 
 /// How long [`Group::leave`] waits until the broker knows.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
+/// How often a lease is renewed at most.
+const LEASE_MIN: Duration = Duration::from_millis(50);
 const LEAVE_POLL: Duration = Duration::from_millis(20);
 
 /// The longest text that may stand beside a committed offset; Kafka's default limit.
@@ -97,6 +101,10 @@ pub(super) struct KafkaGroup {
     /// The step is about an earlier client's assignment.
     step_is_past: bool,
     renewed: Option<Instant>,
+    /// One of those that are held, for the proofs.
+    one_held: Held,
+    lease: Option<Arc<Lease>>,
+    proofs: Option<Proofs>,
 }
 
 impl KafkaGroup {
@@ -109,7 +117,23 @@ impl KafkaGroup {
             step: None,
             step_is_past: false,
             renewed: None,
+            one_held: Held::default(),
+            lease: None,
+            proofs: None,
         })
+    }
+
+    /// Has the lease kept, if anybody has asked for one.
+    fn keep_lease(&mut self) -> Result<(), BrokerError> {
+        let (Some(lease), Some(consumer)) = (&self.lease, &self.consumer) else {
+            return Ok(());
+        };
+        let every = (self.options.session_timeout / 6).max(LEASE_MIN);
+        // SAFETY: `close` drops the proofs before the consumer, and so does `Drop`, by it.
+        #[allow(unsafe_code)]
+        let proofs = unsafe { Proofs::of(consumer, lease.clone(), self.one_held.clone(), every)? };
+        self.proofs = Some(proofs);
+        Ok(())
     }
 
     /// Begins the membership anew if a fatal error has ended it. Two members of the same name fence each other, so that
@@ -130,6 +154,8 @@ impl KafkaGroup {
         self.close(Duration::ZERO);
         self.consumer = Some(consumer);
         self.renewed = Some(Instant::now());
+        *self.one_held.lock() = None;
+        self.keep_lease()?;
         let mut lost = std::mem::take(&mut self.held);
         if let Some(Rebalance::Revoked(going) | Rebalance::Lost(going)) = self.step.take() {
             lost.extend(going);
@@ -183,6 +209,7 @@ impl KafkaGroup {
     /// Gives up a membership that has a name. Closing its client says nothing to the group, which keeps its partitions for it until
     /// the session ends; unsubscribing does.
     fn resign(&mut self, patience: Duration) {
+        self.proofs = None;
         let until = Instant::now() + patience;
         let mut pending: Vec<Rebalance> = Vec::new();
         let step = self.step.take();
@@ -205,6 +232,7 @@ impl KafkaGroup {
     }
 
     fn close(&mut self, patience: Duration) {
+        let proofs = self.proofs.take();
         if let Some(consumer) = self.consumer.take() {
             consumer.context().closing.store(true, Ordering::Release);
             // A step that waits for its completion would hold up the end.
@@ -212,7 +240,8 @@ impl KafkaGroup {
                 let unassigned = consumer.assignment().and_then(|all| consumer.incremental_unassign(&all));
                 tracing::debug!(?unassigned, "left a group amid a rebalance");
             }
-            reap(consumer, patience);
+            // In this order.
+            reap((proofs, consumer), patience);
         }
     }
 }
@@ -256,6 +285,7 @@ impl Group for KafkaGroup {
                 self.held.retain(|held| !partitions.contains(held));
             }
         }
+        *self.one_held.lock() = self.held.first().cloned();
         Ok(())
     }
 
@@ -301,6 +331,16 @@ impl Group for KafkaGroup {
             (Some(before), Some(metadata), Some(after)) if before == after => Ok(Membership::Kafka(Arc::new(metadata))),
             _ => Err(BrokerError::Fenced("not a member of the group now".to_owned())),
         }
+    }
+
+    fn lease(&mut self) -> Result<Arc<Lease>, BrokerError> {
+        if let Some(lease) = &self.lease {
+            return Ok(lease.clone());
+        }
+        let lease = Arc::new(Lease::new(self.options.session_timeout, Arc::new(native::since_boot)));
+        self.lease = Some(lease.clone());
+        self.keep_lease()?;
+        Ok(lease)
     }
 
     fn leave(&mut self) -> Result<(), BrokerError> {

@@ -12,6 +12,7 @@ mod errors;
 mod group;
 mod native;
 mod producer;
+mod proofs;
 mod reader;
 mod reaper;
 mod slots;

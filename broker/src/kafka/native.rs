@@ -15,7 +15,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::bindings as sys;
 use rdkafka::config::RDKafkaLogLevel as Level;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafka;
 
 /// A consumer's queue, to be emptied in batches. Keeps its consumer, and so the native handles, alive.
@@ -215,9 +215,17 @@ fn bytes_at<'a>(start: *const u8, len: usize) -> Option<&'a [u8]> {
 ///
 /// The broker checks nothing when it is sent the metadata of one that is not a member, so that must never happen.
 pub(super) fn generation<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<i32> {
+    // SAFETY: the client lives as long as its consumer.
+    unsafe { generation_of(consumer.client().native_ptr()) }
+}
+
+/// # Safety
+///
+/// The client lives.
+unsafe fn generation_of(client: *mut RDKafka) -> Option<i32> {
     // SAFETY: the metadata is ours until we destroy it, and its member id is not used after that.
     unsafe {
-        let metadata = sys::rd_kafka_consumer_group_metadata(consumer.client().native_ptr());
+        let metadata = sys::rd_kafka_consumer_group_metadata(client);
         if metadata.is_null() {
             return None;
         }
@@ -226,6 +234,70 @@ pub(super) fn generation<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Opti
         let is_member = generation >= 0 && !member.is_empty();
         sys::rd_kafka_consumer_group_metadata_destroy(metadata);
         is_member.then_some(generation)
+    }
+}
+
+/// A member's coordinator, asked off the member's own queue.
+pub(super) struct Coordinator {
+    client: *mut RDKafka,
+    answers: *mut sys::rd_kafka_queue_t,
+}
+
+// SAFETY: librdkafka's handles may be used from any thread.
+unsafe impl Send for Coordinator {}
+
+impl Coordinator {
+    /// # Safety
+    ///
+    /// The client, a consumer with a group id, must live until this is dropped.
+    pub unsafe fn of(client: *mut RDKafka) -> Self {
+        Self {
+            client,
+            // SAFETY: the client lives; the queue is given back in `drop`.
+            answers: unsafe { sys::rd_kafka_queue_new(client) },
+        }
+    }
+
+    /// As the function of the same name.
+    pub fn generation(&self) -> Option<i32> {
+        // SAFETY: see `of`.
+        unsafe { generation_of(self.client) }
+    }
+
+    /// Asks for a commit of these offsets; one at a time, see [`Coordinator::answer`].
+    pub fn commit(&self, offsets: &TopicPartitionList) -> Result<(), KafkaError> {
+        // SAFETY: the client and the queue live, and the list is copied.
+        let error = unsafe { sys::rd_kafka_commit_queue(self.client, offsets.ptr(), self.answers, None, ptr::null_mut()) };
+        outcome(error)
+    }
+
+    /// The answer, if it comes within `timeout`.
+    pub fn answer(&self, timeout: Duration) -> Option<Result<(), KafkaError>> {
+        // SAFETY: the event is ours until we destroy it.
+        unsafe {
+            let event = sys::rd_kafka_queue_poll(self.answers, timeout.as_millis() as i32);
+            if event.is_null() {
+                return None;
+            }
+            let is_answer = sys::rd_kafka_event_type(event) == sys::RD_KAFKA_EVENT_OFFSET_COMMIT;
+            let error = sys::rd_kafka_event_error(event);
+            sys::rd_kafka_event_destroy(event);
+            is_answer.then(|| outcome(error))
+        }
+    }
+}
+
+impl Drop for Coordinator {
+    fn drop(&mut self) {
+        // SAFETY: the queue is ours and used no more; the client still lives.
+        unsafe { sys::rd_kafka_queue_destroy(self.answers) };
+    }
+}
+
+fn outcome(error: sys::rd_kafka_resp_err_t) -> Result<(), KafkaError> {
+    match error {
+        sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        error => Err(KafkaError::ConsumerCommit(error.into())),
     }
 }
 
@@ -256,4 +328,16 @@ fn log_level(level: i32) -> Level {
         6 => Level::Info,
         _ => Level::Debug,
     }
+}
+
+/// The time since the machine's start, with that for which it, or this process, slept.
+pub(super) fn since_boot() -> Duration {
+    #[cfg(target_os = "linux")]
+    const CLOCK: libc::clockid_t = libc::CLOCK_BOOTTIME;
+    #[cfg(not(target_os = "linux"))]
+    const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes into the structure that it is given.
+    unsafe { libc::clock_gettime(CLOCK, &mut time) };
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }

@@ -5,6 +5,7 @@ mod scan;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use broker::Lease;
 pub use scan::{Listed, Scan};
 
 use crate::error::StoreError;
@@ -156,6 +157,17 @@ impl Queries {
         if !restoring.is_empty() {
             reasons.push(format!("task groups {} are being restored", restoring.join(", ")));
         }
+        let unsure: Vec<Arc<Lease>> = self
+            .shared
+            .served
+            .read()
+            .values()
+            .map(|served| served.lease.clone())
+            .collect();
+        if let Some(lease) = unsure.iter().find(|lease| !lease.holds()) {
+            let why = lease.trouble().map(|why| format!(": {why}")).unwrap_or_default();
+            reasons.push(format!("the group has not confirmed this instance's membership in time{why}"));
+        }
         if groups.is_empty() && self.shared.others.read().is_empty() {
             reasons.push("no tasks are assigned yet".to_owned());
         }
@@ -198,8 +210,11 @@ impl Queries {
         &self.shared.token
     }
 
+    /// A partition that is this instance's for certain. One that slept, or cannot reach the broker, may have lost it to another that
+    /// has gone on since; whoever asks there must not be shown what was.
     fn served(&self, store: &'static str, partition: u32) -> Option<Served> {
-        self.shared.served.read().get(&(store, partition)).cloned()
+        let served = self.shared.served.read();
+        served.get(&(store, partition)).filter(|served| served.lease.holds()).cloned()
     }
 
     fn elsewhere(&self, store: &'static str, partition: u32) -> QueryError {

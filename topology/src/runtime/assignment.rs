@@ -273,6 +273,7 @@ impl Worker {
                 Served {
                     view,
                     position: slot.task.position.clone(),
+                    lease: self.lease.clone(),
                 },
             );
         }

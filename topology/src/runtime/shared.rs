@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use broker::TopicPartition;
+use broker::{Lease, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 
 use super::instance::{Instance, Token};
@@ -16,6 +16,8 @@ use super::task::Position;
 pub(crate) struct Served {
     pub view: Arc<dyn Any + Send + Sync>,
     pub position: Arc<RwLock<Position>>,
+    /// While it holds, no other instance has the partition.
+    pub lease: Arc<Lease>,
 }
 
 /// Where an input stands, for lag and readiness.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use broker::{Broker, BrokerError, Group, GroupOptions, Polled, Reader, Rebalance, TransactionalProducer};
+use broker::{Broker, BrokerError, Group, GroupOptions, Lease, Polled, Reader, Rebalance, TransactionalProducer};
 use wire::Registry;
 
 use super::at_fault::{AtFault, RecordId};
@@ -110,6 +110,8 @@ pub(crate) struct Worker {
     pub parts: Parts,
     pub shared: Arc<Shared>,
     pub group: Box<dyn Group>,
+    /// What is answered from its tasks' state is only answered while this holds.
+    pub lease: Arc<Lease>,
     pub reader: Box<dyn Reader>,
     pub restorer: Box<dyn Reader>,
     pub producer: Option<Box<dyn TransactionalProducer>>,
@@ -145,7 +147,7 @@ impl Worker {
     pub fn new(index: usize, parts: Parts, shared: Arc<Shared>, flusher: Flusher) -> Result<Self, EngineError> {
         let application = parts.topology.application().to_owned();
         let client = format!("{application}-{}-{index}", parts.settings.instance);
-        let group = parts.broker.group(GroupOptions {
+        let mut group = parts.broker.group(GroupOptions {
             group: application,
             topics: vec![parts.topology.tasks_topic()],
             client_id: client.clone(),
@@ -154,6 +156,7 @@ impl Worker {
             member: Some(format!("{client}-of-{}", parts.groups)),
             session_timeout: parts.settings.session_timeout,
         })?;
+        let lease = group.lease()?;
         let reader = parts.broker.reader(&client)?;
         let restorer = parts.broker.reader(&format!("{client}-restore"))?;
         let hand_over = HandOver::new(&parts.topology);
@@ -162,6 +165,7 @@ impl Worker {
             parts,
             shared,
             group,
+            lease,
             reader,
             restorer,
             producer: None,
