@@ -94,6 +94,42 @@ fn rocksdb_conforms() {
     }
 }
 
+/// What the file system gives a folder's files, reserved room included.
+fn room(folder: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    entries
+        .map(|entry| match entry.metadata().unwrap() {
+            found if found.is_dir() => room(&entry.path()),
+            found => std::os::unix::fs::MetadataExt::blocks(&found) * 512,
+        })
+        .sum()
+}
+
+/// Many tasks have little, and all of them a database; RocksDB would reserve 13 MB for each.
+#[test]
+fn a_small_state_takes_little_room_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let backends = RocksBackends::new(folder.path(), RocksSettings::default());
+    let mut open = Vec::new();
+    for round in 0..3 {
+        // A restart writes files anew.
+        open.clear();
+        for task in 0..5 {
+            let backend = backends.open(&format!("task/{task}"), &["a", "b", "c"]).unwrap();
+            for family in 0..3 {
+                let mut batch = Batch::default();
+                (0..6_u8).for_each(|key| batch.set(family, &[key, round], Some(&[key; 100])));
+                backend.write(&batch).unwrap();
+            }
+            open.push(backend);
+        }
+        for task in 0..5 {
+            let taken = room(&folder.path().join(format!("task/{task}")));
+            assert!(taken < 1 << 20, "{taken} bytes of task {task} in round {round}");
+        }
+    }
+}
+
 mod layers {
     use topology::dsl::Builder;
     use topology::store::KeyValue;
