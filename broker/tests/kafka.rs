@@ -8,9 +8,12 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use broker::{Broker, BrokerError, Committed, KafkaBroker, KafkaSettings, Membership, Rebalance, Replay, Start, TopicPartition};
+use broker::{
+    Broker, BrokerError, CleanupPolicy, Committed, KafkaBroker, KafkaSettings, Membership, Rebalance, Replay, Start,
+    TopicPartition,
+};
 use conformance::world::{GLANCE, PATIENCE, World, record, settle, sizes, write};
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use testbed::Testbed;
@@ -194,6 +197,53 @@ fn a_topics_own_retention_of_tombstones_is_reported() {
     // A broker hears of it a moment later.
     while kept() != [Some(Duration::from_secs(90))] {
         assert!(started.elapsed() < PATIENCE, "{:?}", kept());
+    }
+}
+
+/// A changelog that is also deleted by age loses the state of keys that did not change for long.
+#[test]
+fn a_compacted_topic_that_is_deleted_by_age_too_is_refused() {
+    let kafka = kafka();
+    let world = World::new(kafka.clone(), "policies");
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", kafka.bed.kafka().bootstrap())
+        .create()
+        .unwrap();
+    for (name, policy) in [
+        ("both", "compact,delete"),
+        ("turned", "delete,compact"),
+        ("compacted", "compact"),
+    ] {
+        let spec = broker::TopicSpec {
+            cleanup: CleanupPolicy::Compact,
+            ..world.spec(name, 1)
+        };
+        let topic = NewTopic::new(&spec.name, 1, TopicReplication::Fixed(1)).set("cleanup.policy", policy);
+        let made = futures::executor::block_on(admin.create_topics([&topic], &AdminOptions::new())).unwrap();
+        assert!(made.iter().all(Result::is_ok), "{made:?}");
+        let deleted = broker::TopicSpec {
+            cleanup: CleanupPolicy::Delete(None),
+            ..spec.clone()
+        };
+        assert!(
+            world.broker.ensure_topics(&[deleted], PATIENCE).is_err(),
+            "{policy} is not delete"
+        );
+        let foreign = broker::TopicSpec {
+            accept_existing: true,
+            ..spec.clone()
+        };
+        world.broker.ensure_topics(&[foreign], PATIENCE).unwrap();
+        let checked = world.broker.ensure_topics(std::slice::from_ref(&spec), PATIENCE);
+        if policy == "compact" {
+            checked.unwrap();
+            continue;
+        }
+        let error = checked.unwrap_err();
+        assert!(
+            matches!(&error, BrokerError::Topic { topic, reason } if *topic == spec.name && reason.contains(policy) && reason.contains("would be lost")),
+            "{error}"
+        );
     }
 }
 

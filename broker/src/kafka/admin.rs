@@ -257,11 +257,27 @@ impl Admin {
         for (spec, resource) in specs.iter().zip(self.describe(&topics)?) {
             let resource = resource.map_err(|code| from_code(code, format!("settings of {}: {code}", spec.name)))?;
             let policy = setting(&resource, "cleanup.policy");
-            let compacted = policy.split(',').any(|policy| policy.trim() == "compact");
-            if compacted != (spec.cleanup == CleanupPolicy::Compact) {
+            let policies: Vec<&str> = policy.split(',').map(str::trim).filter(|policy| !policy.is_empty()).collect();
+            let wanted = match spec.cleanup {
+                CleanupPolicy::Compact => "compact",
+                CleanupPolicy::Delete(_) => "delete",
+            };
+            if policies.is_empty() {
+                let topic = &spec.name;
+                return Err(BrokerError::Unavailable(format!(
+                    "the settings of {topic} are not shown: does the broker know it yet, and does it allow DescribeConfigs?"
+                )));
+            }
+            if policies != [wanted] {
+                let loses = match spec.cleanup {
+                    CleanupPolicy::Compact if policies.contains(&"delete") => {
+                        ": what is older than its retention would be lost, and it holds the newest of each key"
+                    }
+                    _ => "",
+                };
                 return Err(refuse(
                     spec,
-                    format!("its cleanup.policy is {policy:?}, which is not {:?}", spec.cleanup),
+                    format!("its cleanup.policy is {policy:?}, not {wanted:?}{loses}; kafka-configs.sh changes it"),
                 ));
             }
         }
