@@ -151,6 +151,11 @@ fn groups_without_any_task_are_ready() {
         let mut driver = start_beside(uneven(), settings(4, threads), &[("uneven-tasks", 9)]).unwrap();
         assert_ready(&driver);
         assert_eq!(driver.queries().groups(), (0..9).collect::<Vec<u32>>());
+        assert_eq!(
+            driver.queries().groups_total(),
+            9,
+            "whoever waits for all of them need not wait for ever"
+        );
         send_some(&mut driver);
         assert_eq!(driver.view(OTHER), all(1));
     }

@@ -104,11 +104,10 @@ pub struct Queries {
 
 impl Queries {
     pub(crate) fn new(shared: Arc<Shared>, parts: &crate::runtime::Parts, address: &str) -> Self {
-        let groups = parts.sub_partitions.iter().copied().max().unwrap_or(0);
         Self {
             shared,
             partitions: Arc::new(parts.store_partitions()),
-            groups,
+            groups: parts.groups,
             address: address.into(),
         }
     }
@@ -200,7 +199,7 @@ impl Queries {
         self.shared.running_groups()
     }
 
-    /// How many task groups there are in all instances.
+    /// How many task groups there are in all instances, those included that have no task.
     pub fn groups_total(&self) -> u32 {
         self.groups
     }

@@ -438,7 +438,9 @@ impl Worker {
         {
             tracing::warn!(worker = self.index, %error, "the last commit failed; its records are processed again");
         }
-        let groups: Vec<u32> = self.tasks.keys().map(|id| id.partition).collect();
+        // Those without a task, too.
+        let mut groups: Vec<u32> = self.group.assignment().iter().map(|place| place.partition).collect();
+        groups.extend(self.tasks.keys().map(|id| id.partition));
         for group in groups {
             self.close_group(group);
         }
