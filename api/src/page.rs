@@ -1,5 +1,5 @@
 //! Lists in pages: sorted by id, each page telling where the next one starts. Ids below zero, which the bank gives to nobody but
-//! an import may have, come behind all others, as in the stores.
+//! an import may have, come first.
 //!
 //! A cursor names the id up to which all was given, so rows that come and go between two pages are neither skipped nor given
 //! twice. A page looks at a bounded number of rows, so one may be short, or empty, with more behind it.
@@ -70,19 +70,14 @@ pub fn limit(asked: Option<u16>) -> Result<usize, Problem> {
 /// source may have more.
 pub fn merge<T: Listed>(parts: Vec<(Vec<T>, Option<i64>)>, limit: usize) -> Page<T> {
     // Behind where one source was left, the others' rows are not all that there are.
-    let mut until = parts.iter().filter_map(|(_, until)| *until).min_by_key(|id| order(*id));
+    let mut until = parts.iter().filter_map(|(_, until)| *until).min();
     let mut items: Vec<T> = parts.into_iter().flat_map(|(items, _)| items).collect();
-    items.retain(|row| until.is_none_or(|until| order(row.id()) <= order(until)));
-    items.sort_by_key(|row| order(row.id()));
+    items.retain(|row| until.is_none_or(|until| row.id() <= until));
+    items.sort_by_key(Listed::id);
     if items.len() > limit {
         items.truncate(limit);
         until = items.last().map(Listed::id);
     }
     let next = until.map(|id| Cursor(id).text::<T>());
     Page { items, next }
-}
-
-/// What rows are ordered by.
-pub const fn order(id: i64) -> u64 {
-    id.cast_unsigned()
 }

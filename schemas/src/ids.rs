@@ -25,6 +25,12 @@ macro_rules! id {
             fn decode_ordered(bytes: &mut &[u8]) -> Result<Self, WireError> {
                 i64::decode_ordered(bytes).map(Self)
             }
+            fn encode_part(&self, out: &mut Vec<u8>) {
+                self.0.encode_part(out);
+            }
+            fn decode_part(bytes: &mut &[u8]) -> Result<Self, WireError> {
+                i64::decode_part(bytes).map(Self)
+            }
         }
 
         impl Wire for $name {

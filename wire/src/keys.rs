@@ -1,16 +1,20 @@
-//! Keys with a fixed format, whose bytes sort as the keys do.
+//! Keys with a fixed format: one for topics, which other clients read, and one for stores, whose bytes sort as the keys do.
 
 use crate::{Codec, Wire, WireError};
 
-/// A key whose encoding keeps its order and says where it ends, so that tuples of keys are keys.
+/// A key whose encodings say where they end, so that tuples of keys are keys.
 ///
-/// An `i64` is eight bytes, big endian, as Kafka's `LongSerializer` writes it: every Kafka client reads our keys. The order holds
-/// among numbers of one sign, which ids are.
+/// In a topic, an `i64` is eight bytes, big endian, as Kafka's `LongSerializer` writes it: every Kafka client reads our keys. In a
+/// store, its sign is turned around, so that numbers below zero come before the others, as they do for everybody else.
 pub trait OrderedKey: Sized {
-    /// Appends the bytes.
+    /// Appends the bytes that a store has; they sort as the keys do.
     fn encode_ordered(&self, out: &mut Vec<u8>);
-    /// Takes a key off the front of the bytes.
+    /// Takes a store's key off the front of the bytes.
     fn decode_ordered(bytes: &mut &[u8]) -> Result<Self, WireError>;
+    /// Appends the bytes that a topic has, as a part of a key.
+    fn encode_part(&self, out: &mut Vec<u8>);
+    /// Takes a topic's key, or a part of one, off the front of the bytes.
+    fn decode_part(bytes: &mut &[u8]) -> Result<Self, WireError>;
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], WireError> {
@@ -23,7 +27,7 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], WireError> {
 
 /// Reads a key that must fill the bytes.
 fn whole<T: OrderedKey>(mut bytes: &[u8]) -> Result<T, WireError> {
-    let key = T::decode_ordered(&mut bytes)?;
+    let key = T::decode_part(&mut bytes)?;
     if bytes.is_empty() {
         Ok(key)
     } else {
@@ -32,12 +36,18 @@ fn whole<T: OrderedKey>(mut bytes: &[u8]) -> Result<T, WireError> {
 }
 
 macro_rules! number {
-    ($type:ty) => {
+    ($type:ty, $sign:expr) => {
         impl OrderedKey for $type {
             fn encode_ordered(&self, out: &mut Vec<u8>) {
-                out.extend_from_slice(&self.to_be_bytes());
+                (self ^ $sign).encode_part(out);
             }
             fn decode_ordered(bytes: &mut &[u8]) -> Result<Self, WireError> {
+                Self::decode_part(bytes).map(|turned| turned ^ $sign)
+            }
+            fn encode_part(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.to_be_bytes());
+            }
+            fn decode_part(bytes: &mut &[u8]) -> Result<Self, WireError> {
                 take(bytes).map(<$type>::from_be_bytes)
             }
         }
@@ -50,7 +60,7 @@ macro_rules! fixed {
         impl<$($generic: OrderedKey + Send + Sync + 'static),*> Wire for $type {
             const SCHEMA: Option<&'static str> = None;
             fn encode(&self, _: &Codec, out: &mut Vec<u8>) -> Result<(), WireError> {
-                self.encode_ordered(out);
+                self.encode_part(out);
                 Ok(())
             }
             fn decode(bytes: &[u8], _: &Codec) -> Result<Self, WireError> {
@@ -60,9 +70,9 @@ macro_rules! fixed {
     };
 }
 
-number!(i64);
-number!(u32);
-number!(i32);
+number!(i64, i64::MIN);
+number!(u32, 0);
+number!(i32, i32::MIN);
 fixed!((A, B), A, B);
 fixed!((A, B, C), A, B, C);
 
@@ -73,6 +83,13 @@ impl<A: OrderedKey, B: OrderedKey> OrderedKey for (A, B) {
     }
     fn decode_ordered(bytes: &mut &[u8]) -> Result<Self, WireError> {
         Ok((A::decode_ordered(bytes)?, B::decode_ordered(bytes)?))
+    }
+    fn encode_part(&self, out: &mut Vec<u8>) {
+        self.0.encode_part(out);
+        self.1.encode_part(out);
+    }
+    fn decode_part(bytes: &mut &[u8]) -> Result<Self, WireError> {
+        Ok((A::decode_part(bytes)?, B::decode_part(bytes)?))
     }
 }
 
@@ -89,9 +106,18 @@ impl<A: OrderedKey, B: OrderedKey, C: OrderedKey> OrderedKey for (A, B, C) {
             C::decode_ordered(bytes)?,
         ))
     }
+    fn encode_part(&self, out: &mut Vec<u8>) {
+        self.0.encode_part(out);
+        self.1.encode_part(out);
+        self.2.encode_part(out);
+    }
+    fn decode_part(bytes: &mut &[u8]) -> Result<Self, WireError> {
+        Ok((A::decode_part(bytes)?, B::decode_part(bytes)?, C::decode_part(bytes)?))
+    }
 }
 
-/// UTF-8 as Kafka's `StringSerializer` writes it; in a store's key, ended by two zero bytes (a zero within is escaped).
+/// UTF-8 as Kafka's `StringSerializer` writes it; in a store, and as a part of a key, ended by two zero bytes (a zero within is
+/// escaped).
 impl OrderedKey for String {
     fn encode_ordered(&self, out: &mut Vec<u8>) {
         for byte in self.bytes() {
@@ -117,6 +143,12 @@ impl OrderedKey for String {
         }
         *bytes = rest.as_slice();
         String::from_utf8(text).map_err(|e| WireError::Malformed(e.to_string()))
+    }
+    fn encode_part(&self, out: &mut Vec<u8>) {
+        self.encode_ordered(out);
+    }
+    fn decode_part(bytes: &mut &[u8]) -> Result<Self, WireError> {
+        Self::decode_ordered(bytes)
     }
 }
 

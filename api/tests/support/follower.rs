@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::page::order;
 use api::reads::{
     AccountFilter, InputLag, Instance, Located, Part, ReadError, Readiness, Reading, Reads, Rows, Scan, Scattered, Token,
     TransactionFilter,
@@ -153,10 +152,10 @@ impl State {
         }
         let is_here = |key: &K| {
             let id = id(*key);
-            scan.after.is_none_or(|after| order(id) > order(after)) && here.contains(&self.partition(id))
+            scan.after.is_none_or(|after| id > after) && here.contains(&self.partition(id))
         };
         let mut all: Vec<(&K, &V)> = rows.iter().filter(|(key, _)| is_here(key)).collect();
-        all.sort_by_key(|(key, _)| order(id(**key)));
+        all.sort_by_key(|(key, _)| id(**key));
         let left = all.len() > scan.visits_max;
         let visited: Vec<(&K, &V)> = all.into_iter().take(scan.visits_max).collect();
         let mut until = visited.last().filter(|_| left).map(|(key, _)| id(**key));

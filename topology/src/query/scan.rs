@@ -119,7 +119,7 @@ impl Queries {
     }
 }
 
-/// What keys are ordered by, in the store and here: numbers below zero come behind the others.
+/// What keys are ordered by, in the store and here.
 fn ordered<K: StoreKey>(key: &K) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(16);
     key.encode_ordered(&mut bytes);

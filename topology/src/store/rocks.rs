@@ -77,6 +77,8 @@ impl RocksBackends {
 }
 
 const STORED: &[u8] = b"stored";
+/// What keys look like in here; a database of another version, or of none, is restored from its changelogs.
+const FORMAT: (&[u8], &[u8]) = (b"format", b"2");
 
 fn failed(store: impl ToString) -> impl FnOnce(rocksdb::Error) -> StoreError {
     move |error| StoreError::Backend {
@@ -110,8 +112,23 @@ impl Backends for RocksBackends {
             }
         }
         names.retain(|n| n != "default");
-        let descriptors = names.iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
-        let db = open_when_unlocked(&options, &path, descriptors.collect())?;
+        let families_of = || {
+            let families = names.iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
+            families.collect()
+        };
+        let mut db = open_when_unlocked(&options, &path, families_of())?;
+        if db.get(FORMAT.0).map_err(failed(task))?.as_deref() != Some(FORMAT.1) {
+            if db.get(STORED).map_err(failed(task))?.is_some() {
+                tracing::warn!(
+                    task,
+                    "the state was written by a version that ordered keys in another way: restoring it"
+                );
+                drop(db);
+                DB::destroy(&Options::default(), &path).map_err(failed(path.display()))?;
+                db = open_when_unlocked(&options, &path, families_of())?;
+            }
+            db.put(FORMAT.0, FORMAT.1).map_err(failed(task))?;
+        }
         Ok(Arc::new(Rocks {
             db,
             families: families.iter().map(|f| (*f).to_owned()).collect(),
