@@ -3,16 +3,79 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 mod conformance;
+#[path = "in_process/coordinator.rs"]
+mod coordinator;
+#[path = "in_process/members.rs"]
+mod members;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use broker::in_process::Limits;
-use broker::{BrokerError, CleanupPolicy, Committed, InProcessBroker, Outgoing, Rebalance, Start, TopicPartition, TopicSpec};
-use conformance::world::{Reading, World, record, settle, sizes, text, write};
+use broker::in_process::{CommitFault, Limits};
+use broker::{
+    Broker, BrokerError, CleanupPolicy, Committed, InProcessBroker, Membership, Outgoing, Rebalance, Start, TopicPartition,
+    TopicSpec, TransactionalProducer,
+};
+use conformance::world::{PATIENCE, Reading, Setup, World, record, settle, sizes, text, write};
 
-conformance!(Arc::new(InProcessBroker::new()));
+conformance!(Arc::new(InProcessBroker::new()), &Hands::new());
+
+/// What the suite needs beside the port.
+struct Hands {
+    broker: InProcessBroker,
+    now_ms: Arc<AtomicU64>,
+}
+
+impl Hands {
+    fn new() -> Self {
+        let (broker, now_ms) = on_hand_moved_clock(Limits::default());
+        Self { broker, now_ms }
+    }
+}
+
+impl Setup for Hands {
+    fn broker(&self) -> Arc<dyn Broker> {
+        Arc::new(self.broker.clone())
+    }
+
+    fn impatient(&self) -> Arc<dyn Broker> {
+        self.broker()
+    }
+
+    fn pass_time(&self) {
+        self.now_ms.fetch_add(15_001, Ordering::SeqCst);
+        self.broker.tick();
+    }
+
+    fn delete_topic(&self, topic: &str) {
+        assert!(self.broker.delete_topic(topic));
+    }
+
+    fn abandon_offsets(&self, id: &str, offsets: &[(TopicPartition, Committed)], membership: &Membership) {
+        let mut producer = self.broker.transactional_producer(id, PATIENCE).unwrap();
+        producer.begin().unwrap();
+        self.commit_without_an_answer(id, producer, offsets, membership, false);
+    }
+
+    fn commit_without_an_answer(
+        &self,
+        id: &str,
+        mut producer: Box<dyn TransactionalProducer>,
+        offsets: &[(TopicPartition, Committed)],
+        membership: &Membership,
+        took_effect: bool,
+    ) {
+        let fault = if took_effect {
+            CommitFault::AnswerLost
+        } else {
+            CommitFault::Lost
+        };
+        self.broker.transaction_faults().next_commit(id, fault);
+        let error = producer.commit(offsets, membership).unwrap_err();
+        assert!(matches!(error, BrokerError::Unavailable(_)), "{error:?}");
+    }
+}
 
 /// A broker whose clock a test moves, in milliseconds.
 fn on_hand_moved_clock(limits: Limits) -> (InProcessBroker, Arc<AtomicU64>) {

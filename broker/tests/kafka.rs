@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use broker::{
-    Broker, BrokerError, CleanupPolicy, Committed, KafkaBroker, KafkaSettings, Membership, Rebalance, Replay, Start,
-    TopicPartition,
+    Broker, BrokerError, CleanupPolicy, Committed, KafkaBroker, KafkaSettings, Membership, Rebalance, Start, TopicPartition,
+    TransactionalProducer,
 };
-use conformance::world::{GLANCE, PATIENCE, World, record, settle, sizes, write};
+use conformance::world::{GLANCE, PATIENCE, Setup, World, record, settle, sizes, write};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use testbed::Testbed;
 
@@ -57,61 +58,70 @@ fn kafka_with(extra: &[(&str, &str)]) -> Shared {
     }
 }
 
-conformance!(kafka().clone());
+conformance!(kafka().clone(), &kafka());
 
-#[test]
-fn no_end_is_told_while_a_transaction_is_open() {
-    let kafka = kafka();
-    let world = World::new(kafka.clone(), "open");
-    let topic = world.topic("t", 1);
-    let mut producer = world.transactions("p");
-    write(producer.as_mut(), &[record(&topic, 0, "k", "before")]);
-    producer.begin().unwrap();
-    producer.send(record(&topic, 0, "k", "amid")).unwrap();
-    // Until the record is in the log.
-    std::thread::sleep(GLANCE);
-    let mut reading = world.reader_of(&[(&topic, 1)]);
-    reading.until_count(1);
-    reading.glance();
-    assert_eq!(
-        reading.polled.ends,
-        [],
-        "a restore that stopped here would miss what is committed next"
-    );
-    let mut replay = Replay::of(&*world.broker, "replay", &[TopicPartition::new(topic.as_str(), 0)]).unwrap();
-    let stuck = replay.to_the_end(GLANCE, |_, _| Ok::<_, BrokerError>(())).unwrap_err();
-    assert!(stuck.to_string().contains("is a transaction left open there?"), "{stuck}");
-    producer.commit(&[], &Membership::NoGroup).unwrap();
-    reading.until("the end", |polled| !polled.ends.is_empty());
-    assert_eq!(reading.values(), ["amid", "before"]);
+impl Setup for Shared {
+    fn broker(&self) -> Arc<dyn Broker> {
+        self.broker.clone()
+    }
+
+    fn impatient(&self) -> Arc<dyn Broker> {
+        kafka_with(&[
+            ("producer.transaction.timeout.ms", "3000"),
+            ("producer.socket.timeout.ms", "3000"),
+        ])
+        .broker
+    }
+
+    fn pass_time(&self) {}
+
+    fn delete_topic(&self, topic: &str) {
+        let deleted = futures::executor::block_on(self.admin().delete_topics(&[topic], &AdminOptions::new())).unwrap();
+        assert_eq!(deleted, [Ok(topic.to_owned())]);
+    }
+
+    fn abandon_offsets(&self, id: &str, offsets: &[(TopicPartition, Committed)], membership: &Membership) {
+        let Membership::Kafka(membership) = membership else {
+            panic!("{id}: not Kafka's")
+        };
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", self.bed.kafka().bootstrap())
+            .set("transactional.id", id)
+            .create()
+            .unwrap();
+        let mut list = TopicPartitionList::new();
+        for (place, committed) in offsets {
+            let offset = Offset::Offset(committed.offset);
+            list.add_partition_offset(&place.topic, place.partition as i32, offset)
+                .unwrap();
+        }
+        producer.init_transactions(PATIENCE).unwrap();
+        producer.begin_transaction().unwrap();
+        producer.send_offsets_to_transaction(&list, membership, PATIENCE).unwrap();
+    }
+
+    /// Who does not look at the answer does not know it.
+    fn commit_without_an_answer(
+        &self,
+        _id: &str,
+        mut producer: Box<dyn TransactionalProducer>,
+        offsets: &[(TopicPartition, Committed)],
+        membership: &Membership,
+        took_effect: bool,
+    ) {
+        if took_effect {
+            producer.commit(offsets, membership).unwrap();
+        }
+    }
 }
 
-/// As when its process was killed: nobody aborts it but the coordinator.
-#[test]
-fn an_orphaned_transaction_holds_readers_up_only_until_it_times_out() {
-    let kafka = kafka_with(&[
-        ("producer.transaction.timeout.ms", "3000"),
-        ("producer.socket.timeout.ms", "3000"),
-    ]);
-    let world = World::new(kafka.clone(), "orphan");
-    let topic = world.topic("t", 1);
-    let mut orphan = world.transactions("orphan");
-    orphan.begin().unwrap();
-    orphan.send(record(&topic, 0, "k", "lost")).unwrap();
-    std::thread::sleep(GLANCE);
-    std::mem::forget(orphan);
-    write(world.transactions("p").as_mut(), &[record(&topic, 0, "k", "kept")]);
-    let mut reading = world.reader_of(&[(&topic, 1)]);
-    reading.glance();
-    assert_eq!(
-        reading.values(),
-        Vec::<String>::new(),
-        "what follows an open transaction has to wait"
-    );
-    let started = Instant::now();
-    reading.until("the end", |polled| !polled.ends.is_empty());
-    assert_eq!(reading.values(), ["kept"]);
-    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+impl Shared {
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        ClientConfig::new()
+            .set("bootstrap.servers", self.bed.kafka().bootstrap())
+            .create()
+            .unwrap()
+    }
 }
 
 /// Kafka's own limit is 1 MiB; a row with a document in it is larger, and what is made of it a little more so.
@@ -149,13 +159,9 @@ fn a_reader_before_the_start_is_told() {
         .unwrap()
         .send_all(&vec![record(&topic, 0, "k", "v"); 25])
         .unwrap();
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", kafka.bed.kafka().bootstrap())
-        .create()
-        .unwrap();
     let mut until = TopicPartitionList::new();
     until.add_partition_offset(&topic, 0, Offset::Offset(15)).unwrap();
-    futures::executor::block_on(admin.delete_records(&until, &AdminOptions::new())).unwrap();
+    futures::executor::block_on(kafka.admin().delete_records(&until, &AdminOptions::new())).unwrap();
 
     let place = TopicPartition::new(topic.as_str(), 0);
     let mut reading = world.reader();

@@ -12,30 +12,37 @@
 //!
 //! The generation goes up at each membership change and whenever partitions became free, so that a commit which was
 //! prepared before a partition moved is always refused after it has.
+//!
+//! A *static* member has a name. Who joins with the name of a member takes its place, partitions and all: nothing moves, the
+//! generation stays, and the former holder of the name is no member any more. Its place is kept until the session ends, also
+//! when it leaves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hashbrown::HashMap;
-
+use super::offsets::Offsets;
 use super::state::State;
 use super::sticky::{self, MemberId};
-use crate::port::{Committed, TopicPartition};
+use crate::port::{BrokerError, GroupOptions, Membership, TopicPartition};
 
 #[derive(Default)]
 pub(super) struct Coordinator {
     generation: u64,
     next_member: MemberId,
     members: BTreeMap<MemberId, Member>,
-    offsets: HashMap<TopicPartition, Committed>,
+    pub offsets: Offsets,
 }
 
 struct Member {
     client_id: String,
+    /// A static member's name.
+    name: Option<String>,
     topics: Vec<String>,
     session_timeout: Duration,
     seen: Duration,
     owned: BTreeSet<TopicPartition>,
+    /// What it owns by its name, and has not been assigned in a step yet.
+    inherited: BTreeSet<TopicPartition>,
     target: BTreeSet<TopicPartition>,
 }
 
@@ -47,35 +54,47 @@ pub(super) enum Step {
 }
 
 impl Coordinator {
-    pub fn join(
-        &mut self,
-        client_id: &str,
-        topics: &[String],
-        session_timeout: Duration,
-        now: Duration,
-        state: &State,
-    ) -> MemberId {
+    pub fn join(&mut self, options: &GroupOptions, now: Duration, state: &State) -> MemberId {
         self.next_member += 1;
-        let member = Member {
-            client_id: client_id.to_owned(),
-            topics: topics.to_vec(),
-            session_timeout,
-            seen: now,
-            owned: BTreeSet::new(),
-            target: BTreeSet::new(),
+        let id = self.next_member;
+        let former = options.member.as_deref().and_then(|name| self.named(name));
+        let former = former.and_then(|former| self.members.remove(&former));
+        let (owned, target) = match &former {
+            Some(former) => (former.owned.clone(), former.target.clone()),
+            None => (BTreeSet::new(), BTreeSet::new()),
         };
-        self.members.insert(self.next_member, member);
-        self.change(state);
-        self.next_member
-    }
-
-    /// Whether it was a member.
-    pub fn leave(&mut self, member: MemberId, state: &State) -> bool {
-        let was = self.members.remove(&member).is_some();
-        if was {
+        let member = Member {
+            client_id: options.client_id.clone(),
+            name: options.member.clone(),
+            topics: options.topics.clone(),
+            session_timeout: options.session_timeout,
+            seen: now,
+            inherited: owned.clone(),
+            owned,
+            target,
+        };
+        self.members.insert(id, member);
+        if former.is_none_or(|former| former.topics != options.topics) {
             self.change(state);
         }
-        was
+        id
+    }
+
+    /// The static member of this name.
+    pub fn named(&self, name: &str) -> Option<MemberId> {
+        let mut members = self.members.iter();
+        members
+            .find(|(_, member)| member.name.as_deref() == Some(name))
+            .map(|(id, _)| *id)
+    }
+
+    /// A static member stays until its session ends.
+    pub fn leave(&mut self, member: MemberId, state: &State) {
+        let leaves = self.members.get(&member).is_some_and(|member| member.name.is_none());
+        if leaves {
+            self.members.remove(&member);
+            self.change(state);
+        }
     }
 
     /// Removes the members whose sessions have expired.
@@ -102,18 +121,34 @@ impl Coordinator {
 
     /// The next step of a member. Partitions that it is assigned are its own from here on.
     pub fn next_step(&mut self, id: MemberId) -> Option<Step> {
+        self.pass_on(id);
         let member = self.members.get(&id)?;
         let revoke: Vec<_> = member.owned.difference(&member.target).cloned().collect();
         if !revoke.is_empty() {
             return Some(Step::Revoke(revoke));
         }
         let taken = |partition: &TopicPartition| self.members.values().any(|other| other.owned.contains(partition));
-        let assign: Vec<_> = member.target.iter().filter(|partition| !taken(partition)).cloned().collect();
+        let free = |partition: &&TopicPartition| member.inherited.contains(*partition) || !taken(partition);
+        let assign: Vec<_> = member.target.iter().filter(free).cloned().collect();
         if assign.is_empty() {
             return None;
         }
-        self.members.get_mut(&id)?.owned.extend(assign.iter().cloned());
+        let member = self.members.get_mut(&id)?;
+        member.owned.extend(assign.iter().cloned());
+        member.inherited.clear();
         Some(Step::Assign(assign))
+    }
+
+    /// What a member inherited and is not to keep goes on without a step: it never knew of it.
+    fn pass_on(&mut self, id: MemberId) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        let passing: Vec<_> = member.inherited.difference(&member.target).cloned().collect();
+        for partition in &passing {
+            member.inherited.remove(partition);
+        }
+        if !passing.is_empty() {
+            self.release(id, &passing);
+        }
     }
 
     /// A member has given up partitions.
@@ -131,12 +166,23 @@ impl Coordinator {
         self.members.contains_key(&member).then_some(self.generation)
     }
 
-    pub fn committed(&self, of: &TopicPartition) -> Option<Committed> {
-        self.offsets.get(of).cloned()
-    }
-
-    pub fn commit(&mut self, offsets: &[(TopicPartition, Committed)]) {
-        self.offsets.extend(offsets.iter().cloned());
+    /// Refuses a membership that is no longer that of a member at the present generation.
+    pub fn check_membership(&self, membership: &Membership) -> Result<(), BrokerError> {
+        let Membership::InProcess {
+            group,
+            member,
+            generation,
+        } = membership
+        else {
+            return Err(BrokerError::Fatal("not a membership of a group of this broker".to_owned()));
+        };
+        match self.generation_of(*member) {
+            Some(current) if current == *generation => Ok(()),
+            Some(current) => Err(BrokerError::Fenced(format!(
+                "{group} is at generation {current}, not {generation}"
+            ))),
+            None => Err(BrokerError::Fenced(format!("{group} has no member {member} any more"))),
+        }
     }
 
     /// Shares the partitions anew, if that changes anything: to be called when members or topics changed.

@@ -17,6 +17,8 @@ pub(super) struct InProcessGroup {
     held: BTreeSet<TopicPartition>,
     /// The step that waits for its completion.
     step: Option<Rebalance>,
+    /// When it last joined because another member had taken its name, by the broker's clock.
+    renewed: Option<Duration>,
     left: bool,
     lease: Arc<Lease>,
 }
@@ -30,6 +32,7 @@ impl InProcessGroup {
             member: 0,
             held: BTreeSet::new(),
             step: None,
+            renewed: None,
             left: false,
             lease,
         };
@@ -40,9 +43,9 @@ impl InProcessGroup {
 
     fn rejoin(&mut self, state: &mut State) {
         let (now, options) = (self.shared.now(), &self.options);
-        self.member = self.shared.with_group(state, &options.group, |group, state| {
-            group.join(&options.client_id, &options.topics, options.session_timeout, now, state)
-        });
+        self.member = self
+            .shared
+            .with_group(state, &options.group, |group, state| group.join(options, now, state));
         self.shared.regrouped.notify_all();
     }
 
@@ -60,14 +63,7 @@ impl InProcessGroup {
             (alive, step, group.next_expiry(now))
         });
         if !alive {
-            self.rejoin(state);
-            let lost: Vec<_> = std::mem::take(&mut self.held).into_iter().collect();
-            let again = Some(Duration::ZERO);
-            return if lost.is_empty() {
-                (None, again)
-            } else {
-                (Some(Rebalance::Lost(lost)), again)
-            };
+            return self.begin_anew(state, now);
         }
         self.lease.renew(now);
         let step = step.map(|step| match step {
@@ -75,6 +71,30 @@ impl InProcessGroup {
             Step::Assign(partitions) => Rebalance::Assigned(partitions),
         });
         (step, next_expiry)
+    }
+
+    /// No member any more: the session has ended, or another member has taken the name. Two members of the same name fence
+    /// each other, so that one of them joins again once in a session at most.
+    fn begin_anew(&mut self, state: &mut State, now: Duration) -> (Option<Rebalance>, Option<Duration>) {
+        let (options, groups) = (&self.options, &state.groups);
+        let group = groups.get(&options.group);
+        let taken = options
+            .member
+            .as_deref()
+            .zip(group)
+            .and_then(|(name, group)| group.named(name));
+        let since = self.renewed.map(|at| now.saturating_sub(at));
+        let again = match (taken, since) {
+            (Some(_), Some(since)) if since <= options.session_timeout => options.session_timeout - since,
+            _ => {
+                self.renewed = taken.map(|_| now);
+                self.rejoin(state);
+                Duration::ZERO
+            }
+        };
+        let lost: Vec<_> = std::mem::take(&mut self.held).into_iter().collect();
+        let step = (!lost.is_empty()).then_some(Rebalance::Lost(lost));
+        (step, Some(again))
     }
 
     /// A sign of life.
@@ -153,14 +173,41 @@ impl Group for InProcessGroup {
         self.held.iter().cloned().collect()
     }
 
-    fn committed(&mut self, of: &[TopicPartition], _timeout: Duration) -> Result<Vec<Option<Committed>>, BrokerError> {
-        Ok(self.on_coordinator(|group| of.iter().map(|partition| group.committed(partition)).collect()))
+    fn committed(&mut self, of: &[TopicPartition], timeout: Duration) -> Result<Vec<Option<Committed>>, BrokerError> {
+        let started = Instant::now();
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
+        loop {
+            shared.expire_transactions(&mut state);
+            let now = shared.now();
+            let found = shared.with_group(&mut state, &self.options.group, |group, _| {
+                shared.expire_offsets_of(group, now);
+                match of.iter().find(|partition| group.offsets.is_pending(partition)) {
+                    Some(pending) => Err(pending.clone()),
+                    None => Ok(of.iter().map(|partition| group.offsets.get(partition)).collect()),
+                }
+            });
+            let pending = match found {
+                Ok(offsets) => return Ok(offsets),
+                Err(pending) => pending,
+            };
+            let left = timeout.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return Err(BrokerError::Unavailable(format!(
+                    "an open transaction holds the offset of {pending} in {}",
+                    self.options.group
+                )));
+            }
+            let wait = shared.until_time_out(&state, left);
+            shared.regrouped.wait_for(&mut state, wait);
+        }
     }
 
     fn commit(&mut self, offsets: &[(TopicPartition, Committed)]) -> Result<(), BrokerError> {
+        let now = self.shared.now();
         self.on_coordinator(|group| {
             self.generation(group)?;
-            group.commit(offsets);
+            group.offsets.commit(offsets, now);
             Ok(())
         })
     }
@@ -183,7 +230,7 @@ impl Group for InProcessGroup {
         self.held.clear();
         self.shared
             .with_group(&mut self.shared.lock(), &self.options.group, |group, state| {
-                group.leave(self.member, state)
+                group.leave(self.member, state);
             });
         self.shared.regrouped.notify_all();
         Ok(())

@@ -1,8 +1,14 @@
 //! One partition: records in offset order, kept within bounds.
 //!
-//! Only committed records are ever in it: a transaction's records wait in its producer until they are appended, all at
-//! once. Offsets still have the gaps that Kafka's have, for every transaction's marker and for aborted records, so that
-//! nothing that reads the log comes to rely on dense offsets.
+//! Records of open transactions are in it, and readers do not see them: they stop at the *last stable offset*, where the
+//! oldest open transaction has its first record, and so what others wrote behind it waits as well. A commit moves that
+//! offset on; an abort takes the records out. Either leaves the gaps that Kafka's log has, for each marker and for aborted
+//! records, so that nothing that reads the log comes to rely on dense offsets.
+//!
+//! ```text
+//!   start          last stable offset        end
+//!     │  committed  │ a1  b1  x  a2  b2  …    │      a is open: b's records, and x without a transaction, wait behind it
+//! ```
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,6 +17,7 @@ use bytes::Bytes;
 use hashbrown::HashSet;
 
 use super::Limits;
+use super::open::{OpenTransactions, ProducerId};
 use crate::port::{CleanupPolicy, Headers};
 
 /// A record without its place.
@@ -38,6 +45,7 @@ pub(super) struct PartitionLog {
     records: VecDeque<Stored>,
     start: i64,
     end: i64,
+    open: OpenTransactions,
     cleanup: CleanupPolicy,
     /// The number of records at which the next compaction pass runs.
     compact_at: usize,
@@ -49,6 +57,7 @@ impl PartitionLog {
             records: VecDeque::new(),
             start: 0,
             end: 0,
+            open: OpenTransactions::default(),
             cleanup,
             compact_at: limits.compact_at_least,
         }
@@ -76,20 +85,58 @@ impl PartitionLog {
         offset
     }
 
-    /// Uses up offsets that no reader will see a record at: markers and aborted records.
-    pub fn skip(&mut self, count: usize) {
-        self.end += count as i64;
+    /// The last stable offset: no record from here on can be read yet.
+    pub fn stable_end(&self) -> i64 {
+        // Retention may have dropped the first records of an open transaction.
+        self.open.first().map_or(self.end, |first| first.max(self.start))
     }
 
-    /// Shows up to `max` records from `position` on, and returns the position after them: the end if they are all.
+    /// Appends records of a producer's open transaction, and returns the last one's offset; `None` where there are none.
+    pub fn append_open(&mut self, producer: ProducerId, records: impl Iterator<Item = Record>, now: Duration) -> Option<i64> {
+        let first = self.end;
+        let last = records.map(|record| self.append(record, now)).last()?;
+        self.open.add(producer, first..self.end);
+        Some(last)
+    }
+
+    /// Ends a producer's transaction, if it wrote here: its records count from now on, or they are gone. The marker takes an
+    /// offset.
+    pub fn end_transaction(&mut self, producer: ProducerId, commits: bool) {
+        let Some(runs) = self.open.end(producer) else { return };
+        self.end += 1;
+        if commits {
+            return;
+        }
+        for run in runs.into_iter().rev() {
+            let place = |offset| self.records.partition_point(|stored| stored.offset < offset);
+            let (from, to) = (place(run.start), place(run.end));
+            self.records.drain(from..to);
+        }
+    }
+
+    /// Shows up to `max` records from `position` on, and returns the position after them: the last stable offset if they are
+    /// all.
     pub fn read(&self, position: i64, max: usize, mut each: impl FnMut(&Stored)) -> i64 {
+        let stable = self.stable_end();
+        if position >= stable {
+            return position;
+        }
         let first = self.records.partition_point(|stored| stored.offset < position);
-        let last = self.records.len().min(first.saturating_add(max));
+        let visible = self.visible();
+        let last = visible.min(first.saturating_add(max));
         self.records.range(first..last).for_each(&mut each);
-        if last == self.records.len() {
-            self.end
+        if last == visible {
+            stable
         } else {
             self.records[last - 1].offset + 1
+        }
+    }
+
+    /// How many of the records lie before the last stable offset.
+    fn visible(&self) -> usize {
+        match self.open.first() {
+            Some(first) => self.records.partition_point(|stored| stored.offset < first),
+            None => self.records.len(),
         }
     }
 
@@ -113,22 +160,26 @@ impl PartitionLog {
         }
     }
 
-    /// Keeps the newest record of each key; a tombstone that an earlier pass kept goes too. Does nothing to a topic that is
-    /// not compacted.
+    /// Keeps the newest record of each key; a tombstone that an earlier pass kept goes too. What lies beyond the last stable
+    /// offset is left alone, since it may be aborted yet. Does nothing to a topic that is not compacted.
     pub fn compact(&mut self) {
         if self.cleanup != CleanupPolicy::Compact {
             return;
         }
-        let mut seen = HashSet::with_capacity(self.records.len());
-        let mut keep = vec![false; self.records.len()];
+        let visible = self.visible();
+        let mut seen = HashSet::with_capacity(visible);
+        let mut keep = vec![false; visible];
         for (stored, keep) in self.records.iter().zip(&mut keep).rev() {
             let newest = seen.insert(stored.record.key.clone());
             *keep = newest && (stored.record.value.is_some() || !stored.settled);
         }
         let mut keep = keep.into_iter();
-        self.records.retain_mut(|stored| {
-            stored.settled = true;
-            keep.next().unwrap_or(true)
+        self.records.retain_mut(|stored| match keep.next() {
+            Some(keep) => {
+                stored.settled = true;
+                keep
+            }
+            None => true,
         });
     }
 
@@ -202,17 +253,59 @@ mod tests {
         assert_eq!((log.start(), log.end()), (0, 4));
     }
 
+    fn open(log: &mut PartitionLog, producer: ProducerId, keys: &[&'static str]) {
+        let records = keys.iter().map(|key| record(key, Some("v")));
+        log.append_open(producer, records, Duration::ZERO).unwrap();
+    }
+
     #[test]
-    fn a_read_steps_over_gaps() {
+    fn a_read_steps_over_aborted_records_and_markers() {
         let mut log = PartitionLog::new(CleanupPolicy::Delete(None), &limits());
         log.append(record("a", None), Duration::ZERO);
-        log.skip(4);
-        log.append(record("b", None), Duration::ZERO);
-        log.skip(1);
+        open(&mut log, 1, &["lost", "lost", "lost"]);
+        log.end_transaction(1, false);
+        open(&mut log, 1, &["b"]);
+        log.end_transaction(1, true);
         let mut seen = Vec::new();
         assert_eq!(log.read(1, 1, |stored| seen.push(stored.offset)), 7);
         assert_eq!(seen, vec![5]);
         assert_eq!(log.read(0, 1, |_| ()), 1);
         assert_eq!(log.read(7, 1, |_| ()), 7);
+    }
+
+    #[test]
+    fn readers_stop_at_the_oldest_open_transaction() {
+        let mut log = PartitionLog::new(CleanupPolicy::Delete(None), &limits());
+        log.append(record("before", None), Duration::ZERO);
+        open(&mut log, 1, &["a", "a"]);
+        open(&mut log, 2, &["b"]);
+        log.append(record("behind", None), Duration::ZERO);
+        open(&mut log, 1, &["a"]);
+        assert_eq!((log.stable_end(), log.end(), offsets(&log)), (1, 6, vec![0]));
+        assert_eq!(log.read(1, 9, |_| ()), 1, "the position waits there");
+        log.end_transaction(2, true);
+        assert_eq!((log.stable_end(), offsets(&log)), (1, vec![0]), "b waits for a");
+        log.end_transaction(1, false);
+        assert_eq!((log.stable_end(), log.end(), offsets(&log)), (8, 8, vec![0, 3, 4]));
+    }
+
+    #[test]
+    fn compaction_leaves_alone_what_may_be_aborted_yet() {
+        let mut log = PartitionLog::new(CleanupPolicy::Compact, &limits());
+        log.append(record("a", Some("1")), Duration::ZERO);
+        open(&mut log, 1, &["a"]);
+        log.compact();
+        log.end_transaction(1, false);
+        assert_eq!(offsets(&log), vec![0]);
+    }
+
+    #[test]
+    fn retention_may_pass_an_open_transaction() {
+        let mut log = PartitionLog::new(CleanupPolicy::Delete(None), &limits());
+        open(&mut log, 1, &["a", "a", "a", "a", "a"]);
+        log.tidy(&limits(), Duration::ZERO);
+        assert_eq!((log.start(), log.stable_end(), offsets(&log)), (2, 2, vec![]));
+        log.end_transaction(1, false);
+        assert_eq!((log.start(), log.stable_end(), offsets(&log)), (2, 6, vec![]));
     }
 }

@@ -1,8 +1,13 @@
 //! A log in memory, shared by the threads of one process: the embedded default, and the twin that tests run on.
 //!
-//! It keeps Kafka's promises, not Kafka's protocol. One lock guards everything, so a transaction becomes visible in all of
-//! its partitions and groups in one step. Memory is bounded by [`Limits`]: compacted topics keep the newest record of each
-//! key, the others a number of records or an age. Nothing survives the process.
+//! It keeps Kafka's promises, not Kafka's protocol, and it is not kinder than Kafka: the records of an open transaction are in
+//! the log, and hide what lies behind them until it ends; its offsets are pending; a producer that is dropped has crashed, and
+//! leaves its transaction to its successor or to the time-out. Tests can have commits go wrong
+//! ([`InProcessBroker::transaction_faults`]), delete topics, and let offsets and transactional ids expire.
+//!
+//! One lock guards everything, so a transaction becomes visible in all of its partitions and groups in one step. Memory is
+//! bounded by [`Limits`]: compacted topics keep the newest record of each key, the others a number of records or an age.
+//! Nothing survives the process.
 //!
 //! ```
 //! use std::time::Duration;
@@ -20,42 +25,29 @@
 //! ```
 
 mod coordinator;
+mod faults;
 mod group;
+mod limits;
 mod log;
+mod offsets;
+mod open;
 mod producer;
 mod reader;
 mod state;
 mod sticky;
+mod transactional;
+mod transactions;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use faults::{CommitFault, TransactionFaults};
+pub use limits::{Epochs, Limits};
+
 pub use crate::lease::Monotonic;
 use crate::port::{Broker, BrokerError, Group, GroupOptions, Producer, Reader, TopicPartition, TopicSpec, TransactionalProducer};
 use state::Shared;
-
-/// What bounds the memory of an [`InProcessBroker`].
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// How many records a partition of a `Delete` topic keeps; older ones go, and a reader that still wanted them gets
-    /// [`BrokerError::OffsetOutOfRange`].
-    pub records_per_partition: usize,
-    /// A partition of a `Compact` topic is first compacted at this many records, then at each doubling.
-    pub compact_at_least: usize,
-    /// The largest record, key and value together, in bytes; a larger one is [`BrokerError::Refused`].
-    pub record_bytes_max: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            records_per_partition: 1 << 20,
-            compact_at_least: 4_096,
-            record_bytes_max: 1_000_000,
-        }
-    }
-}
 
 /// What [`Broker::tombstone_retention`] reports of every topic: Kafka's default. Here a tombstone outlives one compaction,
 /// whatever its age.
@@ -74,16 +66,17 @@ impl InProcessBroker {
         Self::with(Limits::default(), Arc::new(move || started.elapsed()))
     }
 
-    /// An empty log with these limits, on this clock. The clock decides when a member's session has expired and when a
-    /// record is too old; who moves it by hand calls [`InProcessBroker::tick`] afterwards. Time-outs of calls that wait
-    /// go by the machine's clock.
+    /// An empty log with these limits, on this clock. The clock decides when a member's session or a transaction has expired
+    /// and when a record, an offset or a transactional id is too old; who moves it by hand calls [`InProcessBroker::tick`]
+    /// afterwards. Time-outs of calls that wait go by the machine's clock.
     pub fn with(limits: Limits, clock: Monotonic) -> Self {
         Self {
             shared: Arc::new(Shared::new(limits, clock)),
         }
     }
 
-    /// Applies what the clock has made due (expired sessions, old records) and wakes all who wait.
+    /// Applies what the clock has made due (expired sessions and transactions, old records, offsets and transactional ids) and
+    /// wakes all who wait.
     pub fn tick(&self) {
         self.shared.tick();
     }
@@ -97,6 +90,34 @@ impl InProcessBroker {
     /// there were.
     pub fn expire_member(&self, group: &str, client_id: &str) -> usize {
         self.shared.expire_member(group, client_id)
+    }
+
+    /// How many transactions are open: of producers that are at work, and of those that are gone.
+    pub fn open_transactions(&self) -> usize {
+        self.shared.open_transactions()
+    }
+
+    /// Makes commits go wrong.
+    pub fn transaction_faults(&self) -> TransactionFaults {
+        TransactionFaults(self.shared.clone())
+    }
+
+    /// Forgets a transactional id, as if it had not been used for too long: its producer is fenced, and the next one starts
+    /// afresh. Nothing happens, and the answer is `false`, where it is unknown or a transaction of its is open.
+    pub fn expire_transactional_id(&self, id: &str) -> bool {
+        self.shared.expire_transactional_id(id)
+    }
+
+    /// Drops a group's committed offsets, as if they had not been committed again for too long. Returns how many there were.
+    pub fn expire_offsets(&self, group: &str) -> usize {
+        self.shared.expire_offsets(group)
+    }
+
+    /// Deletes a topic, with its records and the offsets that groups have in it. Like Kafka's clients, a reader of it falls
+    /// silent ([`Reader::trouble`] says why), and goes on at the same offset where the topic is made anew: mostly that is
+    /// [`BrokerError::OffsetOutOfRange`]. Returns whether there was such a topic.
+    pub fn delete_topic(&self, name: &str) -> bool {
+        self.shared.delete_topic(name)
     }
 }
 
@@ -147,7 +168,7 @@ impl Broker for InProcessBroker {
         transactional_id: &str,
         _timeout: Duration,
     ) -> Result<Box<dyn TransactionalProducer>, BrokerError> {
-        Ok(Box::new(producer::InProcessTransactions::new(
+        Ok(Box::new(transactional::InProcessTransactions::new(
             self.shared.clone(),
             transactional_id,
         )))

@@ -53,6 +53,9 @@ impl InProcessReader {
             let Some(slot) = self.slots[index].as_mut().filter(|slot| !slot.paused) else {
                 continue;
             };
+            if !slot.is_there(state) {
+                continue;
+            }
             if slot.is_out_of_range(state) {
                 if into.messages.len() > before {
                     // What was gathered goes first; the error is the next poll's.
@@ -72,6 +75,18 @@ impl InProcessReader {
 }
 
 impl Slot {
+    /// Whether the partition exists. Like Kafka's clients, a slot goes by its topic's name: it is silent while there is none,
+    /// and where the topic is made anew, it goes on in the new one, at the same offset.
+    fn is_there(&mut self, state: &State) -> bool {
+        if state.topics[self.place.0].deleted {
+            match state.partition(&self.partition) {
+                Ok(place) => self.place = place,
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
     fn is_out_of_range(&self, state: &State) -> bool {
         let log = &state.topics[self.place.0].partitions[self.place.1];
         self.position < log.start() || self.position > log.end()
@@ -80,6 +95,7 @@ impl Slot {
     fn read(&mut self, slot: u32, state: &State, max: usize, into: &mut Polled) {
         let log = &state.topics[self.place.0].partitions[self.place.1];
         self.position = log.read(self.position, max, |stored| into.messages.push(message(slot, stored)));
+        // Short of the end a transaction is open: what it commits is not to be missed.
         if self.position == log.end() && self.reported != Some(self.position) {
             self.reported = Some(self.position);
             into.ends.push((slot, self.position));
@@ -103,12 +119,13 @@ impl Reader for InProcessReader {
         if self.slots.iter().flatten().any(|slot| slot.partition == *partition) {
             return Err(BrokerError::Fatal(format!("{partition} is assigned already")));
         }
-        let state = self.shared.lock();
+        let mut state = self.shared.lock();
+        self.shared.expire_transactions(&mut state);
         let place = state.partition(partition)?;
         let log = &state.topics[place.0].partitions[place.1];
         let position = match start {
             Start::Earliest => log.start(),
-            Start::Latest => log.end(),
+            Start::Latest => log.stable_end(),
             Start::At(offset) => offset,
         };
         let slot = Some(Slot {
@@ -150,22 +167,33 @@ impl Reader for InProcessReader {
         let mut state = shared.lock();
         loop {
             self.gather(&state, max, into)?;
-            let left = timeout.saturating_sub(started.elapsed());
-            if (into.messages.len(), into.ends.len()) != before || left.is_zero() {
+            if (into.messages.len(), into.ends.len()) != before {
                 return Ok(());
             }
-            shared.appended.wait_for(&mut state, left);
+            if shared.expire_transactions(&mut state) {
+                continue;
+            }
+            let left = timeout.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return Ok(());
+            }
+            let wait = shared.until_time_out(&state, left);
+            shared.appended.wait_for(&mut state, wait);
         }
     }
 
     fn bounds(&mut self, partition: &TopicPartition, _timeout: Duration) -> Result<(i64, i64), BrokerError> {
-        let state = self.shared.lock();
+        let mut state = self.shared.lock();
+        self.shared.expire_transactions(&mut state);
         let (topic, index) = state.partition(partition)?;
         let log = &state.topics[topic].partitions[index];
-        Ok((log.start(), log.end()))
+        Ok((log.start(), log.stable_end()))
     }
 
     fn trouble(&self) -> Option<String> {
-        None
+        let state = self.shared.lock();
+        let mut slots = self.slots.iter().flatten();
+        let gone = slots.find(|slot| !slot.paused && state.partition(&slot.partition).is_err())?;
+        Some(format!("there is no {}", gone.partition))
     }
 }

@@ -1,4 +1,4 @@
-//! What the broker's threads share: topics, groups and producer epochs under one lock.
+//! What the broker's threads share: topics, groups and transactions under one lock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,17 +8,20 @@ use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::coordinator::Coordinator;
+use super::faults::Faults;
 use super::log::PartitionLog;
+use super::transactions::Transactions;
 use super::{Limits, Monotonic};
 use crate::port::{BrokerError, CleanupPolicy, TopicPartition, TopicSpec};
 
-/// A topic's place in [`State::topics`]; topics are never removed.
+/// A topic's place in [`State::topics`]; a deleted topic leaves its place empty.
 pub(super) type TopicId = usize;
 
 pub(super) struct Topic {
     pub name: Arc<str>,
     pub cleanup: CleanupPolicy,
     pub partitions: Vec<PartitionLog>,
+    pub deleted: bool,
 }
 
 #[derive(Default)]
@@ -26,8 +29,8 @@ pub(super) struct State {
     pub topics: Vec<Topic>,
     topic_ids: HashMap<String, TopicId>,
     pub groups: HashMap<String, Coordinator>,
-    /// The newest epoch of each transactional id; a producer of an older one is fenced.
-    pub epochs: HashMap<String, u64>,
+    pub transactions: Transactions,
+    pub faults: Faults,
 }
 
 impl State {
@@ -69,9 +72,9 @@ impl State {
 
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// Signalled when records were appended.
+    /// Signalled when there may be more to read.
     pub appended: Condvar,
-    /// Signalled when a group changed.
+    /// Signalled when a group, or what transactions hold in it, changed.
     pub regrouped: Condvar,
     pub limits: Limits,
     clock: Monotonic,
@@ -100,6 +103,46 @@ impl Shared {
 
     pub fn clock(&self) -> Monotonic {
         self.clock.clone()
+    }
+
+    /// Wakes all who wait.
+    pub fn notify(&self) {
+        self.appended.notify_all();
+        self.regrouped.notify_all();
+    }
+
+    /// Does what time has made due for producers, and returns the time.
+    pub fn look(&self, state: &mut State) -> Duration {
+        let now = self.now();
+        if state.expire_transactions(&self.limits, now) {
+            self.notify();
+        }
+        if let Some(unused) = self.limits.transactional_id_expiration {
+            state.transactions.expire_ids(unused, now);
+        }
+        now
+    }
+
+    /// Aborts the transactions that have been open for too long. Returns whether there were any.
+    pub fn expire_transactions(&self, state: &mut State) -> bool {
+        if state.transactions.open() == 0 {
+            return false;
+        }
+        let expired = state.expire_transactions(&self.limits, self.now());
+        if expired {
+            self.notify();
+        }
+        expired
+    }
+
+    /// How long to wait for something that an open transaction may hold up, `left` at most.
+    pub fn until_time_out(&self, state: &State, left: Duration) -> Duration {
+        if state.transactions.open() == 0 {
+            return left;
+        }
+        let next = state.transactions.next_timeout(self.now(), &self.limits);
+        // A time-out is over when more than its time has passed.
+        next.map_or(left, |next| left.min(next + Duration::from_millis(1)))
     }
 
     /// Where a record without a key goes: round robin, as old Java clients did.
@@ -153,6 +196,37 @@ impl Shared {
         Ok(())
     }
 
+    /// Whether there was such a topic.
+    pub fn delete_topic(&self, name: &str) -> bool {
+        let mut state = self.lock();
+        let Some(id) = state.topic_ids.remove(name) else {
+            return false;
+        };
+        let topic = &mut state.topics[id];
+        (topic.deleted, topic.partitions) = (true, Vec::new());
+        self.each_group(&mut state, |group, state| {
+            group.offsets.forget_topic(name);
+            group.rebalance(state);
+        });
+        self.notify();
+        true
+    }
+
+    pub fn expire_offsets(&self, group: &str) -> usize {
+        let mut state = self.lock();
+        state.groups.get_mut(group).map_or(0, |group| group.offsets.clear())
+    }
+
+    pub fn expire_transactional_id(&self, id: &str) -> bool {
+        self.lock().transactions.expire_id(id)
+    }
+
+    pub fn open_transactions(&self) -> usize {
+        let mut state = self.lock();
+        self.expire_transactions(&mut state);
+        state.transactions.open()
+    }
+
     /// Runs `act` on a group, which is made if it is new.
     pub fn with_group<R>(&self, state: &mut State, name: &str, act: impl FnOnce(&mut Coordinator, &State) -> R) -> R {
         // The coordinator needs to see the topics while it changes, so it is taken out for the moment.
@@ -163,15 +237,24 @@ impl Shared {
     }
 
     pub fn tick(&self) {
-        let now = self.now();
         let mut guard = self.lock();
         let state = &mut *guard;
+        let now = self.look(state);
         for partition in state.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
             partition.tidy(&self.limits, now);
         }
-        self.each_group(state, |group, state| group.expire(now, state));
-        self.appended.notify_all();
-        self.regrouped.notify_all();
+        self.each_group(state, |group, state| {
+            group.expire(now, state);
+            self.expire_offsets_of(group, now);
+        });
+        self.notify();
+    }
+
+    /// Drops a group's offsets that are older than the retention.
+    pub fn expire_offsets_of(&self, group: &mut Coordinator, now: Duration) {
+        if let Some(retention) = self.limits.offsets_retention {
+            group.offsets.expire(retention, now);
+        }
     }
 
     fn each_group(&self, state: &mut State, act: impl Fn(&mut Coordinator, &State)) {
@@ -211,6 +294,7 @@ fn create(state: &mut State, spec: &TopicSpec, limits: &Limits) -> Result<(), Br
         name: spec.name.as_str().into(),
         cleanup: spec.cleanup,
         partitions,
+        deleted: false,
     });
     Ok(())
 }

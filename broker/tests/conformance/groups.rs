@@ -1,10 +1,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker::{Broker, Committed, Rebalance, TopicPartition};
+use broker::{Broker, BrokerError, Committed, Rebalance, TopicPartition};
 use rand::{RngExt, SeedableRng};
 
-use super::world::{Member, PATIENCE, World, seed, settle, sizes};
+use super::world::{Member, PATIENCE, World, patiently, seed, settle, sizes};
 
 pub fn a_second_member_takes_half_and_the_first_keeps_the_rest(broker: Arc<dyn Broker>) {
     let world = World::new(broker, "half");
@@ -178,4 +178,89 @@ pub fn many_members_come_and_go(broker: Arc<dyn Broker>) {
             sizes.iter().sum::<usize>() == 6 && sizes[count - 1] - sizes[0] <= 1
         });
     }
+}
+
+/// A process that was killed and is back: nothing moves, and nobody notices.
+pub fn a_named_member_that_is_back_gets_its_partitions(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "back");
+    let tasks = world.topic("tasks", 4);
+    let mut first = world.named_member("first", &[&tasks]);
+    settle(&mut [&mut first], "the first has all", |held| held[0].len() == 4);
+    let mut second = world.named_member("second", &[&tasks]);
+    settle(&mut [&mut first, &mut second], "two each", |held| sizes(held) == [2, 2]);
+    let (of_first, of_second, steps) = (first.held(), second.held(), second.steps.len());
+    let stale = first.group.membership().unwrap();
+    for crashes in [true, false] {
+        if !crashes {
+            // Who stops keeps its place as well.
+            first.group.leave().unwrap();
+        }
+        drop(first);
+        first = world.named_member("first", &[&tasks]);
+        let started = Instant::now();
+        settle(&mut [&mut first, &mut second], "as before", |held| {
+            held[0] == of_first && held[1] == of_second
+        });
+        assert!(
+            started.elapsed() < Duration::from_secs(8),
+            "sooner than the session would have expired"
+        );
+        assert!(
+            matches!(&first.steps[..], [Rebalance::Assigned(got)] if got.len() == 2),
+            "{:?}",
+            first.steps
+        );
+    }
+    assert_eq!(second.steps.len(), steps, "the other has taken no step");
+    let place = TopicPartition::new(tasks.as_str(), 0);
+    let committed = Committed {
+        offset: 1,
+        metadata: String::new(),
+    };
+    let mut producer = world.transactions("p");
+    producer.begin().unwrap();
+    let refused = producer.commit(&[(place, committed)], &stale).unwrap_err();
+    assert!(
+        matches!(refused, BrokerError::Fenced(_)),
+        "the one that was killed commits no more: {refused:?}"
+    );
+}
+
+/// Two processes of one name: the later one has the partitions, and the earlier one is told.
+pub fn a_name_is_its_latest_members(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "twice");
+    let tasks = world.topic("tasks", 2);
+    let place = TopicPartition::new(tasks.as_str(), 0);
+    let mut former = world.named_member("same", &[&tasks]);
+    settle(&mut [&mut former], "the first has all", |held| held[0].len() == 2);
+    let mut later = world.named_member("same", &[&tasks]);
+    // Only the later one polls: the other hangs, and is to be fenced all the same.
+    let started = Instant::now();
+    while later.held().len() < 2 {
+        later.step(Duration::from_millis(20));
+        assert!(started.elapsed() < Duration::from_secs(8), "it did not get its partitions");
+    }
+    let committed = Committed {
+        offset: 1,
+        metadata: String::new(),
+    };
+    patiently(|| later.group.commit(&[(place.clone(), committed.clone())]));
+    // On Kafka, a member hears of it with its next heartbeat.
+    let refused = loop {
+        match former.group.commit(&[(place.clone(), committed.clone())]) {
+            Err(BrokerError::Unavailable(_)) | Ok(()) if started.elapsed() < PATIENCE => {}
+            other => break other,
+        }
+    };
+    assert!(matches!(refused, Err(BrokerError::Fenced(_))), "{refused:?}");
+    former.steps.clear();
+    while former.steps.is_empty() {
+        former.step(Duration::from_millis(20));
+        assert!(started.elapsed() < PATIENCE, "it was not told");
+    }
+    assert!(
+        matches!(&former.steps[0], Rebalance::Lost(lost) if lost.len() == 2),
+        "{:?}",
+        former.steps
+    );
 }

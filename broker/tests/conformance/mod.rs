@@ -1,11 +1,13 @@
 //! One suite for every broker: what the engine relies on, and nothing that only one of them happens to do.
 //!
 //! Each test takes a broker and makes topics, groups and ids of its own, so that they run side by side on one server. A new
-//! broker gets all of them by one call of `conformance!`.
+//! broker gets all of them by one call of `conformance!`: those that need the port alone, and those that need a hand beside
+//! it ([`world::Setup`]).
 
 pub mod groups;
 pub mod hammer;
 pub mod offsets;
+pub mod open;
 pub mod reading;
 pub mod topics;
 pub mod transactions;
@@ -14,9 +16,14 @@ pub mod world;
 /// Makes a test of each function of the suite, on the broker that the expression gives.
 #[macro_export]
 macro_rules! conformance {
-    ($broker:expr) => {
+    ($broker:expr, $setup:expr) => {
+        $crate::conformance! { @ $setup;
+            setup_topics as topics: [deleted_under_its_reader_and_made_anew];
+            setup_offsets as offsets: [are_pending_while_their_transaction_is_open, tell_what_became_of_a_commit];
+            setup_open as open: [one_that_takes_too_long_is_aborted_and_its_producer_fenced];
+        }
         $crate::conformance! { @ $broker;
-            topics: [
+            topics as topics: [
                 created_once_and_verified,
                 existing_ones_of_others_are_accepted,
                 partitions_are_added,
@@ -24,7 +31,7 @@ macro_rules! conformance {
                 a_null_key_needs_no_partition,
                 records_are_deleted_up_to_an_offset,
             ];
-            transactions: [
+            transactions as transactions: [
                 atomic_and_invisible_until_committed,
                 a_newer_producer_fences_the_older,
                 an_abandoned_one_leaves_nothing,
@@ -32,7 +39,7 @@ macro_rules! conformance {
                 a_record_too_large_is_refused,
                 many_in_a_row,
             ];
-            offsets: [
+            offsets as offsets: [
                 commit_with_the_transaction,
                 keep_their_metadata,
                 of_topics_outside_the_subscription,
@@ -40,7 +47,7 @@ macro_rules! conformance {
                 are_refused_without_membership,
                 plain_commits_hold,
             ];
-            groups: [
+            groups as groups: [
                 a_second_member_takes_half_and_the_first_keeps_the_rest,
                 a_step_is_told_until_it_is_completed,
                 leaving_hands_over,
@@ -48,8 +55,15 @@ macro_rules! conformance {
                 leaving_amid_a_step_hands_over,
                 membership_outlives_a_rebalance_that_moves_nothing,
                 many_members_come_and_go,
+                a_named_member_that_is_back_gets_its_partitions,
+                a_name_is_its_latest_members,
             ];
-            reading: [
+            open_transactions as open: [
+                what_lies_behind_one_waits,
+                several_lie_between_each_other,
+                a_crashed_producers_stays_until_its_successor_comes,
+            ];
+            reading as reading: [
                 records_come_back_whole,
                 keys_go_where_java_puts_them,
                 latest_means_from_now_on,
@@ -64,13 +78,13 @@ macro_rules! conformance {
                 a_pause_at_the_end_loses_nothing,
                 bounds_stop_at_an_open_transaction,
             ];
-            hammer: [money_is_conserved];
+            hammer as hammer: [money_is_conserved];
         }
     };
-    (@ $broker:expr; $($module:ident: [$($test:ident),* $(,)?];)*) => {
+    (@ $broker:expr; $($module:ident as $of:ident: [$($test:ident),* $(,)?];)*) => {
         $(mod $module {
             use super::*;
-            $(#[test] fn $test() { $crate::conformance::$module::$test($broker); })*
+            $(#[test] fn $test() { $crate::conformance::$of::$test($broker); })*
         })*
     };
 }

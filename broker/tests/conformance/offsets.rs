@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use broker::{Broker, BrokerError, Committed, Membership, TopicPartition};
 
-use super::world::{Member, PATIENCE, World, patiently, record, settle, sizes};
+use super::world::{Member, PATIENCE, Setup, World, patiently, record, settle, sizes};
 
 fn at(offset: i64, metadata: &str) -> Committed {
     Committed {
@@ -154,4 +154,66 @@ pub fn plain_commits_hold(broker: Arc<dyn Broker>) {
     patiently(|| member.group.commit(&[(place.clone(), at(4, "plain"))]));
     member.step(Duration::ZERO);
     assert_eq!(member.group.committed(&[place], PATIENCE).unwrap(), [Some(at(4, "plain"))]);
+}
+
+pub fn are_pending_while_their_transaction_is_open(setup: &dyn Setup) {
+    let world = World::new(setup.broker(), "pending");
+    let input = world.topic("in", 2);
+    let places = [0, 1].map(|partition| TopicPartition::new(input.as_str(), partition));
+    let mut member = alone(&world, &[&input], 2);
+    patiently(|| {
+        member
+            .group
+            .commit(&[(places[0].clone(), at(1, "")), (places[1].clone(), at(1, ""))])
+    });
+    let membership = member.group.membership().unwrap();
+    setup.abandon_offsets(&world.name("p"), &[(places[0].clone(), at(2, "lost"))], &membership);
+    let unavailable = |result: Result<Vec<Option<Committed>>, BrokerError>| {
+        assert!(matches!(result, Err(BrokerError::Unavailable(_))), "{result:?}");
+    };
+    unavailable(member.group.committed(&places, Duration::from_millis(300)));
+    unavailable(member.group.committed(&places[..1], Duration::ZERO));
+    assert_eq!(
+        member.group.committed(&places[1..], PATIENCE).unwrap(),
+        [Some(at(1, ""))],
+        "others are not held up"
+    );
+    // Who waits gets its answer as soon as the transaction has ended.
+    std::thread::scope(|scope| {
+        let asked = places.clone();
+        let waiting = scope.spawn(move || member.group.committed(&asked, PATIENCE).unwrap());
+        let mut successor = world.transactions("p");
+        assert_eq!(waiting.join().unwrap(), [Some(at(1, "")), Some(at(1, ""))]);
+        successor.begin().unwrap();
+    });
+}
+
+/// The answer to a commit does not come back: the group's offsets say that it took effect.
+pub fn tell_what_became_of_a_commit(setup: &dyn Setup) {
+    let world = World::new(setup.broker(), "lost-answer");
+    let (input, output) = (world.topic("in", 1), world.topic("out", 1));
+    let place = TopicPartition::new(input.as_str(), 0);
+    let mut member = alone(&world, &[&input], 1);
+    let mut committed = |what: &str| {
+        let found = member.group.committed(std::slice::from_ref(&place), PATIENCE);
+        (found.expect(what), member.group.membership().expect(what))
+    };
+    let (mut stand, mut membership) = committed("at first");
+    assert_eq!(stand, [None]);
+    for (took_effect, value) in [(true, "one"), (false, "lost"), (true, "two")] {
+        let before = stand.clone();
+        let mut producer = world.transactions("p");
+        producer.begin().unwrap();
+        producer.send(record(&output, 0, "k", value)).unwrap();
+        let next = before[0].as_ref().map_or(0, |committed| committed.offset) + 1;
+        let offsets = [(place.clone(), at(next, value))];
+        setup.commit_without_an_answer(&world.name("p"), producer, &offsets, &membership, took_effect);
+        drop(world.transactions("p"));
+        (stand, membership) = committed(value);
+        let expected = if took_effect { vec![Some(at(next, value))] } else { before };
+        assert_eq!(stand, expected, "{value}");
+    }
+    let mut reading = world.reader_of(&[(&output, 1)]);
+    reading.until_ends();
+    assert_eq!(reading.values(), ["one", "two"]);
 }

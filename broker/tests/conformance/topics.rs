@@ -1,9 +1,9 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use broker::{Broker, BrokerError, CleanupPolicy, Outgoing, TopicPartition};
+use broker::{Broker, BrokerError, CleanupPolicy, Committed, Outgoing, TopicPartition};
 
-use super::world::{PATIENCE, World, record};
+use super::world::{PATIENCE, Setup, World, patiently, record, settle};
 
 pub fn created_once_and_verified(broker: Arc<dyn Broker>) {
     let world = World::new(broker, "verified");
@@ -146,4 +146,53 @@ pub fn records_are_deleted_up_to_an_offset(broker: Arc<dyn Broker>) {
     assert_eq!(reading.polled.messages[0].offset, 10);
     let nowhere = TopicPartition::new(world.spec("nowhere", 1).name, 0);
     assert!(world.broker.delete_records(&[(nowhere, 1)], Duration::from_secs(1)).is_err());
+}
+
+pub fn deleted_under_its_reader_and_made_anew(setup: &dyn Setup) {
+    let world = World::new(setup.broker(), "gone");
+    let (topic, other) = (world.topic("t", 1), world.topic("other", 1));
+    let place = TopicPartition::new(topic.as_str(), 0);
+    let mut producer = world.broker.producer("p").unwrap();
+    producer.send_all(&vec![record(&topic, 0, "k", "old"); 5]).unwrap();
+    let mut member = world.member("m", &[&other]);
+    settle(&mut [&mut member], "the member has all", |held| held[0] == [0]);
+    let committed = Committed {
+        offset: 5,
+        metadata: String::new(),
+    };
+    patiently(|| member.group.commit(&[(place.clone(), committed.clone())]));
+    let mut reading = world.reader_of(&[(&topic, 1), (&other, 1)]);
+    reading.until_ends();
+    setup.delete_topic(&topic);
+
+    let started = Instant::now();
+    while world.broker.partitions(&topic, PATIENCE).unwrap().is_some() {
+        assert!(started.elapsed() < PATIENCE, "it is still known");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let bounds = world.reader().reader.bounds(&place, Duration::from_secs(5));
+    assert!(matches!(&bounds, Err(BrokerError::Topic { .. })), "{bounds:?}");
+    let found = member.group.committed(std::slice::from_ref(&place), PATIENCE).unwrap();
+    assert_eq!(found, [None], "what was committed in it is gone with it");
+    producer.send_all(&[record(&other, 0, "k", "others go on")]).unwrap();
+    reading.until_count(6);
+    reading.glance();
+
+    // A reader goes by the name, says nothing while there is none, and then stands beyond the end of the new one.
+    assert_eq!(world.topic("t", 1), topic);
+    patiently(|| {
+        world
+            .broker
+            .producer("new")
+            .unwrap()
+            .send_all(&[record(&topic, 0, "k", "new")])
+    });
+    let error = reading.until_error();
+    assert!(
+        matches!(&error, BrokerError::OffsetOutOfRange { partition, offset: 5 } if *partition == place),
+        "{error:?}"
+    );
+    let mut fresh = world.reader_of(&[(&topic, 1)]);
+    fresh.until_ends();
+    assert_eq!(fresh.values(), ["new"]);
 }

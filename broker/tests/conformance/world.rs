@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use broker::{
-    Broker, BrokerError, CleanupPolicy, Group, GroupOptions, Membership, Message, Outgoing, Polled, Reader, Rebalance, Start,
-    TopicPartition, TopicSpec, TransactionalProducer,
+    Broker, BrokerError, CleanupPolicy, Committed, Group, GroupOptions, Membership, Message, Outgoing, Polled, Reader, Rebalance,
+    Start, TopicPartition, TopicSpec, TransactionalProducer,
 };
 
 /// The bound of every wait for something that must come.
@@ -21,6 +21,28 @@ pub fn seed() -> u64 {
     let seed = given.unwrap_or_else(rand::random);
     println!("SEED={seed}");
     seed
+}
+
+/// What some tests need beside the port.
+pub trait Setup {
+    fn broker(&self) -> Arc<dyn Broker>;
+    /// The same log; a transaction that is begun through it times out soon.
+    fn impatient(&self) -> Arc<dyn Broker>;
+    /// Makes sure that transactions of the impatient one time out, now or by themselves in a moment.
+    fn pass_time(&self);
+    /// As an operator does.
+    fn delete_topic(&self, topic: &str);
+    /// Has a producer of this id add offsets to a transaction, and crash.
+    fn abandon_offsets(&self, transactional_id: &str, offsets: &[(TopicPartition, Committed)], membership: &Membership);
+    /// Commits what this producer of the id has open, or loses the commit on its way; the producer cannot tell, and is dropped.
+    fn commit_without_an_answer(
+        &self,
+        transactional_id: &str,
+        producer: Box<dyn TransactionalProducer>,
+        offsets: &[(TopicPartition, Committed)],
+        membership: &Membership,
+        took_effect: bool,
+    );
 }
 
 /// A broker, with names that no other test uses.
@@ -84,15 +106,15 @@ impl World {
     }
 
     pub fn member(&self, client: &str, topics: &[&str]) -> Member {
-        self.member_with(client, topics, None)
+        self.join(client, None, topics)
     }
 
-    /// A member that keeps its name over restarts.
-    pub fn named_member(&self, name: &str, topics: &[&str]) -> Member {
-        self.member_with(name, topics, Some(self.name(name)))
+    /// A static member, whose name is the client's.
+    pub fn named_member(&self, client: &str, topics: &[&str]) -> Member {
+        self.join(client, Some(client.to_owned()), topics)
     }
 
-    fn member_with(&self, client: &str, topics: &[&str], member: Option<String>) -> Member {
+    fn join(&self, client: &str, member: Option<String>, topics: &[&str]) -> Member {
         let options = GroupOptions {
             group: self.name("group"),
             topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
@@ -184,6 +206,17 @@ impl Reading {
     /// Polls until this many records have come.
     pub fn until_count(&mut self, count: usize) {
         self.until(&format!("record {count}"), |polled| polled.messages.len() >= count);
+    }
+
+    /// Polls until there is an error.
+    pub fn until_error(&mut self) -> BrokerError {
+        let started = Instant::now();
+        loop {
+            assert!(started.elapsed() < PATIENCE, "no error came");
+            if let Err(error) = self.reader.poll(1_000, Duration::from_millis(100), &mut self.polled) {
+                return error;
+            }
+        }
     }
 
     /// Polls until each slot has reached the end that its partition has now.

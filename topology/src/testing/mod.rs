@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use broker::in_process::InProcessBroker;
+use broker::in_process::{InProcessBroker, Limits};
 use broker::{Broker, Outgoing, Polled, Reader, Start, TopicPartition};
 use wire::{Codec, MemoryRegistry, Registry, Topic, Wire};
 
@@ -25,6 +26,9 @@ pub struct TestDriver {
     /// One per thread of the settings; `None` while it is down.
     workers: Vec<Option<Worker>>,
     clock: ManualClock,
+    /// The log's own time, in milliseconds. It passes only while the driver waits, so that no worker is taken for dead when a
+    /// test moves the wall clock on at once.
+    log_time: Arc<AtomicU64>,
     metrics: prometheus::Registry,
     readers: BTreeMap<String, Box<dyn Reader>>,
 }
@@ -58,7 +62,10 @@ impl TestDriver {
         wrap: impl FnOnce(InProcessBroker) -> Arc<dyn Broker>,
     ) -> Result<Self, EngineError> {
         let clock = ManualClock::at(1_700_000_000_000);
-        let broker = InProcessBroker::default();
+        let log_time = Arc::new(AtomicU64::new(0));
+        let log_clock = log_time.clone();
+        let log_clock = move || Duration::from_millis(log_clock.load(Ordering::SeqCst));
+        let broker = InProcessBroker::with(Limits::default(), Arc::new(log_clock));
         let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());
         let told = prometheus::Registry::new();
         let metrics = Metrics::register("test", &told).map_err(|e| EngineError::Topology(e.to_string()))?;
@@ -77,6 +84,7 @@ impl TestDriver {
             shared: Arc::default(),
             workers: Vec::new(),
             clock,
+            log_time,
             metrics: told,
             readers: BTreeMap::new(),
         };
@@ -172,7 +180,8 @@ impl TestDriver {
         self.settle();
     }
 
-    /// Processes and commits until nothing moves.
+    /// Processes and commits until nothing moves. While a fault is waited out, or a transaction that a worker left open, time
+    /// passes.
     pub fn settle(&mut self) {
         let mut quiet = 0;
         for _ in 0..TURNS_MAX {
@@ -184,13 +193,19 @@ impl TestDriver {
             quiet = if moved { 0 } else { quiet + 1 };
             if quiet >= 3 {
                 let trouble = self.shared.trouble.lock().clone();
-                if trouble.is_empty() {
+                if trouble.is_empty() && self.broker.open_transactions() == 0 {
                     return;
                 }
-                self.clock.advance(Duration::from_secs(1));
+                self.wait_a_second();
             }
         }
         panic!("the topology does not come to rest: {:?}", self.shared.trouble.lock());
+    }
+
+    fn wait_a_second(&mut self) {
+        self.clock.advance(Duration::from_secs(1));
+        self.log_time.fetch_add(1_000, Ordering::SeqCst);
+        self.broker.tick();
     }
 
     /// Runs turns of one worker without waiting for rest: for faults in the middle of the work.
@@ -253,6 +268,8 @@ impl TestDriver {
     /// Ends the workers cleanly, and starts a topology on the same log and state as a new process would.
     pub fn deploy(&mut self, topology: Topology) -> Result<(), EngineError> {
         self.workers.drain(..).flatten().for_each(Worker::close);
+        // The topology may give its members other names, and those that were named before keep their places for a session.
+        (0..self.parts.settings.threads).for_each(|worker| self.expire_session(worker));
         let Parts {
             broker,
             backends,

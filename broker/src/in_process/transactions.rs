@@ -1,0 +1,247 @@
+//! The transaction coordinator: who holds each transactional id, what is open, and how it ends.
+//!
+//! A producer is known by its id's number and an *epoch*. Whatever fences it raises the epoch: a newer producer of the same
+//! id, or the time-out of its transaction. What a producer that is gone left open stays open until one of these happens.
+//!
+//! ```text
+//!              first records or offsets                 commit
+//!   idle ────────────────────────────────► open ──────────────────────► idle
+//!                                            └── new producer, time-out ──► aborted, epoch+1
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::open::ProducerId;
+use super::state::{State, TopicId};
+use super::{Epochs, Limits};
+use crate::port::{BrokerError, Committed, Membership, TopicPartition};
+
+/// Who a producer is to the coordinator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub producer: ProducerId,
+    epoch: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Transactions {
+    ids: BTreeMap<String, TransactionalId>,
+    last_producer: ProducerId,
+    /// How many are open.
+    open: usize,
+}
+
+struct TransactionalId {
+    holder: Identity,
+    /// What raised the epoch last.
+    fenced_by: &'static str,
+    open: Option<Open>,
+    /// When it was last used, by the broker's clock.
+    used: Duration,
+}
+
+/// What a transaction has touched.
+struct Open {
+    since: Duration,
+    partitions: Vec<(TopicId, usize)>,
+    groups: BTreeSet<String>,
+}
+
+const TAKEN_OVER: &str = "a newer producer has taken over";
+const TIMED_OUT: &str = "its transaction has timed out";
+const ENDED: &str = "its transaction has ended";
+
+impl Transactions {
+    /// How many transactions are open.
+    pub fn open(&self) -> usize {
+        self.open
+    }
+
+    /// How long until the next transaction times out.
+    pub fn next_timeout(&self, now: Duration, limits: &Limits) -> Option<Duration> {
+        if self.open == 0 {
+            return None;
+        }
+        let open = self.ids.values().filter_map(|id| id.open.as_ref());
+        open.map(|open| (open.since + limits.transaction_timeout).saturating_sub(now))
+            .min()
+    }
+
+    /// Forgets an id, unless a transaction of its is open. Returns whether it was known.
+    pub fn expire_id(&mut self, id: &str) -> bool {
+        let idle = self.ids.get(id).is_some_and(|known| known.open.is_none());
+        idle && self.ids.remove(id).is_some()
+    }
+
+    /// Forgets the ids that were not used for so long.
+    pub fn expire_ids(&mut self, unused: Duration, now: Duration) {
+        self.ids
+            .retain(|_, known| known.open.is_some() || now.saturating_sub(known.used) < unused);
+    }
+
+    /// Whether this is still the holder of the id.
+    pub fn check(&self, id: &str, holder: Identity) -> Result<(), BrokerError> {
+        let fenced = |why: &str| Err(BrokerError::Fenced(format!("{id}: {why}")));
+        match self.ids.get(id) {
+            Some(known) if known.holder == holder => Ok(()),
+            Some(known) if known.holder.producer == holder.producer => fenced(known.fenced_by),
+            _ => fenced("the transactional id has expired"),
+        }
+    }
+}
+
+impl State {
+    /// Makes a new holder of the id. What an earlier one left open is aborted.
+    pub fn init_producer(&mut self, id: &str, limits: &Limits, now: Duration) -> Identity {
+        if self.transactions.ids.contains_key(id) {
+            self.end_transaction(id, false, limits, now);
+        }
+        let transactions = &mut self.transactions;
+        if let Some(known) = transactions.ids.get_mut(id) {
+            known.raise_epoch(TAKEN_OVER);
+            known.used = now;
+            return known.holder;
+        }
+        transactions.last_producer += 1;
+        let (producer, epoch) = (transactions.last_producer, 0);
+        let known = TransactionalId {
+            holder: Identity { producer, epoch },
+            fenced_by: TAKEN_OVER,
+            open: None,
+            used: now,
+        };
+        transactions.ids.entry(id.to_owned()).or_insert(known).holder
+    }
+
+    /// Opens the holder's transaction, or goes on with it if it is `enlisted` already.
+    pub fn enlist(&mut self, id: &str, holder: Identity, enlisted: bool, now: Duration) -> Result<(), BrokerError> {
+        self.transactions.check(id, holder)?;
+        let Some(known) = self.transactions.ids.get_mut(id) else {
+            return Ok(());
+        };
+        match (&known.open, enlisted) {
+            (Some(_), _) => {}
+            (None, true) => {
+                return Err(BrokerError::Fenced(format!(
+                    "{id}: the coordinator has ended the transaction"
+                )));
+            }
+            (None, false) => {
+                known.open = Some(Open {
+                    since: now,
+                    partitions: Vec::new(),
+                    groups: BTreeSet::new(),
+                });
+                self.transactions.open += 1;
+            }
+        }
+        known.used = now;
+        Ok(())
+    }
+
+    /// Notes that the id's open transaction writes to these partitions.
+    pub fn enlist_partitions(&mut self, id: &str, partitions: &[(TopicId, usize)]) {
+        if let Some(open) = self.transactions.ids.get_mut(id).and_then(|known| known.open.as_mut()) {
+            for place in partitions {
+                if !open.partitions.contains(place) {
+                    open.partitions.push(*place);
+                }
+            }
+        }
+    }
+
+    /// Adds offsets to the id's open transaction: they are pending in their group until it ends.
+    pub fn enlist_offsets(
+        &mut self,
+        id: &str,
+        offsets: &[(TopicPartition, Committed)],
+        membership: &Membership,
+        now: Duration,
+    ) -> Result<(), BrokerError> {
+        let Membership::InProcess { group, .. } = membership else {
+            return Err(BrokerError::Fatal(
+                "offsets need a membership of a group of this broker".to_owned(),
+            ));
+        };
+        let Some(known) = self.transactions.ids.get_mut(id) else {
+            return Ok(());
+        };
+        let coordinator = self.groups.entry(group.clone()).or_default();
+        coordinator.check_membership(membership)?;
+        coordinator.offsets.hold(known.holder.producer, offsets, now);
+        if let Some(open) = &mut known.open {
+            open.groups.insert(group.clone());
+        }
+        Ok(())
+    }
+
+    /// Carries out the holder's request to commit, and returns who it is from now on. Nothing happens where nothing is open.
+    pub fn commit_transaction(
+        &mut self,
+        id: &str,
+        holder: Identity,
+        limits: &Limits,
+        now: Duration,
+    ) -> Result<Identity, BrokerError> {
+        self.transactions.check(id, holder)?;
+        let ended = self.end_transaction(id, true, limits, now);
+        let Some(known) = self.transactions.ids.get_mut(id) else {
+            return Ok(holder);
+        };
+        if ended && limits.epochs == Epochs::Kip890 {
+            known.raise_epoch(ENDED);
+        }
+        Ok(known.holder)
+    }
+
+    /// Aborts the transactions that have been open for too long, and fences their producers. Returns whether there were any.
+    pub fn expire_transactions(&mut self, limits: &Limits, now: Duration) -> bool {
+        if self.transactions.open == 0 {
+            return false;
+        }
+        let too_long = |open: &Open| now.saturating_sub(open.since) > limits.transaction_timeout;
+        let ids = self.transactions.ids.iter();
+        let overdue = ids.filter(|(_, known)| known.open.as_ref().is_some_and(too_long));
+        let overdue: Vec<String> = overdue.map(|(id, _)| id.clone()).collect();
+        for id in &overdue {
+            self.end_transaction(id, false, limits, now);
+            if let Some(known) = self.transactions.ids.get_mut(id) {
+                known.raise_epoch(TIMED_OUT);
+            }
+        }
+        !overdue.is_empty()
+    }
+
+    /// Writes the markers. Returns whether a transaction was open.
+    fn end_transaction(&mut self, id: &str, commits: bool, limits: &Limits, now: Duration) -> bool {
+        let Some(known) = self.transactions.ids.get_mut(id) else {
+            return false;
+        };
+        let Some(open) = known.open.take() else { return false };
+        known.used = now;
+        self.transactions.open -= 1;
+        let producer = known.holder.producer;
+        for (topic, partition) in open.partitions {
+            let log = self.topics[topic].partitions.get_mut(partition);
+            // It is not there where its topic was deleted.
+            if let Some(log) = log {
+                log.end_transaction(producer, commits);
+                log.tidy(limits, now);
+            }
+        }
+        for group in open.groups {
+            if let Some(group) = self.groups.get_mut(&group) {
+                group.offsets.end_transaction(producer, commits);
+            }
+        }
+        true
+    }
+}
+
+impl TransactionalId {
+    fn raise_epoch(&mut self, why: &'static str) {
+        self.holder.epoch += 1;
+        self.fenced_by = why;
+    }
+}

@@ -1,0 +1,339 @@
+//! What only the log in memory lets a test do to transactions: late and lost commits, time-outs, expiry.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use broker::in_process::{CommitFault, Epochs, Limits};
+use broker::{BrokerError, Committed, InProcessBroker, Membership, TopicPartition};
+
+use super::conformance::world::{Member, World, record, settle, write};
+use super::on_hand_moved_clock;
+
+const EPOCHS: [Epochs; 2] = [Epochs::PerProducer, Epochs::Kip890];
+
+fn fenced<T: std::fmt::Debug>(result: Result<T, BrokerError>) -> String {
+    match result {
+        Err(BrokerError::Fenced(why)) => why,
+        other => panic!("not fenced: {other:?}"),
+    }
+}
+
+fn unavailable<T: std::fmt::Debug>(result: Result<T, BrokerError>) {
+    assert!(matches!(result, Err(BrokerError::Unavailable(_))), "{result:?}");
+}
+
+/// A log, a topic of one partition on it, and a group that has it.
+struct Scene {
+    broker: InProcessBroker,
+    world: World,
+    topic: String,
+    member: Member,
+}
+
+impl Scene {
+    fn with(epochs: Epochs) -> Self {
+        let limits = Limits {
+            epochs,
+            ..Limits::default()
+        };
+        Self::on(InProcessBroker::with(limits, Arc::new(|| Duration::ZERO)))
+    }
+
+    fn on(broker: InProcessBroker) -> Self {
+        let world = World::new(Arc::new(broker.clone()), "coordinator");
+        let topic = world.topic("t", 1);
+        let mut member = world.member("m", &[&topic]);
+        settle(&mut [&mut member], "the member has all", |held| held[0] == [0]);
+        Self {
+            broker,
+            world,
+            topic,
+            member,
+        }
+    }
+
+    fn place(&self) -> TopicPartition {
+        TopicPartition::new(self.topic.as_str(), 0)
+    }
+
+    fn offsets(&self, offset: i64) -> [(TopicPartition, Committed); 1] {
+        let metadata = String::new();
+        [(self.place(), Committed { offset, metadata })]
+    }
+
+    fn fail_next(&self, fault: CommitFault) {
+        self.broker.transaction_faults().next_commit(&self.world.name("p"), fault);
+    }
+
+    fn deliver(&self) -> Vec<Result<(), BrokerError>> {
+        self.broker.transaction_faults().deliver(&self.world.name("p"))
+    }
+
+    /// The offset that the group has committed, without waiting.
+    fn committed(&mut self) -> Result<Option<i64>, BrokerError> {
+        let place = self.place();
+        let mut found = self.member.group.committed(&[place], Duration::ZERO)?;
+        Ok(found.remove(0).map(|committed| committed.offset))
+    }
+
+    /// All that can be read.
+    fn values(&self) -> Vec<String> {
+        let mut reading = self.world.reader_of(&[(&self.topic, 1)]);
+        reading.reader.poll(1_000, Duration::ZERO, &mut reading.polled).unwrap();
+        reading.values()
+    }
+}
+
+#[test]
+fn a_late_commit_is_refused_after_a_newer_producer() {
+    for epochs in EPOCHS {
+        let mut scene = Scene::with(epochs);
+        let mut producer = scene.world.transactions("p");
+        producer.begin().unwrap();
+        producer.send(record(&scene.topic, 0, "k", "doubtful")).unwrap();
+        scene.fail_next(CommitFault::Late);
+        let membership = scene.member.group.membership().unwrap();
+        unavailable(producer.commit(&scene.offsets(7), &membership));
+        unavailable(scene.committed());
+        assert!(producer.begin().is_err(), "after an error a producer is of no more use");
+        drop(producer);
+        assert_eq!(scene.broker.open_transactions(), 1, "a crash ends nothing");
+
+        let mut newer = scene.world.transactions("p");
+        assert_eq!((scene.broker.open_transactions(), scene.committed().unwrap()), (0, None));
+        newer.begin().unwrap();
+        newer.send(record(&scene.topic, 0, "k", "next")).unwrap();
+        newer.service().unwrap();
+        let answers = scene.deliver();
+        assert!(
+            matches!(answers[..], [Err(BrokerError::Fenced(_))]),
+            "{epochs:?}: {answers:?}"
+        );
+        assert_eq!((scene.values(), scene.committed().unwrap()), (Vec::new(), None));
+        newer.commit(&[], &Membership::NoGroup).unwrap();
+        assert_eq!(scene.values(), ["next"]);
+    }
+}
+
+#[test]
+fn a_late_commit_that_nobody_forestalls_takes_effect() {
+    for epochs in EPOCHS {
+        let mut scene = Scene::with(epochs);
+        let mut producer = scene.world.transactions("p");
+        producer.begin().unwrap();
+        producer.send(record(&scene.topic, 0, "k", "late")).unwrap();
+        scene.fail_next(CommitFault::Late);
+        let membership = scene.member.group.membership().unwrap();
+        unavailable(producer.commit(&scene.offsets(7), &membership));
+        drop(producer);
+        assert_eq!(scene.values(), Vec::<String>::new());
+        assert!(matches!(scene.deliver()[..], [Ok(())]), "{epochs:?}");
+        assert_eq!(scene.deliver().len(), 0, "it is delivered once");
+        // So who makes a new producer first, and asks then, has an answer that stays.
+        drop(scene.world.transactions("p"));
+        assert_eq!(
+            (scene.values(), scene.committed().unwrap()),
+            (vec!["late".to_owned()], Some(7))
+        );
+    }
+}
+
+#[test]
+fn a_repeated_commit_ends_the_next_transaction_unless_the_epoch_has_risen() {
+    for epochs in EPOCHS {
+        let scene = Scene::with(epochs);
+        let mut producer = scene.world.transactions("p");
+        scene.fail_next(CommitFault::Repeated);
+        write(producer.as_mut(), &[record(&scene.topic, 0, "k", "first")]);
+        producer.begin().unwrap();
+        producer.send(record(&scene.topic, 0, "k", "half")).unwrap();
+        producer.service().unwrap();
+        let answers = scene.deliver();
+        producer.send(record(&scene.topic, 0, "k", "other half")).unwrap();
+        let committed = producer.commit(&[], &Membership::NoGroup);
+        match epochs {
+            Epochs::PerProducer => {
+                assert!(matches!(answers[..], [Ok(())]), "{answers:?}");
+                let why = fenced(committed);
+                assert!(why.contains("has ended the transaction"), "{why}");
+                assert_eq!(scene.values(), ["first", "half"], "torn, which no client can prevent");
+            }
+            Epochs::Kip890 => {
+                assert!(matches!(answers[..], [Err(BrokerError::Fenced(_))]), "{answers:?}");
+                committed.unwrap();
+                assert_eq!(scene.values(), ["first", "half", "other half"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_commit_whose_answer_is_lost_holds_under_a_newer_producer() {
+    for epochs in EPOCHS {
+        let mut scene = Scene::with(epochs);
+        let mut producer = scene.world.transactions("p");
+        for (offset, value) in [(1, "one"), (2, "two")] {
+            producer.begin().unwrap();
+            producer.send(record(&scene.topic, 0, "k", value)).unwrap();
+            scene.fail_next(CommitFault::AnswerLost);
+            let membership = scene.member.group.membership().unwrap();
+            unavailable(producer.commit(&scene.offsets(offset), &membership));
+            producer = scene.world.transactions("p");
+            assert_eq!(scene.committed().unwrap(), Some(offset));
+        }
+        assert_eq!(scene.values(), ["one", "two"]);
+    }
+}
+
+#[test]
+fn records_go_to_the_log_in_bounded_batches_and_with_a_crash() {
+    let scene = Scene::with(Epochs::default());
+    let mut producer = scene.world.transactions("p");
+    producer.begin().unwrap();
+    assert_eq!(scene.broker.open_transactions(), 0, "nothing is known of it yet");
+    for _ in 0..10_000 {
+        producer.send(record(&scene.topic, 0, "k", "v")).unwrap();
+    }
+    assert_eq!(scene.broker.open_transactions(), 1);
+    let mut crashing = scene.world.transactions("crashing");
+    crashing.begin().unwrap();
+    crashing.send(record(&scene.topic, 0, "k", "lost")).unwrap();
+    drop(crashing);
+    assert_eq!(scene.broker.open_transactions(), 2, "what was sent is in the log");
+    let written = producer.commit(&[], &Membership::NoGroup).unwrap();
+    assert_eq!(written, [(scene.place(), 10_000)], "the other one's record lies within");
+    drop(scene.world.transactions("crashing"));
+    assert_eq!(scene.values().len(), 1_000, "as many as are asked for");
+}
+
+#[test]
+fn a_transaction_times_out_by_the_brokers_clock() {
+    let (broker, now_ms) = on_hand_moved_clock(Limits::default());
+    let mut scene = Scene::on(broker);
+    let mut producer = scene.world.transactions("p");
+    producer.begin().unwrap();
+    now_ms.store(5_000, Ordering::SeqCst);
+    producer.send(record(&scene.topic, 0, "k", "lost")).unwrap();
+    scene.fail_next(CommitFault::Lost);
+    scene.member.step(Duration::ZERO);
+    let membership = scene.member.group.membership().unwrap();
+    unavailable(producer.commit(&scene.offsets(1), &membership));
+    let mut other = scene.world.transactions("other");
+    write(other.as_mut(), &[record(&scene.topic, 0, "k", "kept")]);
+    now_ms.store(20_000, Ordering::SeqCst);
+    unavailable(scene.committed());
+    assert_eq!((scene.values(), scene.broker.open_transactions()), (Vec::new(), 1));
+    // It began with its first record, not when the producer did.
+    now_ms.store(20_001, Ordering::SeqCst);
+    assert_eq!(scene.committed().unwrap(), None);
+    assert_eq!(
+        (scene.values(), scene.broker.open_transactions()),
+        (vec!["kept".to_owned()], 0)
+    );
+
+    let mut slow = scene.world.transactions("slow");
+    for next in ["service", "commit"] {
+        slow.begin().unwrap();
+        slow.send(record(&scene.topic, 0, "k", "lost")).unwrap();
+        slow.service().unwrap();
+        slow.send(record(&scene.topic, 0, "k", "lost, too")).unwrap();
+        now_ms.fetch_add(15_001, Ordering::SeqCst);
+        let why = match next {
+            "service" => fenced(slow.service()),
+            _ => fenced(slow.commit(&[], &Membership::NoGroup)),
+        };
+        assert!(why.contains("has timed out"), "{why}");
+        slow = scene.world.transactions("slow");
+    }
+    assert_eq!(scene.values(), ["kept"]);
+}
+
+#[test]
+fn who_waits_behind_an_open_transaction_is_woken_by_its_time_out() {
+    let started = std::time::Instant::now();
+    let limits = Limits {
+        transaction_timeout: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let broker = InProcessBroker::with(limits, Arc::new(move || started.elapsed()));
+    let mut scene = Scene::on(broker);
+    let mut producer = scene.world.transactions("p");
+    let mut reading = scene.world.reader_of(&[(&scene.topic, 1)]);
+    reading.until_ends();
+    let patience = Duration::from_secs(600);
+    for round in 1..=2 {
+        producer.begin().unwrap();
+        producer.send(record(&scene.topic, 0, "k", "lost")).unwrap();
+        scene.fail_next(CommitFault::Lost);
+        let membership = scene.member.group.membership().unwrap();
+        assert!(producer.commit(&scene.offsets(1), &membership).is_err());
+        // Nobody calls `tick`.
+        if round == 1 {
+            reading.reader.poll(10, patience, &mut reading.polled).unwrap();
+            assert_eq!(reading.polled.ends.last(), Some(&(0, 2)));
+        } else {
+            let place = scene.place();
+            assert_eq!(scene.member.group.committed(&[place], patience).unwrap(), [None]);
+        }
+        producer = scene.world.transactions("p");
+    }
+}
+
+#[test]
+fn an_offset_that_is_not_committed_again_expires() {
+    let limits = Limits {
+        offsets_retention: Some(Duration::from_secs(7)),
+        ..Limits::default()
+    };
+    let (broker, now_ms) = on_hand_moved_clock(limits);
+    let mut scene = Scene::on(broker);
+    for at_ms in [0, 6_000] {
+        now_ms.store(at_ms, Ordering::SeqCst);
+        scene.member.step(Duration::ZERO);
+        scene.member.group.commit(&scene.offsets(5)).unwrap();
+    }
+    now_ms.store(12_999, Ordering::SeqCst);
+    assert_eq!(scene.committed().unwrap(), Some(5));
+    now_ms.store(13_000, Ordering::SeqCst);
+    assert_eq!(scene.committed().unwrap(), None);
+    scene.member.step(Duration::ZERO);
+    scene.member.group.commit(&scene.offsets(6)).unwrap();
+    assert_eq!(scene.broker.expire_offsets(&scene.world.name("group")), 1);
+    assert_eq!(scene.committed().unwrap(), None);
+    assert_eq!(scene.broker.expire_offsets("no such group"), 0);
+}
+
+#[test]
+fn a_transactional_id_that_is_not_used_expires() {
+    let limits = Limits {
+        transactional_id_expiration: Some(Duration::from_secs(7)),
+        ..Limits::default()
+    };
+    let (broker, now_ms) = on_hand_moved_clock(limits);
+    let scene = Scene::on(broker);
+    let mut producer = scene.world.transactions("p");
+    for at_ms in [0, 6_999] {
+        now_ms.store(at_ms, Ordering::SeqCst);
+        write(producer.as_mut(), &[record(&scene.topic, 0, "k", "kept")]);
+    }
+    now_ms.store(13_999, Ordering::SeqCst);
+    let why = fenced(producer.begin());
+    assert!(why.contains("has expired"), "{why}");
+    // One that holds a transaction open does not expire, and neither does it by hand.
+    let mut again = scene.world.transactions("p");
+    again.begin().unwrap();
+    again.send(record(&scene.topic, 0, "k", "open")).unwrap();
+    again.service().unwrap();
+    let id = scene.world.name("p");
+    assert!(!scene.broker.expire_transactional_id(&id));
+    again.commit(&[], &Membership::NoGroup).unwrap();
+    again.begin().unwrap();
+    again.send(record(&scene.topic, 0, "k", "lost")).unwrap();
+    assert!(scene.broker.expire_transactional_id(&id));
+    // A fresh one has the same first epoch, and is another all the same.
+    let mut fresh = scene.world.transactions("p");
+    fenced(again.commit(&[], &Membership::NoGroup));
+    write(fresh.as_mut(), &[record(&scene.topic, 0, "k", "after")]);
+    assert_eq!(scene.values(), ["after", "kept", "kept", "open"]);
+}
