@@ -223,6 +223,10 @@ impl Bench {
             outgoing.iter().for_each(|record| producer.send(*record).unwrap());
             if rng.random_bool(0.7) {
                 producer.commit(&[], &Membership::NoGroup).unwrap();
+            } else {
+                // Its successor aborts it.
+                drop(producer);
+                drop(self.broker.transactional_producer("test", BOUND).unwrap());
             }
         }
     }
