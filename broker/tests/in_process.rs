@@ -7,6 +7,8 @@ mod conformance;
 mod coordinator;
 #[path = "in_process/members.rs"]
 mod members;
+#[path = "in_process/model.rs"]
+mod model;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -22,6 +22,9 @@ pub enum CommitFault {
     /// It takes effect and is answered, and the same request reaches the coordinator again at
     /// [`TransactionFaults::deliver`]: a client that got no answer in time has sent it twice.
     Repeated,
+    /// It is decided and answered, but its markers are not written before [`TransactionFaults::write_markers`], the same id's
+    /// next transaction or producer, or the time-out: until then its records are not seen, and its offsets are pending.
+    MarkersLate,
 }
 
 /// What tests do to transactions: [`InProcessBroker::transaction_faults`](super::InProcessBroker::transaction_faults).
@@ -62,10 +65,19 @@ impl TransactionFaults {
         let mut state = shared.lock();
         let now = shared.look(&mut state);
         let late = state.faults.late.remove(transactional_id).unwrap_or_default();
-        let mut commit = |holder| state.commit_transaction(transactional_id, holder, &shared.limits, now);
+        let mut commit = |holder| state.commit_transaction(transactional_id, holder, false, &shared.limits, now);
         let answers = late.into_iter().map(|holder| commit(holder).map(drop)).collect();
         shared.notify();
         answers
+    }
+
+    /// Writes the markers of a transactional id's last transaction, if they are late.
+    pub fn write_markers(&self, transactional_id: &str) {
+        let shared = &self.0;
+        let mut state = shared.lock();
+        let now = shared.look(&mut state);
+        state.write_markers(transactional_id, &shared.limits, now);
+        shared.notify();
     }
 }
 

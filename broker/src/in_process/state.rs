@@ -142,7 +142,7 @@ impl Shared {
         }
         let next = state.transactions.next_timeout(self.now(), &self.limits);
         // A time-out is over when more than its time has passed.
-        next.map_or(left, |next| left.min(next + Duration::from_millis(1)))
+        next.map_or(left, |next| left.min(next.saturating_add(Duration::from_millis(1))))
     }
 
     /// Where a record without a key goes: round robin, as old Java clients did.

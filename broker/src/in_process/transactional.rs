@@ -79,7 +79,8 @@ impl InProcessTransactions {
     }
 
     fn enlist(&mut self, state: &mut State, now: Duration) -> Result<(), BrokerError> {
-        state.enlist(&self.id, self.holder, self.enlisted, now)?;
+        let limits = &self.buffer.shared.limits;
+        state.enlist(&self.id, self.holder, self.enlisted, limits, now)?;
         self.enlisted = true;
         Ok(())
     }
@@ -131,9 +132,10 @@ impl InProcessTransactions {
                 return unavailable("the commit is under way");
             }
             Some(CommitFault::Repeated) => state.faults.keep(&self.id, holder),
-            Some(CommitFault::AnswerLost) | None => {}
+            Some(CommitFault::AnswerLost | CommitFault::MarkersLate) | None => {}
         }
-        self.holder = state.commit_transaction(&self.id, holder, &self.buffer.shared.limits, now)?;
+        let (limits, held_up) = (&self.buffer.shared.limits, fault == Some(CommitFault::MarkersLate));
+        self.holder = state.commit_transaction(&self.id, holder, held_up, limits, now)?;
         match fault {
             Some(CommitFault::AnswerLost) => unavailable("the commit's answer was lost"),
             _ => Ok(()),
@@ -174,7 +176,10 @@ impl TransactionalProducer for InProcessTransactions {
     ) -> Result<Vec<(TopicPartition, i64)>, BrokerError> {
         self.expect(Phase::Open)?;
         let committed = self.on_state(|this, state, now| this.commit_all(state, now, offsets, membership));
-        self.buffer.shared.notify();
+        self.buffer.shared.appended.notify_all();
+        if !offsets.is_empty() {
+            self.buffer.shared.regrouped.notify_all();
+        }
         self.phase = Phase::Idle;
         self.failing(committed)
     }

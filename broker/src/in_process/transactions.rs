@@ -5,9 +5,11 @@
 //!
 //! ```text
 //!              first records or offsets                 commit
-//!   idle ────────────────────────────────► open ──────────────────────► idle
+//!   idle ────────────────────────────────► open ────► (committing) ────► idle
 //!                                            └── new producer, time-out ──► aborted, epoch+1
 //! ```
+//!
+//! A transaction is *committing* only where a test holds up its markers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -46,6 +48,8 @@ struct Open {
     since: Duration,
     partitions: Vec<(TopicId, usize)>,
     groups: BTreeSet<String>,
+    /// Its commit is decided and answered, and its markers are yet to be written.
+    committing: bool,
 }
 
 const TAKEN_OVER: &str = "a newer producer has taken over";
@@ -64,8 +68,8 @@ impl Transactions {
             return None;
         }
         let open = self.ids.values().filter_map(|id| id.open.as_ref());
-        open.map(|open| (open.since + limits.transaction_timeout).saturating_sub(now))
-            .min()
+        let ends = open.map(|open| open.since.saturating_add(limits.transaction_timeout));
+        ends.map(|end| end.saturating_sub(now)).min()
     }
 
     /// Forgets an id, unless a transaction of its is open. Returns whether it was known.
@@ -95,7 +99,7 @@ impl State {
     /// Makes a new holder of the id. What an earlier one left open is aborted.
     pub fn init_producer(&mut self, id: &str, limits: &Limits, now: Duration) -> Identity {
         if self.transactions.ids.contains_key(id) {
-            self.end_transaction(id, false, limits, now);
+            self.end_transaction(id, limits, now);
         }
         let transactions = &mut self.transactions;
         if let Some(known) = transactions.ids.get_mut(id) {
@@ -115,8 +119,19 @@ impl State {
     }
 
     /// Opens the holder's transaction, or goes on with it if it is `enlisted` already.
-    pub fn enlist(&mut self, id: &str, holder: Identity, enlisted: bool, now: Duration) -> Result<(), BrokerError> {
+    pub fn enlist(
+        &mut self,
+        id: &str,
+        holder: Identity,
+        enlisted: bool,
+        limits: &Limits,
+        now: Duration,
+    ) -> Result<(), BrokerError> {
         self.transactions.check(id, holder)?;
+        if !enlisted {
+            // A client waits until the markers of its last transaction are written.
+            self.write_markers(id, limits, now);
+        }
         let Some(known) = self.transactions.ids.get_mut(id) else {
             return Ok(());
         };
@@ -132,6 +147,7 @@ impl State {
                     since: now,
                     partitions: Vec::new(),
                     groups: BTreeSet::new(),
+                    committing: false,
                 });
                 self.transactions.open += 1;
             }
@@ -176,23 +192,38 @@ impl State {
         Ok(())
     }
 
-    /// Carries out the holder's request to commit, and returns who it is from now on. Nothing happens where nothing is open.
+    /// Carries out the holder's request to commit, and returns who it is from now on. Nothing happens where nothing is open. The
+    /// markers may be `held_up`, until [`State::write_markers`].
     pub fn commit_transaction(
         &mut self,
         id: &str,
         holder: Identity,
+        held_up: bool,
         limits: &Limits,
         now: Duration,
     ) -> Result<Identity, BrokerError> {
         self.transactions.check(id, holder)?;
-        let ended = self.end_transaction(id, true, limits, now);
         let Some(known) = self.transactions.ids.get_mut(id) else {
             return Ok(holder);
         };
-        if ended && limits.epochs == Epochs::Kip890 {
+        let Some(open) = &mut known.open else { return Ok(holder) };
+        open.committing = true;
+        if limits.epochs == Epochs::Kip890 {
             known.raise_epoch(ENDED);
         }
-        Ok(known.holder)
+        let holder = known.holder;
+        if !held_up {
+            self.write_markers(id, limits, now);
+        }
+        Ok(holder)
+    }
+
+    /// Finishes a commit that was decided, if there is one.
+    pub fn write_markers(&mut self, id: &str, limits: &Limits, now: Duration) {
+        let open = self.transactions.ids.get(id).and_then(|known| known.open.as_ref());
+        if open.is_some_and(|open| open.committing) {
+            self.end_transaction(id, limits, now);
+        }
     }
 
     /// Aborts the transactions that have been open for too long, and fences their producers. Returns whether there were any.
@@ -205,20 +236,21 @@ impl State {
         let overdue = ids.filter(|(_, known)| known.open.as_ref().is_some_and(too_long));
         let overdue: Vec<String> = overdue.map(|(id, _)| id.clone()).collect();
         for id in &overdue {
-            self.end_transaction(id, false, limits, now);
-            if let Some(known) = self.transactions.ids.get_mut(id) {
+            let committed = self.end_transaction(id, limits, now);
+            if let (false, Some(known)) = (committed, self.transactions.ids.get_mut(id)) {
                 known.raise_epoch(TIMED_OUT);
             }
         }
         !overdue.is_empty()
     }
 
-    /// Writes the markers. Returns whether a transaction was open.
-    fn end_transaction(&mut self, id: &str, commits: bool, limits: &Limits, now: Duration) -> bool {
+    /// Writes the markers of the id's open transaction: it is aborted, unless its commit is decided. Returns whether it was.
+    fn end_transaction(&mut self, id: &str, limits: &Limits, now: Duration) -> bool {
         let Some(known) = self.transactions.ids.get_mut(id) else {
             return false;
         };
         let Some(open) = known.open.take() else { return false };
+        let commits = open.committing;
         known.used = now;
         self.transactions.open -= 1;
         let producer = known.holder.producer;
@@ -235,7 +267,7 @@ impl State {
                 group.offsets.end_transaction(producer, commits);
             }
         }
-        true
+        commits
     }
 }
 

@@ -74,6 +74,10 @@ fn transfer(world: &World, topic: &str, producer: u32, seed: u64) -> Vec<String>
                 let partition = rng.random_range(0..PARTITIONS);
                 writer.send(record(topic, partition, &name, &amount.to_string())).unwrap();
             }
+            // So that the transactions of several producers lie between each other.
+            if rng.random_bool(0.3) {
+                writer.service().unwrap();
+            }
             names.push(name);
         }
         if rng.random_bool(0.1) {

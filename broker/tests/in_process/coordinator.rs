@@ -186,6 +186,40 @@ fn a_commit_whose_answer_is_lost_holds_under_a_newer_producer() {
     }
 }
 
+/// What a commit has returned from is not yet what can be read.
+#[test]
+fn a_commit_is_seen_when_its_markers_are_written() {
+    for next in ["markers", "transaction", "producer", "time-out"] {
+        let (broker, now_ms) = on_hand_moved_clock(Limits::default());
+        let mut scene = Scene::on(broker);
+        let mut producer = scene.world.transactions("p");
+        let mut reading = scene.world.reader_of(&[(&scene.topic, 1)]);
+        reading.until_ends();
+        producer.begin().unwrap();
+        producer.send(record(&scene.topic, 0, "k", "one")).unwrap();
+        scene.fail_next(CommitFault::MarkersLate);
+        let membership = scene.member.group.membership().unwrap();
+        let written = producer.commit(&scene.offsets(1), &membership).unwrap();
+        assert_eq!(written, [(scene.place(), 0)]);
+        unavailable(scene.committed());
+        assert_eq!(reading.reader.bounds(&scene.place(), Duration::ZERO).unwrap(), (0, 0));
+        reading.reader.poll(10, Duration::ZERO, &mut reading.polled).unwrap();
+        assert_eq!((reading.values(), reading.polled.ends.len()), (Vec::new(), 1));
+        match next {
+            "markers" => scene.broker.transaction_faults().write_markers(&scene.world.name("p")),
+            "transaction" => drop(write(producer.as_mut(), &[record(&scene.topic, 0, "k", "two")])),
+            "producer" => drop(scene.world.transactions("p")),
+            _ => drop(now_ms.fetch_add(15_001, Ordering::SeqCst)),
+        }
+        assert_eq!(scene.committed().unwrap(), Some(1), "{next}");
+        assert!(scene.values().contains(&"one".to_owned()), "{next}");
+        if next != "producer" {
+            write(producer.as_mut(), &[record(&scene.topic, 0, "k", "after")]);
+        }
+        reading.until_ends();
+    }
+}
+
 #[test]
 fn records_go_to_the_log_in_bounded_batches_and_with_a_crash() {
     let scene = Scene::with(Epochs::default());
