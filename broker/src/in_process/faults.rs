@@ -58,6 +58,12 @@ impl TransactionFaults {
         next.push_back(fault);
     }
 
+    /// How many faults are yet to happen to commits of a transactional id.
+    pub fn expected(&self, transactional_id: &str) -> usize {
+        let state = self.0.lock();
+        state.faults.next.get(transactional_id).map_or(0, VecDeque::len)
+    }
+
     /// Lets the late and repeated commits of a transactional id reach the coordinator. Returns what it answers to each, in the
     /// order in which they were made: [`BrokerError::Fenced`] where the producer's epoch has passed.
     pub fn deliver(&self, transactional_id: &str) -> Vec<Result<(), BrokerError>> {

@@ -76,6 +76,11 @@ impl TestDriver {
             clock: Arc::new(clock.clone()),
             metrics,
         };
+        // The log answers at once, and what it waits for comes only with turns and time that the driver gives.
+        let settings = EngineSettings {
+            broker_timeout: Duration::ZERO,
+            ..settings
+        };
         let parts = prepare(topology, settings, parts)?;
         let mut driver = Self {
             broker,
@@ -225,6 +230,7 @@ impl TestDriver {
             Some(down) => down.abandon(),
             None => {}
         }
+        self.shared.trouble.lock().remove(&worker);
         self.expire_session(worker);
     }
 
