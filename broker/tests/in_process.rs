@@ -5,6 +5,10 @@
 mod conformance;
 #[path = "in_process/coordinator.rs"]
 mod coordinator;
+#[path = "in_process/expiry.rs"]
+mod expiry;
+#[path = "in_process/list.rs"]
+mod list;
 #[path = "in_process/members.rs"]
 mod members;
 #[path = "in_process/model.rs"]

@@ -35,6 +35,7 @@ mod producer;
 mod reader;
 mod state;
 mod sticky;
+mod topics;
 mod transactional;
 mod transactions;
 

@@ -1,4 +1,4 @@
-//! What only the log in memory lets a test do to transactions: late and lost commits, time-outs, expiry.
+//! Commits that are lost, late, repeated, or slow to be seen.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,27 +12,27 @@ use super::on_hand_moved_clock;
 
 const EPOCHS: [Epochs; 2] = [Epochs::PerProducer, Epochs::Kip890];
 
-fn fenced<T: std::fmt::Debug>(result: Result<T, BrokerError>) -> String {
+pub fn fenced<T: std::fmt::Debug>(result: Result<T, BrokerError>) -> String {
     match result {
         Err(BrokerError::Fenced(why)) => why,
         other => panic!("not fenced: {other:?}"),
     }
 }
 
-fn unavailable<T: std::fmt::Debug>(result: Result<T, BrokerError>) {
+pub fn unavailable<T: std::fmt::Debug>(result: Result<T, BrokerError>) {
     assert!(matches!(result, Err(BrokerError::Unavailable(_))), "{result:?}");
 }
 
 /// A log, a topic of one partition on it, and a group that has it.
-struct Scene {
-    broker: InProcessBroker,
-    world: World,
-    topic: String,
-    member: Member,
+pub struct Scene {
+    pub broker: InProcessBroker,
+    pub world: World,
+    pub topic: String,
+    pub member: Member,
 }
 
 impl Scene {
-    fn with(epochs: Epochs) -> Self {
+    pub fn with(epochs: Epochs) -> Self {
         let limits = Limits {
             epochs,
             ..Limits::default()
@@ -40,7 +40,7 @@ impl Scene {
         Self::on(InProcessBroker::with(limits, Arc::new(|| Duration::ZERO)))
     }
 
-    fn on(broker: InProcessBroker) -> Self {
+    pub fn on(broker: InProcessBroker) -> Self {
         let world = World::new(Arc::new(broker.clone()), "coordinator");
         let topic = world.topic("t", 1);
         let mut member = world.member("m", &[&topic]);
@@ -53,16 +53,16 @@ impl Scene {
         }
     }
 
-    fn place(&self) -> TopicPartition {
+    pub fn place(&self) -> TopicPartition {
         TopicPartition::new(self.topic.as_str(), 0)
     }
 
-    fn offsets(&self, offset: i64) -> [(TopicPartition, Committed); 1] {
+    pub fn offsets(&self, offset: i64) -> [(TopicPartition, Committed); 1] {
         let metadata = String::new();
         [(self.place(), Committed { offset, metadata })]
     }
 
-    fn fail_next(&self, fault: CommitFault) {
+    pub fn fail_next(&self, fault: CommitFault) {
         self.broker.transaction_faults().next_commit(&self.world.name("p"), fault);
     }
 
@@ -71,14 +71,14 @@ impl Scene {
     }
 
     /// The offset that the group has committed, without waiting.
-    fn committed(&mut self) -> Result<Option<i64>, BrokerError> {
+    pub fn committed(&mut self) -> Result<Option<i64>, BrokerError> {
         let place = self.place();
         let mut found = self.member.group.committed(&[place], Duration::ZERO)?;
         Ok(found.remove(0).map(|committed| committed.offset))
     }
 
     /// All that can be read.
-    fn values(&self) -> Vec<String> {
+    pub fn values(&self) -> Vec<String> {
         let mut reading = self.world.reader_of(&[(&self.topic, 1)]);
         reading.reader.poll(1_000, Duration::ZERO, &mut reading.polled).unwrap();
         reading.values()
@@ -239,135 +239,4 @@ fn records_go_to_the_log_in_bounded_batches_and_with_a_crash() {
     assert_eq!(written, [(scene.place(), 10_000)], "the other one's record lies within");
     drop(scene.world.transactions("crashing"));
     assert_eq!(scene.values().len(), 1_000, "as many as are asked for");
-}
-
-#[test]
-fn a_transaction_times_out_by_the_brokers_clock() {
-    let (broker, now_ms) = on_hand_moved_clock(Limits::default());
-    let mut scene = Scene::on(broker);
-    let mut producer = scene.world.transactions("p");
-    producer.begin().unwrap();
-    now_ms.store(5_000, Ordering::SeqCst);
-    producer.send(record(&scene.topic, 0, "k", "lost")).unwrap();
-    scene.fail_next(CommitFault::Lost);
-    scene.member.step(Duration::ZERO);
-    let membership = scene.member.group.membership().unwrap();
-    unavailable(producer.commit(&scene.offsets(1), &membership));
-    let mut other = scene.world.transactions("other");
-    write(other.as_mut(), &[record(&scene.topic, 0, "k", "kept")]);
-    now_ms.store(20_000, Ordering::SeqCst);
-    unavailable(scene.committed());
-    assert_eq!((scene.values(), scene.broker.open_transactions()), (Vec::new(), 1));
-    // It began with its first record, not when the producer did.
-    now_ms.store(20_001, Ordering::SeqCst);
-    assert_eq!(scene.committed().unwrap(), None);
-    assert_eq!(
-        (scene.values(), scene.broker.open_transactions()),
-        (vec!["kept".to_owned()], 0)
-    );
-
-    let mut slow = scene.world.transactions("slow");
-    for next in ["service", "commit"] {
-        slow.begin().unwrap();
-        slow.send(record(&scene.topic, 0, "k", "lost")).unwrap();
-        slow.service().unwrap();
-        slow.send(record(&scene.topic, 0, "k", "lost, too")).unwrap();
-        now_ms.fetch_add(15_001, Ordering::SeqCst);
-        let why = match next {
-            "service" => fenced(slow.service()),
-            _ => fenced(slow.commit(&[], &Membership::NoGroup)),
-        };
-        assert!(why.contains("has timed out"), "{why}");
-        slow = scene.world.transactions("slow");
-    }
-    assert_eq!(scene.values(), ["kept"]);
-}
-
-#[test]
-fn who_waits_behind_an_open_transaction_is_woken_by_its_time_out() {
-    let started = std::time::Instant::now();
-    let limits = Limits {
-        transaction_timeout: Duration::from_millis(50),
-        ..Limits::default()
-    };
-    let broker = InProcessBroker::with(limits, Arc::new(move || started.elapsed()));
-    let mut scene = Scene::on(broker);
-    let mut producer = scene.world.transactions("p");
-    let mut reading = scene.world.reader_of(&[(&scene.topic, 1)]);
-    reading.until_ends();
-    let patience = Duration::from_secs(600);
-    for round in 1..=2 {
-        producer.begin().unwrap();
-        producer.send(record(&scene.topic, 0, "k", "lost")).unwrap();
-        scene.fail_next(CommitFault::Lost);
-        let membership = scene.member.group.membership().unwrap();
-        assert!(producer.commit(&scene.offsets(1), &membership).is_err());
-        // Nobody calls `tick`.
-        if round == 1 {
-            reading.reader.poll(10, patience, &mut reading.polled).unwrap();
-            assert_eq!(reading.polled.ends.last(), Some(&(0, 2)));
-        } else {
-            let place = scene.place();
-            assert_eq!(scene.member.group.committed(&[place], patience).unwrap(), [None]);
-        }
-        producer = scene.world.transactions("p");
-    }
-}
-
-#[test]
-fn an_offset_that_is_not_committed_again_expires() {
-    let limits = Limits {
-        offsets_retention: Some(Duration::from_secs(7)),
-        ..Limits::default()
-    };
-    let (broker, now_ms) = on_hand_moved_clock(limits);
-    let mut scene = Scene::on(broker);
-    for at_ms in [0, 6_000] {
-        now_ms.store(at_ms, Ordering::SeqCst);
-        scene.member.step(Duration::ZERO);
-        scene.member.group.commit(&scene.offsets(5)).unwrap();
-    }
-    now_ms.store(12_999, Ordering::SeqCst);
-    assert_eq!(scene.committed().unwrap(), Some(5));
-    now_ms.store(13_000, Ordering::SeqCst);
-    assert_eq!(scene.committed().unwrap(), None);
-    scene.member.step(Duration::ZERO);
-    scene.member.group.commit(&scene.offsets(6)).unwrap();
-    assert_eq!(scene.broker.expire_offsets(&scene.world.name("group")), 1);
-    assert_eq!(scene.committed().unwrap(), None);
-    assert_eq!(scene.broker.expire_offsets("no such group"), 0);
-}
-
-#[test]
-fn a_transactional_id_that_is_not_used_expires() {
-    let limits = Limits {
-        transactional_id_expiration: Some(Duration::from_secs(7)),
-        ..Limits::default()
-    };
-    let (broker, now_ms) = on_hand_moved_clock(limits);
-    let scene = Scene::on(broker);
-    let mut producer = scene.world.transactions("p");
-    for at_ms in [0, 6_999] {
-        now_ms.store(at_ms, Ordering::SeqCst);
-        write(producer.as_mut(), &[record(&scene.topic, 0, "k", "kept")]);
-    }
-    now_ms.store(13_999, Ordering::SeqCst);
-    let why = fenced(producer.begin());
-    assert!(why.contains("has expired"), "{why}");
-    // One that holds a transaction open does not expire, and neither does it by hand.
-    let mut again = scene.world.transactions("p");
-    again.begin().unwrap();
-    again.send(record(&scene.topic, 0, "k", "open")).unwrap();
-    again.service().unwrap();
-    let id = scene.world.name("p");
-    assert!(!scene.broker.expire_transactional_id(&id));
-    again.commit(&[], &Membership::NoGroup).unwrap();
-    again.begin().unwrap();
-    again.send(record(&scene.topic, 0, "k", "lost")).unwrap();
-    assert!(scene.broker.expire_transactional_id(&id));
-    // A fresh one has the same first epoch, and is another all the same.
-    let mut fresh = scene.world.transactions("p");
-    fenced(again.commit(&[], &Membership::NoGroup));
-    write(fresh.as_mut(), &[record(&scene.topic, 0, "k", "after")]);
-    assert_eq!(scene.values(), ["after", "kept", "kept", "open"]);
 }

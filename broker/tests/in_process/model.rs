@@ -12,131 +12,10 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::conformance::world::{Reading, World, record, seed, text};
+use super::list::{IDS, Model, PARTITIONS};
 use super::on_hand_moved_clock;
 
-const PARTITIONS: u32 = 2;
-const IDS: usize = 3;
 const STEPS: usize = 400;
-const TIME_OUT_MS: u64 = 15_000;
-
-#[derive(Clone, Copy, PartialEq)]
-enum Fate {
-    Open,
-    Committed,
-    Aborted,
-}
-
-/// A transactional id at the coordinator.
-#[derive(Default)]
-struct Id {
-    epoch: u64,
-    /// The transaction that is open, since when, and whether its commit is decided.
-    open: Option<(usize, u64, bool)>,
-    /// The epochs of commits that are on their way.
-    late: Vec<u64>,
-}
-
-/// What the log should be.
-#[derive(Default)]
-struct Model {
-    now_ms: u64,
-    kip890: bool,
-    /// By partition: a record's value and transaction; `None` is a marker.
-    logs: [Vec<Option<(u32, Option<usize>)>>; PARTITIONS as usize],
-    fates: Vec<Fate>,
-    ids: [Id; IDS],
-    /// Offsets in the order in which they were sent.
-    offsets: Vec<(i64, usize)>,
-}
-
-impl Model {
-    fn end(&mut self, id: usize) {
-        let Some((transaction, _, decided)) = self.ids[id].open.take() else {
-            return;
-        };
-        self.fates[transaction] = if decided { Fate::Committed } else { Fate::Aborted };
-        for log in &mut self.logs {
-            if log.iter().flatten().any(|(_, of)| *of == Some(transaction)) {
-                log.push(None);
-            }
-        }
-    }
-
-    fn init(&mut self, id: usize) -> u64 {
-        self.end(id);
-        self.ids[id].epoch += 1;
-        self.ids[id].epoch
-    }
-
-    fn pass(&mut self, ms: u64) {
-        self.now_ms += ms;
-        for id in 0..IDS {
-            if let Some((_, since, decided)) = self.ids[id].open
-                && self.now_ms - since > TIME_OUT_MS
-            {
-                self.end(id);
-                self.ids[id].epoch += u64::from(!decided);
-            }
-        }
-    }
-
-    /// The transaction that a producer's records go to; `None` where it is fenced.
-    fn enlist(&mut self, id: usize, epoch: u64, enlisted: &mut bool) -> Option<usize> {
-        if self.ids[id].epoch != epoch {
-            return None;
-        }
-        if !*enlisted {
-            self.end(id);
-            self.fates.push(Fate::Open);
-            self.ids[id].open = Some((self.fates.len() - 1, self.now_ms, false));
-            *enlisted = true;
-        }
-        self.ids[id].open.map(|(transaction, ..)| transaction)
-    }
-
-    /// Whether the request is accepted.
-    fn commit(&mut self, id: usize, epoch: u64, markers_late: bool) -> bool {
-        if self.ids[id].epoch != epoch {
-            return false;
-        }
-        if let Some((.., decided)) = &mut self.ids[id].open {
-            *decided = true;
-            self.ids[id].epoch += u64::from(self.kip890);
-            if !markers_late {
-                self.end(id);
-            }
-        }
-        true
-    }
-
-    fn stable_end(&self, partition: usize) -> usize {
-        let log = &self.logs[partition];
-        let is_open = |of: &Option<usize>| of.is_some_and(|transaction| self.fates[transaction] == Fate::Open);
-        let first = log.iter().position(|slot| slot.as_ref().is_some_and(|(_, of)| is_open(of)));
-        first.unwrap_or(log.len())
-    }
-
-    /// Offsets and values.
-    fn visible(&self, partition: usize) -> Vec<(i64, String)> {
-        let log = self.logs[partition][..self.stable_end(partition)].iter().enumerate();
-        let counts = |of: &Option<usize>| of.is_none_or(|transaction| self.fates[transaction] == Fate::Committed);
-        log.filter_map(|(offset, slot)| {
-            let (value, of) = slot.as_ref()?;
-            counts(of).then(|| (offset as i64, value.to_string()))
-        })
-        .collect()
-    }
-
-    /// The group's offset; an error while one is pending.
-    /// The group's offset; `None` while one is pending.
-    fn committed(&self) -> Option<Option<i64>> {
-        if self.offsets.iter().any(|(_, of)| self.fates[*of] == Fate::Open) {
-            return None;
-        }
-        let counts = |(_, of): &&(i64, usize)| self.fates[*of] == Fate::Committed;
-        Some(self.offsets.iter().rfind(counts).map(|(offset, _)| *offset))
-    }
-}
 
 /// A producer, and what the model knows of it.
 struct Producer {
@@ -400,8 +279,8 @@ impl Run {
             let (stable, end) = (self.model.stable_end(index), self.model.logs[index].len());
             let bounds = self.reading.reader.bounds(&place, Duration::ZERO).unwrap();
             assert_eq!(bounds, (0, stable as i64));
-            let ends = self.reading.polled.ends.iter().filter(|(slot, _)| *slot == partition);
-            let reported = ends.last().map(|(_, end)| *end);
+            let ends = self.reading.polled.ends.iter();
+            let reported = ends.rev().find(|(slot, _)| *slot == partition).map(|(_, end)| *end);
             if stable == end {
                 assert_eq!(reported, Some(end as i64));
             } else {

@@ -1,0 +1,119 @@
+//! Topics: made, widened, emptied and deleted.
+
+use super::Limits;
+use super::log::PartitionLog;
+use super::state::{Shared, State, Topic};
+use crate::port::{BrokerError, CleanupPolicy, TopicPartition, TopicSpec};
+
+impl Shared {
+    pub fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<(), BrokerError> {
+        let mut state = self.lock();
+        for spec in specs {
+            match state.topic_ids.get(&spec.name) {
+                Some(id) => verify(&state.topics[*id], spec)?,
+                None => create(&mut state, spec, &self.limits)?,
+            }
+        }
+        self.each_group(&mut state, |group, state| group.rebalance(state));
+        self.regrouped.notify_all();
+        Ok(())
+    }
+
+    pub fn partitions(&self, topic: &str) -> Option<u32> {
+        let state = self.lock();
+        let id = *state.topic_ids.get(topic)?;
+        Some(state.topics[id].partitions.len() as u32)
+    }
+
+    pub fn add_partitions(&self, topic: &str, total: u32) -> Result<(), BrokerError> {
+        let mut state = self.lock();
+        let id = state.topic_id(topic)?;
+        let topic = &mut state.topics[id];
+        while topic.partitions.len() < total as usize {
+            topic.partitions.push(PartitionLog::new(topic.cleanup, &self.limits));
+        }
+        self.each_group(&mut state, |group, state| group.rebalance(state));
+        self.regrouped.notify_all();
+        Ok(())
+    }
+
+    pub fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<(), BrokerError> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        for (place, offset) in before {
+            let id = state.topic_ids.get(&*place.topic);
+            let log = id.and_then(|id| state.topics[*id].partitions.get_mut(place.partition as usize));
+            let missing = || BrokerError::Topic {
+                topic: place.topic.to_string(),
+                reason: format!("there is no {place}"),
+            };
+            log.ok_or_else(missing)?.delete_before(*offset);
+        }
+        Ok(())
+    }
+
+    /// Whether there was such a topic.
+    pub fn delete_topic(&self, name: &str) -> bool {
+        let mut state = self.lock();
+        let Some(id) = state.topic_ids.remove(name) else {
+            return false;
+        };
+        let topic = &mut state.topics[id];
+        (topic.deleted, topic.partitions) = (true, Vec::new());
+        self.each_group(&mut state, |group, state| {
+            group.offsets.forget_topic(name);
+            group.rebalance(state);
+        });
+        self.notify();
+        true
+    }
+
+    pub fn compact(&self, topic: &str) {
+        let mut state = self.lock();
+        if let Ok(id) = state.topic_id(topic) {
+            state.topics[id].partitions.iter_mut().for_each(PartitionLog::compact);
+        }
+    }
+}
+
+fn create(state: &mut State, spec: &TopicSpec, limits: &Limits) -> Result<(), BrokerError> {
+    if spec.partitions == 0 {
+        return Err(BrokerError::Topic {
+            topic: spec.name.clone(),
+            reason: "it needs at least one partition".to_owned(),
+        });
+    }
+    let partitions = (0..spec.partitions)
+        .map(|_| PartitionLog::new(spec.cleanup, limits))
+        .collect();
+    state.topic_ids.insert(spec.name.clone(), state.topics.len());
+    state.topics.push(Topic {
+        name: spec.name.as_str().into(),
+        cleanup: spec.cleanup,
+        partitions,
+        deleted: false,
+    });
+    Ok(())
+}
+
+fn verify(topic: &Topic, spec: &TopicSpec) -> Result<(), BrokerError> {
+    if spec.accept_existing {
+        return Ok(());
+    }
+    let refuse = |reason| {
+        Err(BrokerError::Topic {
+            topic: spec.name.clone(),
+            reason,
+        })
+    };
+    let (has, wanted) = (topic.partitions.len(), spec.partitions as usize);
+    if has != wanted {
+        return refuse(format!("it has {has} partitions, not {wanted}"));
+    }
+    // As on Kafka, the kind of policy is compared, and not the age, which an operator may well tune.
+    let compact = |policy| policy == CleanupPolicy::Compact;
+    if compact(topic.cleanup) != compact(spec.cleanup) {
+        return refuse(format!("its cleanup policy is {:?}, not {:?}", topic.cleanup, spec.cleanup));
+    }
+    Ok(())
+}
