@@ -224,9 +224,11 @@ impl Running {
     pub async fn stop(self, stop: Stop) -> anyhow::Result<()> {
         self.drain.cancel();
         self.http.await??;
-        let source = self.source;
-        tokio::task::spawn_blocking(move || drop(source)).await?;
-        let assembly = self.assembly;
-        tokio::task::spawn_blocking(move || assembly.stop(stop)).await?
+        let (source, assembly) = (self.source, self.assembly);
+        // Until the engine has stopped nobody answers for its accounts, and the source's look-ups may wait for others.
+        let looks = tokio::task::spawn_blocking(move || drop(source));
+        let stopped = tokio::task::spawn_blocking(move || assembly.stop(stop)).await?;
+        looks.await?;
+        stopped
     }
 }

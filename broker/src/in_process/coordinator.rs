@@ -88,11 +88,9 @@ impl Coordinator {
             .map(|(id, _)| *id)
     }
 
-    /// A static member stays until its session ends.
+    /// It gives up its membership, a static one as well.
     pub fn leave(&mut self, member: MemberId, state: &State) {
-        let leaves = self.members.get(&member).is_some_and(|member| member.name.is_none());
-        if leaves {
-            self.members.remove(&member);
+        if self.members.remove(&member).is_some() {
             self.change(state);
         }
     }

@@ -92,6 +92,27 @@ pub fn a_member_with_a_name_that_leaves_hands_over(broker: Arc<dyn Broker>) {
     settle(&mut [&mut again, &mut second], "two each again", |held| sizes(held) == [2, 2]);
 }
 
+pub fn a_member_with_a_name_is_back_at_once(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "back");
+    let tasks = world.topic("tasks", 4);
+    let (mut first, mut second) = (
+        world.named_member("first", &[&tasks]),
+        world.named_member("second", &[&tasks]),
+    );
+    settle(&mut [&mut first, &mut second], "two each", |held| sizes(held) == [2, 2]);
+    let had = first.held();
+    // As when its process is killed.
+    drop(first);
+    let started = Instant::now();
+    let mut first = world.named_member("first", &[&tasks]);
+    settle(&mut [&mut first, &mut second], "two each again", |held| held[0] == had);
+    assert!(
+        started.elapsed() < Duration::from_secs(8),
+        "sooner than the session would have expired"
+    );
+    assert_eq!(second.fewest, Some(2), "nothing moved");
+}
+
 pub fn leaving_amid_a_step_hands_over(broker: Arc<dyn Broker>) {
     let world = World::new(broker, "amid");
     for is_named in [false, true] {

@@ -52,6 +52,7 @@ macro_rules! conformance {
                 a_step_is_told_until_it_is_completed,
                 leaving_hands_over,
                 a_member_with_a_name_that_leaves_hands_over,
+                a_member_with_a_name_is_back_at_once,
                 leaving_amid_a_step_hands_over,
                 membership_outlives_a_rebalance_that_moves_nothing,
                 many_members_come_and_go,

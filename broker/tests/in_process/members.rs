@@ -20,7 +20,7 @@ fn a_name_keeps_its_place_until_the_session_ends() {
         world.named_member("second", &[&tasks]),
     );
     settle(&mut [&mut first, &mut second], "two each", |held| sizes(held) == [2, 2]);
-    first.group.leave().unwrap();
+    drop(first);
     now_ms.store(10_000, Ordering::SeqCst);
     broker.tick();
     second.step(Duration::ZERO);

@@ -184,6 +184,27 @@ impl Riverbank {
         self.tail()
     }
 
+    /// Begins with a copy of another one's state folder, as it is now.
+    #[allow(dead_code, reason = "not every test file that has the stack does that")]
+    pub fn copies(&self, other: &Self) {
+        let copied = Command::new("cp").arg("-a").args([&other.state, &self.state]).status();
+        assert!(copied.expect("cp starts").success(), "the state folder is copied");
+    }
+
+    /// Works with another one's state folder.
+    #[allow(dead_code, reason = "not every test file that has the stack does that")]
+    pub fn shares(&mut self, other: &Self) {
+        self.set("STATE_DIR", other.state.display().to_string());
+    }
+
+    /// Signals the process.
+    #[allow(dead_code, reason = "not every test file that has the stack does that")]
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        let child = self.child.as_ref().expect("it was started");
+        let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+        nix::sys::signal::kill(pid, signal).expect("the process can be signalled");
+    }
+
     /// Deletes its state folder.
     #[allow(dead_code, reason = "not every test file that has the stack does that")]
     pub fn forget(&self) {

@@ -56,7 +56,7 @@ enum Stage {
 }
 
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// A run of this name that does not announce itself within this is dead: more than the heartbeat of every version.
+/// A run of this name that does not announce itself within this, and a session, is dead: more than the heartbeat of every version.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(6);
 const POLL: Duration = Duration::from_millis(100);
 /// An instance that was silent for so long is not asked.
@@ -123,7 +123,8 @@ impl Directory {
                 "a process of this name has said no goodbye, and its state is elsewhere: looking whether it still runs"
             );
             let heard = |directory: &Self| directory.namesake.as_ref().is_some_and(|(_, now)| now.run == said.run);
-            directory.read_for(SIGN_OF_LIFE, heard)?;
+            // A process that sleeps answers from its state for as long as its session, should it wake.
+            directory.read_for(SIGN_OF_LIFE.max(directory.parts.settings.session_timeout), heard)?;
             directory.refuse_if_taken()?;
         }
         directory.send(Vec::new(), Stage::Claims)?;
