@@ -4,6 +4,7 @@
 //! Reads see committed records only.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,67 @@ pub struct TopicSpec {
     pub accept_existing: bool,
     /// What happens to old records; an existing topic with another policy is an error, unless `accept_existing`.
     pub cleanup: CleanupPolicy,
+}
+
+/// A topic's id: a name that is made anew has another one (KIP-516).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicId(u128);
+
+impl TopicId {
+    /// The id of these bits; `None` for zero, which stands for no id.
+    pub fn from_bits(bits: u128) -> Option<Self> {
+        (bits != 0).then_some(Self(bits))
+    }
+}
+
+/// As Kafka's tools write it: 22 letters of base64url.
+const BASE64URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/// Letters of an id.
+const ID_LETTERS: u32 = 22;
+/// What the last letter has beyond the id's bits.
+const ID_SPARE_BITS: u32 = 4;
+
+impl fmt::Display for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let letter = |place: u32| {
+            let bits = match (6 * (ID_LETTERS - 1 - place)).checked_sub(ID_SPARE_BITS) {
+                Some(shift) => self.0 >> shift,
+                None => self.0 << ID_SPARE_BITS,
+            };
+            BASE64URL[(bits & 63) as usize] as char
+        };
+        f.pad(&(0..ID_LETTERS).map(letter).collect::<String>())
+    }
+}
+
+impl fmt::Debug for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is no topic id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no topic id")]
+pub struct NoTopicId(String);
+
+impl FromStr for TopicId {
+    type Err = NoTopicId;
+
+    fn from_str(text: &str) -> Result<Self, NoTopicId> {
+        let mut bits = 0_u128;
+        for (place, letter) in (0_u32..).zip(text.bytes()) {
+            let value = BASE64URL.iter().position(|known| *known == letter);
+            let value = value.ok_or_else(|| NoTopicId(text.to_owned()))? as u128;
+            bits = match place + 1 < ID_LETTERS {
+                true => bits << 6 | value,
+                false => bits << (6 - ID_SPARE_BITS) | value >> ID_SPARE_BITS,
+            };
+        }
+        // Other spellings of the same bits are none.
+        let id = Self::from_bits(bits).filter(|id| id.to_string() == text);
+        id.ok_or_else(|| NoTopicId(text.to_owned()))
+    }
 }
 
 /// A record's headers, in order.
@@ -258,6 +320,8 @@ pub trait Broker: Send + Sync + 'static {
     fn partition_counts(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<u32>>, BrokerError> {
         topics.iter().map(|topic| self.partitions(topic, timeout)).collect()
     }
+    /// The ids of topics, in the order asked; `None` where there is no such topic, or the broker gives none (Kafka before 2.8).
+    fn topic_ids(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<TopicId>>, BrokerError>;
     /// Adds partitions to a topic until it has `total`; nothing to one that has as many or more. Keys that were written before
     /// stay where they are, though the new count may put them elsewhere.
     fn add_partitions(&self, topic: &str, total: u32, timeout: Duration) -> Result<(), BrokerError>;
@@ -313,4 +377,31 @@ pub enum BrokerError {
     /// Anything else: give up, or make new objects.
     #[error("{0}")]
     Fatal(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_id_is_written_as_kafka_writes_it() {
+        for (bits, text) in [
+            (1, "AAAAAAAAAAAAAAAAAAAAAQ"),
+            (u128::MAX, "_____________________w"),
+            (0x4b1c_0ea1_5f0d_4a6b_9f3e_8d2c_7b6a_5948, "SxwOoV8NSmufPo0se2pZSA"),
+        ] {
+            let id = TopicId::from_bits(bits).unwrap();
+            assert_eq!((id.to_string().as_str(), text.parse()), (text, Ok(id)));
+        }
+        assert_eq!(TopicId::from_bits(0), None);
+        for text in [
+            "",
+            "AAAAAAAAAAAAAAAAAAAAAA",
+            "AAAAAAAAAAAAAAAAAAAAAR",
+            "x",
+            "AAAAAAAAAAAAAAAAAAAAA+",
+        ] {
+            assert!(text.parse::<TopicId>().is_err(), "{text}");
+        }
+    }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use broker::in_process::InProcessBroker;
 use broker::{
-    Broker, BrokerError, Committed, Group, GroupOptions, Membership, Outgoing, Producer, Reader, TopicPartition, TopicSpec,
-    TransactionalProducer,
+    Broker, BrokerError, Committed, Group, GroupOptions, Membership, Outgoing, Producer, Reader, TopicId, TopicPartition,
+    TopicSpec, TransactionalProducer,
 };
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
@@ -64,6 +64,9 @@ impl Broker for FlakyBroker {
     fn partitions(&self, topic: &str, timeout: Duration) -> Result<Option<u32>, BrokerError> {
         self.faults.strike(0.1)?;
         self.inner.partitions(topic, timeout)
+    }
+    fn topic_ids(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<TopicId>>, BrokerError> {
+        self.inner.topic_ids(topics, timeout)
     }
     fn add_partitions(&self, topic: &str, total: u32, timeout: Duration) -> Result<(), BrokerError> {
         self.inner.add_partitions(topic, total, timeout)

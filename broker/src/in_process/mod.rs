@@ -47,7 +47,9 @@ pub use faults::{CommitFault, TransactionFaults};
 pub use limits::{Epochs, Limits};
 
 pub use crate::lease::Monotonic;
-use crate::port::{Broker, BrokerError, Group, GroupOptions, Producer, Reader, TopicPartition, TopicSpec, TransactionalProducer};
+use crate::port::{
+    Broker, BrokerError, Group, GroupOptions, Producer, Reader, TopicId, TopicPartition, TopicSpec, TransactionalProducer,
+};
 use state::Shared;
 
 /// What [`Broker::tombstone_retention`] reports of every topic: Kafka's default. Here a tombstone outlives one compaction,
@@ -141,6 +143,10 @@ impl Broker for InProcessBroker {
 
     fn partitions(&self, topic: &str, _timeout: Duration) -> Result<Option<u32>, BrokerError> {
         Ok(self.shared.partitions(topic))
+    }
+
+    fn topic_ids(&self, topics: &[&str], _timeout: Duration) -> Result<Vec<Option<TopicId>>, BrokerError> {
+        Ok(topics.iter().map(|topic| self.shared.id_of(topic)).collect())
     }
 
     fn add_partitions(&self, topic: &str, total: u32, _timeout: Duration) -> Result<(), BrokerError> {

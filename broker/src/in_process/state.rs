@@ -12,13 +12,15 @@ use super::faults::Faults;
 use super::log::PartitionLog;
 use super::transactions::Transactions;
 use super::{Limits, Monotonic};
-use crate::port::{BrokerError, CleanupPolicy, TopicPartition};
+use crate::port::{self, BrokerError, CleanupPolicy, TopicPartition};
 
 /// A topic's place in [`State::topics`]; a deleted topic leaves its place empty.
 pub(super) type TopicId = usize;
 
 pub(super) struct Topic {
     pub name: Arc<str>,
+    /// What tells it from another topic of its name, in another log as well.
+    pub id: Option<port::TopicId>,
     pub cleanup: CleanupPolicy,
     pub partitions: Vec<PartitionLog>,
     pub deleted: bool,

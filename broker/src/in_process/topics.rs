@@ -1,9 +1,11 @@
 //! Topics: made, widened, emptied and deleted.
 
+use std::hash::{BuildHasher, RandomState};
+
 use super::Limits;
 use super::log::PartitionLog;
 use super::state::{Shared, State, Topic};
-use crate::port::{BrokerError, CleanupPolicy, TopicPartition, TopicSpec};
+use crate::port::{BrokerError, CleanupPolicy, TopicId, TopicPartition, TopicSpec};
 
 impl Shared {
     pub fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<(), BrokerError> {
@@ -23,6 +25,11 @@ impl Shared {
         let state = self.lock();
         let id = *state.topic_ids.get(topic)?;
         Some(state.topics[id].partitions.len() as u32)
+    }
+
+    pub fn id_of(&self, topic: &str) -> Option<TopicId> {
+        let state = self.lock();
+        state.topics[*state.topic_ids.get(topic)?].id
     }
 
     pub fn add_partitions(&self, topic: &str, total: u32) -> Result<(), BrokerError> {
@@ -89,11 +96,18 @@ fn create(state: &mut State, spec: &TopicSpec, limits: &Limits) -> Result<(), Br
     state.topic_ids.insert(spec.name.clone(), state.topics.len());
     state.topics.push(Topic {
         name: spec.name.as_str().into(),
+        id: random_id(),
         cleanup: spec.cleanup,
         partitions,
         deleted: false,
     });
     Ok(())
+}
+
+/// By the randomness of the standard library's maps.
+fn random_id() -> Option<TopicId> {
+    let bits = || RandomState::new().hash_one(());
+    TopicId::from_bits(u128::from(bits()) << 64 | u128::from(bits()))
 }
 
 fn verify(topic: &Topic, spec: &TopicSpec) -> Result<(), BrokerError> {

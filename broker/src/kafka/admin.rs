@@ -11,9 +11,10 @@ use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::config::{KafkaSettings, RECORD_BYTES_MAX};
+use super::describe;
 use super::errors::{from_code, from_kafka};
 use super::reaper::reap;
-use crate::port::{BrokerError, CleanupPolicy, TopicPartition, TopicSpec};
+use crate::port::{BrokerError, CleanupPolicy, TopicId, TopicPartition, TopicSpec};
 
 /// Leaves the number of replicas to the broker.
 const BROKER_DEFAULT: TopicReplication<'static> = TopicReplication::Fixed(-1);
@@ -38,6 +39,16 @@ pub(super) fn partition_counts(
     with_admin(settings, timeout, |admin| {
         let known = admin.known()?;
         Ok(topics.iter().map(|topic| known.get(*topic).copied()).collect())
+    })
+}
+
+pub(super) fn topic_ids(
+    settings: &KafkaSettings,
+    topics: &[&str],
+    timeout: Duration,
+) -> Result<Vec<Option<TopicId>>, BrokerError> {
+    with_admin(settings, timeout, |admin| {
+        describe::topic_ids(admin.client.inner(), topics, admin.left())
     })
 }
 

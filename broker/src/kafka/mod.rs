@@ -1,13 +1,14 @@
 //! The port on Apache Kafka, by librdkafka.
 //!
 //! Each reader, group member and producer is a client of its own, used by the thread that owns it. What librdkafka would
-//! surprise us with is held in one file each: defaults in [`config`], the bulk fetch (and all `unsafe`) in `native`, the
+//! surprise us with is held in one file each: defaults in [`config`], the bulk fetch in `native`, the
 //! cooperative rebalance in `group`, transactions whose outcome may be unknown in `producer`.
 
 mod admin;
 mod config;
 mod context;
 mod copier;
+mod describe;
 mod errors;
 mod group;
 mod native;
@@ -24,7 +25,9 @@ use std::time::Duration;
 
 pub use config::KafkaSettings;
 
-use crate::port::{Broker, BrokerError, Group, GroupOptions, Producer, Reader, TopicPartition, TopicSpec, TransactionalProducer};
+use crate::port::{
+    Broker, BrokerError, Group, GroupOptions, Producer, Reader, TopicId, TopicPartition, TopicSpec, TransactionalProducer,
+};
 
 /// A Kafka cluster.
 #[derive(Clone)]
@@ -59,6 +62,10 @@ impl Broker for KafkaBroker {
 
     fn partition_counts(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<u32>>, BrokerError> {
         admin::partition_counts(&self.settings, topics, timeout)
+    }
+
+    fn topic_ids(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<TopicId>>, BrokerError> {
+        admin::topic_ids(&self.settings, topics, timeout)
     }
 
     fn add_partitions(&self, topic: &str, total: u32, timeout: Duration) -> Result<(), BrokerError> {

@@ -30,6 +30,7 @@ macro_rules! conformance {
                 they_say_how_long_they_keep_tombstones,
                 a_null_key_needs_no_partition,
                 records_are_deleted_up_to_an_offset,
+                ids_tell_topics_apart,
             ];
             transactions as transactions: [
                 atomic_and_invisible_until_committed,

@@ -196,3 +196,17 @@ pub fn deleted_under_its_reader_and_made_anew(setup: &dyn Setup) {
     fresh.until_ends();
     assert_eq!(fresh.values(), ["new"]);
 }
+
+pub fn ids_tell_topics_apart(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "ids");
+    let (one, other) = (world.topic("one", 1), world.topic("other", 2));
+    let nowhere = world.name("nowhere");
+    let ids = world.broker.topic_ids(&[&one, &nowhere, &other], PATIENCE).unwrap();
+    let (first, second) = (ids[0].unwrap(), ids[2].unwrap());
+    assert!(first != second && ids[1].is_none(), "{ids:?}");
+    assert_eq!(first.to_string().parse(), Ok(first));
+    // They stay, and asking makes no topic.
+    assert_eq!(world.broker.topic_ids(&[&one, &nowhere, &other], PATIENCE).unwrap(), ids);
+    assert_eq!(world.broker.partitions(&nowhere, PATIENCE).unwrap(), None);
+    assert_eq!(world.broker.topic_ids(&[], PATIENCE).unwrap(), []);
+}
