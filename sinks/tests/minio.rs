@@ -76,21 +76,26 @@ impl Bench {
             bootstrap: bed.kafka().bootstrap().to_owned(),
             ..KafkaSettings::default()
         });
+        let store = open(&bed, "lake");
+        let bench = Self {
+            bed,
+            broker: Arc::new(broker),
+            store,
+            table: Arc::new(Plain::new("records")),
+            rng: ChaCha8Rng::seed_from_u64(seed),
+        };
+        bench.create_topic();
+        bench
+    }
+
+    fn create_topic(&self) {
         let spec = TopicSpec {
             name: "records".into(),
             partitions: PARTITIONS,
             accept_existing: false,
             cleanup: CleanupPolicy::Delete(None),
         };
-        broker.ensure_topics(&[spec], Duration::from_secs(60)).unwrap();
-        let store = open(&bed, "lake");
-        Self {
-            bed,
-            broker: Arc::new(broker),
-            store,
-            table: Arc::new(Plain::new("records")),
-            rng: ChaCha8Rng::seed_from_u64(seed),
-        }
+        self.broker.ensure_topics(&[spec], Duration::from_secs(60)).unwrap();
     }
 
     fn sink(&self, client: &str, probe: Option<Arc<dyn Probe>>) -> SinkHandle {
@@ -230,4 +235,48 @@ fn crashes_and_faults_of_real_servers_are_made_good() {
     bench.prove(&[&second]);
     second.stop().unwrap();
     bench.prove(&[]);
+}
+
+/// Kafka deletes the group's offsets with the topic, sooner or later; what is left would be taken for the new topic's.
+#[test]
+fn a_topic_made_anew_on_a_real_broker_waits_for_an_operator() {
+    let mut bench = Bench::start(2);
+    bench.produce(500);
+    let sink = bench.sink("first", None);
+    bench.prove(&[&sink]);
+    sink.stop().unwrap();
+    let (old, ..) = bench.look();
+    let id = |bench: &Bench| bench.broker.topic_ids(&["records"], Duration::from_secs(60)).unwrap()[0];
+    let before = id(&bench).unwrap();
+    bench
+        .bed
+        .kafka()
+        .tool("org.apache.kafka.tools.TopicCommand", &["--delete", "--topic", "records"])
+        .unwrap();
+    wait_for("the topic is gone", || id(&bench).is_none());
+    bench.create_topic();
+    // More than there were: by offsets alone, the sink would go on behind the first of them.
+    bench.produce(2_000);
+    let after = id(&bench).unwrap();
+    assert_ne!(before, after);
+    let sink = bench.sink("second", None);
+    wait_for("trouble is reported", || {
+        sink.trouble()
+            .is_some_and(|trouble| trouble.contains(&after.to_string()) && trouble.contains(&before.to_string()))
+    });
+    let (rows, _, problems) = bench.look();
+    assert!(
+        rows == old && problems.len() == 1 && problems[0].contains("made anew"),
+        "{rows} rows, {problems:?}"
+    );
+    let broker: Arc<dyn Broker> = bench.broker.clone();
+    let table: Arc<dyn Table> = bench.table.clone();
+    let accepted = testbed::block_on(lake::accept(&bench.store, &broker, &table, Duration::from_secs(60))).unwrap();
+    assert!(matches!(accepted, lake::Accepted::Next(next) if next.topic_id == Some(after)));
+    bench.prove(&[&sink]);
+    sink.stop().unwrap();
+    bench.produce(100);
+    let sink = bench.sink("third", None);
+    bench.prove(&[&sink]);
+    sink.stop().unwrap();
 }

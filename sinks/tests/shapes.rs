@@ -173,8 +173,14 @@ impl Bench {
             end: rows - 1,
             schema: 1,
             rows: rows as u64,
+            topic_id: None,
+            generation: 1,
+            days: None,
+            digest: None,
+            superseded_by: None,
         };
-        for (key, value) in identity.key_values() {
+        let known = |key: &str| key != "riverbank.generation";
+        for (key, value) in identity.key_values().into_iter().filter(|(key, _)| known(key)) {
             writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
         }
         let path = format!("{}/day=2026-03-01/p=00/0-{}-s1.parquet", self.table, rows - 1);

@@ -21,9 +21,9 @@ pub struct LakeFile {
 /// What a table's folder holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// The files, by partition and start.
+    /// The files, by partition, generation, start and day.
     pub files: Vec<LakeFile>,
-    /// Objects whose names are none of ours.
+    /// Objects whose names are none of ours. The sink's notes, in `_topics/` and `_intents/`, are not listed.
     pub strangers: Vec<String>,
 }
 
@@ -38,12 +38,29 @@ pub async fn list(store: &dyn ObjectStore, table: &str) -> Result<Listing, LakeE
                 bytes: object.size,
                 written_at_ms: object.last_modified.timestamp_millis(),
             }),
+            None if is_note(&object.location) => {}
             None => listing.strangers.push(object.location.to_string()),
         }
     }
-    listing
-        .files
-        .sort_by_key(|file| (file.name.partition, file.name.start, file.name.end));
+    listing.files.sort_by_key(|LakeFile { name, .. }| {
+        let FileName {
+            partition,
+            generation,
+            start,
+            end,
+            day,
+            schema,
+            ..
+        } = name;
+        (*partition, *generation, *start, *end, *day, *schema)
+    });
     listing.strangers.sort();
     Ok(listing)
+}
+
+/// Whether it is one of what the sink notes for itself.
+fn is_note(path: &Path) -> bool {
+    let folder = path.parts().nth(1);
+    let is_ours = folder.is_some_and(|folder| ["_topics", "_intents"].contains(&folder.as_ref()));
+    is_ours && path.extension() == Some("json")
 }

@@ -1,12 +1,15 @@
-//! The files beside the log: as many rows as records, and what is not written yet.
+//! The files beside the log: the same records, and what is not written yet.
 
 use std::time::{Duration, Instant};
 
-use broker::{Broker, BrokerError, Polled, Reader, Start, TopicPartition};
+use broker::{Broker, BrokerError, Message, Polled, Reader, Start, TopicId, TopicPartition};
 
 use super::LakeError;
 use super::verify::{CheckedFile, PartitionReport, Problem, TableReport};
 use crate::Table;
+use crate::parquet::digest::Digest;
+use crate::parquet::generations::Generation;
+use crate::parquet::layout::day_of;
 
 /// Records of one poll.
 const POLL_RECORDS: usize = 10_000;
@@ -22,19 +25,23 @@ pub struct PartitionLog {
     pub records: u64,
     /// Records that are in no file yet, after the last file's end.
     pub unwritten: u64,
+    /// The first offset of files whose records are not the log's.
+    pub differs_from: Option<i64>,
 }
 
 /// A table's log beside its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogReport {
+    /// The topic's id, if the broker gives one.
+    pub topic_id: Option<TopicId>,
     /// Every partition of the topic.
     pub partitions: Vec<PartitionLog>,
     /// What must not be.
     pub problems: Vec<Problem>,
 }
 
-/// Reads the whole of a table's topic, as far as the log still has it, and counts its records file by file. Blocks, at the longest
-/// for `timeout` without any progress.
+/// Reads the whole of a table's topic, as far as the log still has it, and compares its records file by file. Files of topics that
+/// are gone have no log any more. Blocks, at the longest for `timeout` without any progress.
 pub fn compare_with_log(
     broker: &dyn Broker,
     table: &dyn Table,
@@ -43,32 +50,73 @@ pub fn compare_with_log(
 ) -> Result<LogReport, LakeError> {
     let mut reader = broker.reader("riverbank-lake-verify")?;
     let count = broker.partitions(table.topic(), timeout)?.unwrap_or(0);
+    let ids = broker.topic_ids(&[table.topic()], timeout)?;
+    let topic_id = ids.into_iter().next().flatten();
+    let problem = unknown_topic(table, report, topic_id, count);
+    let is_unknown = problem.is_some();
     let mut compared = LogReport {
+        topic_id,
         partitions: Vec::new(),
-        problems: Vec::new(),
+        problems: problem.into_iter().collect(),
     };
     for partition in 0..count {
-        let files = report.partitions.iter().find(|report| report.partition == partition);
+        let noted = Generation::of(&report.generations, topic_id, partition);
+        let generation = noted.map_or(1, |noted| noted.generation);
+        let of_log = |files: &&PartitionReport| files.partition == partition && files.generation == generation && !is_unknown;
+        let files = report.partitions.iter().find(of_log);
+        // What is before a generation that began in the middle of its log is in the files before it.
+        let begins = noted
+            .filter(|noted| noted.generation > 1)
+            .and_then(|noted| noted.ends.get(&partition));
         let at = TopicPartition::new(table.topic(), partition);
-        let beside = Beside::read(reader.as_mut(), &at, files, timeout)?;
-        compared.problems.extend(beside.problems(table, partition));
+        let beside = Beside::read(reader.as_mut(), &at, files, begins.map_or(0, |end| end + 1), timeout)?;
+        let (problems, differs_from) = beside.problems(table, partition);
+        compared.problems.extend(problems);
         compared.partitions.push(PartitionLog {
             partition,
             records: beside.records,
             unwritten: beside.unwritten,
+            differs_from,
         });
     }
     Ok(compared)
 }
 
+/// Where the files are of other topics than the one that is there. Where nothing is noted, nothing but offsets can be compared.
+fn unknown_topic(table: &dyn Table, report: &TableReport, id: Option<TopicId>, count: u32) -> Option<Problem> {
+    let is_known = |noted: &Generation| id.is_some() && noted.topic_id == id;
+    if count == 0 || report.generations.is_empty() || report.generations.iter().any(is_known) {
+        return None;
+    }
+    let last = report.generations.last().map(Generation::id_text).unwrap_or_default();
+    let now = id.map_or_else(|| "one whose id the broker does not give".to_owned(), |id| id.to_string());
+    let reason = format!(
+        "topic {} is {now}, and the files are of {last}: it was made anew, or is another cluster's",
+        table.topic()
+    );
+    Some(Problem::Topic {
+        table: table.name().to_owned(),
+        reason,
+    })
+}
+
 struct Beside<'a> {
     first: i64,
+    /// What is before it is not looked at.
+    begins: i64,
     files: &'a [CheckedFile],
-    counts: Vec<u64>,
+    found: Vec<Found>,
     records: u64,
     unwritten: u64,
     /// Records before the first file or between files: the first and last of them.
     uncovered: Option<(i64, i64)>,
+}
+
+/// What the log has for a file.
+#[derive(Clone, Default)]
+struct Found {
+    count: u64,
+    digest: Digest,
 }
 
 impl<'a> Beside<'a> {
@@ -76,14 +124,16 @@ impl<'a> Beside<'a> {
         reader: &mut dyn Reader,
         at: &TopicPartition,
         report: Option<&'a PartitionReport>,
+        begins: i64,
         timeout: Duration,
     ) -> Result<Self, BrokerError> {
         let files = report.map_or(&[][..], |report| report.files.as_slice());
         let (first, end) = reader.bounds(at, timeout)?;
         let mut beside = Self {
             first,
+            begins,
             files,
-            counts: vec![0; files.len()],
+            found: vec![Found::default(); files.len()],
             records: 0,
             unwritten: 0,
             uncovered: None,
@@ -103,7 +153,7 @@ impl<'a> Beside<'a> {
                 .messages
                 .drain(..)
                 .filter(|message| message.offset < end)
-                .for_each(|message| beside.count(message.offset));
+                .for_each(|message| beside.count(&message));
             polled.ends.clear();
             if let Some(reached) = seen.max(ended) {
                 next = next.max(reached);
@@ -118,20 +168,41 @@ impl<'a> Beside<'a> {
         Ok(beside)
     }
 
-    fn count(&mut self, offset: i64) {
+    fn count(&mut self, message: &Message) {
+        let offset = message.offset;
+        if offset < self.begins {
+            return;
+        }
         self.records += 1;
-        let index = self.files.partition_point(|file| file.name.end < offset);
-        match self.files.get(index) {
-            Some(file) if file.name.start <= offset => self.counts[index] += 1,
-            None => self.unwritten += 1,
-            Some(_) => {
+        let range = self.files.partition_point(|file| file.name.end < offset);
+        let Some(name) = self.files.get(range).map(|file| &file.name) else {
+            self.unwritten += 1;
+            return;
+        };
+        let day = day_of(message.timestamp_ms);
+        let of_range = self.files[range..].iter().take_while(|file| file.name.start == name.start);
+        let place = of_range
+            .zip(range..)
+            .find(|(file, _)| file.days.is_none() || file.name.day == day);
+        match place {
+            Some((_, place)) if name.start <= offset => {
+                let found = &mut self.found[place];
+                found.count += 1;
+                found.digest.add(message);
+            }
+            // The last range may be on its way.
+            None if name.start <= offset && self.files.last().is_some_and(|last| last.name.start == name.start) => {
+                self.unwritten += 1;
+            }
+            _ => {
                 let (from, to) = self.uncovered.unwrap_or((offset, offset));
                 self.uncovered = Some((from.min(offset), to.max(offset)));
             }
         }
     }
 
-    fn problems(&self, table: &dyn Table, partition: u32) -> Vec<Problem> {
+    /// What must not be, and from which offset on the files are not the log's.
+    fn problems(&self, table: &dyn Table, partition: u32) -> (Vec<Problem>, Option<i64>) {
         let uncovered = self.uncovered.map(|(from, to)| Problem::Gap {
             table: table.name().to_owned(),
             partition,
@@ -142,19 +213,31 @@ impl<'a> Beside<'a> {
         let countable = self
             .files
             .iter()
-            .zip(&self.counts)
+            .zip(&self.found)
             .filter(|(file, _)| file.name.start >= self.first);
-        let differs = countable.filter(|(file, count)| {
-            if table.is_compacted() {
-                **count > file.rows
-            } else {
-                **count != file.rows
+        let differs = countable.filter_map(|(file, found)| {
+            let (rows, count) = (file.rows, found.count);
+            if count > rows || (count < rows && !table.is_compacted()) {
+                return Some((
+                    file,
+                    format!("it has {rows} rows, and the log has {count} records in its range"),
+                ));
             }
+            let digest = file.digest.as_ref().filter(|_| count == rows)?;
+            let other = found.digest.clone().finish() != *digest;
+            other.then(|| {
+                (
+                    file,
+                    "the log has other records in its range: it was cut off and has grown again".to_owned(),
+                )
+            })
         });
-        let differs = differs.map(|(file, count)| Problem::File {
+        let differs: Vec<_> = differs.collect();
+        let first = differs.iter().map(|(file, _)| file.name.start).min();
+        let differs = differs.into_iter().map(|(file, reason)| Problem::File {
             path: file.name.to_string(),
-            reason: format!("it has {} rows, and the log has {count} records in its range", file.rows),
+            reason,
         });
-        uncovered.into_iter().chain(differs).collect()
+        (uncovered.into_iter().chain(differs).collect(), first)
     }
 }

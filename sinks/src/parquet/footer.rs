@@ -1,6 +1,8 @@
 //! What a file's footer says of it, so that a file can be checked without its rows.
 
+use broker::TopicId;
 use bytes::Bytes;
+use jiff::civil::Date;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::errors::ParquetError;
@@ -18,6 +20,12 @@ const START: &str = "riverbank.start";
 const END: &str = "riverbank.end";
 const SCHEMA: &str = "riverbank.schema";
 const ROWS: &str = "riverbank.rows";
+/// What files of earlier versions lack.
+const TOPIC_ID: &str = "riverbank.topic_id";
+const GENERATION: &str = "riverbank.generation";
+const DAYS: &str = "riverbank.days";
+const DIGEST: &str = "riverbank.digest";
+const SUPERSEDED_BY: &str = "riverbank.superseded_by";
 
 /// What a file is, by its footer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +44,17 @@ pub struct Identity {
     pub schema: u32,
     /// How many rows it has.
     pub rows: u64,
+    /// The topic's id; `None` if the broker gave none, or an earlier version wrote the file.
+    pub topic_id: Option<TopicId>,
+    /// Which of the topics that had the table's name, from 1.
+    pub generation: u32,
+    /// The days of all records in its range, each of which has a file; `None` if an earlier version wrote it: then it holds them all.
+    pub days: Option<Vec<Date>>,
+    /// The digest of its records ([`super::digest`]).
+    pub digest: Option<String>,
+    /// No file at all, but a mark that the same range is written with another version of the shape: the table's was raised
+    /// before this file was written.
+    pub superseded_by: Option<u32>,
 }
 
 /// Why a footer could not be read, or is not what it should be.
@@ -51,8 +70,9 @@ pub enum FooterError {
 
 impl Identity {
     /// What is written into the footer.
-    pub fn key_values(&self) -> [(&'static str, String); 7] {
-        [
+    pub fn key_values(&self) -> Vec<(&'static str, String)> {
+        let days = |days: &Vec<Date>| days.iter().map(Date::to_string).collect::<Vec<_>>().join(",");
+        let always = [
             (TABLE, self.table.clone()),
             (TOPIC, self.topic.clone()),
             (PARTITION, self.partition.to_string()),
@@ -60,21 +80,34 @@ impl Identity {
             (END, self.end.to_string()),
             (SCHEMA, self.schema.to_string()),
             (ROWS, self.rows.to_string()),
-        ]
+            (GENERATION, self.generation.to_string()),
+        ];
+        let sometimes = [
+            (TOPIC_ID, self.topic_id.map(|id| id.to_string())),
+            (DAYS, self.days.as_ref().map(days)),
+            (DIGEST, self.digest.clone()),
+            (SUPERSEDED_BY, self.superseded_by.map(|schema| schema.to_string())),
+        ];
+        let sometimes = sometimes.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        always.into_iter().chain(sometimes).collect()
     }
 
     /// Whether this is the file of that name.
     pub fn is_of(&self, file: &FileName) -> bool {
-        (self.table.as_str(), self.partition, self.start, self.end) == (file.table.as_str(), file.partition, file.start, file.end)
+        let place = (self.table.as_str(), self.partition, self.generation, self.start, self.end);
+        // An earlier version's name has the shape's version of the decision, and its day is the first record's.
+        let new = |days: &Vec<Date>| days.contains(&file.day) && self.schema == file.schema;
+        place == (file.table.as_str(), file.partition, file.generation, file.start, file.end)
+            && self.days.as_ref().is_none_or(new)
     }
 
     fn from_metadata(metadata: &ParquetMetaData) -> Result<Self, String> {
         let pairs = metadata.file_metadata().key_value_metadata().map_or(&[][..], Vec::as_slice);
-        let text = |key: &str| {
+        let maybe = |key: &str| {
             let pair = pairs.iter().find(|pair| pair.key == key);
             pair.and_then(|pair| pair.value.clone())
-                .ok_or_else(|| format!("the footer has no {key}"))
         };
+        let text = |key: &str| maybe(key).ok_or_else(|| format!("the footer has no {key}"));
         fn number<N: std::str::FromStr>(key: &str, text: String) -> Result<N, String> {
             text.parse().map_err(|_| format!("{key} is {text:?}"))
         }
@@ -86,10 +119,17 @@ impl Identity {
             end: number(END, text(END)?)?,
             schema: number(SCHEMA, text(SCHEMA)?)?,
             rows: number(ROWS, text(ROWS)?)?,
+            topic_id: maybe(TOPIC_ID).map(|text| number(TOPIC_ID, text)).transpose()?,
+            generation: maybe(GENERATION).map_or(Ok(1), |text| number(GENERATION, text))?,
+            days: maybe(DAYS)
+                .map(|text| text.split(',').map(|day| number(DAYS, day.to_owned())).collect())
+                .transpose()?,
+            digest: maybe(DIGEST),
+            superseded_by: maybe(SUPERSEDED_BY).map(|text| number(SUPERSEDED_BY, text)).transpose()?,
         };
         let stored = metadata.file_metadata().num_rows();
         if u64::try_from(stored).ok() != Some(identity.rows) {
-            return Err(format!("{stored} rows are stored, and {} are told of", identity.rows));
+            return Err(format!("{stored} rows are stored, and {} are named", identity.rows));
         }
         Ok(identity)
     }

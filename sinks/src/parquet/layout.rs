@@ -1,8 +1,15 @@
 //! Where files are: `<table>/day=YYYY-MM-DD/p=NN/<start>-<end>-s<schema>.parquet`.
 //!
-//! A file's name says which offsets it covers: from `start` to `end`, both included, and every record that the log showed in
-//! between (transaction markers and aborted records take offsets, too, and are in no file). The next file of the partition
-//! starts at `end + 1`.
+//! A file's name says which offsets it covers: of `start` to `end`, both included, every record of its day that the log showed
+//! (transaction markers and aborted records take offsets, too, and are in no file). Where a range has records of several days, it
+//! has as many files; the next range of the partition starts at `end + 1`.
+//!
+//! A topic that was deleted and made anew begins at offset 0 again: from its second **generation** on, a table's files are
+//! `…/p=NN/g<generation>-<start>-<end>-s<schema>.parquet`. What the sink notes for itself is beside the days, in folders that begin
+//! with `_`, as readers of such trees leave out: `_topics/` ([`super::generations`]) and `_intents/` ([`super::protocol`]).
+//!
+//! Files of earlier versions may hold more days than the one that they are under, which is their first record's; their footers
+//! name no days.
 
 use std::fmt;
 
@@ -16,10 +23,12 @@ use object_store::path::Path;
 pub struct FileName {
     /// The table.
     pub table: String,
-    /// The UTC day of the first record's timestamp.
+    /// The UTC day of its records' timestamps.
     pub day: Date,
     /// The partition of the table's topic.
     pub partition: u32,
+    /// Which of the topics that had the table's name, from 1.
+    pub generation: u32,
     /// The first offset that it covers.
     pub start: i64,
     /// The last offset that it covers.
@@ -41,11 +50,16 @@ impl FileName {
             return None;
         };
         let (range, schema) = file.as_ref().strip_suffix(".parquet")?.rsplit_once("-s")?;
+        let (generation, range) = match range.strip_prefix('g') {
+            Some(rest) => rest.split_once('-')?,
+            None => ("1", range),
+        };
         let (start, end) = range.split_once('-')?;
         let name = Self {
             table: table.as_ref().to_owned(),
             day: day.as_ref().strip_prefix("day=")?.parse().ok()?,
             partition: partition.as_ref().strip_prefix("p=")?.parse().ok()?,
+            generation: generation.parse().ok().filter(|generation| *generation > 0)?,
             start: start.parse().ok()?,
             end: end.parse().ok()?,
             schema: schema.parse().ok()?,
@@ -61,11 +75,16 @@ impl fmt::Display for FileName {
             table,
             day,
             partition,
+            generation,
             start,
             end,
             schema,
         } = self;
-        write!(f, "{table}/day={day}/p={partition:02}/{start}-{end}-s{schema}.parquet")
+        write!(f, "{table}/day={day}/p={partition:02}/")?;
+        if *generation > 1 {
+            write!(f, "g{generation}-")?;
+        }
+        write!(f, "{start}-{end}-s{schema}.parquet")
     }
 }
 
@@ -85,12 +104,19 @@ mod tests {
             table: "bronze.accounts".into(),
             day: day_of(1_700_000_000_000),
             partition: 3,
+            generation: 1,
             start: 0,
             end: 12_345,
             schema: 1,
         };
         assert_eq!(name.path().as_ref(), "bronze.accounts/day=2023-11-14/p=03/0-12345-s1.parquet");
-        assert_eq!(FileName::parse(&name.path()), Some(name));
+        assert_eq!(FileName::parse(&name.path()), Some(name.clone()));
+        let second = FileName { generation: 2, ..name };
+        assert_eq!(
+            second.path().as_ref(),
+            "bronze.accounts/day=2023-11-14/p=03/g2-0-12345-s1.parquet"
+        );
+        assert_eq!(FileName::parse(&second.path()), Some(second));
     }
 
     #[test]
@@ -102,6 +128,9 @@ mod tests {
             "t/day=2023-11-14/p=03/00-1-s1.parquet",
             "t/day=2023-13-14/p=03/0-1-s1.parquet",
             "t/p=03/0-1-s1.parquet",
+            "t/day=2023-11-14/p=03/g1-0-1-s1.parquet",
+            "t/day=2023-11-14/p=03/g0-0-1-s1.parquet",
+            "t/day=2023-11-14/p=03/g-0-1-s1.parquet",
             "t/day=2023-11-14/p=03/0-1-s1.parquet.tmp",
         ] {
             assert_eq!(FileName::parse(&Path::from(path)), None, "{path}");

@@ -1,8 +1,10 @@
 //! Tables as Parquet files, exactly once.
 //!
 //! - [`protocol`]: what is committed, and when; the reason why it is exactly once.
-//! - [`layout`]: the files' names. [`footer`]: what each file says of itself.
-//! - [`writer`]: records into a file. `store`: the file into the store. `retry`: when that fails.
+//! - [`layout`]: the files' names. [`footer`]: what each file says of itself. [`digest`]: what records are. [`generations`]: which
+//!   topic a table's files are of.
+//! - [`writer`]: records into a file. [`draft`]: a range into a file a day. `store`: the files into the store. `compare`: are they
+//!   the same? `retry`: when that fails.
 //! - `task`: one partition, as a state machine. `runner`: the thread that moves the partitions which the group gives it.
 //!
 //! ```no_run
@@ -17,7 +19,11 @@
 //! # Ok(()) }
 //! ```
 
+mod compare;
+pub mod digest;
+pub mod draft;
 pub mod footer;
+pub mod generations;
 mod handle;
 pub mod layout;
 mod probe;
@@ -25,8 +31,9 @@ pub mod protocol;
 mod retry;
 mod runner;
 mod session;
-mod store;
+pub(crate) mod store;
 mod task;
+mod topics;
 pub mod writer;
 
 pub use handle::{PartitionLag, SinkError, SinkHandle};

@@ -41,8 +41,13 @@ impl Retry {
 
     /// What is wrong, once the quick attempts are used up.
     pub fn trouble(&self, settings: &RetrySettings) -> Option<String> {
-        let worth_telling = self.failures > 0 && self.failures >= settings.quick_attempts;
-        worth_telling.then(|| format!("{} (attempt {}, trying again)", self.reason, self.failures))
+        self.is_stubborn(settings)
+            .then(|| format!("{} (attempt {}, trying again)", self.reason, self.failures))
+    }
+
+    /// Whether the quick attempts are used up.
+    pub fn is_stubborn(&self, settings: &RetrySettings) -> bool {
+        self.failures > 0 && self.failures >= settings.quick_attempts
     }
 
     /// The latest reason, if the latest attempt failed.

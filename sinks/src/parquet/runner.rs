@@ -11,6 +11,7 @@ use wire::Registry;
 
 use super::handle::{Shared, SinkError, SinkHandle};
 use super::probe::Probe;
+use super::retry::Retry;
 use super::session::{Ended, Session};
 use super::store::Lake;
 use super::task::Halt;
@@ -115,6 +116,10 @@ fn by_topic(tables: Vec<Arc<dyn Table>>) -> Result<BTreeMap<String, Arc<dyn Tabl
 
 /// Session after session, until the sink is stopped.
 fn run(parts: &Parts, runtime: &tokio::runtime::Handle) -> Result<(), SinkError> {
+    if !try_store(parts, runtime) {
+        // Nothing was begun.
+        return Ok(());
+    }
     let mut failures = 0_u32;
     loop {
         let began = Instant::now();
@@ -134,6 +139,38 @@ fn run(parts: &Parts, runtime: &tokio::runtime::Handle) -> Result<(), SinkError>
         parts.shared.status.lock().trouble = Some(format!("the sink joins its group anew: {reason}"));
         if !sleep(parts, wait) {
             return Err(SinkError::Unfinished(reason));
+        }
+    }
+}
+
+/// Waits until the store has shown that it keeps what is there; false if the sink is stopped before. Nothing is written to one that
+/// does not.
+fn try_store(parts: &Parts, runtime: &tokio::runtime::Handle) -> bool {
+    let settings = &parts.settings.retry;
+    let mut retry = Retry::default();
+    let trouble = |text: Option<String>| parts.shared.status.lock().trouble = text;
+    loop {
+        let wait = match runtime.block_on(parts.lake.keeps_what_is_there()) {
+            Ok(true) => {
+                trouble(None);
+                return true;
+            }
+            Ok(false) => {
+                let reason = "the store overwrites objects that are to be created only (it ignores If-None-Match): no file could be \
+                              relied upon, and nothing is written (docs/runbooks/lake.md)";
+                tracing::error!(reason, "the sink does not start");
+                trouble(Some(reason.to_owned()));
+                settings.slow_wait
+            }
+            Err(error) => {
+                let wait = retry.failed(error.to_string(), settings);
+                tracing::warn!(%error, ?wait, "the sink tries the store again");
+                trouble(retry.trouble(settings));
+                wait
+            }
+        };
+        if !sleep(parts, wait) {
+            return false;
         }
     }
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::handle::SinkError;
 use super::runner::Parts;
 use super::task::{Halt, Task, Tools};
+use super::topics::TopicIds;
 use crate::Table;
 
 /// The longest wait in a pass: a stop, a rebalance and an answer of the store are noticed within.
@@ -35,6 +36,7 @@ pub(super) struct Session<'a> {
     runtime: tokio::runtime::Handle,
     group: Box<dyn Group>,
     reader: Box<dyn Reader>,
+    topics: TopicIds,
     tasks: BTreeMap<TopicPartition, Task>,
     polled: Polled,
     told: Instant,
@@ -61,6 +63,7 @@ impl<'a> Session<'a> {
             runtime,
             group,
             reader,
+            topics: TopicIds::new(parts.broker.clone(), parts.tables.keys().cloned().collect()),
             tasks: BTreeMap::new(),
             polled: Polled::default(),
             told: now,
@@ -246,6 +249,7 @@ impl<'a> Session<'a> {
             runtime: &self.runtime,
             metrics: &parts.metrics,
             probe: parts.probe.as_deref(),
+            topics: &mut self.topics,
             group: self.group.as_mut(),
             reader: self.reader.as_mut(),
             stopping,

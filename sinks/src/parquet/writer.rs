@@ -3,19 +3,19 @@
 //! Encoding while reading spreads the work over the file's age and holds compressed pages instead of records.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use broker::Message;
 use bytes::Bytes;
-use jiff::civil::Date;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
+use super::digest::Digest;
 use super::footer::Identity;
-use super::layout::{FileName, day_of};
-use crate::{Origin, Row, RowError, Rows, SinkSettings, Table};
+use super::layout::FileName;
+use super::protocol::{Days, Intent};
+use crate::{Origin, Row, RowError, Rows, Table};
 
 /// Rows that are gathered before they are encoded.
 const BATCH_ROWS: usize = 4_096;
@@ -32,17 +32,16 @@ pub struct FileWriter {
     arrow: Option<ArrowWriter<Vec<u8>>>,
     taken: u64,
     undecodable: u64,
-    record_bytes: u64,
     waiting_bytes: u64,
-    day: Option<Date>,
-    last_offset: Option<i64>,
     oldest_ms: Option<i64>,
-    opened: Instant,
+    digest: Digest,
 }
 
 /// A file's bytes, ready for the store.
 #[derive(Debug, Clone)]
 pub struct FileBytes {
+    /// Its name.
+    pub file: FileName,
     /// What the footer says of it.
     pub identity: Identity,
     /// The whole file.
@@ -60,12 +59,9 @@ impl FileWriter {
             arrow: None,
             taken: 0,
             undecodable: 0,
-            record_bytes: 0,
             waiting_bytes: 0,
-            day: None,
-            last_offset: None,
             oldest_ms: None,
-            opened: Instant::now(),
+            digest: Digest::default(),
         }
     }
 
@@ -74,13 +70,14 @@ impl FileWriter {
         self.rows.next()
     }
 
-    /// The same file, begun again with a shape that the record which it refused has, too.
-    pub fn wider(&self) -> Option<Self> {
-        Some(Self::new(self.table.clone(), self.rows.wider()?))
+    /// An empty buffer for this file, begun again, with a shape that the record which it refused has, too.
+    pub fn wider_rows(&self) -> Option<Box<dyn Rows>> {
+        self.rows.wider()
     }
 
-    /// Takes a record. On an error it is not taken; a [`RowError::Shape`] says that it belongs into the next file.
-    pub fn push(&mut self, partition: u32, record: &Message) -> Result<(), RowError> {
+    /// Takes a record, and returns the bytes of its key and value. On an error it is not taken; a [`RowError::Shape`] says that
+    /// it belongs into the next file.
+    pub fn push(&mut self, partition: u32, record: &Message) -> Result<u64, RowError> {
         let table = self.table.clone();
         let row = self.rows.push(
             Origin {
@@ -96,10 +93,8 @@ impl FileWriter {
             .sum::<u64>();
         self.taken += 1;
         self.undecodable += u64::from(row == Row::Undecodable);
-        self.record_bytes += bytes;
         self.waiting_bytes += bytes;
-        self.last_offset = Some(record.offset);
-        self.day.get_or_insert_with(|| day_of(record.timestamp_ms));
+        self.digest.add(record);
         self.oldest_ms = Some(
             self.oldest_ms
                 .map_or(record.timestamp_ms, |oldest| oldest.min(record.timestamp_ms)),
@@ -107,7 +102,7 @@ impl FileWriter {
         if self.rows.len() >= BATCH_ROWS || self.waiting_bytes >= BATCH_BYTES {
             self.encode()?;
         }
-        Ok(())
+        Ok(bytes)
     }
 
     fn encode(&mut self) -> Result<(), RowError> {
@@ -135,19 +130,14 @@ impl FileWriter {
         Ok(self.arrow.insert(arrow))
     }
 
-    /// Whether the settings say that it ends here.
-    pub fn is_full(&self, settings: &SinkSettings) -> bool {
-        self.taken >= settings.rows_max || self.record_bytes >= settings.bytes_max
-    }
-
-    /// How long ago it was opened.
-    pub fn age(&self) -> Duration {
-        self.opened.elapsed()
-    }
-
     /// How many rows it has.
     pub fn row_count(&self) -> u64 {
         self.taken
+    }
+
+    /// The digest of its records.
+    pub fn digest(&self) -> String {
+        self.digest.clone().finish()
     }
 
     /// The smallest timestamp of its records, in milliseconds since the epoch.
@@ -161,20 +151,8 @@ impl FileWriter {
         encoded.map_or(0, |arrow| (arrow.memory_size() + arrow.bytes_written()) as u64) + self.waiting_bytes
     }
 
-    /// The name that it gets if it ends here; `None` while it is empty.
-    pub fn name(&self, partition: u32, start: i64) -> Option<FileName> {
-        Some(FileName {
-            table: self.table.name().to_owned(),
-            day: self.day?,
-            partition,
-            start,
-            end: self.last_offset?,
-            schema: self.table.schema_version(),
-        })
-    }
-
-    /// Ends the file.
-    pub fn finish(mut self, file: &FileName) -> Result<FileBytes, RowError> {
+    /// Ends the file, as the one of this name.
+    pub fn finish(mut self, intent: &Intent, file: FileName) -> Result<FileBytes, RowError> {
         self.encode()?;
         let identity = Identity {
             table: file.table.clone(),
@@ -184,18 +162,36 @@ impl FileWriter {
             end: file.end,
             schema: self.table.schema_version(),
             rows: self.taken,
+            topic_id: intent.place.topic_id,
+            generation: file.generation,
+            days: match &intent.days {
+                Days::Split(days) => Some(days.keys().copied().collect()),
+                Days::Whole(_) => None,
+            },
+            digest: Some(self.digest()),
+            superseded_by: None,
         };
+        let bytes = self.close(&identity)?;
+        Ok(FileBytes {
+            file,
+            identity,
+            bytes,
+            undecodable: self.undecodable,
+        })
+    }
+
+    /// A mark in place of a file that is written with another version of the shape.
+    pub fn superseded(table: Arc<dyn Table>, rows: Box<dyn Rows>, identity: &Identity) -> Result<Bytes, RowError> {
+        Self::new(table, rows).close(identity)
+    }
+
+    fn close(&mut self, identity: &Identity) -> Result<Bytes, RowError> {
         let arrow = self.arrow()?;
         for (key, value) in identity.key_values() {
             arrow.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
         }
         arrow.finish().map_err(broken)?;
-        let bytes = std::mem::take(arrow.inner_mut());
-        Ok(FileBytes {
-            identity,
-            bytes: bytes.into(),
-            undecodable: self.undecodable,
-        })
+        Ok(std::mem::take(arrow.inner_mut()).into())
     }
 }
 

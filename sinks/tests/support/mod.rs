@@ -3,6 +3,7 @@
 
 pub mod debezium;
 pub mod store;
+pub mod worn;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use arrow::array::{Int64Builder, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use broker::{Broker, CleanupPolicy, InProcessBroker, Membership, Message, Outgoing, TopicPartition, TopicSpec};
+use broker::{Broker, CleanupPolicy, InProcessBroker, Membership, Message, Outgoing, TopicId, TopicPartition, TopicSpec};
 use object_store::ObjectStore;
 use parking_lot::Mutex;
 use rand::RngExt;
@@ -29,6 +30,8 @@ pub const BOUND: Duration = Duration::from_secs(60);
 pub struct Plain {
     pub name: &'static str,
     pub compacted: bool,
+    /// The version of its shape.
+    pub version: u32,
     /// While set, no record can be read, as if the registry were away.
     pub away: Arc<Mutex<bool>>,
 }
@@ -38,6 +41,7 @@ impl Plain {
         Self {
             name,
             compacted: false,
+            version: 1,
             away: Arc::default(),
         }
     }
@@ -62,7 +66,7 @@ impl Table for Plain {
         self.compacted
     }
     fn schema_version(&self) -> u32 {
-        1
+        self.version
     }
     fn schema(&self) -> SchemaRef {
         schema()
@@ -120,6 +124,10 @@ pub struct Bench {
     pub tables: Vec<Arc<Plain>>,
     pub settings: SinkSettings,
     pub metrics: prometheus::Registry,
+    /// From one record's timestamp to the next.
+    pub apart_ms: i64,
+    /// What the log says of its topics' ids, if not their own.
+    pub worn: Option<Option<TopicId>>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -163,12 +171,23 @@ impl Bench {
             tables: tables.into_iter().map(Arc::new).collect(),
             settings: hasty(),
             metrics: prometheus::Registry::new(),
+            apart_ms: 6_000,
+            worn: None,
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
         }
     }
 
     pub fn one(seed: u64) -> Self {
         Self::new(vec![Plain::new("records")], seed)
+    }
+
+    /// The log, as the sinks see it.
+    pub fn log(&self) -> Arc<dyn Broker> {
+        let inner = self.broker.clone();
+        match self.worn {
+            None => Arc::new(inner),
+            Some(id) => Arc::new(worn::Worn { inner, id }),
+        }
     }
 
     pub fn sink(&self, client: &str) -> SinkRunner {
@@ -179,7 +198,7 @@ impl Bench {
         let tables = self.tables.iter().map(|table| table.clone() as Arc<dyn Table>).collect();
         SinkRunner::new(
             settings,
-            Arc::new(self.broker.clone()),
+            self.log(),
             Arc::new(MemoryRegistry::default()),
             self.store.clone(),
             tables,
@@ -210,7 +229,7 @@ impl Bench {
                 partition: None,
                 key: Some(key.as_bytes()),
                 value: (value.len() % 7 != 0).then_some(value.as_bytes()),
-                timestamp_ms: 1_700_000_000_000 + i64::from(left) * 60_000,
+                timestamp_ms: 1_700_000_000_000 + i64::from(left) * self.apart_ms,
                 headers: &[],
             });
             let outgoing: Vec<_> = outgoing.collect();
@@ -240,7 +259,7 @@ impl Bench {
                 .runtime
                 .block_on(lake::verify(&store, table.name, Depth::Offsets))
                 .unwrap();
-            let compared = lake::compare_with_log(&self.broker, table.as_ref(), &report, BOUND).unwrap();
+            let compared = lake::compare_with_log(&*self.log(), table.as_ref(), &report, BOUND).unwrap();
             unwritten += compared.partitions.iter().map(|partition| partition.unwritten).sum::<u64>();
             problems.extend(report.problems.iter().chain(&compared.problems).map(ToString::to_string));
         }
@@ -282,10 +301,19 @@ impl Bench {
 
     /// What the lake has, by partition and offset; panics on an offset that is there twice.
     pub fn rows(&self, table: &str) -> Content {
+        self.rows_where(table, |_| true)
+    }
+
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// The rows of some files.
+    pub fn rows_where(&self, table: &str, is_wanted: impl Fn(&sinks::parquet::layout::FileName) -> bool) -> Content {
         let mut content = BTreeMap::new();
         let store = self.store.inner();
         let listing = self.runtime.block_on(lake::list(store.as_ref(), table)).unwrap();
-        for file in listing.files {
+        for file in listing.files.into_iter().filter(|file| is_wanted(&file.name)) {
             let bytes = self.runtime.block_on(async {
                 let path = file.name.path();
                 object_store::ObjectStoreExt::get(store.as_ref(), &path)
@@ -313,6 +341,12 @@ impl Bench {
             }
         }
         content
+    }
+
+    /// The paths of a table's files.
+    pub async fn names_of(&self, table: &str) -> Vec<object_store::path::Path> {
+        let listing = lake::list(self.store.inner().as_ref(), table).await.unwrap();
+        listing.files.iter().map(|file| file.name.path()).collect()
     }
 
     pub fn files(&self, table: &str) -> Vec<lake::LakeFile> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -9,8 +10,8 @@ use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use parking_lot::Mutex;
 use rand::seq::IndexedRandom;
@@ -46,6 +47,11 @@ struct Plan {
     faults: Vec<Fault>,
     probability: f64,
     puts: u64,
+    /// It ignores that an object is to be created only.
+    overwrites: bool,
+    /// How often something was listed, and how many objects that brought.
+    lists: u64,
+    listed: Arc<AtomicU64>,
 }
 
 impl FaultyStore {
@@ -58,6 +64,9 @@ impl FaultyStore {
                 faults: vec![],
                 probability: 0.0,
                 puts: 0,
+                overwrites: false,
+                lists: 0,
+                listed: Arc::default(),
             }),
         }
     }
@@ -73,9 +82,20 @@ impl FaultyStore {
         self.suffer(&[], 0.0);
     }
 
-    /// How many puts were asked for.
+    /// How many puts of files and intents were asked for.
     pub fn puts(&self) -> u64 {
         self.plan.lock().puts
+    }
+
+    /// From now on, it is a store that knows no `If-None-Match`, or no more.
+    pub fn overwrite(&self, overwrites: bool) {
+        self.plan.lock().overwrites = overwrites;
+    }
+
+    /// How often something was listed since the last call, and how many objects that brought.
+    pub fn take_lists(&self) -> (u64, u64) {
+        let mut plan = self.plan.lock();
+        (std::mem::take(&mut plan.lists), plan.listed.swap(0, Ordering::SeqCst))
     }
 
     /// The store behind the faults.
@@ -123,7 +143,14 @@ impl fmt::Display for FaultyStore {
 #[async_trait]
 impl ObjectStore for FaultyStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        self.plan.lock().puts += 1;
+        let mut opts = opts;
+        if self.plan.lock().overwrites {
+            opts.mode = PutMode::Overwrite;
+        }
+        let counts = !["_riverbank", "_topics"]
+            .iter()
+            .any(|notes| location.as_ref().contains(notes));
+        self.plan.lock().puts += u64::from(counts);
         self.meet(self.inner.put_opts(location, payload, opts)).await
     }
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
@@ -137,7 +164,15 @@ impl ObjectStore for FaultyStore {
     }
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         match self.next() {
-            None => self.inner.list(prefix),
+            None => {
+                let mut plan = self.plan.lock();
+                plan.lists += 1;
+                let listed = plan.listed.clone();
+                let count = move |_: &Result<ObjectMeta>| {
+                    listed.fetch_add(1, Ordering::SeqCst);
+                };
+                self.inner.list(prefix).inspect(count).boxed()
+            }
             Some(Fault::Fail | Fault::FailAfter) => {
                 let error = Error::Generic {
                     store: "faulty",

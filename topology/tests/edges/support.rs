@@ -106,6 +106,9 @@ impl<B: Broker> Broker for OnLog<B> {
     fn tombstone_retention(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<Duration>>, BrokerError> {
         self.0.tombstone_retention(topics, timeout)
     }
+    fn topic_ids(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<TopicId>>, BrokerError> {
+        self.0.topic_ids(topics, timeout)
+    }
     fn add_partitions(&self, topic: &str, total: u32, timeout: Duration) -> Result<(), BrokerError> {
         self.0.add_partitions(topic, total, timeout)
     }
@@ -181,6 +184,9 @@ impl Group for OnGroup {
             Some(membership) if self.is_deaf() => Ok(membership.clone()),
             _ => self.inner.membership(),
         }
+    }
+    fn lease(&mut self) -> Result<Arc<Lease>, BrokerError> {
+        self.inner.lease()
     }
     fn leave(&mut self) -> Result<(), BrokerError> {
         self.inner.leave()

@@ -44,6 +44,9 @@ impl<B: Broker> Broker for FaultyBroker<B> {
     fn partitions(&self, topic: &str, timeout: Duration) -> Result<Option<u32>, BrokerError> {
         self.0.partitions(topic, timeout)
     }
+    fn topic_ids(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<TopicId>>, BrokerError> {
+        self.0.topic_ids(topics, timeout)
+    }
     fn add_partitions(&self, topic: &str, total: u32, timeout: Duration) -> Result<(), BrokerError> {
         self.0.add_partitions(topic, total, timeout)
     }

@@ -1,25 +1,30 @@
 //! One partition on its way into files.
 //!
 //! ```text
-//!           nothing committed
-//!  Asking ──────────────────────► Looking (what has the store?)
-//!    │ │      plain offset                 │
-//!    │ └────────────────────────────────► Filling ◄────────────────────────────┐
-//!    │ intent                              │ full, old, or the sink stops      │
-//!    ▼                                     ▼                                   │
-//!  Checking (is it there?)              Deciding ── commit the intent          │
-//!    │        │ no                         │                                   │
-//!    │        ▼                            ▼                                   │
-//!    │     Refilling ── [start, end] ──► Writing ── create ──► Finishing ── commit end + 1
-//!    └──────────────────────── yes ───────────────────────────────▲
+//!            nothing, or of no known log
+//!  Asking ──────────────────────► Surveying (what has the store?) ──► Accepting (the topic's id, once)
+//!    │ │      offset and place           │      └─ another topic, or a log cut off ──► Refused
+//!    │ └────────────────────────────► Filling ◄────────────────────────────────┐
+//!    │ intent                             │ full, old, or the sink stops        │
+//!    ▼                                    ▼                                     │
+//!  Checking (what is there?)          Deciding ── commit the intent             │
+//!    │        │ not all                   │                                     │
+//!    │        ▼                           ▼                                     │
+//!    │     Refilling ── [start, end] ─► Writing ── create ──► Finishing ── commit end + 1
+//!    └──────────────────────── all ──────────────────────────────▲
 //! ```
 //!
 //! Every state is left only by success; a fault leaves the state as it is and sets the time of the next attempt. A commit that is
-//! fenced goes back to `Asking`: what was read is dropped, and the group says what holds.
+//! fenced goes back to `Asking`: what was read is dropped, and the group says what holds. So does `Refused` after a while: an
+//! operator may have decided meanwhile.
 //!
-//! A record of another shape ends the file that is filled, and goes into the next one. A file that was decided upon cannot end
+//! A record of another shape ends the files that are filled, and goes into the next ones. A range that was decided upon cannot end
 //! earlier: refilled, it begins again with a shape that the record has, too.
+//!
+//! **Is it still the same log?** The topic's id is asked after the last record of a range was read and before the range is decided
+//! upon; and where reading begins behind what is written, the last record that was written is read again and compared.
 
+mod standing;
 mod steps;
 
 use std::collections::VecDeque;
@@ -30,13 +35,16 @@ use broker::{BrokerError, Group, Message, Reader, TopicPartition};
 use tokio::task::JoinHandle;
 use wire::Registry;
 
-use super::footer::Identity;
+use super::digest;
+use super::draft::Draft;
 use super::handle::PartitionLag;
 use super::layout::FileName;
 use super::probe::Probe;
+use super::protocol::{Intent, Place, Standing};
 use super::retry::Retry;
-use super::store::{Lake, StoreError};
-use super::writer::{FileBytes, FileWriter};
+use super::store::{Found, Lake, StoreError, Survey, Written};
+use super::topics::TopicIds;
+use super::writer::FileBytes;
 use crate::metrics::Metrics;
 use crate::{Rows, SinkSettings, Table};
 
@@ -51,6 +59,7 @@ pub(super) struct Tools<'a> {
     pub runtime: &'a tokio::runtime::Handle,
     pub metrics: &'a Metrics,
     pub probe: Option<&'a dyn Probe>,
+    pub topics: &'a mut TopicIds,
     pub group: &'a mut dyn Group,
     pub reader: &'a mut dyn Reader,
     /// The sink is stopping: what is open is written, and nothing new is begun.
@@ -73,36 +82,51 @@ type Job<T> = JoinHandle<Result<T, StoreError>>;
 
 enum State {
     Asking,
-    Looking(Job<Option<i64>>),
+    Surveying {
+        standing: Option<Standing>,
+        /// Why the log is not the one that the standing is of, though the topic is.
+        doubt: Option<String>,
+        job: Job<Survey>,
+    },
+    Accepting(Job<bool>),
     Filling {
         start: i64,
-        writer: Option<Box<FileWriter>>,
+        draft: Option<Box<Draft>>,
     },
     Deciding {
-        file: FileName,
-        content: FileBytes,
+        intent: Intent,
+        content: Vec<FileBytes>,
     },
+    /// From the same start, something else was decided before: that is committed, too.
+    Yielding(Intent),
     Checking {
-        file: FileName,
-        job: Job<Option<Identity>>,
+        intent: Intent,
+        job: Job<Vec<Found>>,
     },
     Refilling {
-        file: FileName,
-        writer: Box<FileWriter>,
+        intent: Intent,
+        /// What is there already.
+        there: u64,
+        /// What is not.
+        files: Vec<FileName>,
+        draft: Box<Draft>,
     },
     Writing {
-        file: FileName,
-        content: FileBytes,
-        job: Option<Job<Identity>>,
+        intent: Intent,
+        there: u64,
+        content: Vec<FileBytes>,
+        job: Option<Job<Written>>,
         since: Instant,
     },
     Finishing {
-        file: FileName,
-        identity: Identity,
+        intent: Intent,
+        rows: u64,
         bytes: u64,
     },
-    /// The files are of another log. An operator must act; the sink does not try again.
-    Refused(String),
+    /// An operator must act; until then nothing is written.
+    Refused {
+        until: Instant,
+    },
 }
 
 /// Whether a step led on, or there is nothing to do for now.
@@ -127,6 +151,18 @@ pub(super) struct Task {
     next: Option<i64>,
     /// The smallest timestamp of what was decided upon and is not finished.
     oldest_ms: Option<i64>,
+    /// The log that is read.
+    place: Place,
+    /// The last record that is written, which is read again before the next ones: its offset and digest.
+    expected: Option<(i64, String)>,
+    /// Why the log is not the one that it was, though the topic is.
+    doubt: Option<String>,
+    /// Why nothing is written.
+    refused: Option<String>,
+    /// When the last record was delivered.
+    read_at: Instant,
+    /// Others have gone on: the store says where, and not the group.
+    is_behind: bool,
 }
 
 impl Task {
@@ -145,6 +181,12 @@ impl Task {
             log: None,
             next: None,
             oldest_ms: None,
+            place: Place::default(),
+            expected: None,
+            doubt: None,
+            refused: None,
+            read_at: Instant::now(),
+            is_behind: false,
         }
     }
 
@@ -158,8 +200,19 @@ impl Task {
 
     /// Takes a record that the reader delivered.
     pub fn deliver(&mut self, message: Message) {
+        self.read_at = Instant::now();
         self.delivered_to = self.delivered_to.max(message.offset + 1);
         self.at_end = false;
+        if let Some((offset, last)) = self.expected.take()
+            && message.offset <= offset
+        {
+            if digest::of_record(&message) != last {
+                self.doubt = Some(format!(
+                    "offset {offset} of the log is another record than the one in the lake: the log was cut off and has grown again"
+                ));
+            }
+            return;
+        }
         self.inbox.push_back(message);
     }
 
@@ -194,7 +247,8 @@ impl Task {
     /// Gives the partition up: what is open is dropped, and read again by its next owner.
     pub fn abandon(&mut self, reader: Option<&mut dyn Reader>) {
         match std::mem::replace(&mut self.state, State::Asking) {
-            State::Looking(job) => job.abort(),
+            State::Surveying { job, .. } => job.abort(),
+            State::Accepting(job) => job.abort(),
             State::Checking { job, .. } => job.abort(),
             State::Writing { job: Some(job), .. } => job.abort(),
             _ => {}
@@ -210,7 +264,11 @@ impl Task {
     pub fn is_idle(&self) -> bool {
         matches!(
             self.state,
-            State::Asking | State::Looking(_) | State::Refused(_) | State::Filling { writer: None, .. }
+            State::Asking
+                | State::Surveying { .. }
+                | State::Accepting(_)
+                | State::Refused { .. }
+                | State::Filling { draft: None, .. }
         )
     }
 
@@ -222,11 +280,10 @@ impl Task {
             .map(|m| m.key.as_ref().map_or(0, |k| k.len()) + m.value.as_ref().map_or(0, |v| v.len()))
             .sum();
         let state = match &self.state {
-            State::Filling {
-                writer: Some(writer), ..
-            } => writer.memory_bytes(),
-            State::Refilling { writer, .. } => writer.memory_bytes(),
-            State::Deciding { content, .. } | State::Writing { content, .. } => content.bytes.len() as u64,
+            State::Filling { draft: Some(draft), .. } | State::Refilling { draft, .. } => draft.memory_bytes(),
+            State::Deciding { content, .. } | State::Writing { content, .. } => {
+                content.iter().map(|file| file.bytes.len() as u64).sum()
+            }
             _ => 0,
         };
         inbox as u64 + state
@@ -235,9 +292,7 @@ impl Task {
     /// Bytes in memory that ending the open file would set free.
     pub fn sealable_bytes(&self) -> u64 {
         match &self.state {
-            State::Filling {
-                writer: Some(writer), ..
-            } if writer.row_count() > 0 => writer.memory_bytes(),
+            State::Filling { draft: Some(draft), .. } if draft.row_count() > 0 => draft.memory_bytes(),
             _ => 0,
         }
     }
@@ -246,18 +301,18 @@ impl Task {
     pub fn seal(&mut self) -> Result<(), Halt> {
         if let State::Filling {
             start,
-            writer: Some(writer),
+            draft: Some(draft),
         } = std::mem::replace(&mut self.state, State::Asking)
         {
-            self.state = self.decide(start, *writer)?.0;
+            self.state = self.decide(start, *draft)?.0;
         }
         Ok(())
     }
 
     pub fn trouble(&self, settings: &SinkSettings) -> Option<String> {
-        let trouble = match &self.state {
-            State::Refused(reason) => reason.clone(),
-            _ => self.retry.trouble(&settings.retry)?,
+        let trouble = match &self.refused {
+            Some(reason) => reason.clone(),
+            None => self.retry.trouble(&settings.retry)?,
         };
         Some(format!("table {}, {}: {trouble}", self.table.name(), self.partition))
     }
@@ -274,12 +329,11 @@ impl Task {
 
     pub fn lag(&self, now_ms: i64) -> PartitionLag {
         let (in_hand, oldest_ms) = match &self.state {
-            State::Filling {
-                writer: Some(writer), ..
+            State::Filling { draft: Some(draft), .. } | State::Refilling { draft, .. } => (draft.row_count(), draft.oldest_ms()),
+            State::Deciding { content, .. } | State::Writing { content, .. } => {
+                (content.iter().map(|file| file.identity.rows).sum(), self.oldest_ms)
             }
-            | State::Refilling { writer, .. } => (writer.row_count(), writer.oldest_ms()),
-            State::Deciding { content, .. } | State::Writing { content, .. } => (content.identity.rows, self.oldest_ms),
-            State::Finishing { identity, .. } => (identity.rows, self.oldest_ms),
+            State::Finishing { rows, .. } => (*rows, self.oldest_ms),
             _ => (0, None),
         };
         let in_hand = in_hand + self.inbox.len() as u64;
@@ -330,6 +384,7 @@ impl Task {
         self.abandon(Some(tools.reader));
         self.at_end = false;
         self.oldest_ms = None;
+        self.expected = None;
     }
 
     fn failed(&mut self, reason: String, tools: &Tools<'_>) {
@@ -343,10 +398,9 @@ impl Task {
 /// A fault in words that say what is at stake.
 fn lost(error: &BrokerError) -> String {
     match error {
-        BrokerError::OffsetOutOfRange { .. } => format!(
-            "{error}: the log has dropped records that are in no file, or the topic was made anew; to go on without them, commit \
-             another offset for the group"
-        ),
+        BrokerError::OffsetOutOfRange { .. } => {
+            format!("{error}: the log has dropped records that are in no file, or has lost its end")
+        }
         error => error.to_string(),
     }
 }

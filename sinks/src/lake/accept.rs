@@ -1,0 +1,115 @@
+//! An operator's word that a topic which was made anew, or a log that was cut off, goes on in the lake.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Broker, TopicId, TopicPartition};
+use jiff::Timestamp;
+use object_store::ObjectStore;
+
+use super::verify::{Depth, PartitionReport, TableReport, verify};
+use super::{LakeError, compare_with_log};
+use crate::Table;
+use crate::parquet::generations::Generation;
+use crate::parquet::store::Lake;
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// The log is the one that the files are of: there is nothing to accept.
+    AsItIs,
+    /// The sinks go on with this generation.
+    Next(Generation),
+}
+
+/// Takes a table's log, as it is now, for the next generation of its files. A topic that was made anew begins at its log's
+/// beginning; of a log that was cut off, what differs from the files is written anew. Nothing that is there is touched.
+pub async fn accept(
+    store: &Arc<dyn ObjectStore>,
+    broker: &Arc<dyn Broker>,
+    table: &Arc<dyn Table>,
+    timeout: Duration,
+) -> Result<Accepted, LakeError> {
+    let report = verify(store, table.name(), Depth::Footers).await?;
+    let (broker, of) = (broker.clone(), table.clone());
+    let looked = tokio::task::spawn_blocking(move || look(&*broker, of.as_ref(), &report, timeout));
+    let looked = looked.await.map_err(|error| LakeError::Notes(error.to_string()))?;
+    let Some(next) = looked? else {
+        return Ok(Accepted::AsItIs);
+    };
+    let noted = Lake::new(store.clone(), timeout).accept(table.name(), &next).await;
+    match noted.map_err(|error| LakeError::Notes(error.to_string()))? {
+        true => Ok(Accepted::Next(next)),
+        false => Err(LakeError::Notes(format!(
+            "generation {} of {} was noted by somebody else at the same time",
+            next.generation,
+            table.name()
+        ))),
+    }
+}
+
+/// The generation to be noted, if any.
+fn look(
+    broker: &dyn Broker,
+    table: &dyn Table,
+    report: &TableReport,
+    timeout: Duration,
+) -> Result<Option<Generation>, LakeError> {
+    let ids = broker.topic_ids(&[table.topic()], timeout)?;
+    let Some(id) = ids.into_iter().next().flatten() else {
+        return Err(LakeError::Notes(format!("the broker says no id of topic {}", table.topic())));
+    };
+    let Some(last) = report.generations.last() else {
+        // The sink itself notes the first one.
+        return Ok(None);
+    };
+    let mut ends = BTreeMap::new();
+    if report.generations.iter().any(|known| known.topic_id == Some(id)) {
+        ends = cut_off(broker, table, report, id, timeout)?;
+        if ends.is_empty() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(next(table, last, id, ends)))
+}
+
+fn next(table: &dyn Table, last: &Generation, id: TopicId, ends: BTreeMap<u32, i64>) -> Generation {
+    Generation {
+        generation: last.generation + 1,
+        topic: table.topic().to_owned(),
+        topic_id: Some(id),
+        ends,
+        accepted_at: Timestamp::now(),
+    }
+}
+
+/// The partitions whose files are not the log's any more: the last offset until which they are.
+fn cut_off(
+    broker: &dyn Broker,
+    table: &dyn Table,
+    report: &TableReport,
+    id: TopicId,
+    timeout: Duration,
+) -> Result<BTreeMap<u32, i64>, LakeError> {
+    let compared = compare_with_log(broker, table, report, timeout)?;
+    let mut reader = broker.reader("riverbank-lake-accept")?;
+    let mut ends = BTreeMap::new();
+    for log in &compared.partitions {
+        let known = Generation::of(&report.generations, Some(id), log.partition);
+        let of_log = |files: &&PartitionReport| {
+            files.partition == log.partition && known.is_some_and(|known| known.generation == files.generation)
+        };
+        let files = report.partitions.iter().find(of_log);
+        let noted = known.and_then(|known| known.ends.get(&log.partition).copied());
+        let Some(end) = files.and_then(|files| files.end()).or(noted) else {
+            continue;
+        };
+        let (_, log_end) = reader.bounds(&TopicPartition::new(table.topic(), log.partition), timeout)?;
+        let differs_from = log.differs_from.or((end >= log_end).then_some(log_end));
+        if let Some(from) = differs_from {
+            ends.insert(log.partition, from.min(log_end) - 1);
+        }
+    }
+    Ok(ends)
+}
