@@ -68,6 +68,18 @@ pub enum LakeCommand {
     Ls(SettingFlags),
     /// Prove that every partition's files are contiguous and disjoint, with as many rows as offsets say; exit code 1 if not
     Verify(VerifyArgs),
+    /// Go on with a topic that was made anew, or with a log that was cut off, as the next generation of a table's files
+    Accept(AcceptArgs),
+}
+
+/// `riverbank lake accept …`
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct AcceptArgs {
+    /// The table, such as bronze.accounts
+    pub table: String,
+    /// The settings.
+    #[command(flatten)]
+    pub settings: SettingFlags,
 }
 
 /// `riverbank lake verify …`

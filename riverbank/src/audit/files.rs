@@ -12,7 +12,7 @@ use super::Check;
 /// How long the log may show nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Every table's files: each record's offset once, and as many rows as the log has records. What is in no file yet is noted; where
+/// Every table's files: of the topic that is there, each record's offset once, and the same records as the log has. What is in no file yet is noted; where
 /// all is said to be written, it is missing.
 pub async fn check_files(
     store: &Arc<dyn ObjectStore>,
@@ -35,6 +35,12 @@ pub async fn check_files(
             "{}: {rows} rows in {files} Parquet files, each offset once",
             report.table
         ));
+        let topics = report.generations.len();
+        if topics > 1 {
+            check
+                .notes
+                .push(format!("its files are of {topics} topics, or cut-off logs, of its name"));
+        }
         let problems = report.problems.iter().chain(&beside.problems);
         check.found(problems.map(ToString::to_string).collect());
         let unwritten: u64 = beside.partitions.iter().map(|partition| partition.unwritten).sum();
