@@ -1,6 +1,6 @@
 //! Commits that go wrong, for tests.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::state::Shared;
@@ -77,6 +77,14 @@ impl TransactionFaults {
         answers
     }
 
+    /// Has the next transaction of an id end, by a commit or an abort, without its markers reaching the partitions, which goes
+    /// unnoticed by the coordinator. They hide what lies behind its first record until the same id ends another transaction
+    /// there, and that one's end then counts for **both**. A Kafka broker that is alone does so when it comes back from a hang
+    /// or a kill: its partitions have no leader for a moment, and it takes them for deleted.
+    pub fn lose_markers(&self, transactional_id: &str) {
+        self.0.lock().faults.markers_lost.insert(transactional_id.to_owned());
+    }
+
     /// Writes the markers of a transactional id's last transaction, if they are late.
     pub fn write_markers(&self, transactional_id: &str) {
         let shared = &self.0;
@@ -92,6 +100,8 @@ impl TransactionFaults {
 pub(super) struct Faults {
     next: BTreeMap<String, VecDeque<CommitFault>>,
     late: BTreeMap<String, Vec<Identity>>,
+    /// Ids whose next markers do not reach the partitions.
+    pub markers_lost: BTreeSet<String>,
 }
 
 impl Faults {

@@ -254,7 +254,12 @@ impl State {
         known.used = now;
         self.transactions.open -= 1;
         let producer = known.holder.producer;
-        for (topic, partition) in open.partitions {
+        let reached = if self.faults.markers_lost.remove(id) {
+            Vec::new()
+        } else {
+            open.partitions
+        };
+        for (topic, partition) in reached {
             let log = self.topics[topic].partitions.get_mut(partition);
             // It is not there where its topic was deleted.
             if let Some(log) = log {

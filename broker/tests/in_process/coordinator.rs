@@ -220,6 +220,31 @@ fn a_commit_is_seen_when_its_markers_are_written() {
     }
 }
 
+/// Seen on Kafka 4.3, where a broker that is alone had hung: what was aborted is there after all.
+#[test]
+fn where_a_marker_is_lost_the_ids_next_transaction_decides() {
+    let mut scene = Scene::with(Epochs::default());
+    let mut crashed = scene.world.transactions("p");
+    crashed.begin().unwrap();
+    crashed.send(record(&scene.topic, 0, "k", "aborted")).unwrap();
+    scene.fail_next(CommitFault::Lost);
+    let membership = scene.member.group.membership().unwrap();
+    unavailable(crashed.commit(&scene.offsets(1), &membership));
+    scene.broker.transaction_faults().lose_markers(&scene.world.name("p"));
+    let mut successor = scene.world.transactions("p");
+    assert_eq!((scene.broker.open_transactions(), scene.committed().unwrap()), (0, None));
+    let mut other = scene.world.transactions("other");
+    write(other.as_mut(), &[record(&scene.topic, 0, "k", "behind")]);
+    assert_eq!(
+        scene.values(),
+        Vec::<String>::new(),
+        "for all that the coordinator knows, nothing is open"
+    );
+    write(successor.as_mut(), &[record(&scene.topic, 0, "k", "next")]);
+    assert_eq!(scene.values(), ["aborted", "behind", "next"]);
+    assert_eq!(scene.committed().unwrap(), None);
+}
+
 #[test]
 fn records_go_to_the_log_in_bounded_batches_and_with_a_crash() {
     let scene = Scene::with(Epochs::default());
