@@ -23,6 +23,9 @@ impl Broker for Worn {
     fn topic_ids(&self, topics: &[&str], _: Duration) -> Result<Vec<Option<TopicId>>, BrokerError> {
         Ok(vec![self.id; topics.len()])
     }
+    fn tombstone_retention(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<Duration>>, BrokerError> {
+        self.0.tombstone_retention(topics, timeout)
+    }
     fn add_partitions(&self, topic: &str, total: u32, timeout: Duration) -> Result<(), BrokerError> {
         self.inner.add_partitions(topic, total, timeout)
     }
