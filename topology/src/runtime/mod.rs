@@ -43,7 +43,7 @@ pub use prepare::EngineParts;
 pub use settings::{EngineSettings, OnPanic};
 pub use task::{Position, TaskId};
 
-pub(crate) use flusher::Flusher;
+pub(crate) use flusher::{Flusher, Scheduled, Switches};
 pub(crate) use prepare::prepare;
 pub(crate) use shared::{Served, Shared};
 pub(crate) use watch::watch_partitions;

@@ -52,6 +52,11 @@ impl Batch {
         self.stored = Some(stored);
     }
 
+    /// The position that the data reflects once this batch is in it, if it says so.
+    pub fn reflects(&self) -> Option<&Stored> {
+        self.stored.as_ref()
+    }
+
     /// The entries in order.
     pub fn iter(&self) -> impl Iterator<Item = (u16, &[u8], Option<&[u8]>)> {
         let mut start = 0;

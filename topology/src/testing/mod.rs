@@ -14,7 +14,9 @@ use crate::error::EngineError;
 use crate::graph::Topology;
 use crate::query::Queries;
 use crate::record::Record;
-use crate::runtime::{EngineParts, EngineSettings, Metrics, Parts, Shared, Worker, prepare, watch_partitions};
+use crate::runtime::{
+    EngineParts, EngineSettings, Flusher, Metrics, Parts, Scheduled, Shared, Switches, Worker, prepare, watch_partitions,
+};
 use crate::store::{Backends, KeyValue, MemoryBackends, StoreKey, StoreValue, View};
 
 /// Runs a topology step by step: what is sent is processed to the end before the call returns.
@@ -25,6 +27,11 @@ pub struct TestDriver {
     shared: Arc<Shared>,
     /// One per thread of the settings; `None` while it is down.
     workers: Vec<Option<Worker>>,
+    /// The flushes of each worker, which outlive it while its process runs.
+    flushes: Vec<Vec<Arc<Scheduled>>>,
+    switches: Arc<Switches>,
+    /// Where workers keep their state that do not share the engine's.
+    disks: BTreeMap<usize, Arc<dyn Backends>>,
     clock: ManualClock,
     /// The log's own time, in milliseconds. It passes only while the driver waits, so that no worker is taken for dead when a
     /// test moves the wall clock on at once.
@@ -88,6 +95,9 @@ impl TestDriver {
             parts,
             shared: Arc::default(),
             workers: Vec::new(),
+            flushes: Vec::new(),
+            switches: Arc::default(),
+            disks: BTreeMap::new(),
             clock,
             log_time,
             metrics: told,
@@ -99,17 +109,56 @@ impl TestDriver {
 
     fn start(&mut self) -> Result<(), EngineError> {
         self.shared = Arc::default();
-        self.workers.clear();
-        for index in 0..self.parts.settings.threads {
-            self.workers.push(Some(self.new_worker(index)?));
-        }
+        let threads = self.parts.settings.threads;
+        self.workers = std::iter::repeat_with(|| None).take(threads).collect();
+        // What an earlier process has not written, nobody writes.
+        self.flushes.drain(..).flatten().for_each(|flushes| flushes.forget());
+        self.flushes.resize_with(threads, Vec::new);
+        (0..threads).try_for_each(|worker| self.revive(worker))?;
         self.settle();
         Ok(())
     }
 
-    fn new_worker(&self, index: usize) -> Result<Worker, EngineError> {
-        let flusher = crate::runtime::Flusher::in_place(self.parts.metrics.clone());
-        Worker::new(index, self.parts.clone(), self.shared.clone(), flusher)
+    fn new_worker(&mut self, index: usize) -> Result<Worker, EngineError> {
+        let mut parts = self.parts.clone();
+        if let Some(disk) = self.disks.get(&index) {
+            parts.backends = disk.clone();
+        }
+        let flushes = Scheduled::new(parts.metrics.clone(), &self.switches);
+        let worker = Worker::new(index, parts, self.shared.clone(), Flusher::scheduled(&flushes))?;
+        self.flushes[index].retain(|earlier| !earlier.is_empty());
+        self.flushes[index].push(flushes);
+        Ok(worker)
+    }
+
+    /// From its next start on, a worker keeps its state here, as one of another instance would.
+    pub fn give_disk(&mut self, worker: usize, disk: Arc<dyn Backends>) {
+        self.disks.insert(worker, disk);
+    }
+
+    /// Whether flushes wait until [`TestDriver::run_flush`], [`TestDriver::settle`] or a worker that waits for them; else each is
+    /// written at once.
+    pub fn hold_flushes(&mut self, holds: bool) {
+        self.switches.holds.store(holds, Ordering::Relaxed);
+    }
+
+    /// Whether the disk does not answer: flushes wait, and whoever waits for one gives up.
+    pub fn hang_flushes(&mut self, hangs: bool) {
+        self.switches.hangs.store(hangs, Ordering::Relaxed);
+    }
+
+    /// Runs the flush of a worker that has waited longest. Returns whether one was written.
+    pub fn run_flush(&mut self, worker: usize) -> bool {
+        let waiting = self.flushes[worker].iter().find(|flushes| !flushes.is_empty());
+        let Some(flushes) = waiting else { return false };
+        let is_written = flushes.run_next();
+        // A worker that is gone has nobody who would try again.
+        let is_orphan =
+            !self.flushes[worker].last().is_some_and(|last| Arc::ptr_eq(last, flushes)) || self.workers[worker].is_none();
+        if !is_written && is_orphan && !self.switches.hangs.load(Ordering::Relaxed) {
+            flushes.forget();
+        }
+        is_written
     }
 
     /// Lets the group take a worker for dead, which may live on and not know.
@@ -122,6 +171,11 @@ impl TestDriver {
     /// The wall clock, for processors that take their time.
     pub fn clock(&self) -> ManualClock {
         self.clock.clone()
+    }
+
+    /// Whether a worker is up.
+    pub fn is_up(&self, worker: usize) -> bool {
+        self.workers[worker].is_some()
     }
 
     /// The log beneath, for what the driver has no word for.
@@ -194,6 +248,11 @@ impl TestDriver {
             for worker in self.workers.iter_mut().flatten() {
                 moved |= worker.turn(Duration::ZERO);
             }
+            if !moved {
+                for worker in 0..self.workers.len() {
+                    moved |= self.run_flush(worker);
+                }
+            }
             // One quiet turn may only mean that a fault is being waited out, or that a commit has just fed another task.
             quiet = if moved { 0 } else { quiet + 1 };
             if quiet >= 3 {
@@ -215,8 +274,11 @@ impl TestDriver {
 
     /// Runs turns of one worker without waiting for rest: for faults in the middle of the work.
     pub fn turns(&mut self, worker: usize, count: usize) {
-        if let Some(worker) = &mut self.workers[worker] {
-            for _ in 0..count {
+        for _ in 0..count {
+            if !self.switches.holds.load(Ordering::Relaxed) {
+                while self.run_flush(worker) {}
+            }
+            if let Some(worker) = &mut self.workers[worker] {
                 worker.turn(Duration::ZERO);
             }
         }
@@ -227,7 +289,10 @@ impl TestDriver {
         match self.workers[worker].take() {
             Some(down) if cleanly => down.close(),
             // Its process would be gone, and with it what it shared.
-            Some(down) => down.abandon(),
+            Some(down) => {
+                self.flushes[worker].drain(..).for_each(|flushes| flushes.forget());
+                down.abandon();
+            }
             None => {}
         }
         self.shared.trouble.lock().remove(&worker);
@@ -242,6 +307,8 @@ impl TestDriver {
     /// Starts a worker that was taken down.
     pub fn revive(&mut self, worker: usize) -> Result<(), EngineError> {
         if self.workers[worker].is_none() {
+            // One that could not leave the group, or came no further than that, is dead by now.
+            self.expire_session(worker);
             self.workers[worker] = Some(self.new_worker(worker)?);
         }
         Ok(())
@@ -261,7 +328,6 @@ impl TestDriver {
     /// Ends the workers as `kill -9` would, and starts others on the same log and state.
     pub fn crash(&mut self) -> Result<(), EngineError> {
         self.workers.clear();
-        (0..self.parts.settings.threads).for_each(|worker| self.expire_session(worker));
         self.start()
     }
 
@@ -273,7 +339,7 @@ impl TestDriver {
 
     /// Ends the workers cleanly, and starts a topology on the same log and state as a new process would.
     pub fn deploy(&mut self, topology: Topology) -> Result<(), EngineError> {
-        self.workers.drain(..).flatten().for_each(Worker::close);
+        self.workers.iter_mut().filter_map(Option::take).for_each(Worker::close);
         // The topology may give its members other names, and those that were named before keep their places for a session.
         (0..self.parts.settings.threads).for_each(|worker| self.expire_session(worker));
         let Parts {

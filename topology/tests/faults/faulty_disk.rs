@@ -1,0 +1,324 @@
+//! A disk that refuses now and then, is full for a while, and loses what was written last when the power goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::ThreadId;
+
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use topology::StoreError;
+use topology::store::{Backend, Backends, Batch, Entries, Stored};
+
+/// What a disk does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Act {
+    /// Opening a task's state while its group comes.
+    Open,
+    /// Opening it again after a fault, on the worker's own thread.
+    Reopen,
+    Wipe,
+    Position,
+    Get,
+    Range,
+    /// Writing what is committed.
+    Flush,
+    /// Writing what is restored.
+    Restore,
+}
+
+/// All of them.
+pub const ACTS: [Act; 8] = [
+    Act::Open,
+    Act::Reopen,
+    Act::Wipe,
+    Act::Position,
+    Act::Get,
+    Act::Range,
+    Act::Flush,
+    Act::Restore,
+];
+
+#[derive(Default)]
+struct State {
+    rates: BTreeMap<Act, u32>,
+    seed: u64,
+    random: Option<StdRng>,
+    struck: BTreeSet<Act>,
+    /// How often each task's state was opened.
+    opened: BTreeMap<String, u64>,
+    is_full: bool,
+}
+
+impl State {
+    /// Tasks are opened side by side: whether one is refused must not depend on which comes first.
+    fn refuses_to_open(&mut self, task: &str, rate: u32) -> bool {
+        let opened = self.opened.entry(task.to_owned()).or_default();
+        *opened += 1;
+        let mixed = task.bytes().fold(self.seed ^ *opened, |mixed, byte| {
+            mixed.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte)
+        });
+        StdRng::seed_from_u64(mixed).random_range(0..1_000) < rate
+    }
+}
+
+/// What disks suffer; clones share it.
+#[derive(Clone)]
+pub struct DiskFaults {
+    state: Arc<Mutex<State>>,
+    /// The thread that the workers' turns run on.
+    turns: ThreadId,
+}
+
+impl DiskFaults {
+    pub fn new() -> Self {
+        Self {
+            state: Arc::default(),
+            turns: std::thread::current().id(),
+        }
+    }
+
+    /// From now on the disks refuse, in so many parts of a thousand.
+    pub fn begin(&self, seed: u64, rates: impl IntoIterator<Item = (Act, u32)>) {
+        let mut state = self.state.lock();
+        state.seed = seed;
+        state.random = Some(StdRng::seed_from_u64(seed));
+        state.rates = rates.into_iter().filter(|(_, rate)| *rate > 0).collect();
+    }
+
+    /// From now on they do their work.
+    pub fn end(&self) {
+        let mut state = self.state.lock();
+        state.rates.clear();
+        state.is_full = false;
+    }
+
+    /// Whether there is no room for what is flushed.
+    pub fn set_full(&self, is_full: bool) {
+        self.state.lock().is_full = is_full;
+    }
+
+    /// What they have refused.
+    pub fn struck(&self) -> BTreeSet<Act> {
+        self.state.lock().struck.clone()
+    }
+
+    fn check(&self, act: Act, task: &str) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        let is_full = state.is_full && act == Act::Flush;
+        let rate = state.rates.get(&act).copied().unwrap_or(0);
+        let strikes = is_full
+            || rate > 0
+                && match (act, &mut state.random) {
+                    (Act::Open, _) => state.refuses_to_open(task, rate),
+                    (_, Some(random)) => random.random_range(0..1_000) < rate,
+                    _ => false,
+                };
+        if !strikes {
+            return Ok(());
+        }
+        state.struck.insert(act);
+        let reason = match act {
+            Act::Open | Act::Reopen => "the lock is held by another process",
+            Act::Flush | Act::Restore => "no space left on device",
+            _ => "input/output error",
+        };
+        Err(refused(task, reason))
+    }
+}
+
+fn refused(task: &str, reason: &str) -> StoreError {
+    StoreError::Backend {
+        store: task.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+pub struct FaultyDisk(pub Arc<dyn Backends>, pub DiskFaults);
+
+impl Backends for FaultyDisk {
+    fn open(&self, task: &str, families: &[&str]) -> Result<Arc<dyn Backend>, StoreError> {
+        // The engine opens what a group brings side by side, on threads of their own.
+        let is_again = std::thread::current().id() == self.1.turns;
+        self.1.check(if is_again { Act::Reopen } else { Act::Open }, task)?;
+        let inner = self.0.open(task, families)?;
+        let sequence = inner.stored()?.map_or(0, |stored| stored.sequence);
+        Ok(Arc::new(FaultyTask {
+            inner,
+            faults: self.1.clone(),
+            task: task.to_owned(),
+            is_again,
+            sequence: AtomicU64::new(sequence),
+        }))
+    }
+    fn wipe(&self, task: &str) -> Result<(), StoreError> {
+        self.1.check(Act::Wipe, task)?;
+        self.0.wipe(task)
+    }
+}
+
+struct FaultyTask {
+    inner: Arc<dyn Backend>,
+    faults: DiskFaults,
+    task: String,
+    is_again: bool,
+    /// The last transaction in the data: what is restored brings none.
+    sequence: AtomicU64,
+}
+
+impl Backend for FaultyTask {
+    fn get(&self, family: u16, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.faults.check(Act::Get, &self.task)?;
+        self.inner.get(family, key)
+    }
+    fn get_many(&self, family: u16, keys: &[&[u8]], visit: &mut dyn FnMut(Option<&[u8]>)) -> Result<(), StoreError> {
+        self.faults.check(Act::Get, &self.task)?;
+        self.inner.get_many(family, keys, visit)
+    }
+    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        let sequence = batch.reflects().map_or(0, |stored| stored.sequence);
+        let is_flush = sequence > self.sequence.load(Ordering::Relaxed);
+        self.faults
+            .check(if is_flush { Act::Flush } else { Act::Restore }, &self.task)?;
+        self.inner.write(batch)?;
+        self.sequence.store(sequence, Ordering::Relaxed);
+        Ok(())
+    }
+    fn range(&self, family: u16, from: &[u8], to: Option<&[u8]>) -> Entries<'_> {
+        // Somewhere on its way, not only at its start.
+        let entries = self.inner.range(family, from, to);
+        Box::new(entries.map(|entry| self.faults.check(Act::Range, &self.task).and(entry)))
+    }
+    fn stored(&self) -> Result<Option<Stored>, StoreError> {
+        let act = if self.is_again { Act::Reopen } else { Act::Position };
+        self.faults.check(act, &self.task)?;
+        self.inner.stored()
+    }
+    fn size_bytes(&self, family: u16) -> u64 {
+        self.inner.size_bytes(family)
+    }
+}
+
+type Family = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A task's data, and how to take back each batch since all of it was last safe.
+#[derive(Default)]
+struct Data {
+    families: BTreeMap<u16, Family>,
+    stored: Option<Stored>,
+    batches: Vec<Undo>,
+}
+
+struct Undo {
+    entries: Vec<(u16, Vec<u8>, Option<Vec<u8>>)>,
+    stored: Option<Stored>,
+}
+
+impl Data {
+    fn set(&mut self, family: u16, key: &[u8], value: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        let family = self.families.entry(family).or_default();
+        match value {
+            Some(value) => family.insert(key.to_vec(), value),
+            None => family.remove(key),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Folder(Mutex<Data>);
+
+/// A disk without fsync: a process that is killed keeps all that was written, a power loss a prefix of each task's batches.
+#[derive(Clone, Default)]
+pub struct VolatileDisk(Arc<Mutex<BTreeMap<String, Arc<Folder>>>>);
+
+impl VolatileDisk {
+    /// All that was written is safe from now on.
+    pub fn sync(&self) {
+        self.0.lock().values().for_each(|folder| folder.0.lock().batches.clear());
+    }
+
+    /// Removes the state of tasks that are not open here.
+    pub fn clean_up(&self) {
+        self.0.lock().retain(|_, folder| Arc::strong_count(folder) > 1);
+    }
+
+    /// The power goes, while nobody has anything open. Returns how many batches are lost.
+    pub fn lose_power(&self, random: &mut StdRng) -> usize {
+        let mut lost = 0;
+        for folder in self.0.lock().values() {
+            let mut data = folder.0.lock();
+            for _ in 0..random.random_range(0..=data.batches.len()) {
+                let Some(batch) = data.batches.pop() else { break };
+                for (family, key, before) in batch.entries.into_iter().rev() {
+                    data.set(family, &key, before);
+                }
+                data.stored = batch.stored;
+                lost += 1;
+            }
+            // What is left was read back from the disk.
+            data.batches.clear();
+        }
+        lost
+    }
+}
+
+impl Backends for VolatileDisk {
+    fn open(&self, task: &str, _: &[&str]) -> Result<Arc<dyn Backend>, StoreError> {
+        let mut folders = self.0.lock();
+        let folder = folders.entry(task.to_owned()).or_default();
+        if Arc::strong_count(folder) > 1 {
+            return Err(refused(task, "it is open already"));
+        }
+        Ok(folder.clone())
+    }
+    fn wipe(&self, task: &str) -> Result<(), StoreError> {
+        let mut folders = self.0.lock();
+        if folders.get(task).is_some_and(|folder| Arc::strong_count(folder) > 1) {
+            return Err(refused(task, "it is open"));
+        }
+        folders.remove(task);
+        Ok(())
+    }
+}
+
+impl Backend for Folder {
+    fn get(&self, family: u16, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let data = self.0.lock();
+        Ok(data.families.get(&family).and_then(|family| family.get(key).cloned()))
+    }
+    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut data = self.0.lock();
+        let mut undo = Undo {
+            entries: Vec::new(),
+            stored: data.stored.clone(),
+        };
+        for (family, key, value) in batch.iter() {
+            let before = data.set(family, key, value.map(<[u8]>::to_vec));
+            undo.entries.push((family, key.to_vec(), before));
+        }
+        if let Some(stored) = batch.reflects() {
+            data.stored = Some(stored.clone());
+        }
+        data.batches.push(undo);
+        Ok(())
+    }
+    fn range(&self, family: u16, from: &[u8], to: Option<&[u8]>) -> Entries<'_> {
+        let data = self.0.lock();
+        let Some(family) = data.families.get(&family) else {
+            return Box::new(std::iter::empty());
+        };
+        let range = family.range::<[u8], _>((Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded)));
+        let entries: Vec<_> = range
+            .map(|(key, value)| Ok((key.as_slice().into(), value.as_slice().into())))
+            .collect();
+        Box::new(entries.into_iter())
+    }
+    fn stored(&self) -> Result<Option<Stored>, StoreError> {
+        Ok(self.0.lock().stored.clone())
+    }
+    fn size_bytes(&self, _: u16) -> u64 {
+        0
+    }
+}
