@@ -96,6 +96,14 @@ fn everything_counts_once_whatever_fails() {
 }
 
 #[test]
+fn a_seed_always_walks_the_same_way() {
+    for seed in seeds(10) {
+        let (first, again) = (walk::print(seed, STEPS), walk::print(seed, STEPS));
+        assert_eq!(first, again, "seed {seed}");
+    }
+}
+
+#[test]
 fn the_same_on_rocksdb() {
     for seed in seeds(3) {
         let folder = tempfile::tempdir().unwrap();

@@ -4,6 +4,7 @@
 //! sessions expire behind their backs, days pass and changelogs are compacted. In the end, nothing of that shows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -545,6 +546,19 @@ impl Walk {
         ticks
     }
 
+    /// All that is in the log.
+    fn print(&mut self) -> u64 {
+        let topics = [INPUT.name(), BY_KEY.name(), SEEN.name(), "walk-dead-letters"];
+        let mut hasher = DefaultHasher::new();
+        for topic in topics.iter().chain(&CHANGELOGS) {
+            let messages = self.driver.drain_bytes(topic);
+            messages
+                .iter()
+                .for_each(|m| (m.slot, m.offset, m.timestamp_ms, &m.key, &m.value).hash(&mut hasher));
+        }
+        hasher.finish()
+    }
+
     fn check_stores(&mut self) -> Vec<i64> {
         let totals: BTreeMap<i64, i64> = self.driver.view(TOTAL).into_iter().collect();
         assert_eq!(totals, self.model.totals, "the totals");
@@ -563,6 +577,13 @@ impl Walk {
 fn value_of(bytes: Option<&[u8]>) -> i64 {
     let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
     i64::from_be_bytes(bytes.expect("a value is eight bytes"))
+}
+
+/// Walks without an end, and says what it has left in the log.
+pub fn print(seed: u64, steps: usize) -> u64 {
+    let mut walk = Walk::begin(seed, None);
+    (0..steps).for_each(|step| walk.step(step));
+    walk.print()
 }
 
 /// What has failed in walks.
