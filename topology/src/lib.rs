@@ -8,6 +8,7 @@ pub mod clock;
 pub mod dsl;
 mod error;
 mod graph;
+mod planted;
 mod processor;
 pub mod query;
 mod record;

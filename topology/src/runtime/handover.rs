@@ -28,6 +28,7 @@ use super::trouble::Wait;
 use super::worker::{BACKOFF_MS, OpenTransaction, Stage, Worker};
 use crate::error::EngineError;
 use crate::graph::Topology;
+use crate::planted::planted;
 
 /// Where a worker's re-keyed records go.
 #[derive(Default)]
@@ -113,6 +114,9 @@ impl HandOver {
 impl Worker {
     /// From now on all records take the topics. What was handed over is committed, or is about to be forgotten.
     pub fn stop_handing_over(&mut self) {
+        if planted("memory goes on when tasks move") {
+            return;
+        }
         self.hand_over.open.clear();
         self.hand_over.round = None;
         self.hand_over.retry_at_ms = 0;
@@ -142,7 +146,7 @@ impl Worker {
         if let Some(round) = &self.hand_over.round {
             let link = &self.hand_over.links[round.link];
             let is_past = |(partition, offset): &(u32, i64)| self.input_is(link, *partition, |input| input.is_past(*offset));
-            if round.barriers.iter().all(is_past) {
+            if round.barriers.iter().all(is_past) || planted("memory overtakes the topic") {
                 self.hand_over();
                 return Ok(true);
             }

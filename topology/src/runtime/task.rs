@@ -25,6 +25,7 @@ use super::unknown::Unknown;
 use super::worker::OpenTransaction;
 use crate::error::{EngineError, ProcessError, StoreError};
 use crate::graph::{Kind, Node, Outgoings, SubTopology, Topology};
+use crate::planted::planted;
 use crate::record::RecordMetadata;
 use crate::store::{Backend, Batch, FlushPart, StoreContext, Stored};
 
@@ -367,7 +368,7 @@ impl Task {
                 Ok(()) => {
                     let wrote = !self.flow.out.entries.is_empty() || self.flow.stores.iter().any(|s| s.uncommitted_len() > 0);
                     self.outbox.send(&mut self.flow.out, producer)?;
-                    self.dirty |= wrote;
+                    self.dirty |= wrote && !planted("a punctuation alone is not committed");
                     any |= wrote;
                 }
                 Err(ProcessError::Store(error)) => return Err(error.into()),
@@ -539,7 +540,9 @@ impl Task {
             self.flow.nodes[node] = Some((self.topology.nodes[node].make)(registry)?);
         }
         self.outbox.clear();
-        self.inputs.iter_mut().for_each(Input::rewind);
+        if !planted("a transaction that is dropped keeps its place") {
+            self.inputs.iter_mut().for_each(Input::rewind);
+        }
         self.dirty = false;
         self.records = 0;
         self.blame = None;
@@ -568,7 +571,12 @@ impl Task {
                 .stores
                 .iter()
                 .zip(&self.changelogs)
-                .map(|(s, (_, next))| (s.name().to_owned(), *next))
+                .map(|(s, (_, next))| {
+                    (
+                        s.name().to_owned(),
+                        *next + i64::from(planted("the stored position is ahead")),
+                    )
+                })
                 .collect(),
             sources: self
                 .inputs
@@ -593,6 +601,9 @@ impl Task {
         let mut foreign = 0;
         for message in messages {
             let Some(key) = &message.key else { continue };
+            if message.value.is_none() && planted("a restore passes over deletes") {
+                continue;
+            }
             match self.flow.stores[store].restore(key, message.value.as_deref(), &mut batch) {
                 Err(StoreError::Wire { source, .. }) if !source.is_transient() => {
                     let (topic, offset) = (&self.changelogs[store].0, message.offset);
@@ -651,6 +662,9 @@ impl FlushJob {
             part.fill(&mut batch)?;
         }
         batch.stored = Some(self.stored.clone());
+        if planted("a flush is done before it is written") {
+            self.parts.iter().for_each(|p| p.done());
+        }
         self.backend.write(&batch)?;
         self.parts.iter().for_each(|p| p.done());
         Ok(())

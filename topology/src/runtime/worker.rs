@@ -19,6 +19,7 @@ use super::{EngineSettings, Metrics};
 use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::graph::Topology;
+use crate::planted::planted;
 use crate::store::Backends;
 
 /// A task and how far it is on its way to run.
@@ -258,6 +259,7 @@ impl Worker {
         // What was handed over must not be overtaken by what takes the topics from here on.
         if self.is_dirty()
             && !matches!(step, Rebalance::Lost(_))
+            && !planted("a task moves without a commit")
             && let Err(error) = self.commit()
         {
             self.stumble(error);
@@ -278,8 +280,10 @@ impl Worker {
             }
             Rebalance::Lost(partitions) => {
                 // Their transaction can no longer commit, and it is shared by all tasks of this worker.
-                self.producer = None;
-                self.transaction = None;
+                if !planted("a zombie keeps its transaction") {
+                    self.producer = None;
+                    self.transaction = None;
+                }
                 for partition in partitions {
                     self.close_group(partition.partition);
                 }

@@ -12,6 +12,7 @@ use super::backend::{AnyStore, Backend, Batch, EmitChange, FlushPart, LookedUp, 
 use super::layer::{Entry, Layer, Merged, Span};
 use super::{Backing, Entries, KeyValue, StoreKey, StoreValue, View};
 use crate::error::{EngineError, ProcessError, StoreError};
+use crate::planted::planted;
 
 /// What queries see: the committed layers over the backend.
 pub(crate) struct Shared<K, V> {
@@ -45,7 +46,8 @@ impl<K: StoreKey, V> Committed<K, V> {
     /// The newest entry of a key above the backend.
     pub fn get(&self, key: &K) -> Option<&Entry<V>> {
         self.fresh.get(key).or_else(|| {
-            let older = self.flushing.iter().chain(self.flushed.iter().flatten());
+            let flushing = self.flushing.iter().filter(|_| !planted("what is being flushed is not read"));
+            let older = flushing.chain(self.flushed.iter().flatten());
             older.filter_map(|layer| layer.get(key)).next()
         })
     }
@@ -63,6 +65,9 @@ impl<K: StoreKey, V> Committed<K, V> {
     /// What was on its way has arrived. Returns what is no longer kept, to be dropped when no lock is held.
     fn arrived(&mut self) -> Option<Arc<Layer<K, V>>> {
         let newest = self.flushing.take();
+        if planted("what was flushed first stays for good") && self.flushed[0].is_some() {
+            return newest;
+        }
         let [middle, oldest] = std::mem::replace(&mut self.flushed, [newest, None]);
         let len = |layer: &Option<Arc<Layer<K, V>>>| layer.as_ref().map_or(0, |layer| layer.len());
         if len(&self.flushed[0]) > FLUSHED_KEYS_MAX {

@@ -9,6 +9,9 @@ use broker::in_process::{InProcessBroker, Limits};
 use broker::{Broker, Outgoing, Polled, Reader, Start, TopicPartition};
 use wire::{Codec, MemoryRegistry, Registry, Topic, Wire};
 
+#[cfg(feature = "planted")]
+pub use crate::planted::plant;
+
 use crate::clock::ManualClock;
 use crate::error::EngineError;
 use crate::graph::Topology;

@@ -98,6 +98,8 @@ impl Call {
 pub struct Faults {
     rates: Mutex<BTreeMap<Call, u32>>,
     random: Mutex<Option<StdRng>>,
+    /// The next failure of a call, after so many that go well.
+    next: Mutex<BTreeMap<Call, usize>>,
     /// The calls that have failed.
     struck: Mutex<BTreeSet<Call>>,
     /// No reader hears of an end: somebody's transaction hides it.
@@ -123,6 +125,11 @@ impl Faults {
     pub fn begin_with(&self, seed: u64, rates: impl IntoIterator<Item = (Call, u32)>) {
         *self.random.lock() = Some(StdRng::seed_from_u64(seed));
         *self.rates.lock() = rates.into_iter().filter(|(_, rate)| *rate > 0).collect();
+    }
+
+    /// Has a call fail once, after so many that go well.
+    pub fn fail(&self, call: Call, after: usize) {
+        self.next.lock().insert(call, after);
     }
 
     /// From now on nothing fails.
@@ -156,6 +163,18 @@ impl Faults {
     }
 
     fn strikes(&self, call: Call) -> bool {
+        let mut next = self.next.lock();
+        match next.get_mut(&call) {
+            Some(0) => {
+                next.remove(&call);
+                return true;
+            }
+            Some(left) => {
+                *left -= 1;
+                return false;
+            }
+            None => drop(next),
+        }
         let Some(rate) = self.rates.lock().get(&call).copied() else {
             return false;
         };

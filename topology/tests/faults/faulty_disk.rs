@@ -46,6 +46,8 @@ struct State {
     rates: BTreeMap<Act, u32>,
     seed: u64,
     random: Option<StdRng>,
+    /// The next refusal of an act.
+    next: BTreeSet<Act>,
     struck: BTreeSet<Act>,
     /// How often each task's state was opened.
     opened: BTreeMap<String, u64>,
@@ -88,6 +90,11 @@ impl DiskFaults {
         state.rates = rates.into_iter().filter(|(_, rate)| *rate > 0).collect();
     }
 
+    /// Has an act be refused once.
+    pub fn fail(&self, act: Act) {
+        self.state.lock().next.insert(act);
+    }
+
     /// From now on they do their work.
     pub fn end(&self) {
         let mut state = self.state.lock();
@@ -110,6 +117,7 @@ impl DiskFaults {
         let is_full = state.is_full && act == Act::Flush;
         let rate = state.rates.get(&act).copied().unwrap_or(0);
         let strikes = is_full
+            || state.next.remove(&act)
             || rate > 0
                 && match (act, &mut state.random) {
                     (Act::Open, _) => state.refuses_to_open(task, rate),

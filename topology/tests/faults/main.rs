@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod edges;
 mod faulty_broker;
 mod faulty_disk;
 mod full_disk;
 mod order;
+#[cfg(feature = "planted")]
+mod planted;
 mod read_ahead;
 mod walk;
 

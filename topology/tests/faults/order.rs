@@ -16,6 +16,7 @@ use wire::{RegistryError, Topic, WireError};
 
 use crate::faulty_broker::{Faults, FaultyBroker};
 use crate::seeds;
+use crate::walk::call_rates;
 
 const INPUT: Topic<i64, i64> = Topic::new("input");
 const FIRST: Topic<i64, i64> = Topic::new("first-hop");
@@ -111,14 +112,15 @@ fn check(seed: u64) -> (f64, f64) {
         |broker| Arc::new(FaultyBroker(broker, wrapped)),
     )
     .unwrap();
-    faults.begin(!seed, random.random_range(0..20), random.random_range(0..20));
+    faults.begin_with(!seed, call_rates(&mut random));
 
     let mut sent: BTreeMap<i64, i64> = BTreeMap::new();
     for _ in 0..400 {
         let worker = random.random_range(0..workers);
         match random.random_range(0..40) {
             0 => driver.take_down(worker, random.random_range(0..2) == 0),
-            1..4 => driver.revive(worker).unwrap(),
+            // A start that fails is tried again.
+            1..4 => drop(driver.revive(worker)),
             4 => stands_still.store(true, Ordering::Relaxed),
             5..8 => stands_still.store(false, Ordering::Relaxed),
             8 => driver.pass_time(Duration::from_millis(random.random_range(0..3_000))),
@@ -136,6 +138,7 @@ fn check(seed: u64) -> (f64, f64) {
         }
     }
     stands_still.store(false, Ordering::Relaxed);
+    faults.end();
     (0..workers).for_each(|worker| driver.revive(worker).unwrap());
     driver.settle();
     let last = |store| driver.view::<i64, i64>(store).into_iter().collect::<BTreeMap<_, _>>();

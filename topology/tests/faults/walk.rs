@@ -21,21 +21,21 @@ use wire::Topic;
 use super::faulty_broker::{CALLS, Call, Faults, FaultyBroker};
 use super::faulty_disk::{ACTS, Act, DiskFaults, FaultyDisk, VolatileDisk};
 
-const INPUT: Topic<i64, i64> = Topic::new("input");
-const BY_KEY: Topic<i64, i64> = Topic::new("by-key");
+pub const INPUT: Topic<i64, i64> = Topic::new("input");
+pub const BY_KEY: Topic<i64, i64> = Topic::new("by-key");
 const TOTALS: Topic<i64, i64> = Topic::new("totals");
-const SEEN: Topic<i64, i64> = Topic::new("seen");
-const TOTAL: KeyValue<i64, i64> = KeyValue::backed_by("total", TOTALS);
-const COUNT: KeyValue<i64, i64> = KeyValue::new("count");
-const LAST: KeyValue<i64, i64> = KeyValue::new("last");
-const CHANGELOGS: [&str; 3] = ["totals", "walk-count-changelog", "walk-last-changelog"];
+pub const SEEN: Topic<i64, i64> = Topic::new("seen");
+pub const TOTAL: KeyValue<i64, i64> = KeyValue::backed_by("total", TOTALS);
+pub const COUNT: KeyValue<i64, i64> = KeyValue::new("count");
+pub const LAST: KeyValue<i64, i64> = KeyValue::new("last");
+pub const CHANGELOGS: [&str; 3] = ["totals", "walk-count-changelog", "walk-last-changelog"];
 
 const PARTITIONS: u32 = 3;
 const KEYS: i64 = 40;
 const GROUPS: i64 = 7;
 /// Under this key, each partition counts the calls of its punctuator.
-const TICKS: i64 = 1_000_000;
-const TICK: Duration = Duration::from_secs(5);
+pub const TICKS: i64 = 1_000_000;
+pub const TICK: Duration = Duration::from_secs(5);
 
 /// Faults that the engine is known not to get over yet: the walk leaves them out, unless `FAULTS` lists them (or is `all`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,8 @@ enum Class {
     TooLarge,
     /// State cannot be opened again after a fault, be it that a flush still has it: its task is lost to the worker.
     ReopenFails,
+    /// A zombie that runs a task once more beside the new owner, of the same engine, takes it off the queries when it learns of that.
+    ZombieServes,
     /// A reader's call fails half way through the assignment of a task: it is assigned twice from then on.
     AssignFails,
 }
@@ -64,6 +66,7 @@ impl Class {
             Self::RestoreFails
             | Self::OffsetsExpire
             | Self::ZombieTimers
+            | Self::ZombieServes
             | Self::OldFolders
             | Self::Panics
             | Self::TooLarge
@@ -80,7 +83,7 @@ impl Class {
 
 /// What a record does, beside being counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Deed {
+pub enum Deed {
     Put,
     Delete,
     Poison,
@@ -92,20 +95,20 @@ const DEEDS: [Deed; 5] = [Deed::Put, Deed::Delete, Deed::Poison, Deed::Panic, De
 
 /// A record's value: its number among all, its key before it was re-keyed, an amount, and what it does.
 #[derive(Debug, Clone, Copy)]
-struct Change {
-    number: i64,
-    key: i64,
-    amount: i64,
-    deed: Deed,
+pub struct Change {
+    pub number: i64,
+    pub key: i64,
+    pub amount: i64,
+    pub deed: Deed,
 }
 
 impl Change {
-    fn value(self) -> i64 {
+    pub fn value(self) -> i64 {
         let deed = DEEDS.iter().position(|deed| *deed == self.deed).unwrap_or(0) as i64;
         self.number << 24 | self.key << 16 | self.amount << 8 | deed
     }
 
-    fn of(value: i64) -> Self {
+    pub fn of(value: i64) -> Self {
         Self {
             number: value >> 24,
             key: value >> 16 & 0xff,
@@ -169,7 +172,7 @@ impl<const TICKING: bool> Processor for Keeper<TICKING> {
     }
 }
 
-fn books(ticking: bool) -> Topology {
+pub fn books(ticking: bool) -> Topology {
     let builder = Builder::new("walk");
     let by_group = builder.stream(INPUT).rekey(|key, _| key % GROUPS).repartition(BY_KEY);
     if ticking {
@@ -212,10 +215,24 @@ impl Model {
 fn most(call: Call) -> u32 {
     match call {
         Call::Commit | Call::Answer => 300,
-        // Once for each record.
+        // Once for each record, or in each turn: more often, and nothing would ever come to rest.
         Call::Send => 10,
+        Call::GroupPoll | Call::Poll | Call::Service => 20,
         Call::Assign | Call::Unassign if !Class::AssignFails.is_on() => 0,
         _ => 50,
+    }
+}
+
+/// Some of the calls fail, some of them often.
+pub fn call_rates(random: &mut StdRng) -> [(Call, u32); CALLS.len()] {
+    CALLS.map(|call| (call, rate(random, most(call))))
+}
+
+fn rate(random: &mut StdRng, most: u32) -> u32 {
+    if most > 0 && random.random_bool(0.4) {
+        random.random_range(0..most)
+    } else {
+        0
     }
 }
 
@@ -300,19 +317,9 @@ impl Walk {
         walk
     }
 
-    /// Some of the calls fail, some of them often.
     fn begin_faults(&mut self, seed: u64) {
-        let random = &mut self.random;
-        let mut rate = |most: u32| {
-            if most > 0 && random.random_bool(0.4) {
-                random.random_range(0..most)
-            } else {
-                0
-            }
-        };
-        let calls = CALLS.map(|call| (call, rate(most(call))));
-        let acts = ACTS.map(|act| (act, rate(most_of(act))));
-        self.faults.begin_with(!seed, calls);
+        self.faults.begin_with(!seed, call_rates(&mut self.random));
+        let acts = ACTS.map(|act| (act, rate(&mut self.random, most_of(act))));
         self.disk_faults.begin(seed.rotate_left(17), acts);
     }
 
@@ -441,21 +448,7 @@ impl Walk {
     /// Nobody runs for longer than the broker keeps a group's offsets.
     fn expire_offsets(&mut self) {
         self.take_all_down();
-        let options = GroupOptions {
-            group: "walk".to_owned(),
-            topics: Vec::new(),
-            client_id: "expires".to_owned(),
-            member: None,
-            session_timeout: Duration::from_secs(6),
-        };
-        let topics = [INPUT.name(), BY_KEY.name()];
-        let all = topics
-            .iter()
-            .flat_map(|topic| (0..PARTITIONS).map(|partition| TopicPartition::new(*topic, partition)));
-        let all: Vec<TopicPartition> = all.collect();
-        let mut group = broker::Broker::group(self.driver.broker(), options).unwrap();
-        self.faults.forget_offsets(group.as_mut(), &all).unwrap();
-        group.leave().unwrap();
+        expire_offsets(&self.faults, &self.driver);
         self.driver.pass_time(Duration::from_secs(8 * 86_400));
         (0..self.workers).for_each(|worker| self.revive(worker));
     }
@@ -467,6 +460,10 @@ impl Walk {
         self.revive_all();
         self.settle();
         self.driver.hold_flushes(false);
+        if !Class::ZombieServes.is_on() {
+            self.take_all_down();
+            self.revive_all();
+        }
         self.driver.advance_wall_clock(Duration::from_secs(10));
         self.driver.advance_wall_clock(Duration::from_secs(1));
         let readiness = self.driver.queries().readiness();
@@ -572,6 +569,25 @@ impl Walk {
         assert_eq!(last, self.model.last, "the store with deletes");
         ticks.into_iter().map(|(_, calls)| calls).collect()
     }
+}
+
+/// The broker forgets the group's offsets.
+pub fn expire_offsets(faults: &Faults, driver: &TestDriver) {
+    let options = GroupOptions {
+        group: "walk".to_owned(),
+        topics: Vec::new(),
+        client_id: "expires".to_owned(),
+        member: None,
+        session_timeout: Duration::from_secs(6),
+    };
+    let topics = [INPUT.name(), BY_KEY.name()];
+    let all = topics
+        .iter()
+        .flat_map(|topic| (0..PARTITIONS).map(|partition| TopicPartition::new(*topic, partition)));
+    let all: Vec<TopicPartition> = all.collect();
+    let mut group = broker::Broker::group(driver.broker(), options).unwrap();
+    faults.forget_offsets(group.as_mut(), &all).unwrap();
+    group.leave().unwrap();
 }
 
 fn value_of(bytes: Option<&[u8]>) -> i64 {
