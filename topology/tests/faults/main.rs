@@ -62,7 +62,6 @@ impl Processor for Sum {
 
 const POISON: i64 = -1;
 const WALKS: u64 = 150;
-const STEPS: usize = 300;
 
 fn sums() -> Topology {
     let builder = Builder::new("faults");
@@ -75,6 +74,15 @@ fn sums() -> Topology {
     builder.build().unwrap()
 }
 
+/// How long a walk is; `STEPS` has it longer.
+fn steps() -> usize {
+    number("STEPS").map_or(300, |steps| steps as usize)
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|number| number.parse().ok())
+}
+
 /// `SEED` replays one, `SEEDS` runs so many; with `TRACE`, what the engine says is shown.
 fn seeds(count: u64) -> std::ops::Range<u64> {
     if std::env::var("TRACE").is_ok() {
@@ -82,7 +90,6 @@ fn seeds(count: u64) -> std::ops::Range<u64> {
         // Another test may have begun it.
         let _ = trace.with_max_level(tracing::Level::DEBUG).with_test_writer().try_init();
     }
-    let number = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
     number("SEED").map_or(0..number("SEEDS").unwrap_or(count), |seed| seed..seed + 1)
 }
 
@@ -90,7 +97,7 @@ fn seeds(count: u64) -> std::ops::Range<u64> {
 fn everything_counts_once_whatever_fails() {
     let mut struck = Struck::default();
     let seeds = seeds(WALKS);
-    seeds.clone().for_each(|seed| struck.walk(seed, STEPS, None));
+    seeds.clone().for_each(|seed| struck.walk(seed, steps(), None));
     assert!(
         seeds.count() < 50 || struck.missing().is_empty(),
         "never failed: {}",
@@ -101,7 +108,7 @@ fn everything_counts_once_whatever_fails() {
 #[test]
 fn a_seed_always_walks_the_same_way() {
     for seed in seeds(10) {
-        let (first, again) = (walk::print(seed, STEPS), walk::print(seed, STEPS));
+        let (first, again) = (walk::print(seed, steps()), walk::print(seed, steps()));
         assert_eq!(first, again, "seed {seed}");
     }
 }
@@ -111,7 +118,7 @@ fn the_same_on_rocksdb() {
     for seed in seeds(3) {
         let folder = tempfile::tempdir().unwrap();
         let disk = Arc::new(RocksBackends::new(folder.path(), RocksSettings::default()));
-        Struck::default().walk(seed, STEPS, Some(disk));
+        Struck::default().walk(seed, steps(), Some(disk));
     }
 }
 

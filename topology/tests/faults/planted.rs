@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use topology::testing::plant;
 
-use super::STEPS;
 use super::walk::Struck;
+use super::{seeds, steps};
 
 /// Each is found within so many walks.
 const WALKS: u64 = 200;
@@ -36,8 +36,8 @@ fn the_walk_finds_planted_mistakes() {
     let mut missed = Vec::new();
     for mistake in MISTAKES {
         plant(Some(mistake));
-        let is_found = |seed: &u64| catch_unwind(AssertUnwindSafe(|| Struck::default().walk(*seed, STEPS, None))).is_err();
-        let found = (0..WALKS).find(is_found);
+        let is_found = |seed: &u64| catch_unwind(AssertUnwindSafe(|| Struck::default().walk(*seed, steps(), None))).is_err();
+        let found = seeds(WALKS).find(is_found);
         plant(None);
         if found.is_none() {
             missed.push(mistake);

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{GroupOptions, TopicPartition};
+use broker::{Broker, Group, GroupOptions, TopicPartition};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use topology::dsl::Builder;
@@ -286,7 +286,7 @@ impl Walk {
         let zombies = random.random_bool(0.5);
         let ticking = Class::ZombieTimers.is_on() || !zombies;
         let wrapped = faults.clone();
-        let through = |broker| -> Arc<dyn broker::Broker> { Arc::new(FaultyBroker(broker, wrapped)) };
+        let through = |broker| -> Arc<dyn Broker> { Arc::new(FaultyBroker(broker, wrapped)) };
         let shared: Arc<dyn Backends> = disk.clone().unwrap_or_else(|| Arc::new(MemoryBackends::default()));
         let shared = Arc::new(FaultyDisk(shared, disk_faults.clone()));
         let mut driver = TestDriver::through(books(ticking), settings, shared, through).unwrap();
@@ -389,6 +389,7 @@ impl Walk {
             96..98 => self.faults.pending.lock().clear(),
             98 => self.deploy(),
             83 if Class::OffsetsExpire.is_on() => self.expire_offsets(),
+            83 => self.purge(),
             _ => {}
         }
     }
@@ -443,6 +444,19 @@ impl Walk {
         self.driver.pass_time(Duration::from_secs(25 * 3_600));
         disks.iter().for_each(VolatileDisk::sync);
         CHANGELOGS.iter().for_each(|topic| self.driver.broker().compact(topic));
+    }
+
+    /// What is done is deleted from the repartition topic, as an engine does now and then.
+    fn purge(&mut self) {
+        let (mut group, mut all) = outsider(&self.driver);
+        all.retain(|place| *place.topic == *BY_KEY.name());
+        let committed = group.committed(&all, Duration::ZERO).unwrap();
+        group.leave().unwrap();
+        let done = all.into_iter().zip(committed);
+        let done: Vec<_> = done
+            .filter_map(|(place, committed)| Some((place, committed?.offset)))
+            .collect();
+        self.driver.broker().delete_records(&done, Duration::ZERO).unwrap();
     }
 
     /// Nobody runs for longer than the broker keeps a group's offsets.
@@ -573,10 +587,17 @@ impl Walk {
 
 /// The broker forgets the group's offsets.
 pub fn expire_offsets(faults: &Faults, driver: &TestDriver) {
+    let (mut group, all) = outsider(driver);
+    faults.forget_offsets(group.as_mut(), &all).unwrap();
+    group.leave().unwrap();
+}
+
+/// Somebody who may ask for the group's offsets, and all partitions that have some.
+fn outsider(driver: &TestDriver) -> (Box<dyn Group>, Vec<TopicPartition>) {
     let options = GroupOptions {
         group: "walk".to_owned(),
         topics: Vec::new(),
-        client_id: "expires".to_owned(),
+        client_id: "outsider".to_owned(),
         member: None,
         session_timeout: Duration::from_secs(6),
     };
@@ -585,9 +606,7 @@ pub fn expire_offsets(faults: &Faults, driver: &TestDriver) {
         .iter()
         .flat_map(|topic| (0..PARTITIONS).map(|partition| TopicPartition::new(*topic, partition)));
     let all: Vec<TopicPartition> = all.collect();
-    let mut group = broker::Broker::group(driver.broker(), options).unwrap();
-    faults.forget_offsets(group.as_mut(), &all).unwrap();
-    group.leave().unwrap();
+    (Broker::group(driver.broker(), options).unwrap(), all)
 }
 
 fn value_of(bytes: Option<&[u8]>) -> i64 {
