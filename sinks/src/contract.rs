@@ -27,7 +27,8 @@ pub trait Table: Send + Sync + 'static {
     fn is_compacted(&self) -> bool;
     /// The version of how rows are made; to be raised when that changes.
     fn schema_version(&self) -> u32;
-    /// The columns that each of its files has.
+    /// The columns that each of its files has, besides `_generation`, which the writer adds: which of the topics that had the
+    /// name a row is of.
     fn schema(&self) -> SchemaRef;
     /// An empty buffer of rows, for a file that comes after none.
     fn rows(&self, registry: Arc<dyn Registry>) -> Box<dyn Rows>;

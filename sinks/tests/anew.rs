@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int32Type;
 use broker::{Broker, Committed, GroupOptions, InProcessBroker, Outgoing, TopicPartition};
 use object_store::{ObjectStore, ObjectStoreExt};
 use rand::seq::IndexedRandom;
@@ -142,6 +144,15 @@ fn a_topic_made_anew_is_never_taken_for_the_old_one() {
     assert_eq!(bench.look(), (0, vec![]));
     assert_eq!(rows_of(&bench, 1), old);
     assert_eq!(rows_of(&bench, 2), bench.records("records"));
+    for file in bench.files("records") {
+        let path = file.name.path();
+        let bytes = bench.block_on(async { bench.store.inner().get(&path).await.unwrap().bytes().await.unwrap() });
+        for batch in support::read_batches(bytes) {
+            let generations = batch.column_by_name("_generation").unwrap().as_primitive::<Int32Type>();
+            let generation = Some(file.name.generation as i32);
+            assert!(generations.iter().all(|of_row| of_row == generation), "{path}");
+        }
+    }
     // And it stays: with more records, over restarts, without the group's offsets.
     for client in ["fourth", "fifth"] {
         bench.settings.group = client.into();
@@ -285,7 +296,7 @@ fn records_that_retention_took_before_a_decided_file_was_written_are_reported() 
 /// A log that has kept its first records and has others behind them, under the same id.
 fn cut_off(bench: &mut Bench, keep: i64, other: i64) {
     let old = bench.broker.clone();
-    let id = old.topic_ids(&["records"], BOUND).unwrap();
+    let id = bench.log().topic_ids(&["records"], BOUND).unwrap();
     let offsets = committed(&old);
     make_anew(bench);
     bench.worn = Some(id[0]);
@@ -330,6 +341,37 @@ fn a_log_that_was_cut_off_is_never_gone_on_with_in_silence() {
             .filter(|((partition, at), _)| *partition == 0 && *at >= begins)
             .collect();
         assert_eq!(rows_of(&bench, 2), anew, "{other}");
+    }
+}
+
+/// Again and again, also where the group has no offsets, and the store alone says where the lake stands.
+#[test]
+fn a_log_that_is_cut_off_twice_goes_on_twice() {
+    for has_offsets in [true, false] {
+        let mut bench = Bench::one(13);
+        bench.settings.rows_max = 10;
+        fill(&bench.broker, 0, 30, "a");
+        fill(&bench.broker, 1, 30, "a");
+        let sink = bench.start("first");
+        bench.wait_until_written();
+        sink.stop().unwrap();
+        for generation in [2, 3] {
+            cut_off(&mut bench, 15, 40);
+            fill(&bench.broker, 0, 6, &format!("c of {generation}"));
+            fill(&bench.broker, 1, 30, "a");
+            if !has_offsets {
+                bench.settings.group = format!("group {generation}");
+            }
+            let sink = bench.start("other");
+            trouble(&sink, &["cut off"]);
+            assert!(matches!(accept(&bench), Accepted::Next(next) if next.generation == generation));
+            bench.wait_until_written();
+            wait_for("trouble is over", || sink.trouble().is_none());
+            sink.stop().unwrap();
+            assert_eq!(bench.look(), (0, vec![]));
+            // The other partition goes on where it was.
+            assert!(rows_of(&bench, generation).keys().all(|(partition, _)| *partition == 0));
+        }
     }
 }
 

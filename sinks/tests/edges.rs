@@ -12,7 +12,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use sinks::lake;
+use sinks::lake::{self, Depth};
 use sinks::parquet::layout::day_of;
 use sinks::{SinkHandle, Step};
 use support::{BOUND, Bench, CrashAt, Fault, PARTITIONS, Plain, wait_for};
@@ -168,6 +168,28 @@ fn a_file_is_missed_if_one_day_of_its_range_is_gone() {
             .iter()
             .any(|problem| problem.contains(&format!("the file of {} is missing", first.day))),
         "{problems:?}"
+    );
+}
+
+#[test]
+fn what_a_listing_has_missed_in_passing_is_looked_for_again() {
+    let mut bench = Bench::one(10);
+    bench.settings.rows_max = 4;
+    fill(&bench.broker, (0..8).map(|half| AT + half * DAY_MS / 2), "a");
+    let sink = bench.start("only");
+    bench.wait_until_written();
+    sink.stop().unwrap();
+    bench.store.hide_once(bench.files("records")[0].name.path());
+    let store: Arc<dyn ObjectStore> = bench.store.clone();
+    let report = bench.block_on(lake::verify(&store, "records", Depth::Footers)).unwrap();
+    assert_eq!(report.problems, []);
+    assert_eq!(
+        report.partitions[0].files,
+        bench
+            .block_on(lake::verify(&store, "records", Depth::Footers))
+            .unwrap()
+            .partitions[0]
+            .files
     );
 }
 

@@ -19,6 +19,7 @@ pub struct Draft {
     table: Arc<dyn Table>,
     registry: Arc<dyn Registry>,
     partition: u32,
+    generation: u32,
     /// The days that it has, where that is decided.
     decided: Option<Days>,
     files: BTreeMap<Date, FileWriter>,
@@ -42,12 +43,19 @@ pub enum Refusal {
 }
 
 impl Draft {
-    /// An empty range.
-    pub fn new(table: Arc<dyn Table>, registry: Arc<dyn Registry>, partition: u32, rows: Option<Box<dyn Rows>>) -> Self {
+    /// An empty range of a partition, in a generation of the table's topic.
+    pub fn new(
+        table: Arc<dyn Table>,
+        registry: Arc<dyn Registry>,
+        partition: u32,
+        generation: u32,
+        rows: Option<Box<dyn Rows>>,
+    ) -> Self {
         Self {
             table,
             registry,
             partition,
+            generation,
             decided: None,
             files: BTreeMap::new(),
             rows,
@@ -65,11 +73,19 @@ impl Draft {
 
     /// The same range, begun again with shapes that the record which it refused has, too; `None` if the table has but one.
     pub fn wider(&self) -> Option<Self> {
-        let mut wider = Self::new(self.table.clone(), self.registry.clone(), self.partition, None);
+        let mut wider = Self::new(
+            self.table.clone(),
+            self.registry.clone(),
+            self.partition,
+            self.generation,
+            None,
+        );
         wider.decided = self.decided.clone();
         for (day, file) in &self.files {
             let rows = file.wider_rows()?;
-            wider.files.insert(*day, FileWriter::new(self.table.clone(), rows));
+            wider
+                .files
+                .insert(*day, FileWriter::new(self.table.clone(), rows, self.generation));
         }
         Some(wider)
     }
@@ -86,7 +102,8 @@ impl Draft {
         };
         if !self.files.contains_key(&day) {
             let rows = self.next_rows().unwrap_or_else(|| self.table.rows(self.registry.clone()));
-            self.files.insert(day, FileWriter::new(self.table.clone(), rows));
+            self.files
+                .insert(day, FileWriter::new(self.table.clone(), rows, self.generation));
         }
         let file = self.files.get_mut(&day).ok_or(Refusal::Next)?;
         match file.push(self.partition, message) {
@@ -165,7 +182,7 @@ impl Draft {
         let rows = || self.table.rows(self.registry.clone());
         let finish = |file: FileName| {
             let open = self.files.remove(&file.day);
-            let open = open.unwrap_or_else(|| FileWriter::new(self.table.clone(), rows()));
+            let open = open.unwrap_or_else(|| FileWriter::new(self.table.clone(), rows(), self.generation));
             open.finish(intent, file)
         };
         files.into_iter().map(finish).collect()

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int32Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use broker::Message;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
@@ -24,9 +26,13 @@ const BATCH_BYTES: u64 = 4 << 20;
 /// Zstandard's own default.
 const ZSTD_LEVEL: i32 = 3;
 
+/// Which of the topics that had the table's name a row is of: the order of rows is that of generation and offset.
+const GENERATION: &str = "_generation";
+
 /// A file that takes records.
 pub struct FileWriter {
     table: Arc<dyn Table>,
+    generation: u32,
     rows: Box<dyn Rows>,
     /// Made with the first rows that are encoded: then the shape is settled.
     arrow: Option<ArrowWriter<Vec<u8>>>,
@@ -51,11 +57,12 @@ pub struct FileBytes {
 }
 
 impl FileWriter {
-    /// An empty file of these rows.
-    pub fn new(table: Arc<dyn Table>, rows: Box<dyn Rows>) -> Self {
+    /// An empty file of these rows, of a generation of the table's topic.
+    pub fn new(table: Arc<dyn Table>, rows: Box<dyn Rows>, generation: u32) -> Self {
         Self {
             rows,
             table,
+            generation,
             arrow: None,
             taken: 0,
             undecodable: 0,
@@ -108,6 +115,9 @@ impl FileWriter {
     fn encode(&mut self) -> Result<(), RowError> {
         if !self.rows.is_empty() {
             let batch = self.rows.take().map_err(broken)?;
+            let generation = Int32Array::from_value(self.generation.try_into().map_err(broken)?, batch.num_rows());
+            let columns = batch.columns().iter().cloned().chain([Arc::new(generation) as ArrayRef]);
+            let batch = RecordBatch::try_new(with_generation(&batch.schema()), columns.collect()).map_err(broken)?;
             self.arrow()?.write(&batch).map_err(broken)?;
             self.waiting_bytes = 0;
         }
@@ -124,7 +134,7 @@ impl FileWriter {
                     .set_statistics_enabled(EnabledStatistics::Page)
                     .set_created_by(concat!("riverbank ", env!("CARGO_PKG_VERSION")).to_owned())
                     .build();
-                ArrowWriter::try_new(Vec::new(), self.rows.schema(), Some(properties)).map_err(broken)?
+                ArrowWriter::try_new(Vec::new(), with_generation(&self.rows.schema()), Some(properties)).map_err(broken)?
             }
         };
         Ok(self.arrow.insert(arrow))
@@ -182,7 +192,7 @@ impl FileWriter {
 
     /// A mark in place of a file that is written with another version of the shape.
     pub fn superseded(table: Arc<dyn Table>, rows: Box<dyn Rows>, identity: &Identity) -> Result<Bytes, RowError> {
-        Self::new(table, rows).close(identity)
+        Self::new(table, rows, identity.generation).close(identity)
     }
 
     fn close(&mut self, identity: &Identity) -> Result<Bytes, RowError> {
@@ -193,6 +203,13 @@ impl FileWriter {
         arrow.finish().map_err(broken)?;
         Ok(std::mem::take(arrow.inner_mut()).into())
     }
+}
+
+/// A table's shape, and the column that every file has besides.
+fn with_generation(shape: &Schema) -> SchemaRef {
+    let generation = Arc::new(Field::new(GENERATION, DataType::Int32, false));
+    let fields = shape.fields().iter().cloned().chain([generation]);
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 fn broken(error: impl std::fmt::Display) -> RowError {

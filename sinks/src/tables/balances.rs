@@ -1,7 +1,7 @@
 //! `gold.account_balances`: every version of every balance, append-only.
 //!
-//! The newest version of an account is the row with its highest `_offset`: a view chooses it, and what the topic's compaction has
-//! dropped was never the newest. `op` tells an `upsert` from a `delete` and from an `undecodable` record.
+//! The newest version of an account is the row with its highest `_generation` and, in it, `_offset`: a view chooses it, and what the
+//! topic's compaction has dropped was never the newest. Files of earlier versions lack `_generation`, which stands for 1. `op` tells an `upsert` from a `delete` and from an `undecodable` record.
 
 use std::sync::Arc;
 

@@ -52,6 +52,8 @@ struct Plan {
     /// How often something was listed, and how many objects that brought.
     lists: u64,
     listed: Arc<AtomicU64>,
+    /// What the next listing misses.
+    hidden: Option<Path>,
 }
 
 impl FaultyStore {
@@ -67,6 +69,7 @@ impl FaultyStore {
                 overwrites: false,
                 lists: 0,
                 listed: Arc::default(),
+                hidden: None,
             }),
         }
     }
@@ -96,6 +99,11 @@ impl FaultyStore {
     pub fn take_lists(&self) -> (u64, u64) {
         let mut plan = self.plan.lock();
         (std::mem::take(&mut plan.lists), plan.listed.swap(0, Ordering::SeqCst))
+    }
+
+    /// The next listing misses this object, as one does that takes a while.
+    pub fn hide_once(&self, path: Path) {
+        self.plan.lock().hidden = Some(path);
     }
 
     /// The store behind the faults.
@@ -171,7 +179,12 @@ impl ObjectStore for FaultyStore {
                 let count = move |_: &Result<ObjectMeta>| {
                     listed.fetch_add(1, Ordering::SeqCst);
                 };
-                self.inner.list(prefix).inspect(count).boxed()
+                let hidden = plan.hidden.take();
+                let shows = move |object: &Result<ObjectMeta>| {
+                    let is_hidden = matches!(object, Ok(object) if Some(&object.location) == hidden.as_ref());
+                    futures::future::ready(!is_hidden)
+                };
+                self.inner.list(prefix).filter(shows).inspect(count).boxed()
             }
             Some(Fault::Fail | Fault::FailAfter) => {
                 let error = Error::Generic {

@@ -84,8 +84,7 @@ enum State {
     Asking,
     Surveying {
         standing: Option<Standing>,
-        /// Why the log is not the one that the standing is of, though the topic is.
-        doubt: Option<String>,
+        doubt: Option<Doubt>,
         job: Job<Survey>,
     },
     Accepting(Job<bool>),
@@ -129,6 +128,14 @@ enum State {
     },
 }
 
+/// The log is not the one that the lake has, though the topic is.
+struct Doubt {
+    /// The generation that cannot go on.
+    generation: u32,
+    /// Why.
+    reason: String,
+}
+
 /// Whether a step led on, or there is nothing to do for now.
 type Stepped = Result<(State, bool), Halt>;
 
@@ -155,8 +162,7 @@ pub(super) struct Task {
     place: Place,
     /// The last record that is written, which is read again before the next ones: its offset and digest.
     expected: Option<(i64, String)>,
-    /// Why the log is not the one that it was, though the topic is.
-    doubt: Option<String>,
+    doubt: Option<Doubt>,
     /// Why nothing is written.
     refused: Option<String>,
     /// When the last record was delivered.
@@ -207,9 +213,11 @@ impl Task {
             && message.offset <= offset
         {
             if digest::of_record(&message) != last {
-                self.doubt = Some(format!(
+                let reason = format!(
                     "offset {offset} of the log is another record than the one in the lake: the log was cut off and has grown again"
-                ));
+                );
+                let generation = self.place.generation;
+                self.doubt = Some(Doubt { generation, reason });
             }
             return;
         }

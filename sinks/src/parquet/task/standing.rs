@@ -9,11 +9,11 @@ use super::super::generations::Generation;
 use super::super::protocol::{Intent, Place, Standing};
 use super::super::store::Survey;
 use super::steps::ended;
-use super::{ASK_TIMEOUT, Job, State, Stepped, Task, Tools};
+use super::{ASK_TIMEOUT, Doubt, Job, State, Stepped, Task, Tools};
 
 impl Task {
     /// Asks the store.
-    pub(super) fn survey(&mut self, standing: Option<Standing>, doubt: Option<String>, tools: &Tools<'_>) -> State {
+    pub(super) fn survey(&mut self, standing: Option<Standing>, doubt: Option<Doubt>, tools: &Tools<'_>) -> State {
         let id = self.place.topic_id;
         // All files are listed once in a table's life, when its topic's id is noted; and where there are no ids.
         let lists = id.is_some() || standing.is_none();
@@ -28,7 +28,7 @@ impl Task {
     pub(super) fn surveyed(
         &mut self,
         standing: Option<Standing>,
-        doubt: Option<String>,
+        doubt: Option<Doubt>,
         mut job: Job<Survey>,
         tools: &mut Tools<'_>,
     ) -> Stepped {
@@ -50,11 +50,10 @@ impl Task {
             return Ok(self.refuse(reason, tools));
         }
         let number = generation.map_or(1, |generation| generation.generation);
-        if let Some(doubt) = doubt {
-            let before = standing.as_ref().and_then(place_of).map_or(1, |place| place.generation);
-            if number <= before {
-                return Ok(self.refuse(doubt, tools));
-            }
+        if let Some(doubt) = doubt
+            && number <= doubt.generation
+        {
+            return Ok(self.refuse(doubt.reason, tools));
         }
         let standing = standing.filter(|standing| self.is_of(standing, number));
         let ends = generation.map(|generation| &generation.ends).or(survey.ends.as_ref());

@@ -11,7 +11,7 @@ use super::super::protocol::{self, Intent, Place, Standing};
 use super::super::store::{Found, Written};
 use super::super::writer::FileBytes;
 use super::super::{digest, layout::FileName};
-use super::{ASK_TIMEOUT, Halt, Job, State, Stepped, Task, Tools, lost};
+use super::{ASK_TIMEOUT, Doubt, Halt, Job, State, Stepped, Task, Tools, lost};
 use crate::RowError;
 
 /// What became of the inbox's first record.
@@ -115,7 +115,8 @@ impl Task {
         self.log = Some((first, end));
         self.next = Some(offset);
         if offset > end {
-            let doubt = format!(
+            let generation = place.generation;
+            let reason = format!(
                 "the lake has this log up to offset {}, but the log ends at {end}: it was cut off (an unclean election, a restored \
                  disk), or the topic was made anew",
                 offset - 1
@@ -124,7 +125,7 @@ impl Task {
                 offset,
                 place: Some(place),
             };
-            return Ok((self.survey(Some(standing), Some(doubt), tools), true));
+            return Ok((self.survey(Some(standing), Some(Doubt { generation, reason }), tools), true));
         }
         if offset < first {
             return Ok(self.refuse(dropped(offset, first), tools));
@@ -281,11 +282,13 @@ impl Task {
         };
         self.log = Some((first, end));
         if intent.end >= end {
-            let doubt = format!(
+            let generation = intent.place.generation;
+            let reason = format!(
                 "offsets {} to {} were decided upon and are not all in files, but the log ends at {end}: it was cut off (an unclean \
                  election, a restored disk), or the topic was made anew",
                 intent.start, intent.end
             );
+            let doubt = Doubt { generation, reason };
             return Ok((self.survey(Some(Standing::Decided(intent)), Some(doubt), tools), true));
         }
         if intent.start < first {
@@ -364,7 +367,8 @@ impl Task {
     /// The log is another one than it was: the group and the store are asked what holds.
     fn doubted(&mut self, reason: String, tools: &mut Tools<'_>) -> State {
         self.restart(tools);
-        self.doubt = Some(reason);
+        let generation = self.place.generation;
+        self.doubt = Some(Doubt { generation, reason });
         State::Asking
     }
 
@@ -510,6 +514,7 @@ impl Task {
             self.table.clone(),
             tools.registry.clone(),
             self.partition.partition,
+            self.place.generation,
             self.rows.take(),
         ))
     }
