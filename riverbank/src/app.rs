@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use topology::clock::SystemClock;
 
-use crate::assembly::{Assembly, Stop, sink_settings, source_partitions};
+use crate::assembly::{Assembly, sink_settings, source_partitions};
 use crate::config::Settings;
 use crate::log::Log;
 use crate::process::{own_metrics, runtime, until_signal};
@@ -47,15 +47,15 @@ pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
                 () = stop.cancelled() => None,
                 reason = running.must_restart(&log) => Some(reason),
                 reason = running.ended() => {
-                    running.stop(Stop::ForGood).await?;
+                    running.stop().await?;
                     bail!(reason);
                 }
             };
             let Some(reason) = reason else {
-                running.stop(Stop::ForGood).await?;
+                running.stop().await?;
                 return Ok(ExitCode::SUCCESS);
             };
-            running.stop(Stop::Restarts).await?;
+            running.stop_for_restart().await?;
             tracing::warn!(reason, "starting again, with the topics as they are now");
             running = loop {
                 match Running::start(&settings, &log, records.clone(), own_metrics()?).await {
@@ -221,13 +221,22 @@ impl Running {
     }
 
     /// Ends cleanly: answers what is open, commits, writes the state and the last files.
-    pub async fn stop(self, stop: Stop) -> anyhow::Result<()> {
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.end(Assembly::stop).await
+    }
+
+    /// The same, where a start follows at once: what this instance works on is kept for it.
+    async fn stop_for_restart(self) -> anyhow::Result<()> {
+        self.end(Assembly::stop_for_restart).await
+    }
+
+    async fn end(self, stop: fn(&Assembly) -> anyhow::Result<()>) -> anyhow::Result<()> {
         self.drain.cancel();
         self.http.await??;
         let (source, assembly) = (self.source, self.assembly);
         // Until the engine has stopped nobody answers for its accounts, and the source's look-ups may wait for others.
         let looks = tokio::task::spawn_blocking(move || drop(source));
-        let stopped = tokio::task::spawn_blocking(move || assembly.stop(stop)).await?;
+        let stopped = tokio::task::spawn_blocking(move || stop(&assembly)).await?;
         looks.await?;
         stopped
     }

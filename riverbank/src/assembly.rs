@@ -49,15 +49,6 @@ pub struct Assembly {
     keeps_tasks: bool,
 }
 
-/// What comes after the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// Nothing, as far as this process knows.
-    ForGood,
-    /// A start in this process, at once.
-    Restarts,
-}
-
 struct Parts {
     engine: Engine,
     sink: SinkHandle,
@@ -152,13 +143,22 @@ impl Assembly {
         self.running.lock().as_ref().and_then(|parts| parts.engine.ended())
     }
 
-    /// Ends cleanly: the engine commits, writes its state and hands its tasks over to the other instances, unless it keeps them for
-    /// a restart; then the sinks write what is open. A second call does nothing.
-    pub fn stop(&self, stop: Stop) -> anyhow::Result<()> {
+    /// Ends cleanly: the engine commits, writes its state and hands its tasks over to the other instances, unless the settings have it
+    /// keep them; then the sinks write what is open. A second call does nothing.
+    pub fn stop(&self) -> anyhow::Result<()> {
+        self.end(self.keeps_tasks)
+    }
+
+    /// The same, where a start follows at once: the tasks are kept for it.
+    pub fn stop_for_restart(&self) -> anyhow::Result<()> {
+        self.end(true)
+    }
+
+    fn end(&self, keeps_tasks: bool) -> anyhow::Result<()> {
         let Some(parts) = self.running.lock().take() else {
             return Ok(());
         };
-        if stop == Stop::Restarts || self.keeps_tasks {
+        if keeps_tasks {
             parts.engine.stop_for_restart();
         } else {
             parts.engine.stop();

@@ -1,6 +1,7 @@
 //! Two instances as processes on real servers: one is stopped, sleeps, is started twice; the other goes on, and nobody answers from
 //! what was.
 
+#[allow(dead_code, reason = "each test file uses a part")]
 mod support {
     pub mod stack;
 }

@@ -14,7 +14,6 @@ use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{Running, in_process_records};
-use crate::assembly::Stop;
 use crate::audit::{Audit, Check, Patience, Service, Source, check_files, check_served, tell};
 use crate::cli::DemoArgs;
 use crate::config::{Purpose, Settings, Sources};
@@ -69,7 +68,7 @@ async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let service = Service::at(address(&running)?)?;
     let mut checks = audit.run(PATIENCE, None).await?;
     checks.extend(check_served(&mut audit, &service, usize::MAX, PATIENCE).await?);
-    running.stop(Stop::ForGood).await?;
+    running.stop().await?;
     checks.extend(check_files(&crate::lake::open(&settings)?, &log.broker, true).await?);
     let balanced = checks.iter().all(Check::holds);
     tell(&checks).context("write to standard output")?;
