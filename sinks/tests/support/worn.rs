@@ -24,7 +24,7 @@ impl Broker for Worn {
         Ok(vec![self.id; topics.len()])
     }
     fn tombstone_retention(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<Duration>>, BrokerError> {
-        self.0.tombstone_retention(topics, timeout)
+        self.inner.tombstone_retention(topics, timeout)
     }
     fn add_partitions(&self, topic: &str, total: u32, timeout: Duration) -> Result<(), BrokerError> {
         self.inner.add_partitions(topic, total, timeout)

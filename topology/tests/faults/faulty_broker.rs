@@ -375,6 +375,9 @@ impl Group for FaultyGroup {
             None => self.faults.call(Call::Membership, || self.inner.membership()),
         }
     }
+    fn lease(&mut self) -> Result<Arc<Lease>, BrokerError> {
+        self.inner.lease()
+    }
     fn leave(&mut self) -> Result<(), BrokerError> {
         self.faults.call(Call::Leave, || self.inner.leave())
     }

@@ -165,6 +165,9 @@ impl Backends for FaultyDisk {
         self.1.check(Act::Wipe, task)?;
         self.0.wipe(task)
     }
+    fn tasks(&self) -> Result<Vec<String>, StoreError> {
+        self.0.tasks()
+    }
 }
 
 struct FaultyTask {
@@ -288,6 +291,9 @@ impl Backends for VolatileDisk {
         }
         folders.remove(task);
         Ok(())
+    }
+    fn tasks(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.0.lock().keys().cloned().collect())
     }
 }
 
