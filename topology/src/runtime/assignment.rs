@@ -157,8 +157,7 @@ impl Worker {
                 match self.restorer.assign(&place, start) {
                     Ok(number) => left.push((number, store)),
                     Err(error) => {
-                        let assigned = left.into_iter().map(|(number, _)| number);
-                        assigned.for_each(|number| _ = self.restorer.unassign(number));
+                        self.readers_in_doubt = true;
                         return Err(error.into());
                     }
                 }
@@ -230,7 +229,7 @@ impl Worker {
         left.retain(|(number, _)| !ended.contains(number));
         let done = left.is_empty();
         for number in ended {
-            self.restorer.unassign(number)?;
+            self.readers_in_doubt |= self.restorer.unassign(number).is_err();
         }
         if done { self.run_task(id) } else { Ok(()) }
     }
@@ -267,13 +266,19 @@ impl Worker {
         let took_ms = now_ms - slot.assigned_at_ms;
         self.parts.metrics.restore_duration.observe(took_ms.max(0) as f64 / 1000.0);
         tracing::info!(task = %slot.task.name, took_ms, "running");
+        let views = if self.shows_group(id.partition) {
+            self.tasks[&id].task.views()
+        } else {
+            Vec::new()
+        };
+        let position = self.tasks[&id].task.position.clone();
         let mut served = self.shared.served.write();
-        for (store, view) in slot.task.views() {
+        for (store, view) in views {
             served.insert(
                 (store, id.partition),
                 Served {
                     view,
-                    position: slot.task.position.clone(),
+                    position: position.clone(),
                     lease: self.lease.clone(),
                 },
             );
@@ -342,7 +347,9 @@ impl Worker {
                 ..0 => Start::Earliest,
                 offset => Start::At(offset),
             };
-            let number = self.reader.assign(&input.partition, start)?;
+            let assigned = self.reader.assign(&input.partition, start);
+            self.readers_in_doubt |= assigned.is_err();
+            let number = assigned?;
             input.slot = Some(number);
             input.paused = false;
             let number = number as usize;
@@ -364,18 +371,34 @@ impl Worker {
         let slot = self.tasks.get_mut(&id).expect("the caller has it");
         if let Some(number) = slot.task.inputs[input].slot.take() {
             self.slots[number as usize] = None;
-            self.reader.unassign(number)?;
+            let unassigned = self.reader.unassign(number);
+            self.readers_in_doubt |= unassigned.is_err();
+            unassigned?;
         }
         Ok(())
     }
 
-    /// Says that a task group is this worker's.
-    pub fn tell_group(&self, partition: u32, runs: bool) {
+    /// A task group was assigned to this worker: it is shown as its own, whoever of this instance had it before.
+    pub fn take_group(&self, partition: u32) {
         let owned = OwnedGroup {
             worker: self.index,
-            runs,
+            runs: false,
         };
         self.shared.groups.lock().insert(partition, owned);
+    }
+
+    /// Whether a task group is shown as this worker's. Another of this instance may have taken it over, and this one not know yet.
+    fn shows_group(&self, partition: u32) -> bool {
+        let groups = self.shared.groups.lock();
+        groups.get(&partition).is_some_and(|owned| owned.worker == self.index)
+    }
+
+    /// Says whether a task group of this worker runs.
+    fn tell_group(&self, partition: u32, runs: bool) {
+        let mut groups = self.shared.groups.lock();
+        if let Some(owned) = groups.get_mut(&partition).filter(|owned| owned.worker == self.index) {
+            owned.runs = runs;
+        }
     }
 
     /// Closes the tasks of a group; what is committed goes to the backend, what is not is forgotten.
@@ -406,6 +429,7 @@ impl Worker {
             for &(number, _) in left {
                 if let Err(error) = self.restorer.unassign(number) {
                     tracing::warn!(%error, "a changelog could not be let go");
+                    self.readers_in_doubt = true;
                 }
             }
         }

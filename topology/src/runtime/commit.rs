@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use broker::{Committed, TopicPartition};
 
-use super::input::Reached;
+use super::input::Input;
 use super::task::TaskId;
 use super::worker::{Stage, Worker};
 use crate::error::EngineError;
@@ -17,19 +17,21 @@ impl Worker {
         if !planted("a commit does not wait for what was handed over") {
             self.finish_handed()?;
         }
+        let mark = self.next_mark();
         let Some(producer) = self.producer.as_mut() else {
             return Ok(());
         };
         let mut offsets: Vec<(TopicPartition, Committed)> = Vec::new();
         for slot in self.tasks.values_mut().filter(|s| s.task.dirty) {
             slot.task.send_changelog(true, producer.as_mut())?;
-            offsets.extend(slot.task.offsets());
+            offsets.extend(slot.task.offsets(&mark));
         }
         if offsets.is_empty() {
             // Barriers of a hand-over alone. Offsets as they stand have the group say whether this worker may write at all.
-            offsets.extend(self.tasks.values().flat_map(|slot| slot.task.committed_again()));
+            offsets.extend(self.tasks.values().flat_map(|slot| slot.task.committed_again(&mark)));
         }
         let membership = self.group.membership()?;
+        self.in_doubt = Some(mark);
         let written = producer.commit(&offsets, &membership);
         let metrics = &self.parts.metrics;
         metrics
@@ -38,6 +40,7 @@ impl Worker {
             .inc();
         let written = written?;
         self.transaction = None;
+        self.in_doubt = None;
         self.hand_over.committed(&written);
         let now_ms = self.parts.clock.now_ms();
         let mut records = 0;
@@ -60,70 +63,80 @@ impl Worker {
     /// Makes a new producer, which resolves the transaction in doubt, and asks the group's offsets whether it took effect.
     /// Tasks stay open and their committed state stays readable.
     pub fn recover(&mut self) -> Result<(), EngineError> {
-        let application = self.parts.topology.application();
-        let id = format!("{application}-{}-{}", self.parts.settings.instance, self.index);
+        let id = self.client_id();
+        // Whatever was open is dropped, where it was not yet.
+        self.stop_handing_over();
+        (self.producer, self.transaction) = (None, None);
         let producer = self
             .parts
             .broker
             .transactional_producer(&id, self.parts.settings.broker_timeout)?;
-        let dirty: Vec<TaskId> = self
-            .tasks
-            .iter()
-            .filter(|(_, s)| matches!(s.stage, Stage::Running))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in dirty {
-            self.settle(id)?;
+        let renewed = self.readers_in_doubt;
+        if renewed {
+            self.renew_readers()?;
         }
+        let running = self.tasks.iter().filter(|(_, slot)| slot.runs()).map(|(id, _)| *id);
+        for id in running.collect::<Vec<_>>() {
+            self.settle(id, renewed)?;
+        }
+        self.in_doubt = None;
         self.producer = Some(producer);
         Ok(())
     }
 
-    fn settle(&mut self, id: TaskId) -> Result<(), EngineError> {
+    /// A mark that no other transaction has, whoever's it is.
+    pub fn next_mark(&mut self) -> String {
+        self.transactions += 1;
+        format!("{:x}.{:x}", self.run, self.transactions)
+    }
+
+    fn settle(&mut self, id: TaskId, renewed: bool) -> Result<(), EngineError> {
         let slot = self.tasks.get_mut(&id).expect("the caller has it");
+        if !slot.task.dirty {
+            // Nothing of it was in the transaction but, at most, a record that was not done.
+            slot.task.discard(&self.parts.registry)?;
+            return self.assign_inputs(id);
+        }
         let inputs: Vec<TopicPartition> = slot.task.inputs.iter().map(|i| i.partition.clone()).collect();
         let committed = self.group.committed(&inputs, self.parts.settings.broker_timeout)?;
-        let stand: Vec<Reached> = slot
-            .task
-            .inputs
-            .iter()
-            .zip(&committed)
-            .map(|(input, committed)| input.reached_by(committed.as_ref()))
-            .collect();
-        let took_effect = slot.task.dirty
-            && slot.task.inputs.iter().any(|i| i.processed > 0)
-            && slot
-                .task
-                .inputs
-                .iter()
-                .zip(&stand)
-                .all(|(i, stand)| *stand == if i.processed > 0 { i.reached() } else { i.committed })
-            || slot.task.dirty && planted("what is in doubt had committed");
-        let had_none = slot
-            .task
-            .inputs
-            .iter()
-            .zip(&stand)
-            .all(|(input, stand)| *stand == input.committed);
-        if slot.task.dirty && slot.task.inputs.iter().all(|i| i.processed == 0) {
-            // Only a punctuation wrote, and the offsets are the same with it and without; the changelog says.
-            self.reopen(id);
-            return Ok(());
-        }
-        if took_effect && !planted("what is in doubt had not committed") {
+        let task = &slot.task;
+        let took_effect = self.in_doubt.as_ref().is_some_and(|mark| task.is_committed(&committed, mark));
+        let mut stand = task.inputs.iter().zip(&committed);
+        let had_none = stand.all(|(input, committed)| input.reached_by(committed.as_ref()) == input.committed);
+        if (took_effect || planted("what is in doubt had committed")) && !planted("what is in doubt had not committed") {
             tracing::info!(task = %slot.task.name, "the transaction in doubt had committed");
             let now_ms = self.parts.clock.now_ms();
             // Its changelog offsets are unknown: the stored position stays behind, and a replay from there changes nothing.
             promote(slot, &[], now_ms, &self.parts.metrics);
+            if renewed {
+                slot.task.inputs.iter_mut().for_each(Input::rewind);
+                self.assign_inputs(id)?;
+            }
             Ok(())
         } else if had_none || planted("what is in doubt had not committed") {
             slot.task.discard(&self.parts.registry)?;
             self.assign_inputs(id)
         } else {
-            tracing::warn!(task = %slot.task.name, ?stand, "the group stands elsewhere; the task starts again from its changelog");
+            tracing::warn!(task = %slot.task.name, ?committed, "the group stands elsewhere; the task starts again from its changelog");
             self.reopen(id);
             Ok(())
         }
+    }
+
+    /// Makes the readers anew, after one of them could not take on a partition or let it go: what it has is not known then.
+    fn renew_readers(&mut self) -> Result<(), EngineError> {
+        let client = self.client_id();
+        self.reader = self.parts.broker.reader(&client)?;
+        self.restorer = self.parts.broker.reader(&format!("{client}-restore"))?;
+        self.slots.clear();
+        for slot in self.tasks.values_mut() {
+            slot.task.inputs.iter_mut().for_each(|input| input.slot = None);
+            if matches!(slot.stage, Stage::Restoring { .. }) {
+                slot.stage = Stage::Opened;
+            }
+        }
+        self.readers_in_doubt = false;
+        Ok(())
     }
 }
 

@@ -3,8 +3,8 @@
 //! A record of a repartition topic travels in a [pack](super::pack), or is [handed over](super::handover) in memory. So that
 //! every record has an offset of its own, which rises within the partition, here and towards processors the offset in such a
 //! topic is the log's, times 65,536, plus the place in the pack, plus the number of records that were ever handed over. A
-//! commit may fall into the middle of a pack: the group's offset is then the pack's, and its metadata text holds the place
-//! and that number. Every commit of ours has them; one that has not was set by hand.
+//! commit may fall into the middle of a pack: the group's offset is then the pack's, and its metadata text holds the place,
+//! that number, and a mark of the transaction (`place,handed,mark`). Every commit of ours has them; one that has not was set by hand.
 
 use broker::{Committed, Message, TopicPartition};
 use bytes::Bytes;
@@ -87,7 +87,8 @@ impl Input {
             };
         };
         // One that was set by hand names neither: the pack then counts from its start.
-        let (place, handed) = committed.metadata.split_once(',').unwrap_or((&committed.metadata, ""));
+        let mut texts = committed.metadata.split(',');
+        let (place, handed) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
         let place: u16 = if self.log.shift() > 0 { place.parse().unwrap_or(0) } else { 0 };
         Reached {
             log: committed.offset << self.log.shift() | i64::from(place),
@@ -115,13 +116,24 @@ impl Input {
         }
     }
 
-    /// What the group is to have when everything up to here is committed.
-    pub fn commit(&self) -> Committed {
-        let offset = self.log_offset(self.log.next);
-        let place = self.log.next - (offset << self.log.shift());
+    /// What the group is to have when everything up to here is committed. The mark is the transaction's.
+    pub fn commit(&self, mark: &str) -> Committed {
+        self.commit_of(self.reached(), mark)
+    }
+
+    /// What the group has, to be committed once more; where it has nothing, the input's start. Never a place further on, such as behind a
+    /// barrier: this task would not know that the group is there.
+    pub fn commit_again(&self, mark: &str) -> Committed {
+        let has_none = self.committed.log < 0;
+        self.commit_of(if has_none { self.reached() } else { self.committed }, mark)
+    }
+
+    fn commit_of(&self, reached: Reached, mark: &str) -> Committed {
+        let offset = self.log_offset(reached.log);
+        let place = reached.log - (offset << self.log.shift());
         Committed {
             offset,
-            metadata: format!("{place},{}", self.handed),
+            metadata: format!("{place},{},{mark}", reached.handed),
         }
     }
 

@@ -461,16 +461,38 @@ impl Task {
 
     /// The offsets that the open transaction moves to. Where it moves none, since only a timer wrote, all of them as they stand: a
     /// transaction without offsets would commit for a worker whose tasks are another's by now.
-    pub fn offsets(&self) -> impl Iterator<Item = (TopicPartition, Committed)> {
+    pub fn offsets(&self, mark: &str) -> impl Iterator<Item = (TopicPartition, Committed)> {
+        let moves = self.moves();
+        let moved = self.inputs.iter().zip(moves).filter(|(_, moves)| *moves);
+        moved.map(move |(input, _)| {
+            let moves = input.processed > 0;
+            let offset = if moves { input.commit(mark) } else { input.commit_again(mark) };
+            (input.partition.clone(), offset)
+        })
+    }
+
+    /// Of each input, whether the open transaction commits its offset.
+    fn moves(&self) -> Vec<bool> {
         let any = self.inputs.iter().any(|i| i.processed > 0);
-        let moved = self.inputs.iter().filter(move |i| !any || i.processed > 0);
-        moved.map(|i| (i.partition.clone(), i.commit()))
+        self.inputs.iter().map(|i| !any || i.processed > 0).collect()
+    }
+
+    /// Whether the transaction with this mark has committed, by the group's offsets. Where they lie does not say: another that has
+    /// taken the task over may have come just as far.
+    pub fn is_committed(&self, committed: &[Option<Committed>], mark: &str) -> bool {
+        let mut moved = committed.iter().zip(self.moves()).filter(|(_, moves)| *moves);
+        self.dirty
+            && moved.all(|(committed, _)| {
+                committed
+                    .as_ref()
+                    .is_some_and(|c| c.metadata.rsplit(',').next() == Some(mark))
+            })
     }
 
     /// Where the group has this task stand, moved or not; nothing of inputs of which it has nothing.
-    pub fn committed_again(&self) -> impl Iterator<Item = (TopicPartition, Committed)> {
+    pub fn committed_again(&self, mark: &str) -> impl Iterator<Item = (TopicPartition, Committed)> {
         let idle = self.inputs.iter().filter(|i| i.processed == 0 && i.committed.log >= 0);
-        idle.map(|i| (i.partition.clone(), i.commit()))
+        idle.map(move |i| (i.partition.clone(), i.commit_again(mark)))
     }
 
     /// The transaction that was committed at this time proves that the task is still this worker's.
@@ -504,6 +526,7 @@ impl Task {
     /// The transaction has committed: its writes become visible in one step. `written` are the transaction's offsets. Returns
     /// how many records of each input it held.
     pub fn promote(&mut self, written: &[(TopicPartition, i64)], now_ms: i64) -> Vec<u64> {
+        let moves = self.moves();
         let mut position = self.position.write();
         self.flow.stores.iter_mut().for_each(|s| s.promote());
         for (topic, next) in &mut self.changelogs {
@@ -515,8 +538,8 @@ impl Task {
             }
         }
         let mut processed = Vec::with_capacity(self.inputs.len());
-        for input in &mut self.inputs {
-            if input.processed > 0 {
+        for (input, moves) in self.inputs.iter_mut().zip(moves) {
+            if input.processed > 0 || (moves && input.committed.log < 0) {
                 input.committed = input.reached();
             }
             processed.push(std::mem::take(&mut input.processed));

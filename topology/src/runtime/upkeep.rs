@@ -49,8 +49,9 @@ impl Worker {
         // The first time is an interval after the start: what is opened has just been committed, or is in nobody's hands.
         let is_first = self.refresh_at_ms == i64::MIN;
         self.refresh_at_ms = now_ms + self.refresh_interval_ms();
+        let mark = self.next_mark();
         let slots = self.tasks.values();
-        let offsets: Vec<(TopicPartition, Committed)> = slots.flat_map(|slot| slot.task.committed_again()).collect();
+        let offsets: Vec<(TopicPartition, Committed)> = slots.flat_map(|slot| slot.task.committed_again(&mark)).collect();
         let Some(producer) = self.producer.as_mut().filter(|_| !is_first && !offsets.is_empty()) else {
             return Ok(());
         };

@@ -117,6 +117,13 @@ pub(crate) struct Worker {
     pub restorer: Box<dyn Reader>,
     pub producer: Option<Box<dyn TransactionalProducer>>,
     pub transaction: Option<OpenTransaction>,
+    /// The mark of a transaction whose commit was tried, and is not known to have succeeded.
+    pub in_doubt: Option<String>,
+    /// What tells this worker's marks from those of any other, and of earlier runs.
+    pub run: u32,
+    pub transactions: u64,
+    /// A reader could not take on a partition, or let it go.
+    pub readers_in_doubt: bool,
     pub at_fault: AtFault,
     pub flusher: Flusher,
     pub tasks: BTreeMap<TaskId, Slot>,
@@ -144,10 +151,14 @@ const IDLE_POLL: Duration = Duration::from_millis(50);
 const MESSAGES_MIN: usize = 16;
 pub(super) const BACKOFF_MS: i64 = 250;
 
+fn client_id(parts: &Parts, index: usize) -> String {
+    format!("{}-{}-{index}", parts.topology.application(), parts.settings.instance)
+}
+
 impl Worker {
     pub fn new(index: usize, parts: Parts, shared: Arc<Shared>, flusher: Flusher) -> Result<Self, EngineError> {
         let application = parts.topology.application().to_owned();
-        let client = format!("{application}-{}-{index}", parts.settings.instance);
+        let client = client_id(&parts, index);
         let mut group = parts.broker.group(GroupOptions {
             group: application,
             topics: vec![parts.topology.tasks_topic()],
@@ -171,6 +182,10 @@ impl Worker {
             restorer,
             producer: None,
             transaction: None,
+            in_doubt: None,
+            run: uuid::Uuid::new_v4().as_fields().0,
+            transactions: 0,
+            readers_in_doubt: false,
             at_fault: AtFault::default(),
             flusher,
             tasks: BTreeMap::new(),
@@ -186,6 +201,10 @@ impl Worker {
             hand_over,
             still: BTreeSet::new(),
         })
+    }
+
+    pub fn client_id(&self) -> String {
+        client_id(&self.parts, self.index)
     }
 
     pub fn now_ms(&self) -> i64 {
@@ -227,7 +246,7 @@ impl Worker {
                 self.open_at_ms = now_ms + BACKOFF_MS;
             }
         }
-        if self.producer.is_none() && !self.tasks.is_empty() {
+        if (self.producer.is_none() || self.readers_in_doubt) && !self.tasks.is_empty() {
             self.recover()?;
             progress = true;
         }
@@ -269,7 +288,7 @@ impl Worker {
             Rebalance::Assigned(partitions) => {
                 self.open_at_ms = 0;
                 for partition in partitions {
-                    self.tell_group(partition.partition, false);
+                    self.take_group(partition.partition);
                     self.to_open.insert(partition.partition);
                 }
             }
