@@ -387,7 +387,14 @@ fn a_log_that_was_cut_off_below_a_decided_file_is_reported() {
         let sink = bench.start("second");
         trouble(&sink, &["10 to 19", "decided upon", "cut off"]);
         assert_eq!(bench.rows("records").len(), 10, "{other}");
+        assert!(matches!(accept(&bench), Accepted::Next(next) if next.ends == BTreeMap::from([(0, 9)])));
+        bench.wait_until_written();
+        wait_for("trouble is over", || sink.trouble().is_none());
         sink.stop().unwrap();
+        assert_eq!(bench.look(), (0, vec![]), "{other}");
+        let now = bench.records("records");
+        let anew: support::Content = now.into_iter().filter(|((_, at), _)| *at >= 10).collect();
+        assert_eq!(rows_of(&bench, 2), anew, "{other}");
     }
 }
 

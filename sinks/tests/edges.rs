@@ -100,6 +100,44 @@ fn a_file_of_as_many_other_records_is_not_taken_for_the_decided_one() {
 }
 
 #[test]
+fn of_a_compacted_log_a_file_may_have_more_rows_but_no_others() {
+    let compacted = |text: &str| {
+        let table = Plain {
+            compacted: true,
+            ..Plain::new("records")
+        };
+        let mut bench = Bench::new(vec![table], 11);
+        bench.settings.age_max = Duration::from_millis(300);
+        fill(&bench.broker, [AT; 20], text);
+        bench
+    };
+    let mut theirs = compacted("theirs");
+    let sink = theirs.start("first");
+    theirs.wait_until_written();
+    sink.stop().unwrap();
+    for (text, is_same) in [("theirs", true), ("ours", false)] {
+        let mut ours = compacted(text);
+        // Its id is not what tells here.
+        ours.worn = Some(theirs.broker.topic_ids(&["records"], BOUND).unwrap()[0]);
+        let sink = ours.start_with("before", CrashAt::new(Step::Deciding, 1));
+        bury(&ours, sink, "before");
+        copy_files(&theirs, &ours);
+        ours.broker.compact("records");
+        assert_eq!(ours.records("records").len(), 1);
+        let before = ours.rows("records");
+        let sink = ours.start_with("first", CrashAt::new(Step::Finished, 1));
+        if is_same {
+            bury(&ours, sink, "first");
+            assert_eq!(ours.look(), (0, vec![]));
+        } else {
+            trouble(&sink, &["is there already", "offset 19 has another content"]);
+            sink.stop().ok();
+        }
+        assert_eq!((ours.rows("records"), ours.files("records").len()), (before, 1));
+    }
+}
+
+#[test]
 fn a_day_s_folder_has_rows_of_that_day_only() {
     for step in Step::ALL {
         let mut bench = Bench::one(2);

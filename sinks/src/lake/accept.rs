@@ -8,10 +8,12 @@ use broker::{Broker, TopicId, TopicPartition};
 use jiff::Timestamp;
 use object_store::ObjectStore;
 
+use super::log::has_records_of;
 use super::verify::{Depth, PartitionReport, TableReport, verify};
 use super::{LakeError, compare_with_log};
 use crate::Table;
 use crate::parquet::generations::Generation;
+use crate::parquet::protocol::Intent;
 use crate::parquet::store::Lake;
 
 /// What came of it.
@@ -31,15 +33,26 @@ pub async fn accept(
     table: &Arc<dyn Table>,
     timeout: Duration,
 ) -> Result<Accepted, LakeError> {
+    let notes = |error: &dyn std::fmt::Display| LakeError::Notes(error.to_string());
     let report = verify(store, table.name(), Depth::Footers).await?;
+    let lake = Lake::new(store.clone(), timeout);
+    let mut pending = Vec::new();
+    let (log, of) = (broker.clone(), table.clone());
+    let count = tokio::task::spawn_blocking(move || log.partitions(of.topic(), timeout));
+    let count = count.await.map_err(|error| notes(&error))??.unwrap_or(0);
+    for noted in &report.generations {
+        for partition in 0..count {
+            let intent = lake.pending(table.name(), partition, noted.generation).await;
+            pending.extend(intent.map_err(|error| notes(&error))?);
+        }
+    }
     let (broker, of) = (broker.clone(), table.clone());
-    let looked = tokio::task::spawn_blocking(move || look(&*broker, of.as_ref(), &report, timeout));
-    let looked = looked.await.map_err(|error| LakeError::Notes(error.to_string()))?;
-    let Some(next) = looked? else {
+    let looked = tokio::task::spawn_blocking(move || look(&*broker, of.as_ref(), &report, &pending, timeout));
+    let Some(next) = looked.await.map_err(|error| notes(&error))?? else {
         return Ok(Accepted::AsItIs);
     };
-    let noted = Lake::new(store.clone(), timeout).accept(table.name(), &next).await;
-    match noted.map_err(|error| LakeError::Notes(error.to_string()))? {
+    let noted = lake.accept(table.name(), &next).await;
+    match noted.map_err(|error| notes(&error))? {
         true => Ok(Accepted::Next(next)),
         false => Err(LakeError::Notes(format!(
             "generation {} of {} was noted by somebody else at the same time",
@@ -54,6 +67,7 @@ fn look(
     broker: &dyn Broker,
     table: &dyn Table,
     report: &TableReport,
+    pending: &[Intent],
     timeout: Duration,
 ) -> Result<Option<Generation>, LakeError> {
     let ids = broker.topic_ids(&[table.topic()], timeout)?;
@@ -66,7 +80,7 @@ fn look(
     };
     let mut ends = BTreeMap::new();
     if report.generations.iter().any(|known| known.topic_id == Some(id)) {
-        ends = cut_off(broker, table, report, id, timeout)?;
+        ends = cut_off(broker, table, report, pending, id, timeout)?;
         if ends.is_empty() {
             return Ok(None);
         }
@@ -89,6 +103,7 @@ fn cut_off(
     broker: &dyn Broker,
     table: &dyn Table,
     report: &TableReport,
+    pending: &[Intent],
     id: TopicId,
     timeout: Duration,
 ) -> Result<BTreeMap<u32, i64>, LakeError> {
@@ -101,11 +116,23 @@ fn cut_off(
             files.partition == log.partition && known.is_some_and(|known| known.generation == files.generation)
         };
         let files = report.partitions.iter().find(of_log);
+        let at = TopicPartition::new(table.topic(), log.partition);
+        let (_, log_end) = reader.bounds(&at, timeout)?;
+        let decided = pending.iter().find(|intent| {
+            let generation = known.map_or(1, |known| known.generation);
+            intent.partition == log.partition && intent.place.generation == generation
+        });
+        if let Some(intent) = decided
+            && (intent.end >= log_end || (!table.is_compacted() && !has_records_of(reader.as_mut(), &at, intent, timeout)?))
+        {
+            let from = log.differs_from.map_or(intent.start, |from| from.min(intent.start));
+            ends.insert(log.partition, from.min(log_end) - 1);
+            continue;
+        }
         let noted = known.and_then(|known| known.ends.get(&log.partition).copied());
         let Some(end) = files.and_then(|files| files.end()).or(noted) else {
             continue;
         };
-        let (_, log_end) = reader.bounds(&TopicPartition::new(table.topic(), log.partition), timeout)?;
         let differs_from = log.differs_from.or((end >= log_end).then_some(log_end));
         if let Some(from) = differs_from {
             ends.insert(log.partition, from.min(log_end) - 1);

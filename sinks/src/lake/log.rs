@@ -7,9 +7,10 @@ use broker::{Broker, BrokerError, Message, Polled, Reader, Start, TopicId, Topic
 use super::LakeError;
 use super::verify::{CheckedFile, PartitionReport, Problem, TableReport};
 use crate::Table;
-use crate::parquet::digest::Digest;
+use crate::parquet::digest::{self, Digest};
 use crate::parquet::generations::Generation;
 use crate::parquet::layout::day_of;
+use crate::parquet::protocol::Intent;
 
 /// Records of one poll.
 const POLL_RECORDS: usize = 10_000;
@@ -98,6 +99,39 @@ fn unknown_topic(table: &dyn Table, report: &TableReport, id: Option<TopicId>, c
         table: table.name().to_owned(),
         reason,
     })
+}
+
+/// Whether the log has the records that were decided upon, as far as that can be said: not where retention took some.
+pub(super) fn has_records_of(
+    reader: &mut dyn Reader,
+    at: &TopicPartition,
+    intent: &Intent,
+    timeout: Duration,
+) -> Result<bool, BrokerError> {
+    let files = intent.files().into_iter().map(|name| CheckedFile {
+        days: Some(intent.files().iter().map(|file| file.day).collect()),
+        name,
+        bytes: 0,
+        rows: 0,
+        topic_id: None,
+        digest: None,
+    });
+    let decided = PartitionReport {
+        partition: intent.partition,
+        generation: intent.place.generation,
+        files: files.collect(),
+    };
+    let beside = Beside::read(reader, at, Some(&decided), intent.start, timeout)?;
+    if intent.start < beside.first {
+        return Ok(true);
+    }
+    let mut all = decided.files.iter().zip(&beside.found);
+    Ok(all.all(|(file, found)| {
+        let digest = found.digest.clone().finish();
+        intent
+            .digest(file.name.day)
+            .is_none_or(|decided| digest::short(&digest) == decided)
+    }))
 }
 
 struct Beside<'a> {

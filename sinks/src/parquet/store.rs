@@ -153,6 +153,10 @@ impl Lake {
                 }
             }
         }
+        if all.iter().any(|(_, there)| there.is_none()) {
+            // The crash may have come before that. Whoever looks at the store alone then knows of it.
+            self.put(intent.path(), intent.to_json().into()).await?;
+        }
         Ok(all)
     }
 
@@ -255,6 +259,14 @@ impl Lake {
             Ok(ends)
         })
         .await
+    }
+
+    /// The last intent of a partition, if not all of its files are there.
+    pub async fn pending(&self, table: &str, partition: u32, generation: u32) -> Result<Option<Intent>, StoreError> {
+        match self.last_intent(table, partition, generation).await? {
+            Some(last) if !self.is_written(&last).await? => Ok(Some(last)),
+            _ => Ok(None),
+        }
     }
 
     async fn last_intent(&self, table: &str, partition: u32, generation: u32) -> Result<Option<Intent>, StoreError> {
