@@ -474,7 +474,7 @@ impl Walk {
         self.revive_all();
         self.settle();
         self.driver.hold_flushes(false);
-        if !Class::ZombieServes.is_on() {
+        if self.zombies && !Class::ZombieServes.is_on() {
             self.take_all_down();
             self.revive_all();
         }
