@@ -420,6 +420,15 @@ impl Walk {
             self.faults.deaf.lock().insert(format!("walk-0-{worker}"));
         }
         self.driver.expire_session(worker);
+        if self.random.random_bool(0.5) {
+            // Long enough for the others to have its tasks, and for everybody's timers.
+            let workers = self.workers;
+            let others = || (0..workers).filter(|other| *other != worker);
+            others().for_each(|other| self.driver.turns(other, 10));
+            self.driver.pass_time(TICK);
+            self.driver.turns(worker, 3);
+            others().for_each(|other| self.driver.turns(other, 5));
+        }
     }
 
     fn lose_power(&mut self) {
@@ -477,6 +486,7 @@ impl Walk {
         if self.zombies && !Class::ZombieServes.is_on() {
             self.take_all_down();
             self.revive_all();
+            self.driver.settle();
         }
         self.driver.advance_wall_clock(Duration::from_secs(10));
         self.driver.advance_wall_clock(Duration::from_secs(1));
