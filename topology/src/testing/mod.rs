@@ -289,13 +289,13 @@ impl TestDriver {
 
     /// Ends one worker, cleanly or as `kill -9` would; the others take over its tasks, until [`TestDriver::revive`].
     pub fn take_down(&mut self, worker: usize, cleanly: bool) {
+        if !cleanly {
+            // Its process is gone, and with it what it shared, and what an earlier worker of it had still to write.
+            self.flushes[worker].drain(..).for_each(|flushes| flushes.forget());
+        }
         match self.workers[worker].take() {
             Some(down) if cleanly => down.close(),
-            // Its process would be gone, and with it what it shared.
-            Some(down) => {
-                self.flushes[worker].drain(..).for_each(|flushes| flushes.forget());
-                down.abandon();
-            }
+            Some(down) => down.abandon(),
             None => {}
         }
         self.shared.trouble.lock().remove(&worker);

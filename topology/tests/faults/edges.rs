@@ -177,41 +177,6 @@ fn a_record_that_the_broker_refuses_is_a_dead_letter() {
 }
 
 #[test]
-fn a_task_that_cannot_be_opened_again_at_once_is_opened_later() {
-    let mut edge = Edge::new(1, 1, true);
-    edge.send(1, Deed::Put);
-    // Only the punctuator has written, so the changelog must decide.
-    edge.faults.fail(Call::Answer, 0);
-    edge.disk.fail(Act::Reopen);
-    edge.driver.pass_time(TICK);
-    edge.go_on(1);
-    edge.queue(1, Deed::Put);
-    edge.go_on(1);
-    assert_eq!(edge.total(), 2, "{}", edge.reasons());
-    assert!(edge.driver.queries().readiness().ready, "{}", edge.reasons());
-}
-
-#[test]
-fn a_disk_that_hangs_while_a_task_is_opened_again_costs_time_alone() {
-    let mut edge = Edge::new(1, 1, true);
-    edge.driver.hold_flushes(true);
-    edge.queue(1, Deed::Put);
-    edge.driver.turns(0, 5);
-    edge.driver.pass_time(Duration::from_secs(2));
-    edge.driver.turns(0, 2);
-    edge.driver.hang_flushes(true);
-    edge.faults.fail(Call::Answer, 0);
-    edge.driver.pass_time(TICK);
-    edge.go_on(1);
-    edge.driver.hang_flushes(false);
-    edge.driver.hold_flushes(false);
-    edge.queue(1, Deed::Put);
-    edge.go_on(1);
-    assert_eq!(edge.total(), 2, "{}", edge.reasons());
-    assert!(edge.driver.queries().readiness().ready, "{}", edge.reasons());
-}
-
-#[test]
 fn an_input_whose_records_are_gone_stops_no_other() {
     let mut edge = Edge::new(1, 2, false);
     (0..10).for_each(|key| edge.send(key, Deed::Put));

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::ThreadId;
 
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -15,10 +14,8 @@ use topology::store::{Backend, Backends, Batch, Entries, Stored};
 /// What a disk does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Act {
-    /// Opening a task's state while its group comes.
+    /// Opening a task's state.
     Open,
-    /// Opening it again after a fault, on the worker's own thread.
-    Reopen,
     Wipe,
     Position,
     Get,
@@ -30,9 +27,8 @@ pub enum Act {
 }
 
 /// All of them.
-pub const ACTS: [Act; 8] = [
+pub const ACTS: [Act; 7] = [
     Act::Open,
-    Act::Reopen,
     Act::Wipe,
     Act::Position,
     Act::Get,
@@ -70,16 +66,11 @@ impl State {
 #[derive(Clone)]
 pub struct DiskFaults {
     state: Arc<Mutex<State>>,
-    /// The thread that the workers' turns run on.
-    turns: ThreadId,
 }
 
 impl DiskFaults {
     pub fn new() -> Self {
-        Self {
-            state: Arc::default(),
-            turns: std::thread::current().id(),
-        }
+        Self { state: Arc::default() }
     }
 
     /// From now on the disks refuse, in so many parts of a thousand.
@@ -129,7 +120,7 @@ impl DiskFaults {
         }
         state.struck.insert(act);
         let reason = match act {
-            Act::Open | Act::Reopen => "the lock is held by another process",
+            Act::Open => "the lock is held by another process",
             Act::Flush | Act::Restore => "no space left on device",
             _ => "input/output error",
         };
@@ -148,16 +139,13 @@ pub struct FaultyDisk(pub Arc<dyn Backends>, pub DiskFaults);
 
 impl Backends for FaultyDisk {
     fn open(&self, task: &str, families: &[&str]) -> Result<Arc<dyn Backend>, StoreError> {
-        // The engine opens what a group brings side by side, on threads of their own.
-        let is_again = std::thread::current().id() == self.1.turns;
-        self.1.check(if is_again { Act::Reopen } else { Act::Open }, task)?;
+        self.1.check(Act::Open, task)?;
         let inner = self.0.open(task, families)?;
         let sequence = inner.stored()?.map_or(0, |stored| stored.sequence);
         Ok(Arc::new(FaultyTask {
             inner,
             faults: self.1.clone(),
             task: task.to_owned(),
-            is_again,
             sequence: AtomicU64::new(sequence),
         }))
     }
@@ -174,7 +162,6 @@ struct FaultyTask {
     inner: Arc<dyn Backend>,
     faults: DiskFaults,
     task: String,
-    is_again: bool,
     /// The last transaction in the data: what is restored brings none.
     sequence: AtomicU64,
 }
@@ -203,8 +190,7 @@ impl Backend for FaultyTask {
         Box::new(entries.map(|entry| self.faults.check(Act::Range, &self.task).and(entry)))
     }
     fn stored(&self) -> Result<Option<Stored>, StoreError> {
-        let act = if self.is_again { Act::Reopen } else { Act::Position };
-        self.faults.check(act, &self.task)?;
+        self.faults.check(Act::Position, &self.task)?;
         self.inner.stored()
     }
     fn size_bytes(&self, family: u16) -> u64 {
@@ -248,11 +234,6 @@ impl VolatileDisk {
     /// All that was written is safe from now on.
     pub fn sync(&self) {
         self.0.lock().values().for_each(|folder| folder.0.lock().batches.clear());
-    }
-
-    /// Removes the state of tasks that are not open here.
-    pub fn clean_up(&self) {
-        self.0.lock().retain(|_, folder| Arc::strong_count(folder) > 1);
     }
 
     /// The power goes, while nobody has anything open. Returns how many batches are lost.

@@ -12,7 +12,7 @@ use super::{seeds, steps};
 /// Each is found within so many walks.
 const WALKS: u64 = 200;
 
-const MISTAKES: [&str; 16] = [
+const MISTAKES: [&str; 22] = [
     "what is in doubt had committed",
     "what is in doubt had not committed",
     "a commit does not wait for what was handed over",
@@ -29,6 +29,12 @@ const MISTAKES: [&str; 16] = [
     "a task moves without a commit",
     "a zombie keeps its transaction",
     "a restore ends before the end",
+    "a restore goes on behind a gap",
+    "a folder is trusted however old it is",
+    "a task that cannot be opened is given up",
+    "a reader in doubt is kept",
+    "a timer's transaction carries no offsets",
+    "a record that takes its transaction down is tried for ever",
 ];
 
 #[test]

@@ -40,44 +40,15 @@ pub const TICK: Duration = Duration::from_secs(5);
 /// Faults that the engine is known not to get over yet: the walk leaves them out, unless `FAULTS` lists them (or is `all`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
-    /// A restore fails half way: what was polled beyond that is dropped, and it goes on behind the gap.
-    RestoreFails,
-    /// The group's offsets expire while nobody runs: everything is processed again, on top of the state.
+    /// The group's offsets expire while nobody runs. Where a task keeps state, it knows or waits for an operator; one without
+    /// state knows nothing, and processes everything again.
     OffsetsExpire,
-    /// A zombie's punctuation: a transaction without offsets is fenced by nobody, so it commits beside the new owner's.
-    ZombieTimers,
-    /// A task comes back to a folder that it left days ago: what was deleted meanwhile, and compacted away, is there again.
-    OldFolders,
-    /// A processor panics.
-    Panics,
-    /// A record that the broker refuses is processed again and again.
-    TooLarge,
-    /// State cannot be opened again after a fault, be it that a flush still has it: its task is lost to the worker.
-    ReopenFails,
-    /// A zombie that runs a task once more beside the new owner, of the same engine, takes it off the queries when it learns of that.
-    ZombieServes,
-    /// A reader's call fails half way through the assignment of a task: it is assigned twice from then on.
-    AssignFails,
 }
 
 impl Class {
-    const fn is_mended(self) -> bool {
-        match self {
-            Self::RestoreFails
-            | Self::OffsetsExpire
-            | Self::ZombieTimers
-            | Self::ZombieServes
-            | Self::OldFolders
-            | Self::Panics
-            | Self::TooLarge
-            | Self::ReopenFails
-            | Self::AssignFails => false,
-        }
-    }
-
     fn is_on(self) -> bool {
         let listed = std::env::var("FAULTS").unwrap_or_default();
-        self.is_mended() || listed == "all" || listed.split(',').any(|name| name == format!("{self:?}"))
+        listed == "all" || listed.split(',').any(|name| name == format!("{self:?}"))
     }
 }
 
@@ -218,7 +189,6 @@ fn most(call: Call) -> u32 {
         // Once for each record, or in each turn: more often, and nothing would ever come to rest.
         Call::Send => 10,
         Call::GroupPoll | Call::Poll | Call::Service => 20,
-        Call::Assign | Call::Unassign if !Class::AssignFails.is_on() => 0,
         _ => 50,
     }
 }
@@ -239,8 +209,6 @@ fn rate(random: &mut StdRng, most: u32) -> u32 {
 /// The same of the disk.
 fn most_of(act: Act) -> u32 {
     match act {
-        Act::Reopen | Act::Wipe if !Class::ReopenFails.is_on() => 0,
-        Act::Restore if !Class::RestoreFails.is_on() => 0,
         Act::Get | Act::Range => 10,
         _ => 200,
     }
@@ -284,7 +252,7 @@ impl Walk {
         };
         let workers = settings.threads;
         let zombies = random.random_bool(0.5);
-        let ticking = Class::ZombieTimers.is_on() || !zombies;
+        let ticking = random.random_bool(0.9);
         let wrapped = faults.clone();
         let through = |broker| -> Arc<dyn Broker> { Arc::new(FaultyBroker(broker, wrapped)) };
         let shared: Arc<dyn Backends> = disk.clone().unwrap_or_else(|| Arc::new(MemoryBackends::default()));
@@ -328,8 +296,8 @@ impl Walk {
         let deed = match self.random.random_range(0..200) {
             0..50 => Deed::Delete,
             50..60 => Deed::Poison,
-            60 if Class::Panics.is_on() => Deed::Panic,
-            61 if Class::TooLarge.is_on() => Deed::TooLarge,
+            60 => Deed::Panic,
+            61 => Deed::TooLarge,
             _ => Deed::Put,
         };
         let change = Change {
@@ -378,8 +346,8 @@ impl Walk {
             99 => self.faults.deaf.lock().clear(),
             85 => self.lose_power(),
             86 => self.driver.hold_flushes(self.random.random_bool(0.7)),
-            87 if Class::ReopenFails.is_on() => self.driver.hang_flushes(self.random.random_bool(0.4)),
-            88 if Class::ReopenFails.is_on() => self.disk_faults.set_full(self.random.random_bool(0.4)),
+            87 => self.driver.hang_flushes(self.random.random_bool(0.4)),
+            88 => self.disk_faults.set_full(self.random.random_bool(0.4)),
             89..94 => drop(self.driver.run_flush(worker)),
             94 => self.pass_a_day(),
             95 => {
@@ -445,11 +413,6 @@ impl Walk {
     fn pass_a_day(&mut self) {
         let Disks::Volatile(disks) = &self.disks else { return };
         let disks = disks.clone();
-        if !Class::OldFolders.is_on() {
-            self.settle();
-            self.driver.advance_wall_clock(Duration::from_secs(3));
-            disks.iter().for_each(VolatileDisk::clean_up);
-        }
         self.driver.pass_time(Duration::from_secs(25 * 3_600));
         disks.iter().for_each(VolatileDisk::sync);
         CHANGELOGS.iter().for_each(|topic| self.driver.broker().compact(topic));
@@ -483,11 +446,6 @@ impl Walk {
         self.revive_all();
         self.settle();
         self.driver.hold_flushes(false);
-        if self.zombies && !Class::ZombieServes.is_on() {
-            self.take_all_down();
-            self.revive_all();
-            self.driver.settle();
-        }
         self.driver.advance_wall_clock(Duration::from_secs(10));
         self.driver.advance_wall_clock(Duration::from_secs(1));
         let readiness = self.driver.queries().readiness();
