@@ -155,14 +155,14 @@ impl KafkaGroup {
         self.consumer = Some(consumer);
         self.renewed = Some(Instant::now());
         *self.one_held.lock() = None;
-        self.keep_lease()?;
         let mut lost = std::mem::take(&mut self.held);
         if let Some(Rebalance::Revoked(going) | Rebalance::Lost(going)) = self.step.take() {
             lost.extend(going);
         }
         self.step_is_past = !lost.is_empty();
         self.step = self.step_is_past.then(|| Rebalance::Lost(lost.into_iter().collect()));
-        Ok(())
+        // Last, since what was lost must be reported whatever becomes of this: without a lease, nothing is answered.
+        self.keep_lease()
     }
 
     fn consumer(&self) -> Result<&BaseConsumer<Steps>, BrokerError> {

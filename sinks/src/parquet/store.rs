@@ -136,12 +136,13 @@ impl Lake {
     ) -> Result<Vec<Found>, StoreError> {
         let mut all = Vec::new();
         for mut name in intent.files() {
+            let mut seen = vec![name.schema];
             loop {
                 match self.identity(&name).await? {
                     Some(Identity {
                         superseded_by: Some(schema),
                         ..
-                    }) => name.schema = schema,
+                    }) => follow(&mut name, schema, &mut seen)?,
                     None if name.schema != table.schema_version() => {
                         self.supersede(&intent, &name, &table, &registry).await?;
                     }
@@ -247,18 +248,16 @@ impl Lake {
 
     /// The last offset that the files of each partition cover. Lists them all.
     pub async fn ends(&self, table: &str) -> Result<BTreeMap<u32, i64>, StoreError> {
-        bounded(self.timeout, async {
-            let mut objects = self.store.list(Some(&Path::from(table)));
-            let mut ends = BTreeMap::new();
-            while let Some(object) = objects.try_next().await? {
-                if let Some(file) = FileName::parse(&object.location).filter(|file| file.generation == 1) {
-                    let end = ends.entry(file.partition).or_insert(file.end);
-                    *end = file.end.max(*end);
-                }
+        let mut objects = self.store.list(Some(&Path::from(table)));
+        let mut ends = BTreeMap::new();
+        // Each step by itself: a table of years takes minutes, and is listed once.
+        while let Some(object) = bounded(self.timeout, async { Ok(objects.try_next().await?) }).await? {
+            if let Some(file) = FileName::parse(&object.location).filter(|file| file.generation == 1) {
+                let end = ends.entry(file.partition).or_insert(file.end);
+                *end = file.end.max(*end);
             }
-            Ok(ends)
-        })
-        .await
+        }
+        Ok(ends)
     }
 
     /// The last intent of a partition, if not all of its files are there.
@@ -287,13 +286,14 @@ impl Lake {
 
     async fn is_written(&self, intent: &Intent) -> Result<bool, StoreError> {
         for mut name in intent.files() {
+            let mut seen = vec![name.schema];
             loop {
                 match self.identity(&name).await? {
                     None => return Ok(false),
                     Some(Identity {
                         superseded_by: Some(schema),
                         ..
-                    }) => name.schema = schema,
+                    }) => follow(&mut name, schema, &mut seen)?,
                     Some(_) => break,
                 }
             }
@@ -412,6 +412,20 @@ fn is_as_decided(intent: &Intent, name: &FileName, there: &Identity, compacted: 
         }
         _ => Ok(()),
     }
+}
+
+/// Goes on at the version that a mark names. Where a version was raised and taken back while its files were written, marks can lead
+/// to each other: nobody may write then, before an operator has deleted one of them.
+fn follow(name: &mut FileName, schema: u32, seen: &mut Vec<u32>) -> Result<(), StoreError> {
+    if seen.contains(&schema) {
+        return Err(StoreError::Conflict {
+            path: name.path(),
+            reason: format!("it is a mark, and so is that of version {schema}: delete the one of the version that runs now"),
+        });
+    }
+    seen.push(schema);
+    name.schema = schema;
+    Ok(())
 }
 
 async fn bounded<T>(timeout: Duration, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {

@@ -73,10 +73,11 @@ impl Worker {
             &self.parts.registry,
             now_ms,
             &self.parts.source_partitions,
+            &self.parts.topic_ids,
         )?;
         // A deleted key's tombstone may be gone from the changelog by now: what the state has of such keys would never be taken away.
         let age_ms = now_ms - task.valid_at_ms;
-        if age_ms >= tombstones_last_ms(&self.parts) && !planted("a folder is trusted however old it is") {
+        if task.had_state() && age_ms > tombstones_last_ms(&self.parts) && !planted("a folder is trusted however old it is") {
             tracing::warn!(task = %task.name, age_ms, "the state is older than the tombstones of its changelogs; restoring it anew");
             self.to_wipe.insert(id);
             return Ok(());
@@ -115,13 +116,16 @@ impl Worker {
             |slot: &Slot| matches!(slot.stage, Stage::Opened) && slot.wait.as_ref().is_none_or(|wait| wait.may_try(now_ms));
         let opened: Vec<TaskId> = self.tasks.iter().filter(|(_, slot)| asks(slot)).map(|(id, _)| *id).collect();
         let Some(&first) = opened.first() else { return Ok(false) };
-        match self.start_restore_of(&opened) {
-            Err(EngineError::Broker(BrokerError::Unavailable(_))) if opened.len() > 1 => {}
-            started => return started.map(|()| true).or_else(|error| self.wait_for_group(first, error)),
+        // One of them may be another's still, and must not hold up the rest: after a refusal, one is asked for in each turn.
+        let asks_one = self
+            .tasks
+            .values()
+            .any(|slot| slot.wait.is_some() && matches!(slot.stage, Stage::Opened));
+        let asked = if asks_one { vec![first] } else { opened };
+        match self.start_restore_of(&asked) {
+            Ok(()) => Ok(true),
+            Err(error) => self.wait_for_group(first, error),
         }
-        // One of them may be another's still: it must not hold up the rest.
-        let started = self.start_restore_of(&[first]);
-        started.map(|()| true).or_else(|error| self.wait_for_group(first, error))
     }
 
     /// The group does not say where a task stands: an earlier owner's transaction is open, or the coordinator is away.
@@ -234,7 +238,17 @@ impl Worker {
         for number in ended {
             self.readers_in_doubt |= self.restorer.unassign(number).is_err();
         }
-        if done { self.run_task(id) } else { Ok(()) }
+        if !done {
+            return Ok(());
+        }
+        let task = &self.tasks[&id].task;
+        if !task.changelogs.is_empty() && now_ms - task.valid_at_ms > tombstones_last_ms(&self.parts) {
+            // As after the sleep of a process: what was read first may have been deleted, and its tombstone be gone, before the end.
+            tracing::warn!(task = %task.name, "the restore took longer than its changelogs keep tombstones; restoring anew");
+            self.restore_anew(id);
+            return Ok(());
+        }
+        self.run_task(id)
     }
 
     /// Tells of a changelog whose end does not come. A transaction that nobody ends hides all that lies behind its first record,
@@ -301,20 +315,23 @@ impl Worker {
             return;
         };
         let had_state = replayed > 0 || slot.task.had_state();
-        let has_others = slot.task.inputs.iter().any(|input| input.committed.log >= 0);
         let name = &slot.task.name;
+        let lost = |input: &&mut Input| input.committed.log < 0;
+        // What is in the state is all that was committed, if the changelogs had nothing to add; and the topic must be the same.
+        for input in slot.task.inputs.iter_mut().filter(lost) {
+            let is_same = input.known_topic == self.parts.topic_ids.get(&*input.partition.topic).cloned();
+            if let Some(known) = input.known.filter(|known| known.log >= 0 && replayed == 0 && is_same) {
+                tracing::warn!(task = %name, input = %input.partition, offset = known.log, "the group has lost its offset; the state has it");
+                input.committed = known;
+                input.rewind();
+            }
+        }
+        let has_others = slot.task.inputs.iter().any(|input| input.committed.log >= 0);
         let mut unknown = Vec::new();
-        for input in slot.task.inputs.iter_mut().filter(|input| input.committed.log < 0) {
-            match input.known {
-                _ if !had_state => {}
-                None if has_others => {}
-                Some(known) if known.log >= 0 && replayed == 0 => {
-                    tracing::warn!(task = %name, input = %input.partition, offset = known.log, "the group has lost its offset; the state has it");
-                    input.committed = known;
-                    input.rewind();
-                }
-                Some(known) if known.log < 0 => {}
-                _ => unknown.push(input.partition.to_string()),
+        for input in slot.task.inputs.iter_mut().filter(lost) {
+            let is_new = input.known.map_or(has_others, |known| known.log < 0);
+            if had_state && !is_new {
+                unknown.push(input.partition.to_string());
             }
         }
         if !unknown.is_empty() {
@@ -412,6 +429,7 @@ impl Worker {
         }
         drop(groups);
         self.to_open.remove(&partition);
+        self.to_wipe.retain(|id| id.partition != partition);
         let ids: Vec<TaskId> = self.tasks.keys().filter(|id| id.partition == partition).copied().collect();
         for id in ids {
             self.close_task(id, true);
@@ -489,6 +507,11 @@ impl Worker {
             %partition,
             "the changelog no longer has the position of the state; restoring from its start"
         );
+        self.restore_anew(id);
+    }
+
+    /// Closes a task, to be opened without what is in its backend.
+    fn restore_anew(&mut self, id: TaskId) {
         self.tell_group(id.partition, false);
         self.close_task(id, false);
         self.to_wipe.insert(id);
@@ -498,7 +521,7 @@ impl Worker {
 }
 
 /// For how long state may be carried on from after it was last valid, in milliseconds: the replay must come by before tombstones go.
-fn tombstones_last_ms(parts: &Parts) -> i64 {
+pub(super) fn tombstones_last_ms(parts: &Parts) -> i64 {
     (parts.tombstone_retention - parts.tombstone_retention / 8).as_millis() as i64
 }
 

@@ -6,6 +6,7 @@
 //! ```text
 //!   panic ──────────► again ──panic──► dead letter ──its hook panics──────► dead letter, no processor hears of it
 //!   refused, alone in its transaction ► dead letter ──refused──────────────► dead letter without the record's bytes
+//!                                                   ──refused again────────► and no processor hears of it
 //!   refused with others: the next transactions hold half as many, until one that is refused holds a single record
 //! ```
 
@@ -99,6 +100,8 @@ impl AtFault {
         self.alone = None;
         self.search = None;
         match self.verdicts.get_mut(&record) {
+            // Without its bytes it still was too much: that must have been what the processors wrote.
+            Some(verdict) if !verdict.with_bytes => verdict.with_hook = false,
             Some(verdict) => verdict.with_bytes = false,
             None => self.condemn(record, reason),
         }
@@ -196,7 +199,9 @@ mod tests {
         assert!(all.is_quiet());
         assert!(all.verdict(&record(6)).is_some_and(|v| v.with_bytes));
         all.refused(record(6), true, "too large");
-        assert!(all.verdict(&record(6)).is_some_and(|v| !v.with_bytes));
+        assert!(all.verdict(&record(6)).is_some_and(|v| !v.with_bytes && v.with_hook));
+        all.refused(record(6), true, "too large");
+        assert!(all.verdict(&record(6)).is_some_and(|v| !v.with_bytes && !v.with_hook));
     }
 
     #[test]

@@ -39,6 +39,7 @@ impl Worker {
             .with_label_values(&[if written.is_ok() { "committed" } else { "failed" }])
             .inc();
         let written = written?;
+        self.was_punctuated = self.transaction.is_some_and(|transaction| transaction.punctuated);
         self.transaction = None;
         self.in_doubt = None;
         self.hand_over.committed(&written);
@@ -71,13 +72,12 @@ impl Worker {
             .parts
             .broker
             .transactional_producer(&id, self.parts.settings.broker_timeout)?;
-        let renewed = self.readers_in_doubt;
-        if renewed {
+        if self.readers_in_doubt {
             self.renew_readers()?;
         }
         let running = self.tasks.iter().filter(|(_, slot)| slot.runs()).map(|(id, _)| *id);
         for id in running.collect::<Vec<_>>() {
-            self.settle(id, renewed)?;
+            self.settle(id)?;
         }
         self.in_doubt = None;
         self.producer = Some(producer);
@@ -90,7 +90,7 @@ impl Worker {
         format!("{:x}.{:x}", self.run, self.transactions)
     }
 
-    fn settle(&mut self, id: TaskId, renewed: bool) -> Result<(), EngineError> {
+    fn settle(&mut self, id: TaskId) -> Result<(), EngineError> {
         let slot = self.tasks.get_mut(&id).expect("the caller has it");
         if !slot.task.dirty {
             // Nothing of it was in the transaction but, at most, a record that was not done.
@@ -108,7 +108,8 @@ impl Worker {
             let now_ms = self.parts.clock.now_ms();
             // Its changelog offsets are unknown: the stored position stays behind, and a replay from there changes nothing.
             promote(slot, &[], now_ms, &self.parts.metrics);
-            if renewed {
+            if slot.task.inputs.iter().any(|input| input.slot.is_none()) {
+                // The readers were made anew, now or in an attempt before this one.
                 slot.task.inputs.iter_mut().for_each(Input::rewind);
                 self.assign_inputs(id)?;
             }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use broker::{BrokerError, Outgoing, Polled, Producer, Reader, Start, TopicPartition};
 use serde::{Deserialize, Serialize};
 
+use super::clean_up;
 use super::instance::{Instance, Token};
 use super::shared::Shared;
 use super::watch::watch_partitions;
@@ -64,6 +65,7 @@ const SILENCE_MS: i64 = 20_000;
 const PURGE_PATIENCE: Duration = Duration::from_secs(5);
 /// How often the inputs' partitions are counted.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
+const CLEAN_EVERY: Duration = Duration::from_secs(3_600);
 const BOUNDS_EVERY: Duration = Duration::from_secs(2);
 
 pub(crate) struct Directory {
@@ -84,6 +86,7 @@ pub(crate) struct Directory {
     bounds_at: Instant,
     counted_at: Instant,
     purged_at: Instant,
+    cleaned_at: Instant,
 }
 
 impl Directory {
@@ -112,6 +115,7 @@ impl Directory {
             bounds_at: now,
             counted_at: now,
             purged_at: now,
+            cleaned_at: now,
         };
         let patience = directory.parts.settings.broker_timeout;
         directory.read_until(patience, |_, at_end| at_end)?;
@@ -134,10 +138,11 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Announces this instance from now on, on a thread of its own.
-    pub fn start(mut self, stop: Arc<AtomicBool>) -> Result<JoinHandle<()>, EngineError> {
+    /// Announces this instance from now on, on a thread of its own: until it is to `stop`, and its workers, each of which holds
+    /// `alive`, have ended. The name is free then, and not before.
+    pub fn start(mut self, stop: Arc<AtomicBool>, alive: Arc<()>) -> Result<JoinHandle<()>, EngineError> {
         let run = move || {
-            while !stop.load(Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) || Arc::strong_count(&alive) > 1 {
                 self.listen();
                 if let Some(later) = self.later() {
                     // No goodbye: the name is the other's.
@@ -266,6 +271,12 @@ impl Directory {
                 tracing::debug!(%error, "the inputs' partitions are not known now");
             }
             self.counted_at = Instant::now();
+        }
+        if self.cleaned_at.elapsed() > CLEAN_EVERY {
+            if let Err(error) = clean_up(&self.parts, &self.shared) {
+                tracing::warn!(%error, "state that is too old could not be removed; trying again");
+            }
+            self.cleaned_at = Instant::now();
         }
         if self.purged_at.elapsed() > self.parts.settings.repartition_purge_interval {
             self.purge();

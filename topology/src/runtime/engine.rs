@@ -39,30 +39,36 @@ impl Engine {
         let prepared = prepare(topology, settings, parts)?;
         let shared: Arc<Shared> = Arc::default();
         let directory = Directory::join(prepared.clone(), shared.clone(), address.to_owned(), folder)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let topology = prepared.topology.clone();
-        let queries = Queries::new(shared.clone(), &prepared, address);
-        let mut threads = Vec::new();
-        for index in 0..prepared.settings.threads.max(1) {
-            let name = format!("{}-worker-{index}", topology.application());
-            let worker = start_worker(index, &prepared, &shared)?;
-            let (parts, shared, stop) = (prepared.clone(), shared.clone(), stop.clone());
-            let run = move || supervise(worker, &parts, &shared, &stop);
-            threads.push(
-                std::thread::Builder::new()
-                    .name(name)
-                    .spawn(run)
-                    .map_err(|e| EngineError::Topology(e.to_string()))?,
-            );
-        }
-        threads.push(directory.start(stop.clone())?);
-        Ok(Self {
+        let mut engine = Self {
+            topology: prepared.topology.clone(),
+            queries: Queries::new(shared.clone(), &prepared, address),
+            stop: Arc::new(AtomicBool::new(false)),
+            threads: Vec::new(),
             shared,
-            topology,
-            queries,
-            stop,
-            threads,
-        })
+        };
+        if let Err(error) = engine.start_threads(&prepared, directory) {
+            // Nothing may run on, or hold the folder, that nobody can stop.
+            engine.end();
+            return Err(error);
+        }
+        Ok(engine)
+    }
+
+    fn start_threads(&mut self, prepared: &Parts, directory: Directory) -> Result<(), EngineError> {
+        let alive = Arc::new(());
+        for index in 0..prepared.settings.threads.max(1) {
+            let worker = start_worker(index, prepared, &self.shared)?;
+            let (parts, shared, stop, alive) = (prepared.clone(), self.shared.clone(), self.stop.clone(), alive.clone());
+            let run = move || {
+                supervise(worker, &parts, &shared, &stop);
+                drop(alive);
+            };
+            let name = format!("{}-worker-{index}", prepared.topology.application());
+            let spawned = std::thread::Builder::new().name(name).spawn(run);
+            self.threads.push(spawned.map_err(|e| EngineError::Topology(e.to_string()))?);
+        }
+        self.threads.push(directory.start(self.stop.clone(), alive)?);
+        Ok(())
     }
 
     /// Answers from committed state.

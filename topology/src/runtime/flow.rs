@@ -1,6 +1,7 @@
 //! A record's way through the nodes of a task, depth first.
 
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::error::ProcessError;
 use crate::graph::{Env, Node, Outgoings, Topology};
@@ -42,14 +43,17 @@ impl Flow {
     /// Has processors name what a waiting record of a source will ask for.
     pub fn name_ahead(&mut self, id: usize, key: &[u8], processors: &[usize]) {
         let source = self.nodes[id].take().expect("a node is not its own descendant");
-        source.show_key(key, &mut |key| {
-            for &processor in processors {
-                if let Some(processor) = &mut self.nodes[processor] {
-                    processor.read_ahead(key, &mut self.stores);
+        let shown = catch_unwind(AssertUnwindSafe(|| {
+            source.show_key(key, &mut |key| {
+                for &processor in processors {
+                    if let Some(processor) = &mut self.nodes[processor] {
+                        processor.read_ahead(key, &mut self.stores);
+                    }
                 }
-            }
-        });
+            });
+        }));
         self.nodes[id] = Some(source);
+        shown.unwrap_or_else(|panic| resume_unwind(panic));
     }
 
     /// Tells the processors behind a source that the record in `at` was undone and is a dead letter.

@@ -60,7 +60,7 @@ struct Round {
 const ROUND_MS: i64 = 1_000;
 const RETRY_MS: i64 = 10_000;
 
-/// A transaction that is older leaves what was handed over to the topics: the broker ends it before long.
+/// After so long, what was handed over and is not processed is left to the topics: the broker would end the transaction before long.
 const FINISH_MS: i64 = 3_000;
 
 /// After so many commits in a row that did not wait for the input to run dry, there is a backlog.
@@ -274,11 +274,11 @@ impl Worker {
 
     fn finish_handed_with(&mut self, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
         let now_ms = self.now_ms();
+        let give_up_at_ms = now_ms + FINISH_MS;
         self.deliver()?;
         while let Some(id) = self.tasks.iter().find(|(_, slot)| slot.task.has_handed()).map(|(id, _)| *id) {
             let slot = self.tasks.get_mut(&id).expect("found above");
             let transaction = self.transaction.get_or_insert_with(|| OpenTransaction::begun(now_ms));
-            let give_up_at_ms = transaction.since_ms + FINISH_MS;
             while slot.task.has_handed() {
                 let is_late = self.parts.clock.now_ms() >= give_up_at_ms;
                 let step = if is_late || slot.wait.as_ref().is_some_and(|wait| !wait.may_try(now_ms)) {

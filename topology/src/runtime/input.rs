@@ -30,6 +30,8 @@ pub(crate) struct Input {
     pub committed: Reached,
     /// What the state in the backend reflects, as of its opening.
     pub known: Option<Reached>,
+    /// The id of the topic that it reflects.
+    pub known_topic: Option<String>,
     /// Where the log starts, as far as that is needed: an input of which nothing was committed stands there.
     pub start: i64,
     pub paused: bool,
@@ -56,6 +58,7 @@ impl Input {
             slot: None,
             committed: Reached { log: 0, handed: 0 },
             known: None,
+            known_topic: None,
             start: 0,
             paused: false,
             newest_ms: 0,

@@ -12,6 +12,7 @@
 
 mod assignment;
 mod at_fault;
+mod clean_up;
 mod commit;
 mod directory;
 mod engine;
@@ -43,6 +44,7 @@ pub use prepare::EngineParts;
 pub use settings::{EngineSettings, OnPanic};
 pub use task::{Position, TaskId};
 
+pub(crate) use clean_up::clean_up;
 pub(crate) use flusher::{Flusher, Scheduled, Switches};
 pub(crate) use prepare::prepare;
 pub(crate) use shared::{Served, Shared};

@@ -10,6 +10,9 @@ use crate::error::EngineError;
 use crate::graph::{Outgoings, SubTopology, Topology};
 use crate::record::RecordMetadata;
 
+/// What a dead letter has of its reason, in bytes: a panic may say anything.
+const REASON_MAX: usize = 4_096;
+
 /// A pack on its way to a task of the same worker.
 pub(crate) struct Handed {
     pub topic: &'static str,
@@ -127,7 +130,10 @@ impl Outbox {
         // The header names are those of Kafka Streams' own dead-letter queue (KIP-1034).
         let (partition, offset) = (at.partition.to_string(), offset.to_string());
         let own = [
-            ("__streams.errors.message", reason.as_bytes()),
+            (
+                "__streams.errors.message",
+                &reason.as_bytes()[..reason.floor_char_boundary(REASON_MAX)],
+            ),
             ("__streams.errors.topic", at.topic.as_bytes()),
             ("__streams.errors.partition", partition.as_bytes()),
             ("__streams.errors.offset", offset.as_bytes()),

@@ -48,6 +48,7 @@ pub(crate) fn prepare(topology: Topology, settings: EngineSettings, parts: Engin
     topics.ensure_written(&sub_partitions)?;
     let groups = topics.ensure_tasks(sub_partitions.iter().copied().max().unwrap_or(1))?;
     let tombstone_retention = topics.tombstone_retention()?;
+    let topic_ids = topics.ids_of(&sources)?;
 
     // Once for nothing: registers every schema and refuses what is not compatible.
     let recording = Arc::new(RecordingRegistry::new(parts.registry.clone()));
@@ -92,6 +93,7 @@ pub(crate) fn prepare(topology: Topology, settings: EngineSettings, parts: Engin
         source_partitions: Arc::new(sources),
         groups,
         tombstone_retention,
+        topic_ids: Arc::new(topic_ids),
     })
 }
 
@@ -222,6 +224,17 @@ impl Topics<'_> {
         }
         let wanted: Vec<Wanted> = wanted.into_values().collect();
         self.ensure(&wanted)
+    }
+
+    /// The ids of the topics that are read, as far as the broker has any.
+    fn ids_of(&self, sources: &BTreeMap<&'static str, u32>) -> Result<BTreeMap<&'static str, String>, EngineError> {
+        let names: Vec<&'static str> = sources.keys().copied().collect();
+        let ids = self.broker.topic_ids(&names, self.timeout())?;
+        let known = names
+            .into_iter()
+            .zip(ids)
+            .filter_map(|(name, id)| Some((name, id?.to_string())));
+        Ok(known.collect())
     }
 
     /// For how long each changelog keeps tombstones, at least.

@@ -34,6 +34,11 @@ impl ReadAhead {
         }
     }
 
+    /// Nothing is named any more.
+    pub fn turn_off(&mut self) {
+        self.processors.iter_mut().for_each(Vec::clear);
+    }
+
     /// Before the record in front of an input is processed.
     pub fn before(&mut self, chosen: usize, inputs: &mut [Input], flow: &mut Flow) -> Result<(), StoreError> {
         if self.processors[chosen].is_empty() {

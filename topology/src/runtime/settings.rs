@@ -14,7 +14,7 @@ pub struct EngineSettings {
     pub threads: usize,
     /// The partitions of the topics that the engine makes, and so the bound of its parallelism.
     pub partitions: u32,
-    /// At the latest after this, what was processed is committed; sooner when the input runs dry.
+    /// At the latest after this, what was processed is committed; sooner when the input runs dry, and after five seconds in any case.
     pub commit_interval: Duration,
     /// How often committed state goes to the backend.
     pub flush_interval: Duration,

@@ -74,6 +74,7 @@ pub(crate) struct Task {
     sequence: u64,
     /// Until when its changelogs are known to hold nothing that this task has not: it owned them then.
     pub valid_at_ms: i64,
+    topic_ids: Arc<BTreeMap<&'static str, String>>,
     /// The backend is to be told of `valid_at_ms` though there may be nothing else to write.
     touches: bool,
     /// Something was processed since the last commit.
@@ -111,6 +112,7 @@ impl Task {
         registry: &Arc<dyn Registry>,
         now_ms: i64,
         source_partitions: &BTreeMap<&'static str, u32>,
+        topic_ids: &Arc<BTreeMap<&'static str, String>>,
     ) -> Result<Self, EngineError> {
         let sub: &SubTopology = &topology.subs[id.sub];
         let found = backend.as_ref().map(|b| b.stored()).transpose()?.flatten();
@@ -157,6 +159,8 @@ impl Task {
                 let mut reached = stored.reached.iter();
                 let known = reached.find(|(of, ..)| of == topic);
                 input.known = known.map(|&(_, log, handed)| Reached { log, handed });
+                let mut topics = stored.topics.iter();
+                input.known_topic = topics.find(|(of, _)| of == topic).map(|(_, id)| id.clone());
                 input
             })
             .collect();
@@ -183,6 +187,7 @@ impl Task {
             changelogs,
             sequence: stored.sequence,
             valid_at_ms,
+            topic_ids: topic_ids.clone(),
             touches: false,
             dirty: false,
             records: 0,
@@ -235,7 +240,7 @@ impl Task {
             transaction.is_full = true;
             return Ok(Step::Idle);
         }
-        self.read_ahead.before(chosen, &mut self.inputs, &mut self.flow)?;
+        self.read_ahead(chosen)?;
         let input = &mut self.inputs[chosen];
         if !Arc::ptr_eq(&self.flow.at.topic, &input.partition.topic) {
             self.flow.at.topic = input.partition.topic.clone();
@@ -284,6 +289,18 @@ impl Task {
         transaction.records += 1;
         transaction.is_full |= is_alone;
         Ok(step)
+    }
+
+    fn read_ahead(&mut self, chosen: usize) -> Result<(), StoreError> {
+        let (ahead, inputs, flow) = (&mut self.read_ahead, &mut self.inputs, &mut self.flow);
+        let read = catch_unwind(AssertUnwindSafe(|| ahead.before(chosen, inputs, flow)));
+        read.unwrap_or_else(|panic| {
+            // It only saves time, and it was shown many records: none of them is at fault.
+            let reason = panic_text(&*panic);
+            tracing::error!(task = %self.name, reason, "a processor panicked while it named keys to be read ahead; that is off now");
+            self.read_ahead.turn_off();
+            Ok(())
+        })
     }
 
     /// Runs processors: a panic of theirs is an error, for which the record is to blame.
@@ -505,7 +522,10 @@ impl Task {
     /// The task starts from where the group stands now.
     pub fn stand_at(&mut self, stand: &[Reached]) {
         for (input, stand) in self.inputs.iter_mut().zip(stand) {
-            input.committed = *stand;
+            // Where the group has nothing, what the state has said holds.
+            if stand.log >= 0 || input.committed.log < 0 {
+                input.committed = *stand;
+            }
             input.rewind();
         }
     }
@@ -612,6 +632,11 @@ impl Task {
                 .iter()
                 .map(|i| (i.partition.topic.to_string(), i.committed.log, i.committed.handed))
                 .collect(),
+            topics: self
+                .topic_ids
+                .iter()
+                .map(|(topic, id)| ((*topic).to_owned(), id.clone()))
+                .collect(),
             sequence: self.sequence,
             written_at_ms: self.valid_at_ms,
         }
@@ -629,7 +654,8 @@ impl Task {
                 continue;
             }
             match self.flow.stores[store].restore(key, message.value.as_deref(), &mut batch) {
-                Err(StoreError::Wire { source, .. }) if !source.is_transient() => {
+                // That the registry does not know a schema may be a moment's, as after its restart.
+                Err(StoreError::Wire { source, .. }) if !source.is_transient() && !source.is_unknown_schema() => {
                     let (topic, offset) = (&self.changelogs[store].0, message.offset);
                     tracing::error!(task = %self.name, topic, offset, error = %source, "a record cannot be restored; passed over");
                     foreign += 1;

@@ -2,10 +2,11 @@
 
 use broker::{BrokerError, TopicPartition};
 
+use super::OnPanic;
 use super::at_fault::RecordId;
+use super::input::{Input, Reached};
 use super::task::{Blame, TaskId};
 use super::worker::{BACKOFF_MS, Slot, Worker};
-use super::{OnPanic, input::Reached};
 use crate::error::EngineError;
 use crate::planted::planted;
 
@@ -56,7 +57,7 @@ impl Wait {
 
     /// Whether nothing may be fetched for the task.
     pub fn is_for_all_inputs(&self) -> bool {
-        self.kind == Kind::OffsetUnknown
+        matches!(self.kind, Kind::OffsetUnknown | Kind::Stopped)
     }
 
     /// Whether this input's records, or its end, are what it waits for.
@@ -156,6 +157,9 @@ impl Worker {
                 offset,
             }
         );
+        if slot.wait.as_ref().is_some_and(|wait| wait.kind == Kind::Stopped) {
+            return self.unassign_input(id, input);
+        }
         if slot.wait.is_none() {
             tracing::error!(task = %slot.task.name, reason, "an input cannot be read on");
         }
@@ -186,7 +190,8 @@ impl Worker {
         let slot = self.tasks.get_mut(&id).expect("found above");
         let mut inputs = slot.task.inputs.iter().zip(&stand);
         if slot.wait.as_ref().is_some_and(Wait::is_for_all_inputs) {
-            if inputs.any(|(input, stand)| stand.log < 0 && input.known.is_none_or(|known| known.log >= 0)) {
+            let lacks = |input: &Input| input.committed.log < 0 && input.known.is_none_or(|known| known.log >= 0);
+            if inputs.any(|(input, stand)| stand.log < 0 && lacks(input)) {
                 return Ok(false);
             }
             slot.wait = None;

@@ -10,8 +10,12 @@ use crate::error::EngineError;
 
 const HOUSEKEEPING_MS: i64 = 500;
 
-/// While an earlier owner's transaction is open, the broker does not say where a task stands. Others need not wait for that.
-const OFFSETS_PATIENCE: Duration = Duration::from_secs(1);
+/// However short topics keep their tombstones: state is then restored anew more often.
+const REFRESH_MIN: Duration = Duration::from_secs(10);
+
+/// While an earlier owner's transaction is open, the broker does not say where a task stands. The worker's other tasks must not wait for
+/// that: it is asked again later, and meanwhile they have their turns.
+const OFFSETS_PATIENCE: Duration = Duration::from_millis(100);
 
 impl Worker {
     /// How long the group's offsets are waited for at once.
@@ -36,30 +40,34 @@ impl Worker {
     /// How often offsets are committed again and state is marked as valid: several times within what bounds either.
     fn refresh_interval_ms(&self) -> i64 {
         let interval = self.parts.settings.offsets_refresh_interval;
-        interval.min(self.parts.tombstone_retention / 8).as_millis() as i64
+        interval.min(self.parts.tombstone_retention / 8).max(REFRESH_MIN).as_millis() as i64
     }
 
     /// Commits the offsets of all inputs again when it is time. A broker forgets an offset that is not committed for a week, and
     /// a transactional id that is not used; and a commit that succeeds says that the tasks are still this worker's.
     pub fn refresh_offsets(&mut self) -> Result<(), EngineError> {
         let now_ms = self.now_ms();
-        if now_ms < self.refresh_at_ms || self.transaction.is_some() || self.tasks.values().any(|slot| !slot.runs()) {
+        let holds_something = self.transaction.is_some_and(|transaction| !transaction.is_empty()) || self.is_dirty();
+        if now_ms < self.refresh_at_ms || holds_something {
             return Ok(());
         }
         // The first time is an interval after the start: what is opened has just been committed, or is in nobody's hands.
         let is_first = self.refresh_at_ms == i64::MIN;
         self.refresh_at_ms = now_ms + self.refresh_interval_ms();
         let mark = self.next_mark();
-        let slots = self.tasks.values();
+        let slots = self.tasks.values().filter(|slot| slot.runs());
         let offsets: Vec<(TopicPartition, Committed)> = slots.flat_map(|slot| slot.task.committed_again(&mark)).collect();
         let Some(producer) = self.producer.as_mut().filter(|_| !is_first && !offsets.is_empty()) else {
             return Ok(());
         };
-        producer.begin()?;
-        self.transaction = Some(OpenTransaction::begun(now_ms));
+        if self.transaction.is_none() {
+            producer.begin()?;
+            self.transaction = Some(OpenTransaction::begun(now_ms));
+        }
         producer.commit(&offsets, &self.group.membership()?)?;
         self.transaction = None;
-        self.tasks.values_mut().for_each(|slot| slot.task.is_valid(now_ms));
+        let slots = self.tasks.values_mut().filter(|slot| slot.runs());
+        slots.for_each(|slot| slot.task.is_valid(now_ms));
         Ok(())
     }
 

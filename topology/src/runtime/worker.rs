@@ -80,6 +80,11 @@ impl OpenTransaction {
         }
     }
 
+    /// Whether nothing has written in it.
+    pub fn is_empty(&self) -> bool {
+        self.records == 0 && !self.punctuated
+    }
+
     /// Whether this record alone has written in it.
     pub fn holds_only(&self, record: RecordId) -> bool {
         !self.punctuated && (self.records == 0 || (self.records == 1 && self.first == Some(record)))
@@ -104,6 +109,8 @@ pub(crate) struct Parts {
     pub groups: u32,
     /// For how long the changelogs keep the tombstones of deleted keys: state that is older cannot be carried on from.
     pub tombstone_retention: Duration,
+    /// Ids of the topics that are read, where the broker gives them.
+    pub topic_ids: Arc<BTreeMap<&'static str, String>>,
 }
 
 pub(crate) struct Worker {
@@ -119,6 +126,8 @@ pub(crate) struct Worker {
     pub transaction: Option<OpenTransaction>,
     /// The mark of a transaction whose commit was tried, and is not known to have succeeded.
     pub in_doubt: Option<String>,
+    /// A punctuator wrote in the last transaction.
+    pub was_punctuated: bool,
     /// What tells this worker's marks from those of any other, and of earlier runs.
     pub run: u32,
     pub transactions: u64,
@@ -147,6 +156,8 @@ pub(crate) struct Worker {
 }
 
 const IDLE_POLL: Duration = Duration::from_millis(50);
+/// A third of the time after which the broker ends a transaction.
+const TRANSACTION_MAX: Duration = Duration::from_secs(5);
 /// A fetch asks for at least so many messages.
 const MESSAGES_MIN: usize = 16;
 pub(super) const BACKOFF_MS: i64 = 250;
@@ -183,6 +194,7 @@ impl Worker {
             producer: None,
             transaction: None,
             in_doubt: None,
+            was_punctuated: false,
             run: uuid::Uuid::new_v4().as_fields().0,
             transactions: 0,
             readers_in_doubt: false,
@@ -384,7 +396,7 @@ impl Worker {
     fn process_with(&mut self, producer: &mut dyn TransactionalProducer, now_ms: i64) -> Result<bool, EngineError> {
         let mut budget = self.parts.settings.poll_records_max;
         let mut progress = false;
-        let commit_every_ms = self.parts.settings.commit_interval.as_millis() as i64;
+        let commit_every_ms = self.commit_every_ms();
         let unflushed_max = self.parts.settings.unflushed_keys_max;
         let (hand_over, still) = (&self.hand_over, &self.still);
         let held = |sub: usize| hand_over.holds(sub) || still.contains(&sub);
@@ -406,10 +418,18 @@ impl Worker {
                 self.transaction = Some(OpenTransaction::begun(now_ms));
             }
             let transaction = self.transaction.get_or_insert_with(|| OpenTransaction::begun(now_ms));
-            if !transaction.is_full && slot.task.punctuate(producer, now_ms)? {
-                progress = true;
-                transaction.punctuated = true;
-                transaction.is_full |= !self.at_fault.is_quiet();
+            if transaction.is_empty() {
+                // Begun for a timer that wrote nothing, perhaps long ago.
+                transaction.since_ms = now_ms;
+            }
+            // While a culprit is looked for, a timer has a transaction for itself, and no two in a row.
+            let is_quiet = self.at_fault.is_quiet();
+            if due && !transaction.is_full && (is_quiet || !self.was_punctuated) {
+                let before = std::mem::replace(&mut transaction.punctuated, true);
+                let wrote = slot.task.punctuate(producer, now_ms)?;
+                transaction.punctuated = before || wrote;
+                transaction.is_full |= wrote && !is_quiet;
+                progress |= wrote;
             }
             while budget > 0 && !transaction.is_full {
                 match slot.task.step(producer, now_ms, &self.at_fault, transaction)? {
@@ -446,11 +466,17 @@ impl Worker {
         mine.any(|s| !self.hand_over.holds(s.task.id.sub) && s.task.has_work())
     }
 
+    /// After how long a transaction is committed, in milliseconds: well before the broker would end it.
+    fn commit_every_ms(&self) -> i64 {
+        let interval = self.parts.settings.commit_interval;
+        interval.min(TRANSACTION_MAX).as_millis() as i64
+    }
+
     fn commit_is_due(&self) -> bool {
         self.transaction.is_some_and(|transaction| {
             transaction.is_full
                 || transaction.records >= self.parts.settings.commit_records_max
-                || self.now_ms() - transaction.since_ms >= self.parts.settings.commit_interval.as_millis() as i64
+                || self.now_ms() - transaction.since_ms >= self.commit_every_ms()
         })
     }
 

@@ -20,6 +20,9 @@ pub struct Stored {
     /// handed over in memory. Empty in what earlier versions wrote.
     #[serde(default)]
     pub reached: Vec<(String, i64, i64)>,
+    /// The ids of the input topics, where the broker gives them: a topic that was made anew has another one.
+    #[serde(default)]
+    pub topics: Vec<(String, String)>,
     /// How many transactions this task has committed.
     pub sequence: u64,
     /// When the data was last known to be all that the changelogs held, in milliseconds since the epoch: the task owned them then.

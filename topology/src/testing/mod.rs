@@ -18,7 +18,8 @@ use crate::graph::Topology;
 use crate::query::Queries;
 use crate::record::Record;
 use crate::runtime::{
-    EngineParts, EngineSettings, Flusher, Metrics, Parts, Scheduled, Shared, Switches, Worker, prepare, watch_partitions,
+    EngineParts, EngineSettings, Flusher, Metrics, Parts, Scheduled, Shared, Switches, Worker, clean_up, prepare,
+    watch_partitions,
 };
 use crate::store::{Backends, KeyValue, MemoryBackends, StoreKey, StoreValue, View};
 
@@ -342,6 +343,12 @@ impl TestDriver {
 
     /// Ends the workers cleanly, and starts a topology on the same log and state as a new process would.
     pub fn deploy(&mut self, topology: Topology) -> Result<(), EngineError> {
+        self.prepare(topology)?;
+        self.start()
+    }
+
+    /// The same, but the workers are started one by one, by [`TestDriver::revive`]: for what does not come to rest.
+    pub fn prepare(&mut self, topology: Topology) -> Result<(), EngineError> {
         self.workers.iter_mut().filter_map(Option::take).for_each(Worker::close);
         // The topology may give its members other names, and those that were named before keep their places for a session.
         (0..self.parts.settings.threads).for_each(|worker| self.expire_session(worker));
@@ -362,7 +369,7 @@ impl TestDriver {
             metrics,
         };
         self.parts = prepare(topology, (*settings).clone(), parts)?;
-        self.start()
+        Ok(())
     }
 
     /// The records that came to a topic since the last call, by partition and offset.
@@ -432,6 +439,11 @@ impl TestDriver {
         watch_partitions(&self.parts, &self.shared)?;
         self.settle();
         Ok(self.shared.must_restart())
+    }
+
+    /// Removes state that is too old, as an engine does every hour. Returns how many tasks had some.
+    pub fn clean_up(&self) -> Result<usize, EngineError> {
+        Ok(clean_up(&self.parts, &self.shared)?)
     }
 
     /// The engine's metrics, prefixed `test_`.

@@ -103,6 +103,34 @@ fn offsets_that_nobody_has_are_not_guessed() {
 }
 
 #[test]
+fn offsets_of_a_topic_that_was_made_anew_are_not_those_of_the_state() {
+    let mut world = World::new(sums(), one_partition());
+    world.queue_ones(0..3);
+    world.driver.settle();
+    world.driver.take_down(0, true);
+    assert!(world.driver.broker().delete_topic(INPUT.name()));
+    // A new start finds another topic of this name, with more records than the old one had.
+    world.driver.prepare(sums()).unwrap();
+    world.driver.revive(0).unwrap();
+    world.queue_ones(10..20);
+    world.driver.turns(0, 30);
+    assert_eq!(
+        world.totals(),
+        ones(0..3),
+        "none is passed over, and none is processed before somebody has decided"
+    );
+    assert!(
+        world.trouble().contains("the group has no offset for input-0"),
+        "{}",
+        world.trouble()
+    );
+    set_by_hand(&world, 0, 0);
+    world.driver.settle();
+    let expected: Vec<(i64, i64)> = ones(0..3).into_iter().chain(ones(10..20)).collect();
+    assert_eq!(world.totals(), expected);
+}
+
+#[test]
 fn an_offset_that_is_set_by_hand_counts() {
     let mut world = World::new(sums(), one_partition());
     world.queue_ones(0..10);

@@ -115,6 +115,23 @@ fn an_old_folder_brings_no_deleted_key_back() {
 }
 
 #[test]
+fn state_of_tasks_that_moved_away_is_removed_when_it_is_too_old() {
+    let mut world = World::new(sums(), small_polls());
+    world.queue_ones(0..10);
+    world.driver.settle();
+    world.driver.advance_wall_clock(Duration::from_secs(25 * 3_600));
+    assert_eq!(world.driver.clean_up().unwrap(), 0, "it is at work");
+    world.driver.take_down(0, true);
+    world.driver.pass_time(Duration::from_secs(20 * 3_600));
+    assert_eq!(world.driver.clean_up().unwrap(), 0, "it may come back");
+    world.driver.pass_time(Duration::from_secs(5 * 3_600));
+    assert_eq!(world.driver.clean_up().unwrap(), 1);
+    world.driver.revive(0).unwrap();
+    world.driver.settle();
+    assert_eq!(world.totals(), ones(0..10));
+}
+
+#[test]
 fn a_folder_stays_valid_while_its_task_runs_however_little_comes() {
     let mut world = World::new(sums(), small_polls());
     world.queue_ones(0..10);

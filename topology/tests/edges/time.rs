@@ -102,6 +102,55 @@ fn a_timer_that_writes_before_any_record_survives_a_crash() {
     assert!(world.driver.queries().readiness().ready, "{}", world.trouble());
 }
 
+/// Is called, and has nothing to say.
+struct Silent;
+
+impl Processor for Silent {
+    type KeyIn = i64;
+    type In = i64;
+    type KeyOut = i64;
+    type Out = i64;
+    type Stores = KeyValue<i64, i64>;
+    const NAME: &'static str = "silent";
+    const STORES: Self::Stores = COUNT;
+    const PUNCTUATE: Option<Duration> = Some(Duration::from_secs(7));
+
+    fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
+        cx.stores.put(record.key, record.value);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_timer_that_writes_nothing_keeps_no_offset_from_being_committed_again() {
+    let builder = Builder::new("edges");
+    builder.stream(INPUT).process(|| Silent);
+    let mut world = World::new(builder.build().unwrap(), one_partition());
+    world.queue_ones(0..3);
+    world.driver.settle();
+    world.log.commits.lock().clear();
+    for _ in 0..50 {
+        world.driver.advance_wall_clock(Duration::from_secs(1_800));
+    }
+    let commits = world.log.commits.lock().len();
+    assert!((15..=26).contains(&commits), "about every hour of 25: {commits}");
+}
+
+#[test]
+fn a_timer_whose_output_is_refused_costs_no_record() {
+    let mut world = World::new(ticking(), one_partition());
+    set(&world.log.send, |sent: Sent| {
+        (sent.topic == "ticks").then(|| BrokerError::Refused("too large".to_owned()))
+    });
+    for key in 0..30 {
+        world.queue_ones(key..key + 1);
+        world.driver.turns(0, 1);
+        world.driver.pass_time(Duration::from_millis(1_700));
+    }
+    world.driver.turns(0, 20);
+    assert!(world.dead_letters().is_empty());
+}
+
 /// A broker ends transactions that last for more than 15 s.
 fn ending_long_transactions(world: &World, clock: ManualClock) {
     let began = topology::clock::Clock::now_ms(&clock);
