@@ -43,7 +43,8 @@ impl Bank {
         Self::with(stack, instance).await
     }
 
-    async fn with(stack: Stack, mut instance: Riverbank) -> Self {
+    /// The same with this instance, which is not started yet.
+    pub async fn with(stack: Stack, mut instance: Riverbank) -> Self {
         instance.spawn();
         instance.ready(&stack.http, READY).await;
         let url = stack.postgres_url();

@@ -129,6 +129,7 @@ impl Stack {
             environment: environment.map(|(name, value)| (format!("RIVERBANK_{name}"), value)).to_vec(),
             log: folder.join("log"),
             state: folder.join("state"),
+            disk_mib: None,
             child: None,
         }
     }
@@ -141,6 +142,7 @@ pub struct Riverbank {
     environment: Vec<(String, String)>,
     pub log: PathBuf,
     state: PathBuf,
+    disk_mib: Option<u32>,
     child: Option<Child>,
 }
 
@@ -159,8 +161,20 @@ impl Riverbank {
             .open(&self.log)
             .expect("the log can be opened");
         // The kernel ends it with this test, however the test ends.
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_riverbank"), "run"])
+        let run = ["setpriv", "--pdeathsig", "KILL", env!("CARGO_BIN_EXE_riverbank"), "run"];
+        let mut command = match self.disk_mib {
+            None => Command::new(run[0]),
+            Some(mib) => {
+                std::fs::create_dir_all(&self.state).expect("the state folder is made");
+                let mut command = Command::new("unshare");
+                let mount = format!("mount -t tmpfs -o size={mib}m tmpfs \"$0\" && exec \"$@\"");
+                command.args(["--map-root-user", "--mount", "sh", "-c", &mount]);
+                command.arg(&self.state).arg(run[0]);
+                command
+            }
+        };
+        let child = command
+            .args(&run[1..])
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a handle can be doubled"))
@@ -168,6 +182,33 @@ impl Riverbank {
             .spawn()
             .expect("riverbank starts");
         self.child = Some(child);
+    }
+
+    /// Gives it a disk of this size for its state, for the next start: a tmpfs in a mount namespace of its own, gone with the process.
+    #[allow(dead_code, reason = "not every test file that has the stack does that")]
+    pub fn on_disk_of(&mut self, mib: u32) {
+        self.disk_mib = Some(mib);
+    }
+
+    /// Whether this machine lets its user mount one.
+    #[allow(dead_code, reason = "not every test file that has the stack does that")]
+    pub fn can_have_disk() -> bool {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let mount = "mount -t tmpfs tmpfs \"$0\"";
+        let tried = Command::new("unshare")
+            .args(["--map-root-user", "--mount", "sh", "-c", mount])
+            .arg(folder.path())
+            .stderr(Stdio::null())
+            .status();
+        tried.is_ok_and(|status| status.success())
+    }
+
+    /// Its state folder as the running process sees it.
+    #[allow(dead_code, reason = "not every test file that has the stack does that")]
+    pub fn seen_state(&self) -> PathBuf {
+        let pid = self.child.as_ref().expect("it was started").id();
+        let state = self.state.strip_prefix("/").expect("an absolute path");
+        Path::new("/proc").join(pid.to_string()).join("root").join(state)
     }
 
     /// Starts it, and waits until it has given up; returns the end of its log.
