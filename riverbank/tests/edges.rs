@@ -19,6 +19,7 @@ use rand::{RngExt, SeedableRng};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use reqwest::Method;
+use schemas::topics::CDC_TRANSACTIONS;
 use sqlx::PgPool;
 use support::bank::{Bank, CAUGHT_UP, READY};
 use support::stack::{Riverbank, Stack, eventually};
@@ -27,8 +28,8 @@ use testbed::visible::{ACCOUNTS, metric, open_accounts};
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 /// Longer than the groups' sessions (6 s to 30 s) and the transactions' time-out (15 s).
 const SLEEP: Duration = Duration::from_secs(40);
-/// Longer than what the broker of the idle test remembers.
-const IDLE: Duration = Duration::from_secs(75);
+/// What the broker of the idle test remembers.
+const IDLE: Duration = Duration::from_secs(60);
 const DISK_MIB: u32 = 128;
 
 /// Prints what was measured, past the test runner's capture: it is wanted of tests that pass, too.
@@ -338,6 +339,20 @@ fn transactional_ids(bootstrap: &str) -> BTreeMap<String, bool> {
     ids
 }
 
+/// The engine's offset in the topic of the transactions. Its group is alive, but subscribed to its topic of tasks alone: offsets of
+/// all other topics expire as if nobody were there.
+fn committed_offset(bootstrap: &str) -> Offset {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "riverbank")
+        .create()
+        .expect("a consumer");
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition(CDC_TRANSACTIONS.name(), 0);
+    let committed = consumer.committed_offsets(asked, CAUGHT_UP).expect("offsets");
+    committed.elements()[0].offset()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_was_idle_until_the_broker_forgot_it_goes_on_where_it_was() {
     let stack = Stack::start().await;
@@ -370,19 +385,21 @@ offsets.retention.check.interval.ms=1000
     bank.stop_capture().await;
     let idle = Instant::now();
     let bootstrap = bank.stack.bed.kafka().bootstrap().to_owned();
+    let before = committed_offset(&bootstrap);
+    assert!(matches!(before, Offset::Offset(1..)), "{before:?}");
     tokio::time::sleep(IDLE).await;
-    eventually("the broker forgets the transactional ids", CAUGHT_UP, || async {
+    eventually("the broker forgets ids and offsets", CAUGHT_UP, || async {
         let bootstrap = bootstrap.clone();
-        let ids = tokio::task::spawn_blocking(move || transactional_ids(&bootstrap)).await;
-        let ids = ids.expect("they are read");
+        let asked = tokio::task::spawn_blocking(move || (transactional_ids(&bootstrap), committed_offset(&bootstrap)));
+        let (ids, offset) = asked.await.expect("they are read");
         assert!(!ids.is_empty(), "no transactional id was ever known");
-        match ids.values().any(|is_known| *is_known) {
-            false => Ok(()),
-            true => Err(format!("{ids:?}")),
+        match (ids.values().any(|is_known| *is_known), offset) {
+            (false, Offset::Invalid) => Ok(()),
+            (_, offset) => Err(format!("{ids:?}, {offset:?}")),
         }
     })
     .await;
-    tell!("all ids were forgotten {:?} after the last change", idle.elapsed());
+    tell!("ids and offsets were forgotten {:?} after the last change", idle.elapsed());
 
     bank.connect(Method::PUT, "/resume").await;
     let load = Load::on(&bank.pool, seed + 1);
