@@ -14,8 +14,8 @@
 //! prepared before a partition moved is always refused after it has.
 //!
 //! A *static* member has a name. Who joins with the name of a member takes its place, partitions and all: nothing moves, the
-//! generation stays, and the former holder of the name is no member any more. Its place is kept until the session ends, also
-//! when it leaves.
+//! generation stays, and the former holder of the name is no member any more. Its place is kept until the session ends,
+//! unless it leaves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -111,7 +111,8 @@ impl Worker {
         let reason = error.to_string();
         match (blame, self.transaction) {
             (Some(Blame::Panicked(record)), _) => {
-                if self.at_fault.panicked(record, &reason) && self.parts.settings.on_panic == OnPanic::Stop {
+                let is_condemned = self.at_fault.panicked(record, &reason);
+                if is_condemned && self.parts.settings.on_panic == OnPanic::Stop {
                     self.stop_task(record, &reason);
                 }
             }

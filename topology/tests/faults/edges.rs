@@ -103,7 +103,7 @@ fn a_restore_that_fails_half_way_goes_on_where_it_was() {
 }
 
 #[test]
-#[ignore = "a group without offsets begins at the start of its inputs, whatever the state reflects"]
+#[ignore = "a task without state does not know that its group's offsets were lost"]
 fn offsets_that_expired_are_no_reason_to_count_twice() {
     let mut edge = Edge::new(1, 1, false);
     (0..5).for_each(|key| edge.send(key, Deed::Put));

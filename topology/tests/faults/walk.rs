@@ -210,6 +210,8 @@ fn rate(random: &mut StdRng, most: u32) -> u32 {
 fn most_of(act: Act) -> u32 {
     match act {
         Act::Get | Act::Range => 10,
+        // Several in each poll of a restore, which begins again after each: more often, and it would hardly ever end.
+        Act::Restore => 50,
         _ => 200,
     }
 }
