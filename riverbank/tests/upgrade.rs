@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker::in_process::InProcessBroker;
-use broker::{Broker, CleanupPolicy, Outgoing, TopicSpec};
+use broker::{Broker, CleanupPolicy, Committed, GroupOptions, Outgoing, TopicPartition, TopicSpec};
 use processors::{SourcePartitions, bank, stores};
 use riverbank::log::Log;
 use riverbank::upgrade::take_over;
 use schemas::bronze::{CdcKey, Envelope, Op, Source, TransactionRow};
 use schemas::silver::TransactionStatus;
-use schemas::topics::{ACCOUNT_BALANCES, CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
+use schemas::topics::{ACCOUNT_BALANCES, CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS, SILVER_ACCOUNTS};
 use schemas::{AccountId, TransactionId};
 use serde_json::{Value, json};
 use topology::clock::{ManualClock, SystemClock};
@@ -141,6 +141,34 @@ impl Old {
         old
     }
 
+    /// Where the group of the earlier version stood: nothing that is in the topics now was there for it.
+    fn commit_offsets(&self) {
+        let options = GroupOptions {
+            group: "riverbank".to_owned(),
+            topics: Vec::new(),
+            client_id: "earlier".to_owned(),
+            member: None,
+            session_timeout: Duration::from_secs(60),
+        };
+        let mut group = self.broker.group(options).unwrap();
+        let start = Committed {
+            offset: 0,
+            metadata: String::new(),
+        };
+        let topics = [
+            CDC_CUSTOMERS.name(),
+            CDC_ACCOUNTS.name(),
+            CDC_TRANSACTIONS.name(),
+            SILVER_ACCOUNTS.name(),
+        ];
+        let places = topics
+            .iter()
+            .flat_map(|topic| (0..4).map(|partition| TopicPartition::new(*topic, partition)));
+        let offsets: Vec<_> = places.map(|place| (place, start.clone())).collect();
+        group.commit(&offsets).unwrap();
+        group.leave().unwrap();
+    }
+
     /// A change of a transaction, under an Avro key, in a partition of its own choice.
     fn change(&self, partition: u32, op: Op, id: i64, amount: &str, lsn: i64, at_us: i64) {
         let codec =
@@ -195,6 +223,7 @@ fn rows_deletes_and_postings_go_on_where_they_were() {
     // A second instance, or the next start.
     take_over(&log, &clock).unwrap();
 
+    old.commit_offsets();
     let partitions = SourcePartitions {
         customers: 4,
         accounts: 4,

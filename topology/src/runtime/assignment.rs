@@ -329,7 +329,9 @@ impl Worker {
         let has_others = slot.task.inputs.iter().any(|input| input.committed.log >= 0);
         let mut unknown = Vec::new();
         for input in slot.task.inputs.iter_mut().filter(lost) {
-            let is_new = input.known.map_or(has_others, |known| known.log < 0);
+            // A repartition topic of our own comes with a topology that moves state to another sub-topology; what is done there is deleted.
+            let is_ours = self.parts.topology.is_repartition(&input.partition.topic);
+            let is_new = is_ours || input.known.map_or(has_others, |known| known.log < 0);
             if had_state && !is_new {
                 unknown.push(input.partition.to_string());
             }
