@@ -12,21 +12,11 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int32Type;
 use broker::{Broker, Committed, GroupOptions, InProcessBroker, Outgoing, TopicPartition};
 use object_store::{ObjectStore, ObjectStoreExt};
+use rand::RngExt;
 use rand::seq::IndexedRandom;
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use sinks::lake::{self, Accepted, Depth};
-use sinks::{SinkHandle, Step, Table};
-use support::{BOUND, Bench, CrashAt, Fault, PARTITIONS, wait_for};
-
-fn rng(seed: u64) -> ChaCha8Rng {
-    ChaCha8Rng::seed_from_u64(seed)
-}
-
-fn bury(bench: &Bench, sink: SinkHandle, client: &str) {
-    wait_for("the crash", || sink.is_finished());
-    bench.broker.expire_member("sinks", client);
-}
+use sinks::{Step, Table};
+use support::{BOUND, Bench, CrashAt, Fault, PARTITIONS, bury, rng, wait_for, wait_for_trouble};
 
 /// The topic is deleted and made anew: Kafka forgets the group's offsets with it.
 fn make_anew(bench: &mut Bench) {
@@ -92,13 +82,6 @@ fn fill(broker: &InProcessBroker, partition: u32, count: i64, text: &str) {
         .unwrap();
 }
 
-fn trouble(sink: &SinkHandle, words: &[&str]) {
-    wait_for(&format!("trouble with {words:?}"), || {
-        sink.trouble()
-            .is_some_and(|trouble| words.iter().all(|word| trouble.contains(word)))
-    });
-}
-
 /// An operator's `riverbank lake accept`.
 fn accept(bench: &Bench) -> Accepted {
     let broker = bench.log();
@@ -127,14 +110,14 @@ fn a_topic_made_anew_is_never_taken_for_the_old_one() {
     let ids = bench.broker.topic_ids(&["records"], BOUND).unwrap();
     let id = ids[0].unwrap().to_string();
     let sink = bench.start("second");
-    trouble(&sink, &["made anew", &id, "docs/runbooks/lake.md"]);
+    wait_for_trouble(&sink, &["made anew", &id, "docs/runbooks/lake.md"]);
     let problems = bench.look().1;
     assert!(problems.iter().any(|problem| problem.contains(&id)), "{problems:?}");
     assert_eq!(bench.rows("records"), old, "nothing was written beside them");
     // The state holds over restarts.
     sink.stop().unwrap();
     let sink = bench.start("third");
-    trouble(&sink, &["made anew", &id]);
+    wait_for_trouble(&sink, &["made anew", &id]);
 
     assert!(matches!(accept(&bench), Accepted::Next(next) if next.generation == 2));
     bench.wait_until_written();
@@ -177,7 +160,7 @@ fn offsets_that_outlive_their_topic_say_nothing_of_the_new_one() {
         commit(&bench.broker, &offsets);
         let before = bench.files("records");
         let sink = bench.start("second");
-        trouble(&sink, &["made anew"]);
+        wait_for_trouble(&sink, &["made anew"]);
         assert_eq!(bench.files("records"), before, "{step:?}");
         accept(&bench);
         bench.wait_until_written();
@@ -242,11 +225,11 @@ fn files_without_an_id_are_not_taken_for_a_shorter_log_s_even_when_it_has_grown(
     forget_ids(&bench);
     make_anew(&mut bench);
     let sink = bench.start("second");
-    trouble(&sink, &["made anew"]);
+    wait_for_trouble(&sink, &["made anew"]);
     sink.stop().unwrap();
     bench.produce("records", 2_000, &mut rng(9));
     let sink = bench.start("third");
-    trouble(&sink, &["made anew"]);
+    wait_for_trouble(&sink, &["made anew"]);
     assert_eq!(bench.rows("records"), old);
     accept(&bench);
     bench.wait_until_written();
@@ -266,7 +249,7 @@ fn records_that_retention_took_before_a_decided_file_was_written_are_reported() 
         .delete_records(&[(TopicPartition::new("records", 0), 15)], BOUND)
         .unwrap();
     let sink = bench.start("second");
-    trouble(
+    wait_for_trouble(
         &sink,
         &[
             "offsets 10 to 19 were decided upon",
@@ -318,7 +301,7 @@ fn a_log_that_was_cut_off_is_never_gone_on_with_in_silence() {
         let old = bench.rows("records");
         cut_off(&mut bench, 15, other);
         let sink = bench.start("second");
-        trouble(&sink, &["cut off", "docs/runbooks/lake.md"]);
+        wait_for_trouble(&sink, &["cut off", "docs/runbooks/lake.md"]);
         assert_eq!(bench.rows("records"), old, "{other}");
         let Accepted::Next(next) = accept(&bench) else {
             panic!("{other}: there was something to accept")
@@ -363,7 +346,7 @@ fn a_log_that_is_cut_off_twice_goes_on_twice() {
                 bench.settings.group = format!("group {generation}");
             }
             let sink = bench.start("other");
-            trouble(&sink, &["cut off"]);
+            wait_for_trouble(&sink, &["cut off"]);
             assert!(matches!(accept(&bench), Accepted::Next(next) if next.generation == generation));
             bench.wait_until_written();
             wait_for("trouble is over", || sink.trouble().is_none());
@@ -385,7 +368,7 @@ fn a_log_that_was_cut_off_below_a_decided_file_is_reported() {
         bury(&bench, sink, "first");
         cut_off(&mut bench, 15, other);
         let sink = bench.start("second");
-        trouble(&sink, &["10 to 19", "decided upon", "cut off"]);
+        wait_for_trouble(&sink, &["10 to 19", "decided upon", "cut off"]);
         assert_eq!(bench.rows("records").len(), 10, "{other}");
         assert!(matches!(accept(&bench), Accepted::Next(next) if next.ends == BTreeMap::from([(0, 9)])));
         bench.wait_until_written();
@@ -437,7 +420,7 @@ fn topics_come_and_go_in_a_storm() {
             let sink = bench.start("refused");
             // A topic of which no sink has seen a record is not noted.
             if !bench.files("records").is_empty() || generation > 1 {
-                trouble(&sink, &["made anew"]);
+                wait_for_trouble(&sink, &["made anew"]);
             }
             assert!(matches!(accept(&bench), Accepted::Next(_)), "seed {seed}");
             bench.wait_until_written();

@@ -8,14 +8,9 @@ use std::time::Duration;
 
 use broker::{Broker, CleanupPolicy, GroupOptions, InProcessBroker, Outgoing, TopicSpec};
 use parking_lot::Mutex;
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::RngExt;
 use sinks::{SinkError, SinkSettings};
-use support::{BOUND, Bench, Fault, PARTITIONS, Plain, wait_for};
-
-fn rng(seed: u64) -> ChaCha8Rng {
-    ChaCha8Rng::seed_from_u64(seed)
-}
+use support::{BOUND, Bench, Fault, PARTITIONS, Plain, rng, wait_for};
 
 /// A bench whose files end for no reason but the one that a test adds.
 fn patient(seed: u64) -> Bench {

@@ -10,31 +10,13 @@ use std::time::Duration;
 use broker::{Broker, Committed, GroupOptions, InProcessBroker, Outgoing, TopicPartition};
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use sinks::lake::{self, Depth};
 use sinks::parquet::layout::day_of;
 use sinks::{SinkHandle, Step};
-use support::{BOUND, Bench, CrashAt, Fault, PARTITIONS, Plain, wait_for};
+use support::{BOUND, Bench, CrashAt, Fault, PARTITIONS, Plain, bury, rng, wait_for, wait_for_trouble};
 
 const DAY_MS: i64 = 86_400_000;
 const AT: i64 = 1_700_000_000_000;
-
-fn rng(seed: u64) -> ChaCha8Rng {
-    ChaCha8Rng::seed_from_u64(seed)
-}
-
-fn bury(bench: &Bench, sink: SinkHandle, client: &str) {
-    wait_for("the crash", || sink.is_finished());
-    bench.broker.expire_member("sinks", client);
-}
-
-fn trouble(sink: &SinkHandle, words: &[&str]) {
-    wait_for(&format!("trouble with {words:?}"), || {
-        sink.trouble()
-            .is_some_and(|trouble| words.iter().all(|word| trouble.contains(word)))
-    });
-}
 
 /// A record of the partition 0 at each of these times.
 fn fill(broker: &InProcessBroker, times: impl IntoIterator<Item = i64>, text: &str) {
@@ -89,7 +71,7 @@ fn a_file_of_as_many_other_records_is_not_taken_for_the_decided_one() {
         bury(&ours, sink, "first");
         copy_files(&theirs, &ours);
         let sink = ours.start("second");
-        trouble(
+        wait_for_trouble(
             &sink,
             &["0-19-s1.parquet is there already", "other records", "docs/runbooks/lake.md"],
         );
@@ -130,7 +112,7 @@ fn of_a_compacted_log_a_file_may_have_more_rows_but_no_others() {
             bury(&ours, sink, "first");
             assert_eq!(ours.look(), (0, vec![]));
         } else {
-            trouble(&sink, &["is there already", "offset 19 has another content"]);
+            wait_for_trouble(&sink, &["is there already", "offset 19 has another content"]);
             sink.stop().ok();
         }
         assert_eq!((ours.rows("records"), ours.files("records").len()), (before, 1));
@@ -278,7 +260,7 @@ fn a_store_that_overwrites_what_is_to_be_created_gets_nothing() {
     bench.store.overwrite(true);
     bench.produce("records", 100, &mut rng(6));
     let sink = bench.start("only");
-    trouble(&sink, &["If-None-Match", "docs/runbooks/lake.md"]);
+    wait_for_trouble(&sink, &["If-None-Match", "docs/runbooks/lake.md"]);
     assert_eq!(names(&bench), [""; 0]);
     assert!(sink.lag().is_empty(), "it does not even join");
     // What stood between is mended.

@@ -12,18 +12,9 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sinks::{Go, Probe, SinkHandle, Step};
-use support::{Bench, CrashAt, Fault, PARTITIONS, Plain, wait_for};
-
-fn rng(seed: u64) -> ChaCha8Rng {
-    ChaCha8Rng::seed_from_u64(seed)
-}
+use support::{Bench, CrashAt, Fault, PARTITIONS, Plain, bury, rng, wait_for};
 
 /// Waits for a crash, and lets the group notice it.
-fn bury(bench: &Bench, sink: SinkHandle, client: &str) {
-    wait_for("the crash", || sink.is_finished());
-    bench.broker.expire_member("sinks", client);
-}
-
 #[test]
 fn a_quiet_run_writes_everything_once() {
     let mut bench = Bench::new(vec![Plain::new("a"), Plain::new("b")], 1);

@@ -15,7 +15,7 @@ use arrow::error::ArrowError;
 use broker::{Broker, CleanupPolicy, InProcessBroker, Membership, Message, Outgoing, TopicId, TopicPartition, TopicSpec};
 use object_store::ObjectStore;
 use parking_lot::Mutex;
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sinks::lake::{self, Depth};
 use sinks::{Go, Origin, Probe, RetrySettings, Row, RowError, Rows, SinkHandle, SinkRunner, SinkSettings, Step, Table};
@@ -397,6 +397,26 @@ pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(Instant::now() < until, "waited {BOUND:?} for: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Randomness that a number replays.
+pub fn rng(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+/// Waits until a sink has crashed, and has the group notice.
+pub fn bury(bench: &Bench, sink: SinkHandle, client: &str) {
+    wait_for("the crash", || sink.is_finished());
+    bench.broker.expire_member("sinks", client);
+}
+
+/// Waits until the sink's trouble has all of these words.
+#[track_caller]
+pub fn wait_for_trouble(sink: &SinkHandle, words: &[&str]) {
+    wait_for(&format!("trouble with {words:?}"), || {
+        sink.trouble()
+            .is_some_and(|trouble| words.iter().all(|word| trouble.contains(word)))
+    });
 }
 
 /// Ends the sink at a step, the `nth` time that it comes there.
