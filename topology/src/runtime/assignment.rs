@@ -351,7 +351,7 @@ impl Worker {
     /// the topic of the groups has more than any.
     fn tell_if_runs(&self, partition: u32) {
         let mut tasks = self.tasks.iter().filter(|(id, _)| id.partition == partition);
-        if !self.to_open.contains(&partition) && tasks.all(|(_, slot)| matches!(slot.stage, Stage::Running)) {
+        if !self.to_open.contains(&partition) && tasks.all(|(_, slot)| slot.runs()) {
             self.tell_group(partition, true);
         }
     }
@@ -434,11 +434,11 @@ impl Worker {
         self.to_wipe.retain(|id| id.partition != partition);
         let ids: Vec<TaskId> = self.tasks.keys().filter(|id| id.partition == partition).copied().collect();
         for id in ids {
-            self.close_task(id, true);
+            self.close_task(id);
         }
     }
 
-    fn close_task(&mut self, id: TaskId, keep: bool) {
+    fn close_task(&mut self, id: TaskId) {
         self.at_fault.forget(id);
         let position = self.tasks[&id].task.position.clone();
         let mut served = self.shared.served.write();
@@ -475,8 +475,7 @@ impl Worker {
             tracing::error!(task = %slot.task.name, "its state could not be written in time; the changelog has it");
             return;
         }
-        if keep
-            && matches!(slot.stage, Stage::Running)
+        if slot.runs()
             && let Some(job) = slot.task.flush()
             && let Err(error) = job.run()
         {
@@ -488,7 +487,7 @@ impl Worker {
     /// Closes a task, to be opened again from what is in its backend: at once, and as often as it takes.
     pub fn reopen(&mut self, id: TaskId) {
         self.tell_group(id.partition, false);
-        self.close_task(id, true);
+        self.close_task(id);
         self.to_open.insert(id.partition);
         self.open_at_ms = 0;
     }
@@ -512,13 +511,10 @@ impl Worker {
         self.restore_anew(id);
     }
 
-    /// Closes a task, to be opened without what is in its backend.
+    /// Closes a task that is being restored, to be opened without what is in its backend.
     fn restore_anew(&mut self, id: TaskId) {
-        self.tell_group(id.partition, false);
-        self.close_task(id, false);
+        self.reopen(id);
         self.to_wipe.insert(id);
-        self.to_open.insert(id.partition);
-        self.open_at_ms = 0;
     }
 }
 

@@ -6,11 +6,20 @@ use broker::{Committed, TopicPartition};
 
 use super::input::Input;
 use super::task::TaskId;
-use super::worker::{Stage, Worker};
+use super::worker::{OpenTransaction, Stage, Worker};
 use crate::error::EngineError;
 use crate::planted::planted;
 
 impl Worker {
+    /// Begins a transaction, unless one is open.
+    pub fn begin(&mut self, now_ms: i64) -> Result<(), EngineError> {
+        if let (None, Some(producer)) = (self.transaction, self.producer.as_mut()) {
+            producer.begin()?;
+            self.transaction = Some(OpenTransaction::begun(now_ms));
+        }
+        Ok(())
+    }
+
     /// Commits the open transaction: changelogs and offsets with the outputs, then the stores' layers in one step.
     pub fn commit(&mut self) -> Result<(), EngineError> {
         let started = Instant::now();
@@ -27,8 +36,9 @@ impl Worker {
             offsets.extend(slot.task.offsets(&mark));
         }
         if offsets.is_empty() {
-            // Barriers of a hand-over alone. Offsets as they stand have the group say whether this worker may write at all.
-            offsets.extend(self.tasks.values().flat_map(|slot| slot.task.committed_again(&mark)));
+            // Barriers of a hand-over alone, or nothing. Offsets as they stand have the group say whether this worker may write at all.
+            let running = self.tasks.values().filter(|slot| slot.runs());
+            offsets.extend(running.flat_map(|slot| slot.task.committed_again(&mark)));
         }
         let membership = self.group.membership()?;
         self.in_doubt = Some(mark);
@@ -85,7 +95,7 @@ impl Worker {
     }
 
     /// A mark that no other transaction has, whoever's it is.
-    pub fn next_mark(&mut self) -> String {
+    fn next_mark(&mut self) -> String {
         self.transactions += 1;
         format!("{:x}.{:x}", self.run, self.transactions)
     }

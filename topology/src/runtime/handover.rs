@@ -206,13 +206,13 @@ impl Worker {
         });
         let barriers: Vec<(u32, i64)> = partitions.map(|partition| (partition, i64::MAX)).collect();
         let topic = link.topic;
-        let (Some(producer), false) = (self.producer.as_mut(), barriers.is_empty()) else {
+        if self.producer.is_none() || barriers.is_empty() {
+            return Ok(false);
+        }
+        self.begin(now_ms)?;
+        let Some(producer) = self.producer.as_mut() else {
             return Ok(false);
         };
-        if self.transaction.is_none() {
-            producer.begin()?;
-            self.transaction = Some(OpenTransaction::begun(now_ms));
-        }
         for (partition, _) in &barriers {
             send_packed(topic, *partition, &BARRIER, now_ms, producer.as_mut())?;
         }

@@ -22,7 +22,7 @@ pub(crate) struct Wait {
 
 #[derive(PartialEq, Eq)]
 enum Kind {
-    /// A schema is not to be had, or the group's offsets are not: that is tried again.
+    /// A schema cannot be read now, or the group's offsets cannot: that is tried again.
     Transient,
     /// The log does not have the offset at which this input stands. An operator, or the log's owner, must decide; the group's offset
     /// is asked now and then.
@@ -196,9 +196,6 @@ impl Worker {
                 return Ok(false);
             }
             slot.wait = None;
-        } else if !inputs.any(|(input, stand)| *stand != input.committed) {
-            // The same offset again: it may be there by now, or the log says anew that it is not.
-            tracing::debug!(task = %slot.task.name, "the group's offset has not moved");
         }
         slot.task.stand_at(&stand);
         self.assign_inputs(id)?;

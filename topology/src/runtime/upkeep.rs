@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use broker::{Committed, TopicPartition};
-
-use super::worker::{OpenTransaction, Worker};
+use super::worker::{Slot, Worker};
 use crate::error::EngineError;
 
 const HOUSEKEEPING_MS: i64 = 500;
@@ -54,18 +52,12 @@ impl Worker {
         // The first time is an interval after the start: what is opened has just been committed, or is in nobody's hands.
         let is_first = self.refresh_at_ms == i64::MIN;
         self.refresh_at_ms = now_ms + self.refresh_interval_ms();
-        let mark = self.next_mark();
-        let slots = self.tasks.values().filter(|slot| slot.runs());
-        let offsets: Vec<(TopicPartition, Committed)> = slots.flat_map(|slot| slot.task.committed_again(&mark)).collect();
-        let Some(producer) = self.producer.as_mut().filter(|_| !is_first && !offsets.is_empty()) else {
+        let has_offsets = |slot: &Slot| slot.runs() && slot.task.inputs.iter().any(|input| input.committed.log >= 0);
+        if is_first || self.producer.is_none() || !self.tasks.values().any(has_offsets) {
             return Ok(());
-        };
-        if self.transaction.is_none() {
-            producer.begin()?;
-            self.transaction = Some(OpenTransaction::begun(now_ms));
         }
-        producer.commit(&offsets, &self.group.membership()?)?;
-        self.transaction = None;
+        self.begin(now_ms)?;
+        self.commit()?;
         let slots = self.tasks.values_mut().filter(|slot| slot.runs());
         slots.for_each(|slot| slot.task.is_valid(now_ms));
         Ok(())
