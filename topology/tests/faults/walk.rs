@@ -188,6 +188,8 @@ fn most(call: Call) -> u32 {
         Call::Commit | Call::Answer => 300,
         // Once for each record, or in each turn: more often, and nothing would ever come to rest.
         Call::Send => 10,
+        // A restore begins from nothing after each, and some fetch one record at a time: more often, and it would hardly ever end.
+        Call::Gone => 5,
         Call::GroupPoll | Call::Poll | Call::Service => 20,
         _ => 50,
     }
