@@ -241,6 +241,11 @@ impl Topology {
         format!("{}-schemas", self.application)
     }
 
+    /// The topic that says which inputs were begun.
+    pub fn inputs_topic(&self) -> String {
+        format!("{}-inputs", self.application)
+    }
+
     /// The topic for records that could not be processed.
     pub fn dead_letter_topic(&self) -> String {
         format!("{}-dead-letters", self.application)

@@ -1,10 +1,11 @@
 //! Tasks come and go: open, restore, run, close.
 
+use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{BrokerError, Polled, Start, TopicPartition};
+use broker::{BrokerError, Committed, Polled, Start, TopicPartition};
 
 use super::input::Input;
 use super::shared::{OwnedGroup, Served};
@@ -102,7 +103,7 @@ impl Worker {
     /// Moves opened and restoring tasks on. Returns whether anything moved.
     pub fn advance_restores(&mut self) -> Result<bool, EngineError> {
         let mut progress = self.start_restores()?;
-        if self.tasks.values().any(|s| matches!(s.stage, Stage::Restoring { .. })) {
+        if self.reads_begun() || self.tasks.values().any(|s| matches!(s.stage, Stage::Restoring { .. })) {
             progress |= self.replay()?;
         }
         Ok(progress)
@@ -114,7 +115,9 @@ impl Worker {
         let now_ms = self.now_ms();
         let asks =
             |slot: &Slot| matches!(slot.stage, Stage::Opened) && slot.wait.as_ref().is_none_or(|wait| wait.may_try(now_ms));
-        let opened: Vec<TaskId> = self.tasks.iter().filter(|(_, slot)| asks(slot)).map(|(id, _)| *id).collect();
+        let reads = |id: &TaskId| self.begun.get(&id.partition).is_some_and(|begun| !begun.is_read());
+        let opened = self.tasks.iter().filter(|(id, slot)| asks(slot) && !reads(id));
+        let opened: Vec<TaskId> = opened.map(|(id, _)| *id).collect();
         let Some(&first) = opened.first() else { return Ok(false) };
         // One of them may be another's still, and must not hold up the rest: after a refusal, one is asked for in each turn.
         let asks_one = self
@@ -147,9 +150,14 @@ impl Worker {
         let patience = self.offsets_patience();
         let mut committed = self.group.committed(&inputs, patience)?.into_iter();
         for &id in opened {
+            let inputs = self.tasks[&id].task.inputs.len();
+            let committed: Vec<Option<Committed>> = committed.by_ref().take(inputs).collect();
+            if committed.iter().any(Option::is_none) && !self.knows_begun(id)? {
+                continue;
+            }
             let slot = self.tasks.get_mut(&id).expect("the caller has it");
-            for input in &mut slot.task.inputs {
-                input.committed = input.reached_at_open(committed.next().flatten().as_ref());
+            for (input, committed) in slot.task.inputs.iter_mut().zip(&committed) {
+                input.committed = input.reached_at_open(committed.as_ref());
                 if input.committed.log < 0 {
                     input.start = self.reader.bounds(&input.partition, patience)?.0;
                 }
@@ -188,6 +196,7 @@ impl Worker {
             done => done?,
         }
         let progress = !polled.messages.is_empty() || !polled.ends.is_empty();
+        self.read_begun(&polled);
         self.parts.metrics.restored.inc_by(polled.messages.len() as u64);
         let ids: Vec<TaskId> = self.tasks.keys().copied().collect();
         let mut outcome = Ok(progress);
@@ -255,7 +264,17 @@ impl Worker {
     /// and a broker that was killed may have lost the markers of one: nobody but an operator can end that.
     pub fn stuck_restore(&self) -> Option<String> {
         let now_ms = self.now_ms();
-        let stuck = self.tasks.values().find_map(|slot| {
+        let mut begun = self.begun.iter().filter(|(_, begun)| !begun.is_read());
+        let stuck = begun.find(|(_, begun)| now_ms - begun.asked_at_ms > RESTORE_PATIENCE_MS);
+        let stuck = stuck.map(|(partition, begun)| {
+            let waited_s = (now_ms - begun.asked_at_ms) / 1000;
+            format!(
+                "what was begun of group {partition} is read for {waited_s} s from {}: is a transaction hanging there? \
+                 (kafka-transactions.sh find-hanging)",
+                self.parts.topology.inputs_topic()
+            )
+        });
+        let restores = || self.tasks.values().find_map(|slot| {
             let Stage::Restoring { left, moved_at_ms, .. } = &slot.stage else {
                 return None;
             };
@@ -269,7 +288,7 @@ impl Worker {
             ))
         });
         // A broker that is away is reason enough.
-        stuck.filter(|_| self.restorer.trouble().is_none())
+        stuck.or_else(restores).filter(|_| self.restorer.trouble().is_none())
     }
 
     /// The state is whole: queries may ask it, and its inputs are fetched.
@@ -283,14 +302,19 @@ impl Worker {
         let took_ms = now_ms - slot.assigned_at_ms;
         self.parts.metrics.restore_duration.observe(took_ms.max(0) as f64 / 1000.0);
         tracing::info!(task = %slot.task.name, took_ms, "running");
-        let views = if self.shows_group(id.partition) {
-            self.tasks[&id].task.views()
-        } else {
-            Vec::new()
-        };
-        let position = self.tasks[&id].task.position.clone();
+        if self.shows_group(id.partition) {
+            self.serve(id);
+        }
+        self.tell_if_runs(id.partition);
+        Ok(())
+    }
+
+    /// Queries may ask a task's state.
+    fn serve(&self, id: TaskId) {
+        let task = &self.tasks[&id].task;
+        let position = task.position.clone();
         let mut served = self.shared.served.write();
-        for (store, view) in views {
+        for (store, view) in task.views() {
             served.insert(
                 (store, id.partition),
                 Served {
@@ -300,25 +324,35 @@ impl Worker {
                 },
             );
         }
-        drop(served);
-        self.tell_if_runs(id.partition);
-        Ok(())
     }
 
-    /// What an input starts from of which the group has no offset. Without state, and where the topology has just begun to read it,
-    /// that is the log's start. But a broker forgets the offsets of a group that was away for a week: read from the start, every record
-    /// would count twice.
+    /// Shows this worker's groups again that are shown as nobody's: another of this instance was given one, heard of it only after it had
+    /// lost it again, and took it off.
+    pub fn show_groups_again(&self) {
+        let groups = self.shared.groups.lock();
+        let mine = self.tasks.keys().map(|id| id.partition).chain(self.to_open.iter().copied());
+        let hidden: BTreeSet<u32> = mine.filter(|partition| !groups.contains_key(partition)).collect();
+        drop(groups);
+        for partition in hidden {
+            self.take_group(partition);
+            let tasks = self.tasks.iter().filter(|(id, slot)| id.partition == partition && slot.runs());
+            tasks.for_each(|(id, _)| self.serve(*id));
+            self.tell_if_runs(partition);
+        }
+    }
+
+    /// What an input starts from of which the group has no offset. If nothing of it was ever committed, that is the log's start. But
+    /// a broker forgets offsets: read from the start, every record would count twice.
     fn settle_missing_offsets(&mut self, id: TaskId) {
         let now_ms = self.now_ms();
         let slot = self.tasks.get_mut(&id).expect("the caller has it");
         let Stage::Restoring { replayed, .. } = slot.stage else {
             return;
         };
-        let had_state = replayed > 0 || slot.task.had_state();
         let name = &slot.task.name;
-        let lost = |input: &&mut Input| input.committed.log < 0;
+        let has_none = |input: &&mut Input| input.committed.log < 0;
         // What is in the state is all that was committed, if the changelogs had nothing to add; and the topic must be the same.
-        for input in slot.task.inputs.iter_mut().filter(lost) {
+        for input in slot.task.inputs.iter_mut().filter(has_none) {
             let is_same = input.known_topic == self.parts.topic_ids.get(&*input.partition.topic).cloned();
             if let Some(known) = input.known.filter(|known| known.log >= 0 && replayed == 0 && is_same) {
                 tracing::warn!(task = %name, input = %input.partition, offset = known.log, "the group has lost its offset; the state has it");
@@ -326,21 +360,28 @@ impl Worker {
                 input.rewind();
             }
         }
+        let begun = self.begun.get(&id.partition);
+        let had_state = replayed > 0 || slot.task.had_state();
         let has_others = slot.task.inputs.iter().any(|input| input.committed.log >= 0);
-        let mut unknown = Vec::new();
-        for input in slot.task.inputs.iter_mut().filter(lost) {
-            // A repartition topic of our own comes with a topology that moves state to another sub-topology; what is done there is deleted.
-            let is_ours = self.parts.topology.is_repartition(&input.partition.topic);
-            let is_new = is_ours || input.known.map_or(has_others, |known| known.log < 0);
-            if had_state && !is_new {
-                unknown.push(input.partition.to_string());
+        let mut lost = Vec::new();
+        for input in slot.task.inputs.iter_mut().filter(has_none) {
+            // A version that did not write what was begun leaves its state: of an input among others, or of a repartition topic, which comes
+            // with a topology that moves state to another sub-topology, it may be that nothing was read.
+            let guessed = || {
+                let may_be_new = self.parts.topology.is_repartition(&input.partition.topic);
+                had_state && !may_be_new && input.known.map_or(!has_others, |known| known.log >= 0)
+            };
+            let topic = &*input.partition.topic;
+            input.is_lost = begun.and_then(|begun| begun.has(topic)).unwrap_or_else(guessed)
+                && !planted("an input without an offset is read from its start");
+            if input.is_lost {
+                lost.push(input.partition.to_string());
             }
         }
-        if !unknown.is_empty() {
+        if !lost.is_empty() {
             let reason = format!(
-                "{name} waits: the group has no offset for {}, though there is state that reflects some of it \
-                 (docs/runbooks/offsets.md)",
-                unknown.join(", ")
+                "{name} waits: the group has no offset for {}, though it had one (docs/runbooks/offsets.md)",
+                lost.join(", ")
             );
             tracing::error!("{reason}");
             slot.wait = Some(Wait::offset_unknown(reason, now_ms));
@@ -432,6 +473,7 @@ impl Worker {
         drop(groups);
         self.to_open.remove(&partition);
         self.to_wipe.retain(|id| id.partition != partition);
+        self.forget_begun(partition);
         let ids: Vec<TaskId> = self.tasks.keys().filter(|id| id.partition == partition).copied().collect();
         for id in ids {
             self.close_task(id);

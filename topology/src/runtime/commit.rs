@@ -40,6 +40,10 @@ impl Worker {
             let running = self.tasks.values().filter(|slot| slot.runs());
             offsets.extend(running.flat_map(|slot| slot.task.committed_again(&mark)));
         }
+        let begun = self.send_begun(&offsets, self.now_ms())?;
+        let Some(producer) = self.producer.as_mut() else {
+            return Ok(());
+        };
         let membership = self.group.membership()?;
         self.in_doubt = Some(mark);
         let written = producer.commit(&offsets, &membership);
@@ -68,6 +72,7 @@ impl Worker {
         let took = started.elapsed();
         metrics.commit_duration.observe(took.as_secs_f64());
         tracing::debug!(worker = self.index, records, ?took, "committed");
+        self.begun_is_committed(begun);
         Ok(())
     }
 
@@ -140,6 +145,7 @@ impl Worker {
         self.reader = self.parts.broker.reader(&client)?;
         self.restorer = self.parts.broker.reader(&format!("{client}-restore"))?;
         self.slots.clear();
+        self.begun.retain(|_, begun| begun.is_read());
         for slot in self.tasks.values_mut() {
             slot.task.inputs.iter_mut().for_each(|input| input.slot = None);
             if matches!(slot.stage, Stage::Restoring { .. }) {

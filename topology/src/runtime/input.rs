@@ -32,6 +32,8 @@ pub(crate) struct Input {
     pub known: Option<Reached>,
     /// The id of the topic that it reflects.
     pub known_topic: Option<String>,
+    /// The group has lost its offset: nothing is read before somebody has set it.
+    pub is_lost: bool,
     /// Where the log starts, as far as that is needed: an input of which nothing was committed stands there.
     pub start: i64,
     pub paused: bool,
@@ -59,6 +61,7 @@ impl Input {
             committed: Reached { log: 0, handed: 0 },
             known: None,
             known_topic: None,
+            is_lost: false,
             start: 0,
             paused: false,
             newest_ms: 0,

@@ -12,6 +12,7 @@
 
 mod assignment;
 mod at_fault;
+mod begun;
 mod clean_up;
 mod commit;
 mod directory;

@@ -46,7 +46,7 @@ pub(crate) fn prepare(topology: Topology, settings: EngineSettings, parts: Engin
         .map(|sub| topics.partitions_of(sub, &sources))
         .collect::<Result<Vec<u32>, EngineError>>()?;
     topics.ensure_written(&sub_partitions)?;
-    let groups = topics.ensure_tasks(sub_partitions.iter().copied().max().unwrap_or(1))?;
+    let groups = topics.ensure_groups(sub_partitions.iter().copied().max().unwrap_or(1))?;
     let tombstone_retention = topics.tombstone_retention()?;
     let topic_ids = topics.ids_of(&sources)?;
 
@@ -248,21 +248,33 @@ impl Topics<'_> {
         Ok(kept.into_iter().flatten().min().unwrap_or(DAY))
     }
 
-    /// The topic of the task groups: more of them than there are tasks do no harm, and it holds no records, so it may grow. Returns
-    /// how many there are.
-    fn ensure_tasks(&self, most: u32) -> Result<u32, EngineError> {
-        let spec = TopicSpec {
+    /// The topics with a partition for each task group, of which more than there are tasks do no harm. Returns how many groups
+    /// there are.
+    fn ensure_groups(&self, most: u32) -> Result<u32, EngineError> {
+        let tasks = TopicSpec {
             accept_existing: true,
             ..self.spec(&self.topology.tasks_topic(), most)
         };
-        let name = spec.name.clone();
+        let groups = self.ensure_grown(tasks)?;
+        let inputs = TopicSpec {
+            accept_existing: true,
+            cleanup: CleanupPolicy::Compact,
+            ..self.spec(&self.topology.inputs_topic(), groups)
+        };
+        self.ensure_grown(inputs)?;
+        Ok(groups)
+    }
+
+    /// Creates a topic, or adds the partitions that it lacks. Returns how many it has.
+    fn ensure_grown(&self, spec: TopicSpec) -> Result<u32, EngineError> {
+        let (name, wanted) = (spec.name.clone(), spec.partitions);
         self.broker.ensure_topics(&[spec], self.timeout())?;
-        let has = self.broker.partitions(&name, self.timeout())?.unwrap_or(most);
-        if has < most {
-            tracing::info!(topic = %name, partitions = most, "the topic of the task groups grows");
-            self.broker.add_partitions(&name, most, self.timeout())?;
+        let has = self.broker.partitions(&name, self.timeout())?.unwrap_or(wanted);
+        if has < wanted {
+            tracing::info!(topic = %name, partitions = wanted, "the topic grows");
+            self.broker.add_partitions(&name, wanted, self.timeout())?;
         }
-        Ok(has.max(most))
+        Ok(has.max(wanted))
     }
 }
 

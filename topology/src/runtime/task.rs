@@ -526,6 +526,7 @@ impl Task {
             if stand.log >= 0 || input.committed.log < 0 {
                 input.committed = *stand;
             }
+            input.is_lost &= stand.log < 0;
             input.rewind();
         }
     }

@@ -4,7 +4,7 @@ use broker::{BrokerError, TopicPartition};
 
 use super::OnPanic;
 use super::at_fault::RecordId;
-use super::input::{Input, Reached};
+use super::input::Reached;
 use super::task::{Blame, TaskId};
 use super::worker::{BACKOFF_MS, Slot, Worker};
 use crate::error::EngineError;
@@ -27,7 +27,7 @@ enum Kind {
     /// The log does not have the offset at which this input stands. An operator, or the log's owner, must decide; the group's offset
     /// is asked now and then.
     Offset(usize),
-    /// The group has no offset for an input though there is state: it must be set before anything is processed.
+    /// The group has lost the offset of an input: it must be set before anything is processed.
     OffsetUnknown,
     /// A processor has panicked twice at a record, and the settings say that this stops the task until a restart.
     Stopped,
@@ -191,8 +191,7 @@ impl Worker {
         let slot = self.tasks.get_mut(&id).expect("found above");
         let mut inputs = slot.task.inputs.iter().zip(&stand);
         if slot.wait.as_ref().is_some_and(Wait::is_for_all_inputs) {
-            let lacks = |input: &Input| input.committed.log < 0 && input.known.is_none_or(|known| known.log >= 0);
-            if inputs.any(|(input, stand)| stand.log < 0 && lacks(input)) {
+            if inputs.any(|(input, stand)| stand.log < 0 && input.is_lost) {
                 return Ok(false);
             }
             slot.wait = None;

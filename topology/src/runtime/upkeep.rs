@@ -63,7 +63,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Says where the inputs stand.
+    /// Says where the inputs stand, and what is served.
     pub fn keep_house(&mut self) {
         let now_ms = self.now_ms();
         if now_ms < self.housekeeping_at_ms {
@@ -96,6 +96,7 @@ impl Worker {
             }
         }
         drop(inputs);
+        self.show_groups_again();
         self.trouble.log = self.reader.trouble();
         let running = self.tasks.values().filter(|slot| slot.runs()).count();
         metrics.tasks.set(running as i64);

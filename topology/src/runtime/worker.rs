@@ -1,14 +1,15 @@
 //! A worker's turn: rebalance, fetch, process, commit, flush.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use broker::{Broker, BrokerError, Group, GroupOptions, Lease, Polled, Reader, Rebalance, TransactionalProducer};
+use broker::{Broker, BrokerError, Group, GroupOptions, Lease, Polled, Reader, Rebalance, TopicPartition, TransactionalProducer};
 use wire::Registry;
 
 use super::at_fault::{AtFault, RecordId};
+use super::begun::Begun;
 use super::flusher::Flusher;
 use super::handover::HandOver;
 use super::input::Input;
@@ -150,6 +151,10 @@ pub(crate) struct Worker {
     pub open_at_ms: i64,
     /// Tasks whose state is to be restored from the start of its changelogs when they are opened next.
     pub to_wipe: BTreeSet<TaskId>,
+    /// By group: which inputs were begun, where the group has lost an offset or never had one.
+    pub begun: BTreeMap<u32, Begun>,
+    /// Inputs of which this worker has written that they are begun.
+    pub recorded: HashSet<TopicPartition>,
     pub hand_over: HandOver,
     /// Sub-topologies that stand still until a restart.
     pub still: BTreeSet<usize>,
@@ -210,6 +215,8 @@ impl Worker {
             to_open: BTreeSet::new(),
             open_at_ms: 0,
             to_wipe: BTreeSet::new(),
+            begun: BTreeMap::new(),
+            recorded: HashSet::new(),
             hand_over,
             still: BTreeSet::new(),
         })

@@ -103,7 +103,6 @@ fn a_restore_that_fails_half_way_goes_on_where_it_was() {
 }
 
 #[test]
-#[ignore = "a task without state does not know that its group's offsets were lost"]
 fn offsets_that_expired_are_no_reason_to_count_twice() {
     let mut edge = Edge::new(1, 1, false);
     (0..5).for_each(|key| edge.send(key, Deed::Put));
@@ -113,6 +112,10 @@ fn offsets_that_expired_are_no_reason_to_count_twice() {
     edge.go_on(1);
     // Processed again, they would be refused by the processor.
     assert_eq!((edge.total(), edge.dead()), (5, 0), "{}", edge.reasons());
+    assert!(edge.reasons().contains("no offset for input-0"), "{}", edge.reasons());
+    edge.faults.forgotten.lock().clear();
+    (5..10).for_each(|key| edge.send(key, Deed::Put));
+    assert_eq!((edge.total(), edge.dead()), (10, 0), "{}", edge.reasons());
 }
 
 #[test]
@@ -268,6 +271,32 @@ fn a_zombie_takes_nothing_off_the_queries() {
     assert_eq!(edge.total(), edge.sent, "{}", edge.reasons());
     let answer = edge.driver.queries().get(TOTAL, &1).unwrap();
     assert_eq!(answer.value, Some(edge.sent));
+}
+
+#[test]
+fn an_assignment_that_is_heard_of_too_late_takes_nothing_off_the_queries() {
+    let mut edge = Edge::new(2, 2, false);
+    (0..8).for_each(|key| edge.send(key, Deed::Put));
+    edge.driver.take_down(1, true);
+    edge.driver.settle();
+    edge.driver.revive(1).unwrap();
+    // It is given a group, does not get that done, and is told of it once more after the other has it again.
+    edge.driver.turns(0, 5);
+    edge.faults.fail(Call::Complete, 0);
+    edge.driver.turns(1, 1);
+    edge.driver.expire_session(1);
+    let place = TopicPartition::new(BY_KEY.name(), 1);
+    edge.faults.pending.lock().insert(place);
+    edge.driver.turns(0, 5);
+    edge.driver.turns(1, 2);
+    edge.driver.take_down(1, true);
+    edge.faults.pending.lock().clear();
+    for _ in 0..3 {
+        edge.driver.pass_time(Duration::from_millis(300));
+        edge.driver.turns(0, 5);
+    }
+    let found: Vec<_> = (0..8).filter_map(|key| edge.driver.queries().get(LAST, &key).ok()).collect();
+    assert_eq!(found.len(), 8, "{}", edge.reasons());
 }
 
 impl Edge {

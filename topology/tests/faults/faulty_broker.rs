@@ -109,7 +109,7 @@ pub struct Faults {
     /// Members (by client id) that hear nothing of the group, as behind a broken line: they go on as they were.
     pub deaf: Mutex<BTreeSet<String>>,
     /// Partitions whose offsets have expired, with what they were.
-    forgotten: Mutex<BTreeMap<TopicPartition, Option<Committed>>>,
+    pub forgotten: Mutex<BTreeMap<TopicPartition, Option<Committed>>>,
     /// Topics with values that are larger there than the broker takes.
     too_large: Mutex<BTreeSet<(String, Vec<u8>)>>,
 }

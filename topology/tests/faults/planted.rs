@@ -12,7 +12,7 @@ use super::{seeds, steps};
 /// Each is found within so many walks.
 const WALKS: u64 = 200;
 
-const MISTAKES: [&str; 22] = [
+const MISTAKES: [&str; 23] = [
     "what is in doubt had committed",
     "what is in doubt had not committed",
     "a commit does not wait for what was handed over",
@@ -35,6 +35,7 @@ const MISTAKES: [&str; 22] = [
     "a reader in doubt is kept",
     "a timer's transaction carries no offsets",
     "a record that takes its transaction down is tried for ever",
+    "an input without an offset is read from its start",
 ];
 
 #[test]

@@ -37,21 +37,6 @@ const GROUPS: i64 = 7;
 pub const TICKS: i64 = 1_000_000;
 pub const TICK: Duration = Duration::from_secs(5);
 
-/// Faults that the engine is known not to get over yet: the walk leaves them out, unless `FAULTS` lists them (or is `all`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
-    /// The group's offsets expire while nobody runs. Where a task keeps state, it knows or waits for an operator; one without
-    /// state knows nothing, and processes everything again.
-    OffsetsExpire,
-}
-
-impl Class {
-    fn is_on(self) -> bool {
-        let listed = std::env::var("FAULTS").unwrap_or_default();
-        listed == "all" || listed.split(',').any(|name| name == format!("{self:?}"))
-    }
-}
-
 /// What a record does, beside being counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
@@ -360,8 +345,8 @@ impl Walk {
             }
             96..98 => self.faults.pending.lock().clear(),
             98 => self.deploy(),
-            83 if Class::OffsetsExpire.is_on() => self.expire_offsets(),
             83 => self.purge(),
+            84 => self.expire_offsets(),
             _ => {}
         }
     }
@@ -370,6 +355,8 @@ impl Walk {
     fn relieve(&mut self) {
         self.faults.pending.lock().clear();
         self.faults.deaf.lock().clear();
+        // An operator sets the offsets that the group has lost.
+        self.faults.forgotten.lock().clear();
         self.driver.hang_flushes(false);
         self.disk_faults.set_full(false);
     }
