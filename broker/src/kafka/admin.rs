@@ -223,12 +223,16 @@ impl Admin {
         let wanted = [NewPartitions::new(topic, total as usize)];
         let results = block_on(self.client.create_partitions(&wanted, &self.options()));
         for result in results.map_err(|error| from_kafka("adding partitions", &error))? {
-            if let Err((_, code)) = result {
-                let reason = format!("partitions could not be added: {code}");
-                return Err(match from_code(code, format!("topic {topic}: {reason}")) {
-                    BrokerError::Unavailable(text) => BrokerError::Unavailable(text),
-                    _ => refused(reason),
-                });
+            match result {
+                // The controller has them already, by another's request or by one of ours whose answer was lost: the metadata lag.
+                Ok(_) | Err((_, Code::InvalidPartitions)) => {}
+                Err((_, code)) => {
+                    let reason = format!("partitions could not be added: {code}");
+                    return Err(match from_code(code, format!("topic {topic}: {reason}")) {
+                        BrokerError::Unavailable(text) => BrokerError::Unavailable(text),
+                        _ => refused(reason),
+                    });
+                }
             }
         }
         // Not a failure yet: the next round sees them, when the brokers have heard of them.

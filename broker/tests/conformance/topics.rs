@@ -61,16 +61,23 @@ pub fn partitions_are_added(broker: Arc<dyn Broker>) {
     let world = World::new(broker, "added");
     let (grown, other) = (world.topic("t", 2), world.topic("other", 1));
     world.broker.add_partitions(&grown, 5, PATIENCE).unwrap();
+    // Several instances start at once, and each adds what it finds missing.
+    let all = std::thread::scope(|scope| {
+        let add = || world.broker.add_partitions(&grown, 6, PATIENCE);
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(add)).collect();
+        all.into_iter().map(|adding| adding.join().unwrap()).collect::<Result<Vec<()>, _>>()
+    });
+    all.unwrap();
     // Fewer are no order to take some away.
     world.broker.add_partitions(&grown, 3, PATIENCE).unwrap();
     let nowhere = world.name("nowhere");
     let counts = world.broker.partition_counts(&[&grown, &nowhere, &other], PATIENCE).unwrap();
-    assert_eq!(counts, [Some(5), None, Some(1)]);
+    assert_eq!(counts, [Some(6), None, Some(1)]);
     assert!(world.broker.add_partitions(&nowhere, 2, Duration::from_secs(1)).is_err());
     // New ones can be written and read.
-    let records: Vec<_> = (0..5).map(|partition| record(&grown, partition, "k", "v")).collect();
+    let records: Vec<_> = (0..6).map(|partition| record(&grown, partition, "k", "v")).collect();
     world.broker.producer("added").unwrap().send_all(&records).unwrap();
-    world.reader_of(&[(&grown, 5)]).until_count(5);
+    world.reader_of(&[(&grown, 6)]).until_count(6);
 }
 
 pub fn they_say_how_long_they_keep_tombstones(broker: Arc<dyn Broker>) {
