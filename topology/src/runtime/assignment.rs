@@ -251,7 +251,8 @@ impl Worker {
             return Ok(());
         }
         let task = &self.tasks[&id].task;
-        if !task.changelogs.is_empty() && now_ms - task.valid_at_ms > tombstones_last_ms(&self.parts) {
+        let is_old = !task.changelogs.is_empty() && now_ms - task.valid_at_ms > tombstones_last_ms(&self.parts);
+        if is_old && !planted("a folder is trusted however old it is") {
             // As after the sleep of a process: what was read first may have been deleted, and its tombstone be gone, before the end.
             tracing::warn!(task = %task.name, "the restore took longer than its changelogs keep tombstones; restoring anew");
             self.restore_anew(id);

@@ -338,6 +338,7 @@ impl Walk {
             87 => self.driver.hang_flushes(self.random.random_bool(0.4)),
             88 => self.disk_faults.set_full(self.random.random_bool(0.4)),
             89..94 => drop(self.driver.run_flush(worker)),
+            94 if self.random.random_bool(0.5) => self.be_away_for_days(worker),
             94 => self.pass_a_day(),
             95 => {
                 let place = TopicPartition::new(BY_KEY.name(), self.random.random_range(0..PARTITIONS));
@@ -409,6 +410,16 @@ impl Walk {
         CHANGELOGS.iter().for_each(|topic| self.driver.broker().compact(topic));
     }
 
+    /// The others have a worker's tasks, and its folders grow old.
+    fn be_away_for_days(&mut self, worker: usize) {
+        self.driver.take_down(worker, self.random.random_bool(0.5));
+        self.settle();
+        (0..8).for_each(|_| self.send());
+        self.settle();
+        (0..2).for_each(|_| self.pass_a_day());
+        self.revive(worker);
+    }
+
     /// What is done is deleted from the repartition topic, as an engine does now and then.
     fn purge(&mut self) {
         let (mut group, mut all) = outsider(&self.driver);
@@ -426,7 +437,8 @@ impl Walk {
     fn expire_offsets(&mut self) {
         self.take_all_down();
         expire_offsets(&self.faults, &self.driver);
-        self.driver.pass_time(Duration::from_secs(8 * 86_400));
+        self.driver.pass_time(Duration::from_secs(7 * 86_400));
+        self.pass_a_day();
         (0..self.workers).for_each(|worker| self.revive(worker));
     }
 
