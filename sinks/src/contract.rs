@@ -17,19 +17,33 @@ use arrow::error::ArrowError;
 use broker::Message;
 use wire::Registry;
 
+use crate::columns::{self, Column};
+
 /// A table: a topic, a shape, and how a record becomes a row.
 pub trait Table: Send + Sync + 'static {
     /// The table's name, which is its folder too: letters, digits, `.`, `_`, `-`.
     fn name(&self) -> &str;
+    /// What it holds, in one line.
+    fn description(&self) -> &str;
     /// The topic that it holds.
     fn topic(&self) -> &str;
     /// Whether the log may drop older records of a key: then a range read again may have fewer rows.
     fn is_compacted(&self) -> bool;
     /// The version of how rows are made; to be raised when that changes.
     fn schema_version(&self) -> u32;
-    /// The columns that each of its files has, besides `_generation`, which the writer adds: which of the topics that had the
-    /// name a row is of.
-    fn schema(&self) -> SchemaRef;
+    /// The columns that each of its files has, in their order, besides [`columns::GENERATION`], which the writer adds after them.
+    ///
+    /// A file may have more, where the source has: between these, and of the source's own kind.
+    fn columns(&self) -> &[Column];
+    /// The columns that say what a row is a version of; none for a table of which each row stands for itself.
+    ///
+    /// The current row of a key is the one with its highest `_generation` and, in it, `_offset`, among those that could be read (`op`
+    /// is not `undecodable`); if that is a `delete`, there is none. All records of a key are in one partition.
+    fn key_columns(&self) -> &[&str];
+    /// The shape of those columns.
+    fn schema(&self) -> SchemaRef {
+        columns::schema(self.columns())
+    }
     /// An empty buffer of rows, for a file that comes after none.
     fn rows(&self, registry: Arc<dyn Registry>) -> Box<dyn Rows>;
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
 use broker::Message;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
@@ -17,6 +17,7 @@ use super::digest::Digest;
 use super::footer::Identity;
 use super::layout::FileName;
 use super::protocol::{Days, Intent};
+use crate::columns::GENERATION;
 use crate::{Origin, Row, RowError, Rows, Table};
 
 /// Rows that are gathered before they are encoded.
@@ -25,9 +26,6 @@ const BATCH_ROWS: usize = 4_096;
 const BATCH_BYTES: u64 = 4 << 20;
 /// Zstandard's own default.
 const ZSTD_LEVEL: i32 = 3;
-
-/// Which of the topics that had the table's name a row is of: the order of rows is that of generation and offset.
-const GENERATION: &str = "_generation";
 
 /// A file that takes records.
 pub struct FileWriter {
@@ -207,7 +205,7 @@ impl FileWriter {
 
 /// A table's shape, and the column that every file has besides.
 fn with_generation(shape: &Schema) -> SchemaRef {
-    let generation = Arc::new(Field::new(GENERATION, DataType::Int32, false));
+    let generation = Arc::new(GENERATION.field());
     let fields = shape.fields().iter().cloned().chain([generation]);
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }

@@ -13,34 +13,45 @@ use schemas::gold::AccountBalance;
 use schemas::{AccountId, topics};
 use wire::{Codec, Registry, Wire, WireError};
 
-use super::columns::{self, Cell, Column, Columns};
-use super::kind::Kind;
+use crate::columns::{Cell, Column, Columns, Kind};
 use crate::{Origin, Row, RowError, Rows, Table};
 
 /// 1 had `DECIMAL(18,2)`.
 const SCHEMA_VERSION: u32 = 2;
 
 const COLUMNS: &[Column] = &[
-    Column::nullable("account_id", Kind::Int64),
-    Column::nullable("customer_id", Kind::Int64),
-    Column::nullable("currency", Kind::Text),
-    Column::nullable("opening", Kind::MONEY),
-    Column::nullable("booked", Kind::MONEY),
-    Column::nullable("pending", Kind::MONEY),
-    Column::nullable("available", Kind::MONEY),
-    Column::nullable("entry_count", Kind::Int64),
-    Column::nullable("last_entry_at", Kind::Timestamp),
-    Column::nullable("is_deleted", Kind::Bool),
-    Column::nullable("source_lsn", Kind::Int64),
-    Column::nullable("source_ts", Kind::Timestamp),
-    Column::required("op", Kind::Text),
-    Column::required("_topic", Kind::Text),
-    Column::required("_partition", Kind::Int32),
-    Column::required("_offset", Kind::Int64),
-    Column::required("_timestamp", Kind::Timestamp),
-    Column::nullable("_raw_key", Kind::Binary),
-    Column::nullable("_raw", Kind::Binary),
-    Column::nullable("_error", Kind::Text),
+    Column::nullable("account_id", Kind::Int64, "The account; negative: the bank's cash."),
+    Column::nullable("customer_id", Kind::Int64, "Whose it is."),
+    Column::nullable("currency", Kind::Text, "ISO 4217."),
+    Column::nullable("opening", Kind::MONEY, "What the account opened with."),
+    Column::nullable("booked", Kind::MONEY, "Opening plus all postings."),
+    Column::nullable("pending", Kind::MONEY, "Holds of pending withdrawals and transfers out."),
+    Column::nullable("available", Kind::MONEY, "Booked less pending."),
+    Column::nullable("entry_count", Kind::Int64, "How many postings it has had."),
+    Column::nullable(
+        "last_entry_at",
+        Kind::Timestamp,
+        "When the last one was committed at the source.",
+    ),
+    Column::nullable(
+        "is_deleted",
+        Kind::Bool,
+        "Whether the account's row is gone; what still comes for it is booked all the same.",
+    ),
+    Column::nullable("source_lsn", Kind::Int64, "The newest LSN that it reflects."),
+    Column::nullable("source_ts", Kind::Timestamp, "When that change was committed at the source."),
+    Column::required("op", Kind::Text, "`upsert`, `delete` or `undecodable`."),
+    Column::required("_topic", Kind::Text, "The topic that the record is from."),
+    Column::required("_partition", Kind::Int32, "Its partition."),
+    Column::required(
+        "_offset",
+        Kind::Int64,
+        "Its offset: a topic's partition and offset are in the table once.",
+    ),
+    Column::required("_timestamp", Kind::Timestamp, "The record's timestamp."),
+    Column::nullable("_raw_key", Kind::Binary, "The record's key, where it cannot be read."),
+    Column::nullable("_raw", Kind::Binary, "The record's value, where it cannot be read."),
+    Column::nullable("_error", Kind::Text, "Why the record cannot be read."),
 ];
 
 /// Columns of the balance itself, before `op`.
@@ -61,6 +72,9 @@ impl Table for Balances {
     fn name(&self) -> &str {
         topics::ACCOUNT_BALANCES.name()
     }
+    fn description(&self) -> &str {
+        "Every version of every account's balance."
+    }
     fn topic(&self) -> &str {
         topics::ACCOUNT_BALANCES.name()
     }
@@ -70,8 +84,11 @@ impl Table for Balances {
     fn schema_version(&self) -> u32 {
         SCHEMA_VERSION
     }
-    fn schema(&self) -> SchemaRef {
-        columns::schema(COLUMNS)
+    fn columns(&self) -> &[Column] {
+        COLUMNS
+    }
+    fn key_columns(&self) -> &[&str] {
+        &["account_id"]
     }
     fn rows(&self, registry: Arc<dyn Registry>) -> Box<dyn Rows> {
         Box::new(BalanceRows {

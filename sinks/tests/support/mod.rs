@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{Int64Builder, RecordBatch, StringBuilder};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use broker::{Broker, CleanupPolicy, InProcessBroker, Membership, Message, Outgoing, TopicId, TopicPartition, TopicSpec};
 use object_store::ObjectStore;
 use parking_lot::Mutex;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use sinks::columns::{self, Column, Kind};
 use sinks::lake::{self, Depth};
 use sinks::{Go, Origin, Probe, RetrySettings, Row, RowError, Rows, SinkHandle, SinkRunner, SinkSettings, Step, Table};
 use wire::{MemoryRegistry, Registry};
@@ -47,17 +48,18 @@ impl Plain {
     }
 }
 
-fn schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("key", DataType::Utf8, true),
-        Field::new("value", DataType::Utf8, true),
-        Field::new("_offset", DataType::Int64, false),
-    ]))
-}
+const COLUMNS: &[Column] = &[
+    Column::nullable("key", Kind::Text, "The record's key."),
+    Column::nullable("value", Kind::Text, "Its value."),
+    Column::required("_offset", Kind::Int64, "Its offset."),
+];
 
 impl Table for Plain {
     fn name(&self) -> &str {
         self.name
+    }
+    fn description(&self) -> &str {
+        "Texts."
     }
     fn topic(&self) -> &str {
         self.name
@@ -68,8 +70,11 @@ impl Table for Plain {
     fn schema_version(&self) -> u32 {
         self.version
     }
-    fn schema(&self) -> SchemaRef {
-        schema()
+    fn columns(&self) -> &[Column] {
+        COLUMNS
+    }
+    fn key_columns(&self) -> &[&str] {
+        if self.compacted { &["key"] } else { &[] }
     }
     fn rows(&self, _: Arc<dyn Registry>) -> Box<dyn Rows> {
         Box::new(PlainRows {
@@ -101,7 +106,7 @@ impl Rows for PlainRows {
         Ok(Row::Whole)
     }
     fn schema(&self) -> SchemaRef {
-        schema()
+        columns::schema(COLUMNS)
     }
     fn len(&self) -> usize {
         self.len
@@ -113,7 +118,7 @@ impl Rows for PlainRows {
             Arc::new(self.values.finish()),
             Arc::new(self.offsets.finish()),
         ];
-        RecordBatch::try_new(schema(), columns)
+        RecordBatch::try_new(columns::schema(COLUMNS), columns)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use wire::{DatumError, DatumInput};
 
-use super::super::columns::Column;
 use super::avro::{Avro, Form, NodeId};
 use super::datum::{Value, read};
 use super::{COMMON, value};
+use crate::columns::Column;
 
 /// The schema of a topic's change events, and what of it is where.
 #[derive(Debug)]

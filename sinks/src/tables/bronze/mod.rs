@@ -27,13 +27,11 @@ mod value;
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use wire::Registry;
 
 use self::registry::Schemas;
 use self::rows::BronzeRows;
-use super::columns::{self, Column};
-use super::kind::Kind;
+use crate::columns::{Column, Kind};
 use crate::{Rows, Table};
 
 /// The version of how rows are made. 1 had the bank's columns alone.
@@ -41,38 +39,66 @@ const SCHEMA_VERSION: u32 = 2;
 
 /// The columns that every table of Bronze has after its rows'.
 const COMMON: &[Column] = &[
-    Column::required("_op", Kind::Text),
-    Column::nullable("_lsn", Kind::Int64),
-    Column::nullable("_tx_id", Kind::Int64),
-    Column::nullable("_source_ts", Kind::Timestamp),
-    Column::nullable("_snapshot", Kind::Text),
-    Column::nullable("_before", Kind::Text),
-    Column::nullable("_unparsed", Kind::Text),
-    Column::required("_topic", Kind::Text),
-    Column::required("_partition", Kind::Int32),
-    Column::required("_offset", Kind::Int64),
-    Column::nullable("_raw_key", Kind::Binary),
-    Column::nullable("_raw", Kind::Binary),
-    Column::nullable("_error", Kind::Text),
+    Column::required(
+        "_op",
+        Kind::Text,
+        "What happened: `c`, `u`, `d`, `r` (read by a snapshot), `t` (truncate) or `m` as Debezium says it, `tombstone`, or `undecodable`.",
+    ),
+    Column::nullable("_lsn", Kind::Int64, "The change's position in the source's write-ahead log."),
+    Column::nullable("_tx_id", Kind::Int64, "The source's transaction."),
+    Column::nullable("_source_ts", Kind::Timestamp, "When the change was committed at the source."),
+    Column::nullable(
+        "_snapshot",
+        Kind::Text,
+        "Whether the event is of a snapshot, as Debezium says it.",
+    ),
+    Column::nullable("_before", Kind::Text, "The row as it was, as JSON; its decimals are texts."),
+    Column::nullable(
+        "_unparsed",
+        Kind::Text,
+        "Values that their columns cannot hold, as a JSON object of column and text.",
+    ),
+    Column::required("_topic", Kind::Text, "The topic that the record is from."),
+    Column::required("_partition", Kind::Int32, "Its partition."),
+    Column::required(
+        "_offset",
+        Kind::Int64,
+        "Its offset: a topic's partition and offset are in the table once.",
+    ),
+    Column::nullable("_raw_key", Kind::Binary, "The record's key, where it cannot be read."),
+    Column::nullable("_raw", Kind::Binary, "The record's value, where it cannot be read."),
+    Column::nullable("_error", Kind::Text, "Why the record cannot be read."),
 ];
 
 /// The table of one change-log topic.
 pub struct Bronze {
     name: &'static str,
+    description: &'static str,
     topic: &'static str,
     least: &'static [Column],
+    /// Those, and the common ones.
+    columns: Vec<Column>,
 }
 
 impl Bronze {
     /// The table of this name, of this topic, with at least these columns, of which the first is the row's id.
-    pub const fn new(name: &'static str, topic: &'static str, least: &'static [Column]) -> Self {
-        Self { name, topic, least }
+    pub fn new(name: &'static str, description: &'static str, topic: &'static str, least: &'static [Column]) -> Self {
+        Self {
+            name,
+            description,
+            topic,
+            least,
+            columns: [least, COMMON].concat(),
+        }
     }
 }
 
 impl Table for Bronze {
     fn name(&self) -> &str {
         self.name
+    }
+    fn description(&self) -> &str {
+        self.description
     }
     fn topic(&self) -> &str {
         self.topic
@@ -83,8 +109,11 @@ impl Table for Bronze {
     fn schema_version(&self) -> u32 {
         SCHEMA_VERSION
     }
-    fn schema(&self) -> SchemaRef {
-        columns::schema(&[self.least, COMMON].concat())
+    fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+    fn key_columns(&self) -> &[&str] {
+        &[]
     }
     fn rows(&self, registry: Arc<dyn Registry>) -> Box<dyn Rows> {
         Box::new(BronzeRows::new(self.least, Arc::new(Schemas::new(registry, self.topic))))

@@ -10,11 +10,11 @@ use broker::Message;
 use bytes::Bytes;
 use wire::WriterSchema;
 
-use super::super::columns::{Cell, Column, Columns};
 use super::event::{Event, EventSchema};
 use super::registry::Schemas;
 use super::shape::Shape;
 use super::{COMMON, value};
+use crate::columns::{Cell, Column, Columns};
 use crate::{Origin, Row, RowError, Rows};
 
 /// Rows of one file.

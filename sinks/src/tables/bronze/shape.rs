@@ -1,7 +1,6 @@
 //! The columns of a file's rows: what the table always has, and what the source sent.
 
-use super::super::columns::Column;
-use super::super::kind::Kind;
+use crate::columns::{Column, Kind};
 
 /// Columns of the source's rows, in the order in which they were met.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,7 +53,7 @@ mod tests {
     use super::*;
 
     fn fields(fields: &[(&'static str, Kind)]) -> Vec<Column> {
-        fields.iter().map(|(name, kind)| Column::nullable(name, *kind)).collect()
+        fields.iter().map(|(name, kind)| Column::nullable(name, *kind, "")).collect()
     }
 
     #[test]

@@ -23,11 +23,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use wire::Decimal;
 
-use super::super::columns::Cell;
-use super::super::kind::{Kind, MOST_DIGITS};
 use super::avro::{Avro, Form, Meaning, NodeId};
 use super::datum::Value;
 use super::decimal::{decimal, plain};
+use crate::columns::{Cell, Kind, MOST_DIGITS};
 
 /// What a bare `NUMERIC` is.
 const BARE_NUMERIC: Kind = Kind::decimal(MOST_DIGITS, 18);

@@ -1,158 +1,16 @@
 //! Rows as columns, on their way into Arrow arrays.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder, Int32Builder,
     Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use schemas::Money;
-use wire::Decimal;
 
-use super::kind::{Kind, MOST_DIGITS};
-
-/// A column.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Column {
-    /// Its name.
-    pub name: Cow<'static, str>,
-    /// What it holds.
-    pub kind: Kind,
-    nullable: bool,
-}
-
-impl Column {
-    /// A column that can be null.
-    pub const fn nullable(name: &'static str, kind: Kind) -> Self {
-        Self {
-            name: Cow::Borrowed(name),
-            kind,
-            nullable: true,
-        }
-    }
-
-    /// A column that always has a value.
-    pub const fn required(name: &'static str, kind: Kind) -> Self {
-        Self {
-            name: Cow::Borrowed(name),
-            kind,
-            nullable: false,
-        }
-    }
-
-    /// Whether this is its name; case makes no difference, as in most engines.
-    pub fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name)
-    }
-
-    /// A column that can be null, of a name that is known at run time only.
-    pub fn named(name: String, kind: Kind) -> Self {
-        Self {
-            name: Cow::Owned(name),
-            kind,
-            nullable: true,
-        }
-    }
-}
-
-/// The shape of these columns.
-pub fn schema(columns: &[Column]) -> SchemaRef {
-    let field = |column: &Column| Field::new(column.name.clone(), column.kind.data_type(), column.nullable);
-    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
-}
-
-/// A value of a row.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Cell<'a> {
-    /// No value.
-    Null,
-    /// For [`Kind::Bool`].
-    Bool(bool),
-    /// For [`Kind::Int32`] and [`Kind::Int64`].
-    Int(i64),
-    /// For [`Kind::Float32`] and [`Kind::Float64`].
-    Float(f64),
-    /// For [`Kind::Decimal`], of any scale.
-    Decimal(Decimal),
-    /// For [`Kind::Date`], in days since the epoch.
-    Date(i32),
-    /// For [`Kind::Timestamp`], in microseconds since the epoch.
-    Timestamp(i64),
-    /// For [`Kind::Text`].
-    Text(Cow<'a, str>),
-    /// For [`Kind::Binary`].
-    Binary(&'a [u8]),
-}
-
-impl<'a> Cell<'a> {
-    /// A number, or null.
-    pub fn int(value: Option<i64>) -> Self {
-        value.map_or(Cell::Null, Cell::Int)
-    }
-
-    /// A text, or null.
-    pub fn text(value: Option<impl Into<Cow<'a, str>>>) -> Self {
-        value.map_or(Cell::Null, |text| Cell::Text(text.into()))
-    }
-
-    /// An amount, at its own scale.
-    pub fn money(amount: Money) -> Self {
-        Cell::Decimal(amount.into())
-    }
-
-    /// An instant, or null.
-    pub fn timestamp(value: Option<i64>) -> Self {
-        value.map_or(Cell::Null, Cell::Timestamp)
-    }
-
-    /// Bytes, or null.
-    pub fn binary(value: Option<&'a [u8]>) -> Self {
-        value.map_or(Cell::Null, Cell::Binary)
-    }
-
-    /// Whether a column of this kind can hold it without a change.
-    pub fn fits(&self, kind: Kind) -> bool {
-        match (kind, self) {
-            (Kind::Int32, Cell::Int(value)) => i32::try_from(*value).is_ok(),
-            (Kind::Decimal { digits, scale }, Cell::Decimal(value)) => at_scale(*value, digits, scale).is_some(),
-            (_, Cell::Null)
-            | (Kind::Bool, Cell::Bool(_))
-            | (Kind::Int64, Cell::Int(_))
-            | (Kind::Float32 | Kind::Float64, Cell::Float(_))
-            | (Kind::Date, Cell::Date(_))
-            | (Kind::Timestamp, Cell::Timestamp(_))
-            | (Kind::Text, Cell::Text(_))
-            | (Kind::Binary, Cell::Binary(_)) => true,
-            _ => false,
-        }
-    }
-}
-
-/// Powers of ten.
-const POWERS: [i128; MOST_DIGITS as usize + 1] = {
-    let mut powers = [1; MOST_DIGITS as usize + 1];
-    let mut place = 1;
-    while place < powers.len() {
-        powers[place] = powers[place - 1] * 10;
-        place += 1;
-    }
-    powers
-};
-
-/// A decimal's digits at another scale; `None` if that would lose any, or there are too many.
-fn at_scale(Decimal { unscaled, scale: own }: Decimal, digits: u8, scale: u8) -> Option<i128> {
-    let power = |places: u32| POWERS.get(places as usize).copied();
-    let moved = match (u32::from(scale), power(u32::from(scale).abs_diff(own))) {
-        (scale, _) if scale == own || unscaled == 0 => unscaled,
-        (scale, Some(power)) if scale > own => unscaled.checked_mul(power)?,
-        (_, Some(power)) if unscaled % power == 0 => unscaled / power,
-        _ => return None,
-    };
-    (moved.unsigned_abs() < power(u32::from(digits))?.unsigned_abs()).then_some(moved)
-}
+use super::cell::at_scale;
+use super::{Cell, Column, Kind, schema};
 
 /// Buffered rows, as columns.
 pub struct Columns {
@@ -315,13 +173,18 @@ impl Builder {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use arrow::datatypes::DataType;
+    use wire::Decimal;
+
+    use super::*;
 
     #[test]
     fn a_row_that_does_not_fit_leaves_nothing_behind() {
         let money = Kind::decimal(18, 2);
-        let mut columns = Columns::new(vec![Column::required("id", Kind::Int64), Column::nullable("amount", money)]);
+        let mut columns = Columns::new(vec![
+            Column::required("id", Kind::Int64, ""),
+            Column::nullable("amount", money, ""),
+        ]);
         let amount = |unscaled, scale| Cell::Decimal(Decimal { unscaled, scale });
         columns.push(&[Cell::Int(1), amount(10_i128.pow(18) - 1, 2)]).unwrap();
         for (row, word) in [
