@@ -9,7 +9,8 @@ use broker::Message;
 use schemas::bronze::{AccountRow, CdcKey, CustomerRow, Envelope, Op, Source, TransactionRow};
 use schemas::gold::AccountBalance;
 use schemas::{AccountId, CustomerId, Money, topics};
-use sinks::tables::{self, Balances};
+use sinks::columns::GENERATION;
+use sinks::tables;
 use sinks::{Origin, Row, RowError, Table};
 use wire::{Codec, MemoryRegistry, Registry, RegistryError, Wire};
 
@@ -144,7 +145,7 @@ fn envelope<R>(op: Op, before: Option<R>, after: Option<R>) -> Envelope<R> {
     }
 }
 
-fn bronze(name: &str) -> Arc<dyn Table> {
+fn table(name: &str) -> Arc<dyn Table> {
     tables::all().into_iter().find(|table| table.name() == name).unwrap()
 }
 
@@ -163,7 +164,7 @@ fn every_event_of_the_change_log_is_a_row() {
     };
     let value = |envelope| case.bytes(&envelope, "transactions");
     let batch = case.rows(
-        bronze("bronze.transactions").as_ref(),
+        table("bronze.transactions").as_ref(),
         vec![
             (case.key(5), value(envelope(Op::Create, None, Some(row.clone())))),
             (case.key(5), value(envelope(Op::Delete, Some(row.clone()), None))),
@@ -206,7 +207,7 @@ fn what_cannot_be_read_is_a_row_with_its_bytes_and_the_reason() {
     let torn = Some(bytes::Bytes::from(torn));
     let unknown_schema = bytes::Bytes::from_static(&[0, 0, 0, 3, 9, 1]);
     let batch = case.rows(
-        bronze("bronze.accounts").as_ref(),
+        table("bronze.accounts").as_ref(),
         vec![
             (case.key(8), customer.clone()),
             (case.key(9), Some(unknown_schema.clone())),
@@ -249,7 +250,7 @@ fn customers_keep_their_texts() {
         ..CustomerRow::default()
     };
     let value = case.bytes(&envelope(Op::Read, None, Some(row)), "customers");
-    let batch = case.rows(bronze("bronze.customers").as_ref(), vec![(case.key(1), value)]);
+    let batch = case.rows(table("bronze.customers").as_ref(), vec![(case.key(1), value)]);
     assert_eq!(text(&batch, "first_name", 0).unwrap(), " Zoë ");
     assert_eq!(
         (text(&batch, "email", 0).unwrap(), text(&batch, "last_name", 0)),
@@ -283,7 +284,7 @@ fn balances_are_versions() {
     let key = |id: i64| Some(bytes::Bytes::from(id.to_be_bytes().to_vec()));
     let value = |balance| case.bytes(balance, "balances");
     let batch = case.rows(
-        &Balances::new(),
+        table("gold.account_balances").as_ref(),
         vec![
             (key(-2), value(&balance)),
             (key(-2), None),
@@ -378,4 +379,90 @@ fn shapes_are_what_a_warehouse_expects() {
     assert!(
         topics.contains(&topics::CDC_CUSTOMERS.name().to_owned()) && topics.contains(&topics::ACCOUNT_BALANCES.name().to_owned())
     );
+}
+
+/// A table's columns as `name TYPE`, with an exclamation mark where there is always a value.
+fn shape(name: &str) -> Vec<String> {
+    let schema = table(name).schema();
+    let line = |field: &Arc<arrow::datatypes::Field>| {
+        let always = if field.is_nullable() { "" } else { "!" };
+        format!("{} {}{always}", field.name(), field.data_type())
+    };
+    schema.fields().iter().map(line).collect()
+}
+
+/// Another shape needs another `schema_version`: files of both are side by side.
+#[test]
+fn the_shape_of_files_that_are_there_stays() {
+    assert_eq!(table("gold.account_balances").schema_version(), 2);
+    assert_eq!(
+        shape("gold.account_balances"),
+        [
+            "account_id Int64",
+            "customer_id Int64",
+            "currency Utf8",
+            "opening Decimal128(38, 4)",
+            "booked Decimal128(38, 4)",
+            "pending Decimal128(38, 4)",
+            "available Decimal128(38, 4)",
+            "entry_count Int64",
+            "last_entry_at Timestamp(µs, \"UTC\")",
+            "is_deleted Boolean",
+            "source_lsn Int64",
+            "source_ts Timestamp(µs, \"UTC\")",
+            "op Utf8!",
+            "_topic Utf8!",
+            "_partition Int32!",
+            "_offset Int64!",
+            "_timestamp Timestamp(µs, \"UTC\")!",
+            "_raw_key Binary",
+            "_raw Binary",
+            "_error Utf8",
+        ]
+    );
+    assert_eq!(table("bronze.customers").schema_version(), 2);
+    assert_eq!(
+        shape("bronze.customers"),
+        [
+            "id Int64",
+            "first_name Utf8",
+            "last_name Utf8",
+            "email Utf8",
+            "created_at Timestamp(µs, \"UTC\")",
+            "updated_at Timestamp(µs, \"UTC\")",
+            "_op Utf8!",
+            "_lsn Int64",
+            "_tx_id Int64",
+            "_source_ts Timestamp(µs, \"UTC\")",
+            "_snapshot Utf8",
+            "_before Utf8",
+            "_unparsed Utf8",
+            "_topic Utf8!",
+            "_partition Int32!",
+            "_offset Int64!",
+            "_raw_key Binary",
+            "_raw Binary",
+            "_error Utf8",
+        ]
+    );
+}
+
+#[test]
+fn a_declaration_says_what_each_column_is_and_which_are_the_key() {
+    for table in tables::all() {
+        let name = table.name();
+        let is_a_line = |text: &str| text.ends_with('.') && !text.contains('\n');
+        assert!(is_a_line(table.description()), "{name}: {}", table.description());
+        let mut names = std::collections::BTreeSet::new();
+        for column in table.columns().iter().chain([&GENERATION]) {
+            assert!(is_a_line(column.doc), "{name}.{}: {}", column.name, column.doc);
+            assert!(
+                names.insert(column.name.to_lowercase()),
+                "{name}.{} is there twice",
+                column.name
+            );
+        }
+        assert_eq!(table.is_compacted(), !table.key_columns().is_empty(), "{name}");
+        assert!(table.key_columns().iter().all(|key| names.contains(*key)), "{name}");
+    }
 }
