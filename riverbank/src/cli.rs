@@ -68,6 +68,8 @@ pub enum LakeCommand {
     Ls(SettingFlags),
     /// Prove that every partition's files are contiguous and disjoint, with as many rows as offsets say; exit code 1 if not
     Verify(VerifyArgs),
+    /// Print what every table holds, column by column, as Markdown
+    Describe,
     /// Go on with a topic that was made anew, or with a log that was cut off, as the next generation of a table's files
     Accept(AcceptArgs),
 }

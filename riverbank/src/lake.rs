@@ -1,5 +1,5 @@
-//! `riverbank lake ls`, `verify` and `accept`: what is in the lake, how far it is behind Kafka, that nothing is missing or
-//! doubled, and that a topic which was made anew goes on there.
+//! `riverbank lake ls`, `verify`, `describe` and `accept`: what is in the lake, how far it is behind Kafka, that nothing is missing or
+//! doubled, what its tables' columns are, and that a topic which was made anew goes on there.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -86,6 +86,12 @@ pub fn verify(settings: Settings, depth: Depth) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Prints what every table holds, column by column.
+pub fn describe() -> anyhow::Result<ExitCode> {
+    print(&sinks::tables::describe())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Opens the store that `sink.url` names.

@@ -33,6 +33,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Generate(args) => generate::generate(args),
         Command::Topology(TopologyCommand::Describe(args)) => describe::describe(args),
         Command::Lake(LakeCommand::Ls(flags)) => lake::ls(load(flags, Purpose::Lake)?),
+        Command::Lake(LakeCommand::Describe) => lake::describe(),
         Command::Lake(LakeCommand::Accept(args)) => lake::accept(load(args.settings, Purpose::Lake)?, &args.table),
         Command::Lake(LakeCommand::Verify(args)) => {
             let depth = if args.footers { Depth::Footers } else { Depth::Offsets };

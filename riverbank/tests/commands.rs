@@ -104,6 +104,17 @@ fn an_empty_lake_is_right_and_a_stranger_in_it_is_wrong() {
     assert!(said.contains("notes.txt") && said.ends_with(" problems\n"), "{said}");
 }
 
+#[test]
+fn the_page_of_the_lake_s_tables_is_what_they_declare() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/lake-tables.md");
+    let page = std::fs::read_to_string(page).expect("docs/lake-tables.md");
+    let declared = printed(&["lake", "describe"]);
+    assert!(
+        page == declared,
+        "write it anew: riverbank lake describe > docs/lake-tables.md\n{declared}"
+    );
+}
+
 /// A process that is ended with its test.
 struct Running(std::process::Child);
 

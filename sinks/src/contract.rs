@@ -33,14 +33,19 @@ pub trait Table: Send + Sync + 'static {
     fn schema_version(&self) -> u32;
     /// The columns that each of its files has, in their order, besides [`columns::GENERATION`], which the writer adds after them.
     ///
-    /// A file may have more, where the source has: between these, and of the source's own kind.
+    /// A file may have more of them: see [`Table::takes_new_columns`].
     fn columns(&self) -> &[Column];
     /// The columns that say what a row is a version of; none for a table of which each row stands for itself.
     ///
     /// The current row of a key is the one with its highest `_generation` and, in it, `_offset`, among those that could be read (`op`
     /// is not `undecodable`); if that is a `delete`, there is none. All records of a key are in one partition.
     fn key_columns(&self) -> &[&str];
-    /// The shape of those columns.
+    /// Whether a file has columns of its records' own besides, as they come at the source: all can be null, and a declared one may be
+    /// of the kind that the source has it as.
+    fn takes_new_columns(&self) -> bool {
+        false
+    }
+    /// The shape of the declared columns.
     fn schema(&self) -> SchemaRef {
         columns::schema(self.columns())
     }

@@ -1,5 +1,7 @@
 //! What a column holds.
 
+use std::fmt;
+
 use arrow::datatypes::{DataType, TimeUnit};
 
 /// The digits that every reader of the lake has in a decimal: Snowflake, Spark, DuckDB and Trino all end there.
@@ -78,6 +80,24 @@ impl Kind {
             (Bool | Int32 | Int64 | Float32 | Float64 | Decimal { .. } | Date | Timestamp | Kind::Text | Kind::Binary, _) => {
                 Kind::Text
             }
+        }
+    }
+}
+
+/// As the reference of the lake's tables has it.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Bool => f.write_str("boolean"),
+            Kind::Int32 => f.write_str("int32"),
+            Kind::Int64 => f.write_str("int64"),
+            Kind::Float32 => f.write_str("float32"),
+            Kind::Float64 => f.write_str("float64"),
+            Kind::Decimal { digits, scale } => write!(f, "decimal({digits}, {scale})"),
+            Kind::Date => f.write_str("date"),
+            Kind::Timestamp => f.write_str("timestamp"),
+            Kind::Text => f.write_str("text"),
+            Kind::Binary => f.write_str("binary"),
         }
     }
 }

@@ -6,12 +6,15 @@
 mod balances;
 mod bronze;
 mod change_logs;
+mod describe;
+mod silver;
 mod typed;
 
 use std::sync::Arc;
 
 pub use bronze::Bronze;
 pub use change_logs::bronze;
+pub use describe::describe;
 pub use typed::{OfKey, OfValue, Typed};
 
 use crate::Table;
@@ -19,6 +22,7 @@ use crate::Table;
 /// Every table of the lake.
 pub fn all() -> Vec<Arc<dyn Table>> {
     let mut tables = bronze();
+    tables.extend(silver::silver());
     tables.push(Arc::new(balances::balances()));
     tables
 }

@@ -115,6 +115,9 @@ impl Table for Bronze {
     fn key_columns(&self) -> &[&str] {
         &[]
     }
+    fn takes_new_columns(&self) -> bool {
+        true
+    }
     fn rows(&self, registry: Arc<dyn Registry>) -> Box<dyn Rows> {
         Box::new(BronzeRows::new(self.least, Arc::new(Schemas::new(registry, self.topic))))
     }

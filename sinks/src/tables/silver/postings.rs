@@ -1,0 +1,67 @@
+//! `silver.postings`: the journal.
+//!
+//! Its topic is keyed by the account that was booked on, which a cash posting's own account is not: hence a column of its own.
+
+use schemas::silver::Posting;
+use schemas::{AccountId, topics};
+
+use super::super::typed::Typed;
+use crate::Kind;
+use crate::columns::Cell;
+
+/// The table.
+pub fn postings() -> Typed<AccountId, Posting> {
+    Typed::events(
+        topics::SILVER_POSTINGS,
+        1,
+        "The journal: every posting, never changed; those of a transaction sum to zero.",
+    )
+    .field(
+        "posting_id",
+        Kind::Text,
+        "Unique: transaction, its version, leg, and what kind of entry.",
+        |posting| Cell::Text(posting.posting_id.as_str().into()),
+    )
+    .field("transaction_id", Kind::Int64, "The transaction.", |posting| {
+        Cell::Int(posting.transaction_id.0)
+    })
+    .field(
+        "account_id",
+        Kind::Int64,
+        "The account; negative: the bank's cash.",
+        |posting| Cell::Int(posting.account_id.0),
+    )
+    .field(
+        "is_cash",
+        Kind::Bool,
+        "Whether it is the cash side of a deposit or withdrawal.",
+        |posting| Cell::Bool(posting.is_cash),
+    )
+    .field("currency", Kind::Text, "The account's currency, by ISO 4217.", |posting| {
+        Cell::Text(posting.currency.as_str().into())
+    })
+    .field(
+        "amount",
+        Kind::MONEY,
+        "Above zero: to the account. Below: from it.",
+        |posting| Cell::money(posting.amount),
+    )
+    .field("reverses", Kind::Text, "The posting that this one takes back.", |posting| {
+        Cell::text(posting.reverses.as_deref())
+    })
+    .field(
+        "booked_at",
+        Kind::Timestamp,
+        "When the change was committed at the source.",
+        |posting| Cell::Timestamp(posting.booked_at),
+    )
+    .field("source_lsn", Kind::Int64, "LSN of the change that caused it.", |posting| {
+        Cell::Int(posting.source_lsn)
+    })
+    .key_only(
+        "key_account_id",
+        Kind::Int64,
+        "The customer's account that was booked on: of a cash posting, the other side.",
+        |key| Cell::Int(key.0),
+    )
+}
