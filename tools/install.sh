@@ -6,6 +6,7 @@
 #   tools/install.sh postgres     Postgres
 #   tools/install.sh minio        the S3-compatible object store
 #   tools/install.sh prometheus   Prometheus and promtool
+#   tools/install.sh snowflake    the Python packages of the Snowflake emulator and of the SQL checks
 #   tools/install.sh valgrind     what counts instructions
 #   tools/install.sh all          everything above
 #   tools/install.sh bench        the load tests' Kafka Streams peer, built from load-tests/peers (and a JDK to build it)
@@ -319,6 +320,29 @@ install_prometheus() {
   land prometheus-debian "$WORK/prometheus"
 }
 
+# --- Python packages: the Snowflake emulator ---------------------------------------------------------------------------
+
+# Named by what is in it: other requirements, or another Python, are another folder. The testbed finds it by the copy of the
+# requirements in it.
+install_snowflake() {
+  local requirements name
+  requirements="$TOOLS/../testbed/snowflake/requirements.txt"
+  need_pip
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "the Snowflake emulator needs Python 3.11 or newer"
+  name="snowflake-$({ python3 -c 'import sys; print(sys.version_info[:2])'; cat "$requirements"; } | sha256sum | cut -c 1-12)"
+  have "$name" && return 0
+  say "fetching the Python packages of the Snowflake emulator"
+  # Without pip of its own, which Debian keeps in one more package.
+  python3 -m venv --without-pip "$WORK/snowflake"
+  retry python3 -m pip --python "$WORK/snowflake/bin/python" install --quiet --no-deps --only-binary :all: \
+    --disable-pip-version-check --no-warn-script-location --root-user-action=ignore --requirement "$requirements" ||
+    die "pip could not fetch them"
+  "$WORK/snowflake/bin/python" -c 'import boto3, duckdb, fakesnow, jwt, pyarrow.parquet, sqlglot' ||
+    die "the Python packages do not work together"
+  cp "$requirements" "$WORK/snowflake/requirements.txt"
+  land "$name" "$WORK/snowflake"
+}
+
 # --- valgrind ----------------------------------------------------------------------------------------------------------
 
 install_valgrind() { command -v valgrind >/dev/null || debian valgrind; }
@@ -334,10 +358,10 @@ main() {
   [ $# -gt 0 ] || set -- all
   for part in "$@"; do
     case "$part" in
-      build | jvm | postgres | minio | prometheus | valgrind) "install_$part" ;;
+      build | jvm | postgres | minio | prometheus | snowflake | valgrind) "install_$part" ;;
       bench) install_bench ;;
-      all) install_build; install_jvm; install_postgres; install_prometheus; install_minio; install_valgrind ;;
-      *) die "unknown part '$part': build, jvm, postgres, minio, prometheus, valgrind, bench or all" ;;
+      all) install_build; install_jvm; install_postgres; install_prometheus; install_minio; install_snowflake; install_valgrind ;;
+      *) die "unknown part '$part': build, jvm, postgres, minio, prometheus, snowflake, valgrind, bench or all" ;;
     esac
   done
 }

@@ -8,7 +8,7 @@ use crate::installed::{Installed, Part};
 use crate::ports::{Lease, Ports, Turn};
 use crate::process::{Lifetime, Program};
 use crate::ready::Probe;
-use crate::servers::{Kafka, KafkaConnect, Minio, Postgres, Prometheus, Registry};
+use crate::servers::{Kafka, KafkaConnect, Minio, Postgres, Prometheus, Registry, Snowflake};
 use crate::{Server, TestbedError};
 
 /// What to start, and where.
@@ -20,6 +20,7 @@ pub struct Builder {
     postgres: bool,
     connect: bool,
     minio: bool,
+    snowflake: bool,
     prometheus: Option<PathBuf>,
     lasting: Option<(PathBuf, Ports)>,
 }
@@ -52,6 +53,12 @@ impl Builder {
     /// MinIO, without any bucket.
     pub fn minio(mut self) -> Self {
         self.minio = true;
+        self
+    }
+
+    /// The emulator of Snowflake, without any object of its own.
+    pub fn snowflake(mut self) -> Self {
+        self.snowflake = true;
         self
     }
 
@@ -104,6 +111,7 @@ impl Builder {
             (jvm, Part::Jvm),
             (self.postgres, Part::Postgres),
             (self.minio, Part::Minio),
+            (self.snowflake, Part::Snowflake),
             (self.prometheus.is_some(), Part::Prometheus),
         ];
         wanted
@@ -137,6 +145,7 @@ impl Builder {
             registry: self.registry.then(|| Registry::prepare(&site)).transpose()?,
             kafka: self.kafka.then(|| Kafka::prepare(&site)).transpose()?,
             postgres: self.postgres.then(|| Postgres::prepare(&site)).transpose()?,
+            snowflake: self.snowflake.then(|| Snowflake::prepare(&site)).transpose()?,
             minio: self.minio.then(|| Minio::prepare(&site)).transpose()?,
             folder,
             lifetime,
@@ -154,6 +163,7 @@ pub struct Testbed {
     registry: Option<Registry>,
     kafka: Option<Kafka>,
     postgres: Option<Postgres>,
+    snowflake: Option<Snowflake>,
     minio: Option<Minio>,
     folder: Folder,
     lifetime: Lifetime,
@@ -174,6 +184,7 @@ impl Testbed {
             started(self.postgres.as_deref()),
             started(self.connect.as_deref()),
             started(self.minio.as_deref()),
+            started(self.snowflake.as_deref()),
             started(self.prometheus.as_deref()),
         )?;
         match &self.postgres {
@@ -207,6 +218,11 @@ impl Testbed {
         wanted(&self.minio, "minio")
     }
 
+    /// The emulator of Snowflake.
+    pub fn snowflake(&self) -> &Snowflake {
+        wanted(&self.snowflake, "snowflake")
+    }
+
     /// Prometheus.
     pub fn prometheus(&self) -> &Prometheus {
         wanted(&self.prometheus, "prometheus")
@@ -214,12 +230,13 @@ impl Testbed {
 
     /// Every server that was asked for, by name, in an order in which they can be stopped.
     pub fn servers(&self) -> Vec<(&'static str, &Server)> {
-        let all: [(&'static str, Option<&Server>); 6] = [
+        let all: [(&'static str, Option<&Server>); 7] = [
             ("prometheus", self.prometheus.as_deref()),
             ("connect", self.connect.as_deref()),
             ("registry", self.registry.as_deref()),
             ("kafka", self.kafka.as_deref()),
             ("postgres", self.postgres.as_deref()),
+            ("snowflake", self.snowflake.as_deref()),
             ("minio", self.minio.as_deref()),
         ];
         all.into_iter().filter_map(|(name, server)| Some((name, server?))).collect()

@@ -10,6 +10,7 @@ use crate::TestbedError;
 use crate::error::io;
 
 const VERSIONS: &str = include_str!("../../tools/versions.env");
+const REQUIREMENTS: &str = include_str!("../snowflake/requirements.txt");
 const INSTALL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/install.sh");
 
 /// A part of what `tools/install.sh` installs.
@@ -19,6 +20,7 @@ pub(crate) enum Part {
     Postgres,
     Minio,
     Prometheus,
+    Snowflake,
 }
 
 impl Part {
@@ -28,6 +30,7 @@ impl Part {
             Part::Postgres => "postgres",
             Part::Minio => "minio",
             Part::Prometheus => "prometheus",
+            Part::Snowflake => "snowflake",
         }
     }
 }
@@ -86,6 +89,7 @@ impl Installed {
             Part::Postgres => self.postgres("postgres").is_some(),
             Part::Minio => self.minio().exists(),
             Part::Prometheus => self.prometheus().exists(),
+            Part::Snowflake => self.snowflake_python().is_some(),
         }
     }
 
@@ -123,6 +127,17 @@ impl Installed {
     /// Prometheus.
     pub(crate) fn prometheus(&self) -> PathBuf {
         self.cache.join("opt/prometheus-debian/bin/prometheus")
+    }
+
+    /// The Python that has the Snowflake emulator's packages, in the versions that its requirements name.
+    pub(crate) fn snowflake_python(&self) -> Option<PathBuf> {
+        let folders = std::fs::read_dir(self.cache.join("opt")).into_iter().flatten().flatten();
+        folders
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with("snowflake-"))
+            .map(|entry| entry.path())
+            .filter(|folder| std::fs::read_to_string(folder.join("requirements.txt")).is_ok_and(|text| text == REQUIREMENTS))
+            .map(|folder| folder.join("bin/python"))
+            .find(|python| python.exists())
     }
 
     /// One of Postgres's programs: Debian's, of the newest version that is there, or the one from the Maven jar.

@@ -1,5 +1,5 @@
 //! Real servers for tests and for `make up`: Kafka, Kafka Connect with Debezium, a schema registry, Postgres, an object
-//! store.
+//! store; and, where no real one can run, an emulator (`snowflake/`: Snowflake's REST interfaces).
 //!
 //! A test says what it needs and gets it: started natively from pinned packages, on free loopback ports, in a temporary
 //! folder, with the end of a server's log in the error when one does not start. Whatever happens to the test (it panics,
@@ -36,4 +36,4 @@ pub mod visible;
 pub use bed::{Builder, Testbed, block_on};
 pub use error::{LogTail, TestbedError};
 pub use ports::Ports;
-pub use servers::{Kafka, KafkaConnect, Minio, Postgres, Prometheus, Registry, Server};
+pub use servers::{Kafka, KafkaConnect, Minio, Postgres, Prometheus, Registry, Server, Snowflake};

@@ -38,6 +38,8 @@ pub struct Ports {
     pub minio_console: u16,
     /// Prometheus.
     pub prometheus: u16,
+    /// The emulator of Snowflake.
+    pub snowflake: u16,
 }
 
 impl Ports {
@@ -53,6 +55,7 @@ impl Ports {
             minio: 19000,
             minio_console: 19001,
             prometheus: 19090,
+            snowflake: 19443,
         }
     }
 }
@@ -77,6 +80,7 @@ impl Lease {
             minio: lease.next()?,
             minio_console: lease.next()?,
             prometheus: lease.next()?,
+            snowflake: lease.next()?,
         };
         Ok((ports, lease))
     }

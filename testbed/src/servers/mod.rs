@@ -6,6 +6,7 @@ mod minio;
 mod postgres;
 mod prometheus;
 mod registry;
+mod snowflake;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub use minio::Minio;
 pub use postgres::Postgres;
 pub use prometheus::Prometheus;
 pub use registry::Registry;
+pub use snowflake::Snowflake;
 
 use crate::TestbedError;
 use crate::ports::is_free;
