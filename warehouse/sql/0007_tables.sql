@@ -1,0 +1,227 @@
+-- when: tables=loaded
+-- One table per table of the lake, with the lake's columns: append-only, nothing is updated. A column that a file has and
+-- its table lacks is added by the load (ENABLE_SCHEMA_EVOLUTION). Quoted names are those that some engine takes for words of its own.
+
+CREATE TABLE IF NOT EXISTS {{database}}.RAW.BRONZE_CUSTOMERS (
+  ID          NUMBER(19,0),
+  FIRST_NAME  VARCHAR,
+  LAST_NAME   VARCHAR,
+  EMAIL       VARCHAR,
+  CREATED_AT  TIMESTAMP_LTZ(6),
+  UPDATED_AT  TIMESTAMP_LTZ(6),
+  _OP         VARCHAR NOT NULL,
+  _LSN        NUMBER(19,0),
+  _TX_ID      NUMBER(19,0),
+  _SOURCE_TS  TIMESTAMP_LTZ(6),
+  _SNAPSHOT   VARCHAR,
+  _BEFORE     VARCHAR,
+  _UNPARSED   VARCHAR,
+  _TOPIC      VARCHAR NOT NULL,
+  _PARTITION  NUMBER(10,0) NOT NULL,
+  _OFFSET     NUMBER(19,0) NOT NULL,
+  _RAW_KEY    BINARY,
+  _RAW        BINARY,
+  _ERROR      VARCHAR,
+  _GENERATION NUMBER(10,0)
+)
+ENABLE_SCHEMA_EVOLUTION = TRUE
+COMMENT = 'Every change of customers, as the source sent it';
+
+CREATE TABLE IF NOT EXISTS {{database}}.RAW.BRONZE_ACCOUNTS (
+  ID              NUMBER(19,0),
+  CUSTOMER_ID     NUMBER(19,0),
+  ACCOUNT_TYPE    VARCHAR,
+  CURRENCY        VARCHAR,
+  OPENING_BALANCE NUMBER(20,4),
+  BALANCE         NUMBER(20,4),
+  STATUS          VARCHAR,
+  CLOSED_AT       TIMESTAMP_LTZ(6),
+  CREATED_AT      TIMESTAMP_LTZ(6),
+  UPDATED_AT      TIMESTAMP_LTZ(6),
+  _OP             VARCHAR NOT NULL,
+  _LSN            NUMBER(19,0),
+  _TX_ID          NUMBER(19,0),
+  _SOURCE_TS      TIMESTAMP_LTZ(6),
+  _SNAPSHOT       VARCHAR,
+  _BEFORE         VARCHAR,
+  _UNPARSED       VARCHAR,
+  _TOPIC          VARCHAR NOT NULL,
+  _PARTITION      NUMBER(10,0) NOT NULL,
+  _OFFSET         NUMBER(19,0) NOT NULL,
+  _RAW_KEY        BINARY,
+  _RAW            BINARY,
+  _ERROR          VARCHAR,
+  _GENERATION     NUMBER(10,0)
+)
+ENABLE_SCHEMA_EVOLUTION = TRUE
+COMMENT = 'Every change of accounts, as the source sent it';
+
+CREATE TABLE IF NOT EXISTS {{database}}.RAW.BRONZE_TRANSACTIONS (
+  ID                 NUMBER(19,0),
+  ACCOUNT_ID         NUMBER(19,0),
+  TXN_TYPE           VARCHAR,
+  AMOUNT             NUMBER(20,4),
+  RELATED_ACCOUNT_ID NUMBER(19,0),
+  STATUS             VARCHAR,
+  CREATED_AT         TIMESTAMP_LTZ(6),
+  UPDATED_AT         TIMESTAMP_LTZ(6),
+  _OP                VARCHAR NOT NULL,
+  _LSN               NUMBER(19,0),
+  _TX_ID             NUMBER(19,0),
+  _SOURCE_TS         TIMESTAMP_LTZ(6),
+  _SNAPSHOT          VARCHAR,
+  _BEFORE            VARCHAR,
+  _UNPARSED          VARCHAR,
+  _TOPIC             VARCHAR NOT NULL,
+  _PARTITION         NUMBER(10,0) NOT NULL,
+  _OFFSET            NUMBER(19,0) NOT NULL,
+  _RAW_KEY           BINARY,
+  _RAW               BINARY,
+  _ERROR             VARCHAR,
+  _GENERATION        NUMBER(10,0)
+)
+ENABLE_SCHEMA_EVOLUTION = TRUE
+COMMENT = 'Every change of transactions, as the source sent it';
+
+CREATE TABLE IF NOT EXISTS {{database}}.RAW.SILVER_CUSTOMERS (
+  ID          NUMBER(19,0),
+  FIRST_NAME  VARCHAR,
+  LAST_NAME   VARCHAR,
+  EMAIL       VARCHAR,
+  CREATED_AT  TIMESTAMP_LTZ(6),
+  UPDATED_AT  TIMESTAMP_LTZ(6),
+  SOURCE_LSN  NUMBER(19,0),
+  SOURCE_TS   TIMESTAMP_LTZ(6),
+  OP          VARCHAR NOT NULL,
+  _TOPIC      VARCHAR NOT NULL,
+  _PARTITION  NUMBER(10,0) NOT NULL,
+  _OFFSET     NUMBER(19,0) NOT NULL,
+  _TIMESTAMP  TIMESTAMP_LTZ(6) NOT NULL,
+  _RAW_KEY    BINARY,
+  _RAW        BINARY,
+  _ERROR      VARCHAR,
+  _GENERATION NUMBER(10,0)
+)
+ENABLE_SCHEMA_EVOLUTION = TRUE
+COMMENT = 'Every version of every customer, cleaned';
+
+CREATE TABLE IF NOT EXISTS {{database}}.RAW.SILVER_ACCOUNTS (
+  ID              NUMBER(19,0),
+  CUSTOMER_ID     NUMBER(19,0),
+  ACCOUNT_TYPE    VARCHAR,
+  CURRENCY        VARCHAR,
+  OPENING_BALANCE NUMBER(38,4),
+  BALANCE         NUMBER(38,4),
+  STATUS          VARCHAR,
+  CLOSED_AT       TIMESTAMP_LTZ(6),
+  CREATED_AT      TIMESTAMP_LTZ(6),
+  UPDATED_AT      TIMESTAMP_LTZ(6),
+  SOURCE_LSN      NUMBER(19,0),
+  SOURCE_TS       TIMESTAMP_LTZ(6),
+  OP              VARCHAR NOT NULL,
+  _TOPIC          VARCHAR NOT NULL,
+  _PARTITION      NUMBER(10,0) NOT NULL,
+  _OFFSET         NUMBER(19,0) NOT NULL,
+  _TIMESTAMP      TIMESTAMP_LTZ(6) NOT NULL,
+  _RAW_KEY        BINARY,
+  _RAW            BINARY,
+  _ERROR          VARCHAR,
+  _GENERATION     NUMBER(10,0)
+)
+ENABLE_SCHEMA_EVOLUTION = TRUE
+COMMENT = 'Every version of every account, cleaned';
+
+CREATE TABLE IF NOT EXISTS {{database}}.RAW.SILVER_TRANSACTIONS (
+  ID                 NUMBER(19,0),
+  ACCOUNT_ID         NUMBER(19,0),
+  TXN_TYPE           VARCHAR,
+  AMOUNT             NUMBER(38,4),
+  RELATED_ACCOUNT_ID NUMBER(19,0),
+  STATUS             VARCHAR,
+  CREATED_AT         TIMESTAMP_LTZ(6),
+  UPDATED_AT         TIMESTAMP_LTZ(6),
+  SOURCE_LSN         NUMBER(19,0),
+  SOURCE_TS          TIMESTAMP_LTZ(6),
+  OP                 VARCHAR NOT NULL,
+  _TOPIC             VARCHAR NOT NULL,
+  _PARTITION         NUMBER(10,0) NOT NULL,
+  _OFFSET            NUMBER(19,0) NOT NULL,
+  _TIMESTAMP         TIMESTAMP_LTZ(6) NOT NULL,
+  _RAW_KEY           BINARY,
+  _RAW               BINARY,
+  _ERROR             VARCHAR,
+  _GENERATION        NUMBER(10,0)
+)
+ENABLE_SCHEMA_EVOLUTION = TRUE
+COMMENT = 'Every version of every transaction, cleaned';
+
+CREATE TABLE IF NOT EXISTS {{database}}.RAW.SILVER_POSTINGS (
+  POSTING_ID     VARCHAR,
+  TRANSACTION_ID NUMBER(19,0),
+  ACCOUNT_ID     NUMBER(19,0),
+  IS_CASH        BOOLEAN,
+  CURRENCY       VARCHAR,
+  AMOUNT         NUMBER(38,4),
+  REVERSES       VARCHAR,
+  BOOKED_AT      TIMESTAMP_LTZ(6),
+  SOURCE_LSN     NUMBER(19,0),
+  OP             VARCHAR NOT NULL,
+  _TOPIC         VARCHAR NOT NULL,
+  _PARTITION     NUMBER(10,0) NOT NULL,
+  _OFFSET        NUMBER(19,0) NOT NULL,
+  _TIMESTAMP     TIMESTAMP_LTZ(6) NOT NULL,
+  _RAW_KEY       BINARY,
+  _RAW           BINARY,
+  _ERROR         VARCHAR,
+  _GENERATION    NUMBER(10,0)
+)
+ENABLE_SCHEMA_EVOLUTION = TRUE
+COMMENT = 'The journal: entries that are never changed';
+
+CREATE TABLE IF NOT EXISTS {{database}}.RAW.SILVER_REJECTED (
+  "TOPIC"     VARCHAR,
+  "PARTITION" NUMBER(10,0),
+  "OFFSET"    NUMBER(19,0),
+  "KEY"       BINARY,
+  "VALUE"     BINARY,
+  "RULE"      VARCHAR,
+  REASON      VARCHAR,
+  REJECTED_AT TIMESTAMP_LTZ(6),
+  OP          VARCHAR NOT NULL,
+  _TOPIC      VARCHAR NOT NULL,
+  _PARTITION  NUMBER(10,0) NOT NULL,
+  _OFFSET     NUMBER(19,0) NOT NULL,
+  _TIMESTAMP  TIMESTAMP_LTZ(6) NOT NULL,
+  _RAW_KEY    BINARY,
+  _RAW        BINARY,
+  _ERROR      VARCHAR,
+  _GENERATION NUMBER(10,0)
+)
+ENABLE_SCHEMA_EVOLUTION = TRUE
+COMMENT = 'Records that break a data rule, kept whole';
+
+CREATE TABLE IF NOT EXISTS {{database}}.RAW.GOLD_ACCOUNT_BALANCES (
+  ACCOUNT_ID    NUMBER(19,0),
+  CUSTOMER_ID   NUMBER(19,0),
+  CURRENCY      VARCHAR,
+  OPENING       NUMBER(38,4),
+  BOOKED        NUMBER(38,4),
+  PENDING       NUMBER(38,4),
+  AVAILABLE     NUMBER(38,4),
+  ENTRY_COUNT   NUMBER(19,0),
+  LAST_ENTRY_AT TIMESTAMP_LTZ(6),
+  IS_DELETED    BOOLEAN,
+  SOURCE_LSN    NUMBER(19,0),
+  SOURCE_TS     TIMESTAMP_LTZ(6),
+  OP            VARCHAR NOT NULL,
+  _TOPIC        VARCHAR NOT NULL,
+  _PARTITION    NUMBER(10,0) NOT NULL,
+  _OFFSET       NUMBER(19,0) NOT NULL,
+  _TIMESTAMP    TIMESTAMP_LTZ(6) NOT NULL,
+  _RAW_KEY      BINARY,
+  _RAW          BINARY,
+  _ERROR        VARCHAR,
+  _GENERATION   NUMBER(10,0)
+)
+ENABLE_SCHEMA_EVOLUTION = TRUE
+COMMENT = 'Every version of every balance';
