@@ -48,6 +48,8 @@ class Engine:
 
     def __init__(self) -> None:
         self._fake = FakeSnow(create_database_on_connect=False, create_schema_on_connect=False)
+        # The default of a Snowflake account, so that what depends on the session's time zone shows.
+        self._fake.duck_conn.execute("SET GLOBAL TimeZone = 'America/Los_Angeles'")
         self._lock = threading.RLock()
         self.objects = Objects(self._exists)
         #: Full names of the tables that take new columns from files.

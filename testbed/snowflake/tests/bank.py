@@ -1,0 +1,404 @@
+"""A small bank as files of the lake, and what every figure of it must be, computed apart from any SQL.
+
+The files are as the sink writes them: each table's folder, a file a range of offsets of a partition, money as DECIMAL, and in
+files of the first generation, as of earlier versions, no `_generation`. Keys have many versions, some are deleted, a topic was
+made anew, some records cannot be read, and some files are there twice.
+"""
+
+from __future__ import annotations
+
+import datetime
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+Row = tuple[Any, ...]
+
+BIGINT, INT, TEXT, BYTES, BOOL = pa.int64(), pa.int32(), pa.string(), pa.binary(), pa.bool_()
+MONEY, SOURCE_MONEY, TIME = pa.decimal128(38, 4), pa.decimal128(20, 4), pa.timestamp("us", "UTC")
+
+COMMON = {"op": TEXT, "_topic": TEXT, "_partition": INT, "_offset": BIGINT, "_timestamp": TIME, "_raw_key": BYTES, "_raw": BYTES, "_error": TEXT}
+BRONZE = {
+    "_op": TEXT, "_lsn": BIGINT, "_tx_id": BIGINT, "_source_ts": TIME, "_snapshot": TEXT, "_before": TEXT, "_unparsed": TEXT,
+    "_topic": TEXT, "_partition": INT, "_offset": BIGINT, "_raw_key": BYTES, "_raw": BYTES, "_error": TEXT,
+}  # fmt: skip
+SOURCE = {"source_lsn": BIGINT, "source_ts": TIME}
+CUSTOMER = {"id": BIGINT, "first_name": TEXT, "last_name": TEXT, "email": TEXT, "created_at": TIME, "updated_at": TIME}
+ACCOUNT = {
+    "id": BIGINT, "customer_id": BIGINT, "account_type": TEXT, "currency": TEXT, "opening_balance": MONEY, "balance": MONEY,
+    "status": TEXT, "closed_at": TIME, "created_at": TIME, "updated_at": TIME,
+}  # fmt: skip
+TRANSACTION = {
+    "id": BIGINT, "account_id": BIGINT, "txn_type": TEXT, "amount": MONEY, "related_account_id": BIGINT, "status": TEXT,
+    "created_at": TIME, "updated_at": TIME,
+}  # fmt: skip
+SHAPES: dict[str, dict[str, pa.DataType]] = {
+    "bronze.customers": CUSTOMER | BRONZE,
+    "bronze.accounts": ACCOUNT | {"opening_balance": SOURCE_MONEY, "balance": SOURCE_MONEY} | BRONZE,
+    "bronze.transactions": TRANSACTION | {"amount": SOURCE_MONEY} | BRONZE,
+    "silver.customers": CUSTOMER | SOURCE | COMMON,
+    "silver.accounts": ACCOUNT | SOURCE | COMMON,
+    "silver.transactions": TRANSACTION | SOURCE | COMMON,
+    "silver.postings": {
+        "posting_id": TEXT, "transaction_id": BIGINT, "account_id": BIGINT, "is_cash": BOOL, "currency": TEXT, "amount": MONEY,
+        "reverses": TEXT, "booked_at": TIME, "source_lsn": BIGINT,
+    } | COMMON,
+    "silver.rejected": {
+        "topic": TEXT, "partition": INT, "offset": BIGINT, "key": BYTES, "value": BYTES, "rule": TEXT, "reason": TEXT, "rejected_at": TIME,
+    } | COMMON,
+    "gold.account_balances": {
+        "account_id": BIGINT, "customer_id": BIGINT, "currency": TEXT, "opening": MONEY, "booked": MONEY, "pending": MONEY,
+        "available": MONEY, "entry_count": BIGINT, "last_entry_at": TIME, "is_deleted": BOOL,
+    } | SOURCE | COMMON,
+}  # fmt: skip
+
+START = datetime.datetime(2026, 3, 1, 22, 30, tzinfo=datetime.UTC)
+PARTITIONS = 3
+TENTH_OF_A_CENT = Decimal("0.0001")
+
+
+def rounded(value: Decimal, places: str) -> Decimal:
+    return value.quantize(Decimal(places), ROUND_HALF_UP)
+
+
+@dataclass
+class Topic:
+    """A table's topic: the records that its files hold."""
+
+    name: str
+    records: list[dict[str, Any]] = field(default_factory=list)
+    generation: int = 1
+    offsets: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, key: int | str, time: datetime.datetime, op: str, /, **own: Any) -> None:
+        # The partition of a key stays within a generation.
+        partition = sum(str(key).encode()) % (PARTITIONS + self.generation - 1)
+        place = (self.generation, partition)
+        bronze = self.name.startswith("bronze.")
+        where = {"_partition": partition, "_offset": self.offsets[place], "_topic": f"topic of {self.name}"}
+        how = {"_op": op, "_source_ts": time} if bronze else {"op": op, "_timestamp": time}
+        error = {"_error": "it is no Avro", "_raw": b"\x00"} if op == "undecodable" else {}
+        self.records.append(own | where | how | error | {"_generation": self.generation})
+        # Elsewhere a commit's marker takes an offset now and then.
+        self.offsets[place] += 1 if bronze or len(self.records) % 7 else 2
+
+
+class Bank:
+    """The bank: its history as topics, and its present as plain values."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.topics = {name: Topic(name) for name in SHAPES}
+        self.now, self.lsn = START, 1_000
+        self.customers: dict[int, dict[str, Any]] = {}
+        self.accounts: dict[int, dict[str, Any]] = {}
+        self.transactions: dict[int, dict[str, Any]] = {}
+        self.postings: dict[str, dict[str, Any]] = {}
+        self.balances: dict[int, dict[str, Any]] = {}
+        self.rejected: list[tuple[str, str, datetime.datetime]] = []
+        self.undecodable = 0
+        for id in range(1, 41):
+            self.open_customer(id)
+        for id in range(1, 61):
+            self.open_account(id)
+        for id in range(1, 251):
+            if id == 150:
+                self.make_topics_anew()
+            self.transact(id)
+        self.spoil()
+
+    def tick(self) -> dict[str, Any]:
+        self.now += datetime.timedelta(seconds=self.random.randrange(1, 5_000), microseconds=123_456)
+        self.lsn += 8
+        return {"source_lsn": self.lsn, "source_ts": self.now}
+
+    def write(self, table: str, key: int | str, row: dict[str, Any], op: str = "upsert") -> None:
+        kept = {name: value for name, value in row.items() if name in SHAPES[table]}
+        self.topics[table].add(key, self.now, op, **kept)
+
+    def change(self, kind: str, row: dict[str, Any]) -> None:
+        """A new version of a row: in Bronze and Silver."""
+        row |= self.tick() | {"updated_at": self.now}
+        self.write(f"bronze.{kind}", row["id"], row, "u")
+        self.write(f"silver.{kind}", row["id"], row)
+
+    def open_customer(self, id: int) -> None:
+        row = {"id": id, "first_name": f"Ada{id}", "last_name": f"Łoś-{id % 7}", "email": f"a{id}@x.org", "created_at": self.now}
+        self.customers[id] = row
+        self.change("customers", row)
+        if id % 5 == 0:
+            row["last_name"] = f"Married {id}"
+            self.change("customers", row)
+        if id == 40:
+            self.write("silver.customers", id, {"id": id}, "delete")
+            del self.customers[id]
+
+    def open_account(self, id: int) -> None:
+        opening = Decimal(self.random.randrange(0, 10**7)) * TENTH_OF_A_CENT
+        row = {
+            "id": id, "customer_id": id % 39 + 1, "account_type": "SAVINGS" if id % 3 else "CHECKING",
+            "currency": "EUR" if id % 4 else "JPY", "opening_balance": opening, "balance": opening, "status": "ACTIVE",
+            "created_at": self.now,
+        }  # fmt: skip
+        self.accounts[id] = row
+        self.change("accounts", row)
+        self.balances[id] = {
+            "account_id": id, "customer_id": row["customer_id"], "currency": row["currency"], "opening": opening, "booked": opening,
+            "pending": Decimal(0), "available": opening, "entry_count": 0, "is_deleted": False,
+        }  # fmt: skip
+        self.write("gold.account_balances", id, self.balances[id] | self.tick())
+        if id % 20 == 0:
+            row |= {"status": "INACTIVE", "closed_at": self.now}
+            self.change("accounts", row)
+        if id == 60:
+            self.balances[id]["is_deleted"] = True
+            self.write("gold.account_balances", id, self.balances[id] | self.tick())
+        if id == 59:
+            self.write("silver.accounts", id, {"id": id}, "delete")
+            self.write("gold.account_balances", id, {"account_id": id}, "delete")
+            del self.accounts[id], self.balances[id]
+
+    def transact(self, id: int) -> None:
+        account = self.random.choice(sorted(self.accounts.keys() & self.balances.keys() - {60}))
+        kind = self.random.choice(["DEPOSIT", "WITHDRAWAL", "TRANSFER"])
+        same = [other for other in self.balances if other != account and self.currency(other) == self.currency(account) and other != 60]
+        row = {
+            "id": id, "account_id": account, "txn_type": kind, "amount": Decimal(self.random.randrange(1, 10**6)) * TENTH_OF_A_CENT,
+            "related_account_id": self.random.choice(same) if kind == "TRANSFER" else None, "status": "PENDING", "created_at": self.now,
+        }  # fmt: skip
+        self.transactions[id] = row
+        self.change("transactions", row)
+        row["status"] = self.random.choice(["PENDING", "COMPLETED", "COMPLETED", "FAILED", "REVERSED"])
+        if row["status"] in ("COMPLETED", "REVERSED"):
+            self.post(row, 1)
+        if row["status"] == "REVERSED":
+            self.post(row, -1)
+        self.change("transactions", row)
+
+    def currency(self, account: int) -> str:
+        return self.balances[account]["currency"]
+
+    def post(self, transaction: dict[str, Any], sign: int) -> None:
+        amount = transaction["amount"] * sign
+        own, other = transaction["account_id"], transaction["related_account_id"]
+        match transaction["txn_type"]:
+            case "DEPOSIT":
+                legs = [(own, amount), (None, -amount)]
+            case "WITHDRAWAL":
+                legs = [(own, -amount), (None, amount)]
+            case _:
+                legs = [(own, -amount), (other, amount)]
+        for number, (account, change) in enumerate(legs):
+            name = f"{transaction['id']}-{number}"
+            id = f"{name}-{'post' if sign > 0 else 'reverse'}"
+            posting = {
+                "posting_id": id, "transaction_id": transaction["id"], "account_id": account or -1, "is_cash": account is None,
+                "currency": self.currency(own), "amount": change, "reverses": f"{name}-post" if sign < 0 else None, "booked_at": self.now,
+            }  # fmt: skip
+            self.postings[id] = posting
+            self.write("silver.postings", id, posting | self.tick())
+            if account is not None:
+                balance = self.balances[account]
+                balance["booked"] += change
+                balance["available"] += change
+                balance["entry_count"] += 1
+                self.write("gold.account_balances", account, balance | self.tick() | {"last_entry_at": self.now})
+
+    def make_topics_anew(self) -> None:
+        """The topics are deleted and made anew: offsets begin at 0, and what there is comes again."""
+        for topic in self.topics.values():
+            topic.generation += 1
+        for id, row in self.customers.items():
+            self.write("silver.customers", id, row | self.tick())
+        for id, row in self.accounts.items():
+            self.write("silver.accounts", id, row | self.tick())
+        for id, row in self.transactions.items():
+            self.write("silver.transactions", id, row | self.tick())
+
+    def spoil(self) -> None:
+        """Records that cannot be read, those that break a rule, and a gap in Bronze."""
+        for table, id in (("silver.accounts", 1), ("gold.account_balances", 2), ("bronze.customers", 3)):
+            self.topics[table].add(id, self.now, "undecodable", **({"account_id": id} if table.startswith("gold") else {"id": id}))
+            self.undecodable += 1
+        for number in range(5):
+            topic, rule = f"bank.public.{'accounts' if number % 2 else 'customers'}", "amount-above-zero"
+            self.tick()
+            self.rejected.append((topic, rule, self.now))
+            row = {"topic": topic, "partition": 0, "offset": number, "key": b"k", "value": b"v", "rule": rule, "reason": "it is not"}
+            self.write("silver.rejected", number, row | {"rejected_at": self.now})
+        topic = self.topics["bronze.customers"]
+        topic.offsets[(topic.generation, 0)] += 4
+        topic.add("0", self.now, "tombstone")
+        topic.add("0", self.now, "tombstone")
+        topic.offsets[(topic.generation, 0)] += 3
+        topic.add("0", self.now, "tombstone")
+
+    # --- files ---------------------------------------------------------------------------------------------------
+
+    def files(self, table: str) -> dict[str, list[dict[str, Any]]]:
+        """The table's files, by their paths under its folder."""
+        files: dict[tuple[int, int, int], list[dict[str, Any]]] = defaultdict(list)
+        for record in self.topics[table].records:
+            place = (record["_generation"], record["_partition"])
+            files[*place, record["_offset"] // 40].append(record)
+        named = {}
+        for (generation, partition, _), records in files.items():
+            time = records[0].get("_timestamp") or records[0]["_source_ts"]
+            first, last = records[0]["_offset"], records[-1]["_offset"]
+            prefix = "" if generation == 1 else f"g{generation}-"
+            named[f"day={time:%Y-%m-%d}/p={partition:02}/{prefix}{first}-{last}-s2.parquet"] = records
+        return named
+
+    def write_files(self, lake: Path) -> dict[str, list[str]]:
+        """Writes every file, and returns their paths by table."""
+        written: dict[str, list[str]] = {}
+        for table, shape in SHAPES.items():
+            for path, records in self.files(table).items():
+                # Those of the first generation are of an earlier version, which had no such column.
+                columns = shape if records[0]["_generation"] == 1 else shape | {"_generation": INT}
+                rows = pa.Table.from_pylist(records, pa.schema(list(columns.items())))
+                file = lake / table / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                pq.write_table(rows, file, compression="zstd")
+                written.setdefault(table, []).append(path)
+        return written
+
+    # --- figures -------------------------------------------------------------------------------------------------
+
+    def figures(self) -> dict[str, list[Row]]:
+        """What each view must return, its rows in any order."""
+        live = [balance for balance in self.balances.values() if not balance["is_deleted"]]
+        return self.rows() | self.balance_figures(live) | self.transaction_figures() | self.quality()
+
+    def rows(self) -> dict[str, list[Row]]:
+        name = {id: f"{row['first_name']} {row['last_name']}" for id, row in self.customers.items()}
+        account = self.accounts.get
+        return {
+            "SELECT id, email, last_name, updated_at FROM silver.customers": [
+                (id, row["email"], row["last_name"], row["updated_at"]) for id, row in self.customers.items()
+            ],
+            "SELECT id, status, balance, closed_at FROM silver.accounts": [
+                (id, row["status"], row["balance"], row.get("closed_at")) for id, row in self.accounts.items()
+            ],
+            "SELECT id, status, amount, related_account_id FROM silver.transactions": [
+                (id, row["status"], row["amount"], row["related_account_id"]) for id, row in self.transactions.items()
+            ],
+            "SELECT account_id, opening, booked, available, entry_count, is_deleted FROM gold.account_balances": [
+                (id, row["opening"], row["booked"], row["available"], row["entry_count"], row["is_deleted"])
+                for id, row in self.balances.items()
+            ],
+            "SELECT customer_id, full_name, created_on FROM gold.dim_customer": [
+                (id, name[id], row["created_at"].date()) for id, row in self.customers.items()
+            ],
+            "SELECT account_id, customer_name, currency, opening_balance FROM gold.dim_account": [
+                (id, name.get(row["customer_id"]), row["currency"], row["opening_balance"]) for id, row in self.accounts.items()
+            ],
+            "SELECT transaction_id, customer_id, currency, amount, created_on FROM gold.fact_transactions": [
+                (
+                    id, (account(row["account_id"]) or {}).get("customer_id"), (account(row["account_id"]) or {}).get("currency"),
+                    row["amount"], row["created_at"].date(),
+                )
+                for id, row in self.transactions.items()
+            ],
+            "SELECT posting_id, account_id, is_cash, amount, is_reversal, booked_on FROM gold.fact_postings": [
+                (id, row["account_id"], row["is_cash"], row["amount"], row["reverses"] is not None, row["booked_at"].date())
+                for id, row in self.postings.items()
+            ],
+            "SELECT date_day, date_key, iso_week, month_start, is_weekend FROM gold.dim_date WHERE year_number = 2026": [
+                (
+                    day, int(f"{day:%Y%m%d}"), day.isocalendar().week, day.replace(day=1), day.isoweekday() >= 6,
+                )
+                for day in (datetime.date(2026, 1, 1) + datetime.timedelta(days=n) for n in range(365))
+            ],
+            "SELECT COUNT(*), MIN(date_day), MAX(date_day) FROM gold.dim_date": [
+                (10_958, datetime.date(2020, 1, 1), datetime.date(2049, 12, 31))
+            ],
+        }  # fmt: skip
+
+    def balance_figures(self, live: list[dict[str, Any]]) -> dict[str, list[Row]]:
+        name = {id: f"{row['first_name']} {row['last_name']}" for id, row in self.customers.items()}
+        totals, top_accounts, top_customers = [], [], []
+        for currency in ("EUR", "JPY"):
+            of = [balance for balance in live if balance["currency"] == currency]
+            total = sum(balance["booked"] for balance in of)
+            totals.append((
+                currency, len(of), total, sum(b["pending"] for b in of), sum(b["available"] for b in of),
+                rounded(total / len(of), "0.0001"),
+            ))  # fmt: skip
+            of.sort(key=lambda balance: (-balance["booked"], balance["account_id"]))
+            top_accounts += [
+                (currency, place, b["account_id"], b["customer_id"], name.get(b["customer_id"]), b["booked"])
+                for place, b in enumerate(of[:10], 1)
+            ]
+            customers: dict[int, list[Decimal]] = defaultdict(list)
+            for balance in of:
+                customers[balance["customer_id"]].append(balance["booked"])
+            order = sorted(customers, key=lambda id: (-sum(customers[id]), id))
+            top_customers += [
+                (currency, place, id, name.get(id), len(customers[id]), sum(customers[id])) for place, id in enumerate(order[:10], 1)
+            ]
+        return {
+            "SELECT * FROM gold.kpi_balances": totals,
+            "SELECT * FROM gold.kpi_top_accounts": top_accounts,
+            "SELECT * FROM gold.kpi_top_customers": top_customers,
+        }
+
+    def transaction_figures(self) -> dict[str, list[Row]]:
+        types, days, mix = defaultdict(list), defaultdict(list), defaultdict(list)
+        for row in self.transactions.values():
+            currency = self.accounts[row["account_id"]]["currency"]
+            mix[currency, row["status"]].append(row["amount"])
+            if row["status"] == "COMPLETED":
+                types[currency, row["txn_type"]].append(row["amount"])
+                days[row["created_at"].date(), currency, row["txn_type"]].append(row["amount"])
+        of = {currency: sum(len(a) for (c, _), a in mix.items() if c == currency) for currency, _ in mix}
+        flows = defaultdict(list)
+        for row in self.postings.values():
+            if not row["is_cash"]:
+                flows[row["booked_at"].date(), row["currency"]].append(row["amount"])
+        return {
+            "SELECT * FROM gold.kpi_totals": [(
+                len(self.customers), len(self.accounts), sum(row["status"] == "ACTIVE" for row in self.accounts.values()),
+                len(self.transactions), sum(row["status"] == "COMPLETED" for row in self.transactions.values()), len(self.postings),
+            )],
+            "SELECT * FROM gold.kpi_amount_by_type": [(*key, len(a), sum(a)) for key, a in types.items()],
+            "SELECT * FROM gold.kpi_transactions_by_day": [(*key, len(a), sum(a)) for key, a in days.items()],
+            "SELECT * FROM gold.kpi_status_mix": [
+                (*key, len(a), sum(a), rounded(Decimal(100 * len(a)) / of[key[0]], "0.01")) for key, a in mix.items()
+            ],
+            "SELECT * FROM gold.kpi_postings_by_day": [
+                (*key, len(a), sum(x for x in a if x > 0), -sum(x for x in a if x < 0), sum(a)) for key, a in flows.items()
+            ],
+        }  # fmt: skip
+
+    def quality(self) -> dict[str, list[Row]]:
+        rules = defaultdict(list)
+        for topic, rule, time in self.rejected:
+            rules[topic, rule].append(time)
+        positions = defaultdict(list)
+        for table, topic in self.topics.items():
+            for record in topic.records:
+                positions[table, record["_generation"], record["_partition"]].append(record["_offset"])
+        gaps = [
+            (table, generation, partition, before + 1, after - 1)
+            for (table, generation, partition), offsets in positions.items()
+            if table.startswith("bronze.")
+            for before, after in zip(sorted(offsets), sorted(offsets)[1:], strict=False)
+            if after > before + 1
+        ]
+        return {
+            "SELECT * FROM ops.dq_rejected": [(*key, len(times), min(times), max(times)) for key, times in rules.items()],
+            "SELECT COUNT(*) FROM ops.dq_undecodable": [(self.undecodable,)],
+            "SELECT table_name, _generation, _partition, first_missing, last_missing FROM ops.dq_gaps": gaps,
+            "SELECT * FROM ops.dq_unbalanced": [],
+            "SELECT * FROM ops.dq_balances": [],
+            "SELECT table_name, _generation, _partition, first_offset, last_offset, offsets_without_row FROM ops.dq_positions": [
+                (*key, min(offsets), max(offsets), max(offsets) - min(offsets) + 1 - len(offsets)) for key, offsets in positions.items()
+            ],
+        }
