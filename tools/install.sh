@@ -327,10 +327,11 @@ install_prometheus() {
 install_snowflake() {
   local requirements name
   requirements="$TOOLS/../testbed/snowflake/requirements.txt"
-  need_pip
+  need_python
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "the Snowflake emulator needs Python 3.11 or newer"
   name="snowflake-$({ python3 -c 'import sys; print(sys.version_info[:2])'; cat "$requirements"; } | sha256sum | cut -c 1-12)"
   have "$name" && return 0
+  need_pip
   say "fetching the Python packages of the Snowflake emulator"
   # Without pip of its own, which Debian keeps in one more package.
   python3 -m venv --without-pip "$WORK/snowflake"

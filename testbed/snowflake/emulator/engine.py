@@ -32,6 +32,7 @@ _TABLE = re.compile(rf"{_CREATE}TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?({NAME})\s*\(.*
 _EVOLVE = re.compile(
     rf"ALTER\s+TABLE\s+({NAME})\s+SET\s+ENABLE_SCHEMA_EVOLUTION\s*=\s*(TRUE|FALSE)", re.IGNORECASE
 )
+_MERGE = re.compile(rf"MERGE\s+INTO\s+({NAME})", re.IGNORECASE)
 _EVOLUTION = re.compile(r"\bENABLE_SCHEMA_EVOLUTION\s*=\s*TRUE\b", re.IGNORECASE)
 
 
@@ -118,6 +119,9 @@ class Engine:
             self.evolving.add(words.full_name(table[1], session.database, session.schema))
 
     def _fakesnow(self, statement: str, session: Session, bindings: list[Any] | None) -> pyarrow.Table:
+        if (merge := _MERGE.match(statement)) is not None and session.schema is None:
+            # Its rows go through a table for which fakesnow wants the session's schema.
+            session = Session(*words.full_name(merge[1], session.database, session.schema).split(".")[:2])
         connection = self._fake.connect(session.database, session.schema, paramstyle="qmark")
         try:
             cursor = connection.cursor()

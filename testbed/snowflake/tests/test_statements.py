@@ -76,6 +76,15 @@ class Statements(Emulated):
         wrong = {"1": {"type": "FIXED", "value": "three"}}
         self.assertEqual(self.post(statement="SELECT ID FROM B.RAW.T WHERE ID = ?", bindings=wrong)[0], 422)
 
+    def test_a_merge_needs_no_schema_of_the_request(self) -> None:
+        merge = (
+            "MERGE INTO B.RAW.T AS T USING (SELECT 1 AS ID, {} AS AMOUNT) AS N ON T.ID = N.ID "
+            "WHEN MATCHED THEN UPDATE SET AMOUNT = N.AMOUNT WHEN NOT MATCHED THEN INSERT (ID, AMOUNT) VALUES (N.ID, N.AMOUNT)"
+        )
+        for amount in ("1.5", "2.5"):
+            self.client.sql(merge.format(amount))
+        self.assertEqual(self.client.sql("SELECT ID, AMOUNT FROM B.RAW.T"), [["1", "2.5000"]])
+
     def test_a_request_names_its_schema(self) -> None:
         self.assertEqual(self.client.sql("SELECT COUNT(*) FROM T", database="B", schema="RAW"), [["0"]])
         self.assertEqual(self.post(statement="SELECT COUNT(*) FROM T")[0], 422)
