@@ -126,6 +126,8 @@ async fn welcome(args: &DemoArgs, running: &Running, folder: &Folder) -> anyhow:
     }
     let account = account.context("no balance appeared")?;
     let url = format!("http://{}", running.address);
+    let lake = folder.path().join("lake");
+    let lake = lake.display();
     say(format_args!(
         "
 Riverbank is open (seed {}, {} operations a second)
@@ -138,12 +140,12 @@ Riverbank is open (seed {}, {} operations a second)
   lag                   {url}/lag
   metrics               {url}/metrics
   readiness             {url}/health/ready
-  Parquet files         {}
+  Parquet files         {lake}
+  DuckDB on them        duckdb -cmd \"SET VARIABLE lake = '{lake}'\" -cmd '.read warehouse/duckdb.sql' -c 'FROM gold.kpi_balances'
 
 {}\n",
         args.seed,
         args.rate,
-        folder.path().join("lake").display(),
         match args.run_for {
             Some(time) => format!("Ends by itself after {}, or with Ctrl-C.", humantime::format_duration(time)),
             None => "Ctrl-C ends it.".to_owned(),

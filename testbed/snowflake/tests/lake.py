@@ -1,0 +1,115 @@
+"""A lake that the real sink wrote (`LAKE`): its files are read by pyarrow, and everything else must agree. Not found by discovery."""
+
+from __future__ import annotations
+
+import os
+import re
+import unittest
+from collections import defaultdict
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+
+from tests.bank import Row, rounded
+from tests.client import emulated
+from tests.migrations import LOADED, planned
+from tests.test_views import DUCKDB, Warehouse, in_order
+
+#: The key of each table's current rows, and their view.
+KEYS = {
+    "silver.customers": ("id", "silver.customers"),
+    "silver.accounts": ("id", "silver.accounts"),
+    "silver.transactions": ("id", "silver.transactions"),
+    "silver.postings": ("posting_id", "silver.postings"),
+    "gold.account_balances": ("account_id", "gold.account_balances"),
+}
+
+
+class Lake(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.folder = Path(os.environ["LAKE"])
+        cls.files = {
+            table.name: sorted(table.glob("day=*/p=*/*.parquet"))
+            for table in cls.folder.iterdir()
+            if not table.name.startswith("_")
+        }
+        cls.rows = {table: [row for file in files for row in pq.ParquetFile(file).read().to_pylist()] for table, files in cls.files.items()}
+
+    def current(self, table: str) -> dict[Any, dict[str, Any]]:
+        """The current rows, by their keys: the last version of each, unless that is a delete."""
+        key, _ = KEYS[table]
+        newest: dict[Any, dict[str, Any]] = {}
+        for row in sorted(self.rows[table], key=lambda row: (row.get("_generation") or 1, row["_offset"])):
+            if row["op"] != "undecodable":
+                newest[row[key]] = row
+        return {id: row for id, row in newest.items() if row["op"] != "delete"}
+
+    def figures(self) -> dict[str, list[Row]]:
+        balances = self.current("gold.account_balances")
+        columns = ["account_id", "customer_id", "currency", "opening", "booked", "pending", "available", "entry_count", "last_entry_at"]
+        by_currency = defaultdict(list)
+        for balance in balances.values():
+            if not balance["is_deleted"]:
+                by_currency[balance["currency"]].append(balance)
+        totals, top = [], []
+        for currency, of in by_currency.items():
+            total = sum(balance["booked"] for balance in of)
+            sums = [sum((balance[name] for balance in of), Decimal(0)) for name in ("booked", "pending", "available")]
+            totals.append((currency, len(of), *sums, rounded(total / len(of), "0.0001")))
+            of.sort(key=lambda balance: (-balance["booked"], balance["account_id"]))
+            top += [(currency, place, b["account_id"], b["booked"]) for place, b in enumerate(of[:10], 1)]
+        bronze = {table: len(rows) for table, rows in self.rows.items() if table.startswith("bronze.")}
+        return {
+            f"SELECT {', '.join(columns)} FROM gold.account_balances": [
+                tuple(balance[name] for name in columns) for balance in balances.values()
+            ],
+            "SELECT * FROM gold.kpi_balances": totals,
+            "SELECT currency, place, account_id, booked FROM gold.kpi_top_accounts": top,
+            "SELECT table_name, SUM(CAST(landed_rows AS DECIMAL(38,0))) FROM ops.dq_positions WHERE table_name LIKE 'bronze.%' GROUP BY table_name": list(
+                bronze.items()
+            ),
+            "SELECT * FROM ops.dq_duplicates": [],
+            "SELECT table_name FROM ops.dq_undecodable": [],
+        } | {
+            f"SELECT {key} FROM {view}": [(id,) for id in self.current(table)]
+            for table, (key, view) in KEYS.items()
+            if table in self.rows
+        }
+
+    def check(self, query: Callable[[str], list[Row]]) -> None:
+        for statement, expected in self.figures().items():
+            with self.subTest(statement):
+                self.assertEqual(in_order(query(statement)), in_order(expected))
+
+    def test_it_has_something_to_compare(self) -> None:
+        for table in ("bronze.customers", "bronze.accounts", "bronze.transactions", "gold.account_balances"):
+            self.assertGreater(len(self.rows[table]), 0, table)
+
+    def test_the_tables_have_the_columns_of_the_files(self) -> None:
+        for _, statement in planned(LOADED):
+            if match := re.match(r"CREATE TABLE IF NOT EXISTS RIVERBANK\.RAW\.(\w+) \((.*?)\n\)\n", statement, re.DOTALL):
+                columns = [line.split()[0].strip('"').lower() for line in match[2].strip().splitlines()]
+                for file in self.files.get(match[1].lower().replace("_", ".", 1), []):
+                    self.assertEqual(columns, pq.read_schema(file).names, file)
+        known = {f"{pipe.lower().replace('_', '.', 1)}" for _, s in planned(LOADED) for pipe in re.findall(r"RAW\.(\w+)_PIPE", s)}
+        self.assertLessEqual(set(self.files), known)
+
+    def test_duckdb(self) -> None:
+        with duckdb.connect() as connection:
+            connection.execute(f"SET VARIABLE lake = '{self.folder}'")
+            connection.execute(DUCKDB)
+            self.check(lambda statement: connection.execute(statement).fetchall())
+
+    def test_snowpipe(self) -> None:
+        with emulated() as (client, _):
+            client.control("mount", location="s3compat://lake/", folder=str(self.folder))
+            warehouse = Warehouse(client)
+            warehouse.load({
+                table: [str(file.relative_to(self.folder / table)) for file in files] for table, files in self.files.items()
+            })
+            self.check(warehouse.query)
