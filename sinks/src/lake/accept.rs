@@ -12,8 +12,8 @@ use super::log::has_records_of;
 use super::verify::{Depth, PartitionReport, TableReport, verify};
 use super::{LakeError, compare_with_log};
 use crate::Table;
-use crate::parquet::generations::Generation;
-use crate::parquet::protocol::Intent;
+use crate::group::generations::Generation;
+use crate::group::protocol::Intent;
 use crate::parquet::store::Lake;
 
 /// What came of it.

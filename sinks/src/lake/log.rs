@@ -7,10 +7,10 @@ use broker::{Broker, BrokerError, Message, Polled, Reader, Start, TopicId, Topic
 use super::LakeError;
 use super::verify::{CheckedFile, PartitionReport, Problem, TableReport};
 use crate::Table;
+use crate::group::generations::Generation;
+use crate::group::protocol::Intent;
 use crate::parquet::digest::{self, Digest};
-use crate::parquet::generations::Generation;
 use crate::parquet::layout::day_of;
-use crate::parquet::protocol::Intent;
 
 /// Records of one poll.
 const POLL_RECORDS: usize = 10_000;

@@ -9,7 +9,7 @@ mod files;
 mod log;
 mod verify;
 
-pub use crate::parquet::generations::Generation;
+pub use crate::group::generations::Generation;
 pub use accept::{Accepted, accept};
 pub use files::{LakeFile, Listing, list};
 pub use log::{LogReport, PartitionLog, compare_with_log};

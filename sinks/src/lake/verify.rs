@@ -15,8 +15,8 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{LakeError, LakeFile, list};
+use crate::group::generations::Generation;
 use crate::parquet::footer::{self, FooterError};
-use crate::parquet::generations::Generation;
 use crate::parquet::layout::FileName;
 use crate::parquet::store::Lake;
 

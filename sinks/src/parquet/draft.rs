@@ -10,8 +10,8 @@ use wire::Registry;
 
 use super::digest;
 use super::layout::{FileName, day_of};
-use super::protocol::{DAYS_MAX, Days, Intent, Place};
 use super::writer::{FileBytes, FileWriter};
+use crate::group::protocol::{DAYS_MAX, Days, Intent, Place};
 use crate::{RowError, Rows, SinkSettings, Table};
 
 /// Files that take records.

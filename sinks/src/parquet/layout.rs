@@ -6,7 +6,7 @@
 //!
 //! A topic that was deleted and made anew begins at offset 0 again: from its second **generation** on, a table's files are
 //! `…/p=NN/g<generation>-<start>-<end>-s<schema>.parquet`. What the sink notes for itself is beside the days, in folders that begin
-//! with `_`, as readers of such trees leave out: `_topics/` ([`super::generations`]) and `_intents/` ([`super::protocol`]).
+//! with `_`, as readers of such trees leave out: `_topics/` ([`crate::group::generations`]) and `_intents/` ([`crate::group::protocol`]).
 //!
 //! Files of earlier versions may hold more days than the one that they are under, which is their first record's; their footers
 //! name no days.
@@ -17,6 +17,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use object_store::path::Path;
+
+use crate::group::protocol::{Days, Intent};
 
 /// A file, by its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,6 +90,29 @@ impl fmt::Display for FileName {
     }
 }
 
+impl Intent {
+    /// Its files.
+    pub fn files(&self) -> Vec<FileName> {
+        match &self.days {
+            Days::Split(days) => days.keys().map(|day| self.file(*day)).collect(),
+            Days::Whole(day) => vec![self.file(*day)],
+        }
+    }
+
+    /// Its file of a day.
+    pub fn file(&self, day: Date) -> FileName {
+        FileName {
+            table: self.table.clone(),
+            day,
+            partition: self.partition,
+            generation: self.place.generation,
+            start: self.start,
+            end: self.end,
+            schema: self.schema,
+        }
+    }
+}
+
 /// The UTC day of a Kafka timestamp in milliseconds; records without one (−1) belong to 1970-01-01.
 pub fn day_of(timestamp_ms: i64) -> Date {
     let at = Timestamp::from_millisecond(timestamp_ms.max(0)).unwrap_or(Timestamp::UNIX_EPOCH);
@@ -97,6 +122,7 @@ pub fn day_of(timestamp_ms: i64) -> Date {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::group::protocol::Place;
 
     #[test]
     fn a_name_is_read_as_it_was_written() {
@@ -117,6 +143,35 @@ mod tests {
             "bronze.accounts/day=2023-11-14/p=03/g2-0-12345-s1.parquet"
         );
         assert_eq!(FileName::parse(&second.path()), Some(second));
+    }
+
+    #[test]
+    fn a_range_has_a_file_for_each_day() {
+        let names = |days, generation| {
+            let intent = Intent {
+                table: "t".into(),
+                partition: 2,
+                place: Place {
+                    generation,
+                    ..Place::default()
+                },
+                start: 10,
+                end: 19,
+                schema: 1,
+                days,
+            };
+            intent.files().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let days = [(day_of(0), "cd".into()), (day_of(86_400_000), "ef".into())];
+        assert_eq!(
+            names(Days::Split(days.into()), 3),
+            [
+                "t/day=1970-01-01/p=02/g3-10-19-s1.parquet",
+                "t/day=1970-01-02/p=02/g3-10-19-s1.parquet"
+            ]
+        );
+        // As an earlier version decided.
+        assert_eq!(names(Days::Whole(day_of(0)), 1), ["t/day=1970-01-01/p=02/10-19-s1.parquet"]);
     }
 
     #[test]

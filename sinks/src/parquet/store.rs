@@ -13,11 +13,11 @@ use wire::Registry;
 use super::compare::same_rows;
 use super::digest;
 use super::footer::{self, FooterError, Identity};
-use super::generations::Generation;
 use super::layout::FileName;
-use super::protocol::{Days, Intent};
 use super::writer::{FileBytes, FileWriter};
 use crate::Table;
+use crate::group::generations::Generation;
+use crate::group::protocol::{Days, Intent};
 
 /// The object by which a store shows that it refuses to create what is there.
 const PROBE: &str = "_riverbank/create-only";

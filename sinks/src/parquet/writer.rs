@@ -16,8 +16,8 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use super::digest::Digest;
 use super::footer::Identity;
 use super::layout::FileName;
-use super::protocol::{Days, Intent};
 use crate::columns::GENERATION;
+use crate::group::protocol::{Days, Intent};
 use crate::{Origin, Row, RowError, Rows, Table};
 
 /// Rows that are gathered before they are encoded.

@@ -31,51 +31,21 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker::{BrokerError, Group, Message, Reader, TopicPartition};
+use broker::{BrokerError, Message, Reader, TopicPartition};
 use tokio::task::JoinHandle;
 use wire::Registry;
 
 use super::digest;
 use super::draft::Draft;
-use super::handle::PartitionLag;
 use super::layout::FileName;
-use super::probe::Probe;
-use super::protocol::{Intent, Place, Standing};
-use super::retry::Retry;
 use super::store::{Found, Lake, StoreError, Survey, Written};
-use super::topics::TopicIds;
 use super::writer::FileBytes;
-use crate::metrics::Metrics;
+use crate::group::protocol::{Intent, Place, Standing};
+use crate::group::{Halt, Partition, PartitionLag, Retry, Tools};
 use crate::{Rows, SinkSettings, Table};
 
 /// How long a question to the broker may take; the group must be polled in between.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// What a task works with.
-pub(super) struct Tools<'a> {
-    pub settings: &'a SinkSettings,
-    pub registry: &'a Arc<dyn Registry>,
-    pub lake: &'a Lake,
-    pub runtime: &'a tokio::runtime::Handle,
-    pub metrics: &'a Metrics,
-    pub probe: Option<&'a dyn Probe>,
-    pub topics: &'a mut TopicIds,
-    pub group: &'a mut dyn Group,
-    pub reader: &'a mut dyn Reader,
-    /// The sink is stopping: what is open is written, and nothing new is begun.
-    pub stopping: bool,
-    /// Memory is used up: nothing more is read into new files.
-    pub pressed: bool,
-}
-
-/// Why the session ends.
-#[derive(Debug)]
-pub(super) enum Halt {
-    /// A probe said so.
-    Crash,
-    /// The broker's objects are of no more use, or a table is at fault: begin anew.
-    Renew(String),
-}
 
 /// Work on the runtime.
 type Job<T> = JoinHandle<Result<T, StoreError>>;
@@ -142,6 +112,8 @@ type Stepped = Result<(State, bool), Halt>;
 pub(super) struct Task {
     table: Arc<dyn Table>,
     partition: TopicPartition,
+    lake: Lake,
+    registry: Arc<dyn Registry>,
     state: State,
     retry: Retry,
     /// What the file before the next one knew of shapes.
@@ -172,10 +144,12 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub fn new(table: Arc<dyn Table>, partition: TopicPartition) -> Self {
+    pub fn new(table: Arc<dyn Table>, partition: TopicPartition, lake: Lake, registry: Arc<dyn Registry>) -> Self {
         Self {
             table,
             partition,
+            lake,
+            registry,
             state: State::Asking,
             retry: Retry::default(),
             rows: None,
@@ -195,17 +169,18 @@ impl Task {
             is_behind: false,
         }
     }
+}
 
-    pub fn table(&self) -> &Arc<dyn Table> {
+impl Partition for Task {
+    fn table(&self) -> &Arc<dyn Table> {
         &self.table
     }
 
-    pub fn slot(&self) -> Option<u32> {
+    fn slot(&self) -> Option<u32> {
         self.slot
     }
 
-    /// Takes a record that the reader delivered.
-    pub fn deliver(&mut self, message: Message) {
+    fn deliver(&mut self, message: Message) {
         self.read_at = Instant::now();
         self.delivered_to = self.delivered_to.max(message.offset + 1);
         self.at_end = false;
@@ -224,20 +199,17 @@ impl Task {
         self.inbox.push_back(message);
     }
 
-    /// The reader is at the end: everything before `next` was delivered.
-    pub fn reached_end(&mut self, next: i64) {
+    fn reached_end(&mut self, next: i64) {
         self.delivered_to = self.delivered_to.max(next);
         self.at_end = true;
     }
 
-    /// The reader cannot go on with this partition.
-    pub fn unreadable(&mut self, error: &BrokerError, tools: &mut Tools<'_>) {
+    fn unreadable(&mut self, error: &BrokerError, tools: &mut Tools<'_>) {
         self.restart(tools);
         self.failed(lost(error), tools);
     }
 
-    /// Moves on as far as that goes without waiting.
-    pub fn advance(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
+    fn advance(&mut self, tools: &mut Tools<'_>) -> Result<(), Halt> {
         loop {
             if !self.retry.is_due() {
                 break;
@@ -252,8 +224,7 @@ impl Task {
         self.pause_or_resume(tools)
     }
 
-    /// Gives the partition up: what is open is dropped, and read again by its next owner.
-    pub fn abandon(&mut self, reader: Option<&mut dyn Reader>) {
+    fn abandon(&mut self, reader: Option<&mut dyn Reader>) {
         match std::mem::replace(&mut self.state, State::Asking) {
             State::Surveying { job, .. } => job.abort(),
             State::Accepting(job) => job.abort(),
@@ -268,8 +239,7 @@ impl Task {
         self.inbox.clear();
     }
 
-    /// Whether there is nothing that a stop should wait for.
-    pub fn is_idle(&self) -> bool {
+    fn is_idle(&self) -> bool {
         matches!(
             self.state,
             State::Asking
@@ -280,8 +250,7 @@ impl Task {
         )
     }
 
-    /// Bytes in memory.
-    pub fn memory_bytes(&self) -> u64 {
+    fn memory_bytes(&self) -> u64 {
         let inbox: usize = self
             .inbox
             .iter()
@@ -297,16 +266,14 @@ impl Task {
         inbox as u64 + state
     }
 
-    /// Bytes in memory that ending the open file would set free.
-    pub fn sealable_bytes(&self) -> u64 {
+    fn sealable_bytes(&self) -> u64 {
         match &self.state {
             State::Filling { draft: Some(draft), .. } if draft.row_count() > 0 => draft.memory_bytes(),
             _ => 0,
         }
     }
 
-    /// Ends the open file before it is full.
-    pub fn seal(&mut self) -> Result<(), Halt> {
+    fn seal(&mut self) -> Result<(), Halt> {
         if let State::Filling {
             start,
             draft: Some(draft),
@@ -317,7 +284,7 @@ impl Task {
         Ok(())
     }
 
-    pub fn trouble(&self, settings: &SinkSettings) -> Option<String> {
+    fn trouble(&self, settings: &SinkSettings) -> Option<String> {
         let trouble = match &self.refused {
             Some(reason) => reason.clone(),
             None => self.retry.trouble(&settings.retry)?,
@@ -325,8 +292,7 @@ impl Task {
         Some(format!("table {}, {}: {trouble}", self.table.name(), self.partition))
     }
 
-    /// Asks the log's end, where only the broker knows it.
-    pub fn refresh_end(&mut self, reader: &mut dyn Reader) {
+    fn refresh_end(&mut self, reader: &mut dyn Reader) {
         if self.is_exact() {
             return;
         }
@@ -335,7 +301,7 @@ impl Task {
         }
     }
 
-    pub fn lag(&self, now_ms: i64) -> PartitionLag {
+    fn lag(&self, now_ms: i64) -> PartitionLag {
         let (in_hand, oldest_ms) = match &self.state {
             State::Filling { draft: Some(draft), .. } | State::Refilling { draft, .. } => (draft.row_count(), draft.oldest_ms()),
             State::Deciding { content, .. } | State::Writing { content, .. } => {
@@ -360,7 +326,9 @@ impl Task {
             at_end: self.is_exact(),
         }
     }
+}
 
+impl Task {
     /// Whether what is in hand is all that the log has.
     fn is_exact(&self) -> bool {
         self.at_end && self.slot.is_some() && !self.paused

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use broker::{BrokerError, TopicId, TopicPartition};
 use jiff::Timestamp;
 
-use super::super::generations::Generation;
-use super::super::protocol::{Intent, Place, Standing};
 use super::super::store::Survey;
 use super::steps::ended;
-use super::{ASK_TIMEOUT, Doubt, Job, State, Stepped, Task, Tools};
+use super::{ASK_TIMEOUT, Doubt, Job, State, Stepped, Task};
+use crate::group::Tools;
+use crate::group::generations::Generation;
+use crate::group::protocol::{Intent, Place, Standing};
 
 impl Task {
     /// Asks the store.
@@ -17,7 +18,7 @@ impl Task {
         let id = self.place.topic_id;
         // All files are listed once in a table's life, when its topic's id is noted; and where there are no ids.
         let lists = id.is_some() || standing.is_none();
-        let survey = tools
+        let survey = self
             .lake
             .clone()
             .survey(self.table.clone(), self.partition.partition, id, lists);
@@ -184,7 +185,7 @@ impl Task {
             ?generation,
             "the lake notes which topic its files are of"
         );
-        let (lake, table) = (tools.lake.clone(), self.table.name().to_owned());
+        let (lake, table) = (self.lake.clone(), self.table.name().to_owned());
         let job = tools.runtime.spawn(async move { lake.accept(&table, &generation).await });
         Ok((State::Accepting(job), true))
     }

@@ -6,13 +6,13 @@ use broker::{BrokerError, Start};
 use futures::FutureExt;
 
 use super::super::draft::{Draft, Refusal};
-use super::super::probe::{Go, Step};
-use super::super::protocol::{self, Intent, Place, Standing};
 use super::super::store::{Found, Written};
 use super::super::writer::FileBytes;
 use super::super::{digest, layout::FileName};
-use super::{ASK_TIMEOUT, Doubt, Halt, Job, State, Stepped, Task, Tools, lost};
+use super::{ASK_TIMEOUT, Doubt, Job, State, Stepped, Task, lost};
 use crate::RowError;
+use crate::group::protocol::{self, Intent, Place, Standing};
+use crate::group::{Go, Halt, Step, Tools};
 
 /// What became of the inbox's first record.
 enum Fate {
@@ -145,10 +145,10 @@ impl Task {
 
     pub(super) fn begin_check(&mut self, intent: Intent, tools: &Tools<'_>) -> State {
         self.place = intent.place.clone();
-        let find = tools
+        let find = self
             .lake
             .clone()
-            .find(intent.clone(), self.table.clone(), tools.registry.clone());
+            .find(intent.clone(), self.table.clone(), self.registry.clone());
         let job = tools.runtime.spawn(find);
         State::Checking { intent, job }
     }
@@ -171,7 +171,7 @@ impl Task {
         while !self.inbox.is_empty() {
             let open = match &mut draft {
                 Some(open) => open,
-                None => draft.insert(self.new_draft(tools)),
+                None => draft.insert(self.new_draft()),
             };
             match self.take_one(open, tools)? {
                 Fate::Taken => {}
@@ -301,7 +301,7 @@ impl Task {
             return Ok(self.refuse(reason, tools));
         }
         self.refused = None;
-        let draft = Box::new(self.new_draft(tools).again(&intent));
+        let draft = Box::new(self.new_draft().again(&intent));
         Ok((
             State::Refilling {
                 intent,
@@ -390,7 +390,7 @@ impl Task {
         };
         let Some(mut job) = job else {
             let compacted = self.table.is_compacted();
-            let write = tools.lake.clone().write(intent.clone(), content.clone(), compacted);
+            let write = self.lake.clone().write(intent.clone(), content.clone(), compacted);
             let job = Some(tools.runtime.spawn(write));
             return Ok((again(intent, content, job), true));
         };
@@ -509,10 +509,10 @@ impl Task {
         }
     }
 
-    fn new_draft(&mut self, tools: &Tools<'_>) -> Box<Draft> {
+    fn new_draft(&mut self) -> Box<Draft> {
         Box::new(Draft::new(
             self.table.clone(),
-            tools.registry.clone(),
+            self.registry.clone(),
             self.partition.partition,
             self.place.generation,
             self.rows.take(),

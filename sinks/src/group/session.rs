@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use broker::{BrokerError, Group, GroupOptions, Polled, Reader, Rebalance, TopicPartition};
+use broker::{Broker, BrokerError, Group, GroupOptions, Polled, Reader, Rebalance, TopicPartition};
 use jiff::Timestamp;
 
-use super::handle::SinkError;
-use super::runner::Parts;
-use super::task::{Halt, Task, Tools};
+use super::handle::{Shared, SinkError};
+use super::partition::{Halt, Partition, Target, Tools};
+use super::probe::Probe;
 use super::topics::TopicIds;
-use crate::Table;
+use crate::metrics::Metrics;
+use crate::{SinkSettings, Table};
 
 /// The longest wait in a pass: a stop, a rebalance and an answer of the store are noticed within.
 const PASS: Duration = Duration::from_millis(25);
@@ -22,6 +23,18 @@ const POLL_RECORDS: usize = 1_000;
 const TELL_EVERY: Duration = Duration::from_millis(250);
 /// How often one partition's end is asked of the broker.
 const ASK_END_EVERY: Duration = Duration::from_secs(2);
+
+/// What a session works with.
+pub(super) struct Parts {
+    pub settings: SinkSettings,
+    pub broker: Arc<dyn Broker>,
+    pub target: Arc<dyn Target>,
+    /// The tables, by topic.
+    pub tables: BTreeMap<String, Arc<dyn Table>>,
+    pub metrics: Metrics,
+    pub probe: Option<Arc<dyn Probe>>,
+    pub shared: Arc<Shared>,
+}
 
 /// How a session ended by itself.
 pub(super) enum Ended {
@@ -37,7 +50,7 @@ pub(super) struct Session<'a> {
     group: Box<dyn Group>,
     reader: Box<dyn Reader>,
     topics: TopicIds,
-    tasks: BTreeMap<TopicPartition, Task>,
+    tasks: BTreeMap<TopicPartition, Box<dyn Partition>>,
     polled: Polled,
     told: Instant,
     asked_end: Instant,
@@ -86,7 +99,7 @@ impl<'a> Session<'a> {
                 continue;
             }
             let by = *stop_by.get_or_insert_with(|| Instant::now() + self.parts.settings.stop_timeout);
-            if self.tasks.values().all(Task::is_idle) {
+            if self.tasks.values().all(|task| task.is_idle()) {
                 return Ok(Ended::Stopped);
             }
             if Instant::now() >= by {
@@ -147,8 +160,8 @@ impl<'a> Session<'a> {
                 "the group gave {partition}, which is in no table: do other programs use the group?"
             ))
         })?;
-        self.tasks
-            .insert(partition.clone(), Task::new(table.clone(), partition.clone()));
+        let task = self.parts.target.partition(table.clone(), partition.clone());
+        self.tasks.insert(partition.clone(), task);
         Ok(())
     }
 
@@ -169,16 +182,16 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let polled = self.reader.poll(POLL_RECORDS, PASS, &mut self.polled);
-        let mut by_slot: Vec<Option<&mut Task>> = Vec::new();
+        let mut by_slot: Vec<Option<&mut Box<dyn Partition>>> = Vec::new();
         for task in self.tasks.values_mut() {
             if let Some(slot) = task.slot().map(|slot| slot as usize) {
                 by_slot.resize_with(by_slot.len().max(slot + 1), || None);
                 by_slot[slot] = Some(task);
             }
         }
-        let mut of_slot = |slot: u32, act: &mut dyn FnMut(&mut Task)| {
+        let mut of_slot = |slot: u32, act: &mut dyn FnMut(&mut dyn Partition)| {
             if let Some(Some(task)) = by_slot.get_mut(slot as usize) {
-                act(task);
+                act(task.as_mut());
             }
         };
         for message in self.polled.messages.drain(..) {
@@ -232,20 +245,18 @@ impl<'a> Session<'a> {
     }
 
     fn memory_bytes(&self) -> u64 {
-        self.tasks.values().map(Task::memory_bytes).sum()
+        self.tasks.values().map(|task| task.memory_bytes()).sum()
     }
 
     fn with_tools<R>(
         &mut self,
         stopping: bool,
         pressed: bool,
-        act: impl FnOnce(&mut BTreeMap<TopicPartition, Task>, &mut Tools<'_>) -> R,
+        act: impl FnOnce(&mut BTreeMap<TopicPartition, Box<dyn Partition>>, &mut Tools<'_>) -> R,
     ) -> R {
         let parts = self.parts;
         let mut tools = Tools {
             settings: &parts.settings,
-            registry: &parts.registry,
-            lake: &parts.lake,
             runtime: &self.runtime,
             metrics: &parts.metrics,
             probe: parts.probe.as_deref(),

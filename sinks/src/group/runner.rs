@@ -1,4 +1,4 @@
-//! The thread that moves tables into files.
+//! The thread that moves tables to their target.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,15 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use broker::Broker;
-use object_store::ObjectStore;
-use wire::Registry;
 
 use super::handle::{Shared, SinkError, SinkHandle};
+use super::partition::{Halt, Target, Unready};
 use super::probe::Probe;
 use super::retry::Retry;
-use super::session::{Ended, Session};
-use super::store::Lake;
-use super::task::Halt;
+use super::session::{Ended, Parts, Session};
 use crate::metrics::Metrics;
 use crate::{SinkSettings, Table};
 
@@ -25,39 +22,23 @@ const FIRST_RENEWAL: Duration = Duration::from_millis(250);
 pub struct SinkRunner {
     settings: SinkSettings,
     broker: Arc<dyn Broker>,
-    registry: Arc<dyn Registry>,
-    store: Arc<dyn ObjectStore>,
+    target: Arc<dyn Target>,
     tables: Vec<Arc<dyn Table>>,
     probe: Option<Arc<dyn Probe>>,
 }
 
-/// What a session works with.
-pub(super) struct Parts {
-    pub settings: SinkSettings,
-    pub broker: Arc<dyn Broker>,
-    pub registry: Arc<dyn Registry>,
-    pub lake: Lake,
-    /// The tables, by topic.
-    pub tables: BTreeMap<String, Arc<dyn Table>>,
-    pub metrics: Metrics,
-    pub probe: Option<Arc<dyn Probe>>,
-    pub shared: Arc<Shared>,
-}
-
 impl SinkRunner {
-    /// A sink that moves these tables from the log into the store.
-    pub fn new(
+    /// A sink that moves these tables from the log to the target.
+    pub(crate) fn to(
+        target: Arc<dyn Target>,
         settings: SinkSettings,
         broker: Arc<dyn Broker>,
-        registry: Arc<dyn Registry>,
-        store: Arc<dyn ObjectStore>,
         tables: Vec<Arc<dyn Table>>,
     ) -> Self {
         Self {
             settings,
             broker,
-            registry,
-            store,
+            target,
             tables,
             probe: None,
         }
@@ -73,14 +54,12 @@ impl SinkRunner {
     pub fn start(self, metrics: &prometheus::Registry) -> Result<SinkHandle, SinkError> {
         let metrics = Metrics::register(metrics)?;
         let shared = Arc::new(Shared::default());
-        let lake = Lake::new(self.store, self.settings.put_timeout);
         let tables = by_topic(self.tables)?;
         tables.values().for_each(|table| metrics.introduce(table.name()));
         let parts = Parts {
             settings: self.settings,
             broker: self.broker,
-            registry: self.registry,
-            lake,
+            target: self.target,
             tables,
             metrics,
             probe: self.probe,
@@ -116,7 +95,7 @@ fn by_topic(tables: Vec<Arc<dyn Table>>) -> Result<BTreeMap<String, Arc<dyn Tabl
 
 /// Session after session, until the sink is stopped.
 fn run(parts: &Parts, runtime: &tokio::runtime::Handle) -> Result<(), SinkError> {
-    if !try_store(parts, runtime) {
+    if !try_target(parts, runtime) {
         // Nothing was begun.
         return Ok(());
     }
@@ -143,28 +122,26 @@ fn run(parts: &Parts, runtime: &tokio::runtime::Handle) -> Result<(), SinkError>
     }
 }
 
-/// Waits until the store has shown that it keeps what is there; false if the sink is stopped before. Nothing is written to one that
-/// does not.
-fn try_store(parts: &Parts, runtime: &tokio::runtime::Handle) -> bool {
+/// Waits until the target has shown that it can be relied upon; false if the sink is stopped before. Nothing is written to one that
+/// cannot.
+fn try_target(parts: &Parts, runtime: &tokio::runtime::Handle) -> bool {
     let settings = &parts.settings.retry;
     let mut retry = Retry::default();
     let trouble = |text: Option<String>| parts.shared.status.lock().trouble = text;
     loop {
-        let wait = match runtime.block_on(parts.lake.keeps_what_is_there()) {
-            Ok(true) => {
+        let wait = match runtime.block_on(parts.target.check()) {
+            Ok(()) => {
                 trouble(None);
                 return true;
             }
-            Ok(false) => {
-                let reason = "the store overwrites objects that are to be created only (it ignores If-None-Match): no file could be \
-                              relied upon, and nothing is written (docs/runbooks/lake.md)";
+            Err(Unready::Unfit(reason)) => {
                 tracing::error!(reason, "the sink does not start");
-                trouble(Some(reason.to_owned()));
+                trouble(Some(reason));
                 settings.slow_wait
             }
-            Err(error) => {
-                let wait = retry.failed(error.to_string(), settings);
-                tracing::warn!(%error, ?wait, "the sink tries the store again");
+            Err(Unready::Away(error)) => {
+                let wait = retry.failed(error.clone(), settings);
+                tracing::warn!(error, ?wait, "the sink tries the store again");
                 trouble(retry.trouble(settings));
                 wait
             }

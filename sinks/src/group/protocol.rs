@@ -28,7 +28,6 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::generations::as_text;
-use super::layout::FileName;
 
 /// The most days of one range: bounds its files, and what the group's metadata hold.
 pub const DAYS_MAX: usize = 32;
@@ -73,32 +72,11 @@ pub struct Place {
 }
 
 impl Intent {
-    /// Its files.
-    pub fn files(&self) -> Vec<FileName> {
-        match &self.days {
-            Days::Split(days) => days.keys().map(|day| self.file(*day)).collect(),
-            Days::Whole(day) => vec![self.file(*day)],
-        }
-    }
-
     /// The short digest of a day's records, where it is known.
     pub fn digest(&self, day: Date) -> Option<&str> {
         match &self.days {
             Days::Split(days) => days.get(&day).map(String::as_str),
             Days::Whole(_) => None,
-        }
-    }
-
-    /// Its file of a day.
-    pub fn file(&self, day: Date) -> FileName {
-        FileName {
-            table: self.table.clone(),
-            day,
-            partition: self.partition,
-            generation: self.place.generation,
-            start: self.start,
-            end: self.end,
-            schema: self.schema,
         }
     }
 
@@ -288,7 +266,8 @@ pub fn read(table: &str, partition: u32, committed: &Committed) -> Result<Standi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parquet::layout::day_of;
+
+    const FIRST: Date = Date::constant(1970, 1, 1);
 
     fn intent() -> Intent {
         Intent {
@@ -302,7 +281,7 @@ mod tests {
             start: 10,
             end: 19,
             schema: 1,
-            days: Days::Split([(day_of(0), "cd".into()), (day_of(86_400_000), "ef".into())].into()),
+            days: Days::Split([(FIRST, "cd".into()), (Date::constant(1970, 1, 2), "ef".into())].into()),
         }
     }
 
@@ -319,14 +298,6 @@ mod tests {
         assert_eq!(read("t", 2, &finish(&intent)), Ok(next));
         assert_eq!(Intent::from_json("t", 2, intent.to_json().as_bytes()), Some(intent.clone()));
         assert_eq!(intent.path().as_ref(), "t/_intents/00003/00002/00000000000000000010.json");
-        let names: Vec<_> = intent.files().iter().map(ToString::to_string).collect();
-        assert_eq!(
-            names,
-            [
-                "t/day=1970-01-01/p=02/g3-10-19-s1.parquet",
-                "t/day=1970-01-02/p=02/g3-10-19-s1.parquet"
-            ]
-        );
     }
 
     #[test]
@@ -339,8 +310,7 @@ mod tests {
         let Ok(Standing::Decided(intent)) = decided else {
             panic!("{decided:?}")
         };
-        assert_eq!(intent.days, Days::Whole(day_of(0)));
-        assert_eq!(intent.files()[0].to_string(), "t/day=1970-01-01/p=02/10-19-s1.parquet");
+        assert_eq!((intent.days, intent.place.generation), (Days::Whole(FIRST), 1));
         let next = Standing::Next { offset: 20, place: None };
         assert_eq!(read("t", 2, &committed(20, "")), Ok(next));
     }

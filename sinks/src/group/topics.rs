@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use broker::{Broker, BrokerError, TopicId};
 
 /// Asks for all of the sink's topics at once, so that partitions which end a file at the same time share an answer.
-pub(super) struct TopicIds {
+pub(crate) struct TopicIds {
     broker: Arc<dyn Broker>,
     topics: Vec<String>,
     known: HashMap<String, TopicId>,
