@@ -22,13 +22,12 @@ use wire::{Codec, Registry, Topic, Wire, WireError};
 use crate::columns::{Cell, Column, Columns, Kind};
 use crate::{Origin, Row, RowError, Rows, Table};
 
-/// The columns that every table of typed records has after its own.
+/// What a row is, in a table of versions and in one of events.
+const VERSION_OP: Column = Column::required("op", Kind::Text, "What the row is: `upsert`, `delete` or `undecodable`.");
+const EVENT_OP: Column = Column::required("op", Kind::Text, "What the row is: `append` or `undecodable`.");
+
+/// The columns that every table of typed records has after its own and `op`.
 const COMMON: &[Column] = &[
-    Column::required(
-        "op",
-        Kind::Text,
-        "What the row is: `upsert`, `delete`, `append` or `undecodable`.",
-    ),
     Column::required("_topic", Kind::Text, "The topic that the record is from."),
     Column::required("_partition", Kind::Int32, "Its partition."),
     Column::required(
@@ -99,12 +98,13 @@ impl<K: Wire, V: Wire> Typed<K, V> {
     }
 
     fn new(topic: Topic<K, V>, schema_version: u32, description: &'static str, is_compacted: bool) -> Self {
+        let op = if is_compacted { VERSION_OP } else { EVENT_OP };
         Self {
             topic,
             schema_version,
             description,
             is_compacted,
-            columns: COMMON.to_vec(),
+            columns: std::iter::once(op).chain(COMMON.iter().cloned()).collect(),
             key_columns: Vec::new(),
             cells: Vec::new(),
         }

@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn no_two_columns_differ_by_case_alone() {
-        let others = [Column::nullable("kyc", super::super::Kind::Text)];
+        let others = [Column::nullable("kyc", crate::Kind::Text, "")];
         for (name, column) in [
             ("op", "op"),
             ("_OP", "_OP_source"),
