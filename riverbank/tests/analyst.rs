@@ -19,7 +19,17 @@ async fn the_files_of_the_demo_are_what_the_views_say() {
     let bed = Testbed::builder().snowflake().start().await.expect("a testbed");
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().display().to_string();
-    let demo = ["demo", "--for", "8s", "--rate", "300", "--listen", "127.0.0.1:0", "--data", &data];
+    let demo = [
+        "demo",
+        "--for",
+        "8s",
+        "--rate",
+        "300",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        &data,
+    ];
     // It audits itself: with this, what the files hold is right, and the views can be checked by them.
     let said = run(Command::new(env!("CARGO_BIN_EXE_riverbank")).args(demo));
     let query = format!("SET VARIABLE lake = '{data}/lake'\" -cmd '.read warehouse/duckdb.sql'");

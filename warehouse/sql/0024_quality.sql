@@ -1,4 +1,5 @@
--- Data quality: what could not be read, what broke a rule, what is there twice or missing, and whether the books balance.
+-- Data quality: what could not be read, what broke a rule, what is there twice or missing, and whether the books balance. That
+-- nothing is missing is proven by `riverbank lake verify`, which reads the topics; here it can only be suspected.
 
 CREATE OR REPLACE VIEW {{database}}.OPS.LANDED COMMENT = 'The position of every landed row, of every table' AS
 SELECT 'bronze.customers' AS TABLE_NAME, _TOPIC, COALESCE(_GENERATION, 1) AS _GENERATION, _PARTITION, _OFFSET, _OP AS OP, _ERROR
@@ -50,7 +51,7 @@ GROUP BY TABLE_NAME, _TOPIC, _GENERATION, _PARTITION, _OFFSET
 HAVING COUNT(*) > 1;
 
 CREATE OR REPLACE VIEW {{database}}.OPS.DQ_GAPS
-  COMMENT = 'Offsets without a row between two with one, in Bronze, whose topics are neither transactional nor compacted' AS
+  COMMENT = 'Offsets without a row between two with one, in Bronze. Of a source that writes in transactions, each commit leaves one' AS
 SELECT TABLE_NAME, _TOPIC, _GENERATION, _PARTITION, _OFFSET + 1 AS FIRST_MISSING, NEXT_OFFSET - 1 AS LAST_MISSING
 FROM (
   SELECT

@@ -18,45 +18,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.shapes import INT, SHAPES
+
 Row = tuple[Any, ...]
-
-BIGINT, INT, TEXT, BYTES, BOOL = pa.int64(), pa.int32(), pa.string(), pa.binary(), pa.bool_()
-MONEY, SOURCE_MONEY, TIME = pa.decimal128(38, 4), pa.decimal128(20, 4), pa.timestamp("us", "UTC")
-
-COMMON = {"op": TEXT, "_topic": TEXT, "_partition": INT, "_offset": BIGINT, "_timestamp": TIME, "_raw_key": BYTES, "_raw": BYTES, "_error": TEXT}
-BRONZE = {
-    "_op": TEXT, "_lsn": BIGINT, "_tx_id": BIGINT, "_source_ts": TIME, "_snapshot": TEXT, "_before": TEXT, "_unparsed": TEXT,
-    "_topic": TEXT, "_partition": INT, "_offset": BIGINT, "_raw_key": BYTES, "_raw": BYTES, "_error": TEXT,
-}  # fmt: skip
-SOURCE = {"source_lsn": BIGINT, "source_ts": TIME}
-CUSTOMER = {"id": BIGINT, "first_name": TEXT, "last_name": TEXT, "email": TEXT, "created_at": TIME, "updated_at": TIME}
-ACCOUNT = {
-    "id": BIGINT, "customer_id": BIGINT, "account_type": TEXT, "currency": TEXT, "opening_balance": MONEY, "balance": MONEY,
-    "status": TEXT, "closed_at": TIME, "created_at": TIME, "updated_at": TIME,
-}  # fmt: skip
-TRANSACTION = {
-    "id": BIGINT, "account_id": BIGINT, "txn_type": TEXT, "amount": MONEY, "related_account_id": BIGINT, "status": TEXT,
-    "created_at": TIME, "updated_at": TIME,
-}  # fmt: skip
-SHAPES: dict[str, dict[str, pa.DataType]] = {
-    "bronze.customers": CUSTOMER | BRONZE,
-    "bronze.accounts": ACCOUNT | {"opening_balance": SOURCE_MONEY, "balance": SOURCE_MONEY} | BRONZE,
-    "bronze.transactions": TRANSACTION | {"amount": SOURCE_MONEY} | BRONZE,
-    "silver.customers": CUSTOMER | SOURCE | COMMON,
-    "silver.accounts": ACCOUNT | SOURCE | COMMON,
-    "silver.transactions": TRANSACTION | SOURCE | COMMON,
-    "silver.postings": {
-        "posting_id": TEXT, "transaction_id": BIGINT, "account_id": BIGINT, "is_cash": BOOL, "currency": TEXT, "amount": MONEY,
-        "reverses": TEXT, "booked_at": TIME, "source_lsn": BIGINT,
-    } | COMMON,
-    "silver.rejected": {
-        "topic": TEXT, "partition": INT, "offset": BIGINT, "key": BYTES, "value": BYTES, "rule": TEXT, "reason": TEXT, "rejected_at": TIME,
-    } | COMMON,
-    "gold.account_balances": {
-        "account_id": BIGINT, "customer_id": BIGINT, "currency": TEXT, "opening": MONEY, "booked": MONEY, "pending": MONEY,
-        "available": MONEY, "entry_count": BIGINT, "last_entry_at": TIME, "is_deleted": BOOL,
-    } | SOURCE | COMMON,
-}  # fmt: skip
 
 START = datetime.datetime(2026, 3, 1, 22, 30, tzinfo=datetime.UTC)
 PARTITIONS = 3
@@ -222,7 +186,11 @@ class Bank:
             self.write("silver.transactions", id, row | self.tick())
 
     def spoil(self) -> None:
-        """Records that cannot be read, those that break a rule, and a gap in Bronze."""
+        """An account that is gone from Silver while its transactions are there, records that cannot be read, those that break a
+        rule, and gaps in Bronze."""
+        gone = self.transactions[1]["account_id"]
+        self.write("silver.accounts", gone, {"id": gone}, "delete")
+        del self.accounts[gone]
         for table, id in (("silver.accounts", 1), ("gold.account_balances", 2), ("bronze.customers", 3)):
             self.topics[table].add(id, self.now, "undecodable", **({"account_id": id} if table.startswith("gold") else {"id": id}))
             self.undecodable += 1
@@ -278,7 +246,7 @@ class Bank:
 
     def rows(self) -> dict[str, list[Row]]:
         name = {id: f"{row['first_name']} {row['last_name']}" for id, row in self.customers.items()}
-        account = self.accounts.get
+        account = lambda id: self.accounts.get(id, {})  # noqa: E731
         return {
             "SELECT id, email, last_name, updated_at FROM silver.customers": [
                 (id, row["email"], row["last_name"], row["updated_at"]) for id, row in self.customers.items()
@@ -301,7 +269,7 @@ class Bank:
             ],
             "SELECT transaction_id, customer_id, currency, amount, created_on FROM gold.fact_transactions": [
                 (
-                    id, (account(row["account_id"]) or {}).get("customer_id"), (account(row["account_id"]) or {}).get("currency"),
+                    id, account(row["account_id"]).get("customer_id"), account(row["account_id"]).get("currency"),
                     row["amount"], row["created_at"].date(),
                 )
                 for id, row in self.transactions.items()
@@ -352,7 +320,7 @@ class Bank:
     def transaction_figures(self) -> dict[str, list[Row]]:
         types, days, mix = defaultdict(list), defaultdict(list), defaultdict(list)
         for row in self.transactions.values():
-            currency = self.accounts[row["account_id"]]["currency"]
+            currency = self.accounts.get(row["account_id"], {}).get("currency")
             mix[currency, row["status"]].append(row["amount"])
             if row["status"] == "COMPLETED":
                 types[currency, row["txn_type"]].append(row["amount"])

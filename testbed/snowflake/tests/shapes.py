@@ -1,0 +1,43 @@
+"""The columns of the lake's tables, as the sink writes them; beside these, a file has `_generation`."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+BIGINT, INT, TEXT, BYTES, BOOL = pa.int64(), pa.int32(), pa.string(), pa.binary(), pa.bool_()
+MONEY, SOURCE_MONEY, TIME = pa.decimal128(38, 4), pa.decimal128(20, 4), pa.timestamp("us", "UTC")
+
+COMMON = {"op": TEXT, "_topic": TEXT, "_partition": INT, "_offset": BIGINT, "_timestamp": TIME, "_raw_key": BYTES, "_raw": BYTES, "_error": TEXT}
+BRONZE = {
+    "_op": TEXT, "_lsn": BIGINT, "_tx_id": BIGINT, "_source_ts": TIME, "_snapshot": TEXT, "_before": TEXT, "_unparsed": TEXT,
+    "_topic": TEXT, "_partition": INT, "_offset": BIGINT, "_raw_key": BYTES, "_raw": BYTES, "_error": TEXT,
+}  # fmt: skip
+SOURCE = {"source_lsn": BIGINT, "source_ts": TIME}
+CUSTOMER = {"id": BIGINT, "first_name": TEXT, "last_name": TEXT, "email": TEXT, "created_at": TIME, "updated_at": TIME}
+ACCOUNT = {
+    "id": BIGINT, "customer_id": BIGINT, "account_type": TEXT, "currency": TEXT, "opening_balance": MONEY, "balance": MONEY,
+    "status": TEXT, "closed_at": TIME, "created_at": TIME, "updated_at": TIME,
+}  # fmt: skip
+TRANSACTION = {
+    "id": BIGINT, "account_id": BIGINT, "txn_type": TEXT, "amount": MONEY, "related_account_id": BIGINT, "status": TEXT,
+    "created_at": TIME, "updated_at": TIME,
+}  # fmt: skip
+SHAPES: dict[str, dict[str, pa.DataType]] = {
+    "bronze.customers": CUSTOMER | BRONZE,
+    "bronze.accounts": ACCOUNT | {"opening_balance": SOURCE_MONEY, "balance": SOURCE_MONEY} | BRONZE,
+    "bronze.transactions": TRANSACTION | {"amount": SOURCE_MONEY} | BRONZE,
+    "silver.customers": CUSTOMER | SOURCE | COMMON,
+    "silver.accounts": ACCOUNT | SOURCE | COMMON,
+    "silver.transactions": TRANSACTION | SOURCE | COMMON,
+    "silver.postings": {
+        "posting_id": TEXT, "transaction_id": BIGINT, "account_id": BIGINT, "is_cash": BOOL, "currency": TEXT, "amount": MONEY,
+        "reverses": TEXT, "booked_at": TIME, "source_lsn": BIGINT,
+    } | COMMON,
+    "silver.rejected": {
+        "topic": TEXT, "partition": INT, "offset": BIGINT, "key": BYTES, "value": BYTES, "rule": TEXT, "reason": TEXT, "rejected_at": TIME,
+    } | COMMON,
+    "gold.account_balances": {
+        "account_id": BIGINT, "customer_id": BIGINT, "currency": TEXT, "opening": MONEY, "booked": MONEY, "pending": MONEY,
+        "available": MONEY, "entry_count": BIGINT, "last_entry_at": TIME, "is_deleted": BOOL,
+    } | SOURCE | COMMON,
+}  # fmt: skip
