@@ -124,8 +124,8 @@ SELECT * FROM query(
 
 CREATE OR REPLACE TABLE shape.silver_postings (
   posting_id VARCHAR, transaction_id BIGINT, account_id BIGINT, is_cash BOOLEAN, currency VARCHAR,
-  amount DECIMAL(38,4), reverses VARCHAR, booked_at TIMESTAMPTZ, source_lsn BIGINT, op VARCHAR, _topic VARCHAR,
-  _partition INTEGER, _offset BIGINT, _timestamp TIMESTAMPTZ, _raw_key BLOB, _raw BLOB, _error VARCHAR,
+  amount DECIMAL(38,4), reverses VARCHAR, booked_at TIMESTAMPTZ, source_lsn BIGINT, key_account_id BIGINT, op VARCHAR,
+  _topic VARCHAR, _partition INTEGER, _offset BIGINT, _timestamp TIMESTAMPTZ, _raw_key BLOB, _raw BLOB, _error VARCHAR,
   _generation INTEGER
 );
 SET VARIABLE has_silver_postings = (SELECT COUNT(*) > 0 FROM glob(lake_files('silver.postings')));
@@ -138,8 +138,8 @@ SELECT * FROM query(
 
 CREATE OR REPLACE TABLE shape.silver_rejected (
   "topic" VARCHAR, "partition" INTEGER, "offset" BIGINT, "key" BLOB, "value" BLOB, "rule" VARCHAR, reason VARCHAR,
-  rejected_at TIMESTAMPTZ, op VARCHAR, _topic VARCHAR, _partition INTEGER, _offset BIGINT, _timestamp TIMESTAMPTZ,
-  _raw_key BLOB, _raw BLOB, _error VARCHAR, _generation INTEGER
+  rejected_at TIMESTAMPTZ, row_id BIGINT, op VARCHAR, _topic VARCHAR, _partition INTEGER, _offset BIGINT,
+  _timestamp TIMESTAMPTZ, _raw_key BLOB, _raw BLOB, _error VARCHAR, _generation INTEGER
 );
 SET VARIABLE has_silver_rejected = (SELECT COUNT(*) > 0 FROM glob(lake_files('silver.rejected')));
 CREATE OR REPLACE VIEW raw.silver_rejected AS
@@ -264,6 +264,7 @@ SELECT
   "rule" AS broken_rule,
   reason,
   rejected_at,
+  row_id,
   _topic,
   COALESCE(_generation, 1) AS _generation,
   _partition,

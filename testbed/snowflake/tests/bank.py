@@ -166,7 +166,7 @@ class Bank:
                 "currency": self.currency(own), "amount": change, "reverses": f"{name}-post" if sign < 0 else None, "booked_at": self.now,
             }  # fmt: skip
             self.postings[id] = posting
-            self.write("silver.postings", id, posting | self.tick())
+            self.write("silver.postings", id, posting | self.tick() | {"key_account_id": own}, "append")
             if account is not None:
                 balance = self.balances[account]
                 balance["booked"] += change
@@ -199,7 +199,7 @@ class Bank:
             self.tick()
             self.rejected.append((topic, rule, self.now))
             row = {"topic": topic, "partition": 0, "offset": number, "key": b"k", "value": b"v", "rule": rule, "reason": "it is not"}
-            self.write("silver.rejected", number, row | {"rejected_at": self.now})
+            self.write("silver.rejected", number, row | {"rejected_at": self.now, "row_id": number}, "append")
         topic = self.topics["bronze.customers"]
         topic.offsets[(topic.generation, 0)] += 4
         topic.add("0", self.now, "tombstone")
