@@ -34,9 +34,9 @@ class Lake(unittest.TestCase):
     def setUpClass(cls) -> None:
         cls.folder = Path(os.environ["LAKE"])
         cls.files = {
-            table.name: sorted(table.glob("day=*/p=*/*.parquet"))
+            table.name: files
             for table in cls.folder.iterdir()
-            if not table.name.startswith("_")
+            if not table.name.startswith("_") and (files := sorted(table.glob("day=*/p=*/*.parquet")))
         }
         cls.rows = {table: [row for file in files for row in pq.ParquetFile(file).read().to_pylist()] for table, files in cls.files.items()}
 
@@ -63,8 +63,9 @@ class Lake(unittest.TestCase):
             totals.append((currency, len(of), *sums, rounded(total / len(of), "0.0001")))
             of.sort(key=lambda balance: (-balance["booked"], balance["account_id"]))
             top += [(currency, place, b["account_id"], b["booked"]) for place, b in enumerate(of[:10], 1)]
+        silver = self.silver_figures() if "silver.transactions" in self.rows else {}
         bronze = {table: len(rows) for table, rows in self.rows.items() if table.startswith("bronze.")}
-        return {
+        return silver | {
             f"SELECT {', '.join(columns)} FROM gold.account_balances": [
                 tuple(balance[name] for name in columns) for balance in balances.values()
             ],
@@ -79,6 +80,26 @@ class Lake(unittest.TestCase):
             f"SELECT {key} FROM {view}": [(id,) for id in self.current(table)]
             for table, (key, view) in KEYS.items()
             if table in self.rows
+        }
+
+    def silver_figures(self) -> dict[str, list[Row]]:
+        currency = {id: row["currency"] for id, row in self.current("silver.accounts").items()}
+        by_type, by_status = defaultdict(list), defaultdict(list)
+        for row in self.current("silver.transactions").values():
+            by_status[currency.get(row["account_id"]), row["status"]].append(row["amount"])
+            if row["status"] == "COMPLETED":
+                by_type[currency.get(row["account_id"]), row["txn_type"]].append(row["amount"])
+        return {
+            "SELECT * FROM gold.kpi_amount_by_type": [(*key, len(a), sum(a)) for key, a in by_type.items()],
+            "SELECT currency, status, transactions, amount FROM gold.kpi_status_mix": [
+                (*key, len(a), sum(a)) for key, a in by_status.items()
+            ],
+            "SELECT customers, accounts, transactions, postings FROM gold.kpi_totals": [
+                tuple(len(self.current(f"silver.{table}")) for table in ("customers", "accounts", "transactions", "postings"))
+            ],
+            # The sink has read everything when the demo ends: the books must balance.
+            "SELECT * FROM ops.dq_unbalanced": [],
+            "SELECT * FROM ops.dq_balances": [],
         }
 
     def check(self, query: Callable[[str], list[Row]]) -> None:
