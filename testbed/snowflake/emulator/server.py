@@ -108,6 +108,8 @@ class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    # Else every answer waits for the other side's delayed acknowledgement.
+    disable_nagle_algorithm = True
     emulator: Emulator
 
     def do_GET(self) -> None:  # noqa: N802
@@ -213,9 +215,15 @@ def _endpoint(method: str, path: list[str]) -> str | None:
     return None
 
 
-def serve(emulator: Emulator, port: int) -> ThreadingHTTPServer:
+class Server(ThreadingHTTPServer):
+    """A thread per connection."""
+
+    daemon_threads = True
+    # Clients that come all at once wait rather than being refused.
+    request_queue_size = 128
+
+
+def serve(emulator: Emulator, port: int) -> Server:
     """A server on the loopback address; port 0: any free one."""
     handler = type("EmulatorHandler", (Handler,), {"emulator": emulator})
-    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-    server.daemon_threads = True
-    return server
+    return Server(("127.0.0.1", port), handler)
