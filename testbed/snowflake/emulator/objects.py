@@ -27,6 +27,10 @@ _VOLUME = {
     "STORAGE_LOCATIONS", "NAME", "STORAGE_PROVIDER", "STORAGE_BASE_URL", "STORAGE_ENDPOINT", "CREDENTIALS",
     "AWS_KEY_ID", "AWS_SECRET_KEY", "STORAGE_AWS_ROLE_ARN", "ALLOW_WRITES", "COMMENT",
 }  # fmt: skip
+_ICEBERG = {
+    "EXTERNAL_VOLUME", "CATALOG", "CATALOG_NAMESPACE", "CATALOG_TABLE_NAME", "AUTO_REFRESH", "COMMENT",
+    "REPLACE_INVALID_CHARACTERS",
+}  # fmt: skip
 _STAGE = {
     "URL", "ENDPOINT", "CREDENTIALS", "AWS_KEY_ID", "AWS_SECRET_KEY", "STORAGE_INTEGRATION", "FILE_FORMAT",
     "FORMAT_NAME", "DIRECTORY", "ENABLE", "COMMENT",
@@ -67,6 +71,7 @@ class Objects:
                 rf"\s+(IF\s+NOT\s+EXISTS\s+)?({NAME})(.*)",
                 self._create_named,
             ),
+            (rf"CREATE\s+(OR\s+REPLACE\s+)?ICEBERG\s+TABLE\s+(IF\s+NOT\s+EXISTS\s+)?({NAME})(.*)", self._create_iceberg),
         ):
             if match := re.fullmatch(pattern, statement, re.IGNORECASE | re.DOTALL):
                 return step(*match.groups())
@@ -120,6 +125,15 @@ class Objects:
                 raise words.syntax_error(privilege)
             self.grants.add((privilege, on.upper(), grantee))
         return "Statement executed successfully."
+
+    def _create_iceberg(self, _replace: str | None, _exists: str | None, name: str, rest: str) -> str:
+        """Checks it, and no more: its rows are in a catalog that is not read here, so it cannot be queried."""
+        given = words.options(rest, _ICEBERG)
+        for kind, option in (("EXTERNAL VOLUME", "EXTERNAL_VOLUME"), ("INTEGRATION", "CATALOG")):
+            self._must_exist(kind, given.get(option, "NONE"))
+        if not self._exists("SCHEMA", ".".join(words.parts(name)[:-1])):
+            raise words.missing("Schema", name)
+        return f"Table {name.upper()} successfully created."
 
     def _must_exist(self, kind: str, name: str) -> None:
         if kind in self._named:
