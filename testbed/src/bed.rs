@@ -8,7 +8,7 @@ use crate::installed::{Installed, Part};
 use crate::ports::{Lease, Ports, Turn};
 use crate::process::{Lifetime, Program};
 use crate::ready::Probe;
-use crate::servers::{Kafka, KafkaConnect, Minio, Postgres, Prometheus, Registry, Snowflake};
+use crate::servers::{BucketEvents, Kafka, KafkaConnect, Minio, Postgres, Prometheus, Registry, Snowflake};
 use crate::{Server, TestbedError};
 
 /// What to start, and where.
@@ -20,6 +20,7 @@ pub struct Builder {
     postgres: bool,
     connect: bool,
     minio: bool,
+    bucket_events: BucketEvents,
     snowflake: bool,
     prometheus: Option<PathBuf>,
     lasting: Option<(PathBuf, Ports)>,
@@ -60,6 +61,12 @@ impl Builder {
     pub fn snowflake(mut self) -> Self {
         self.snowflake = true;
         self
+    }
+
+    /// MinIO, which reports what happens in its buckets.
+    pub fn minio_with_events(mut self, events: BucketEvents) -> Self {
+        self.bucket_events = events;
+        self.minio()
     }
 
     /// Prometheus, with this configuration file.
@@ -146,7 +153,7 @@ impl Builder {
             kafka: self.kafka.then(|| Kafka::prepare(&site)).transpose()?,
             postgres: self.postgres.then(|| Postgres::prepare(&site)).transpose()?,
             snowflake: self.snowflake.then(|| Snowflake::prepare(&site)).transpose()?,
-            minio: self.minio.then(|| Minio::prepare(&site)).transpose()?,
+            minio: self.minio.then(|| Minio::prepare(&site, self.bucket_events)).transpose()?,
             folder,
             lifetime,
             _lease: lease,

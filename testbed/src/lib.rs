@@ -36,4 +36,4 @@ pub mod visible;
 pub use bed::{Builder, Testbed, block_on};
 pub use error::{LogTail, TestbedError};
 pub use ports::Ports;
-pub use servers::{Kafka, KafkaConnect, Minio, Postgres, Prometheus, Registry, Server, Snowflake};
+pub use servers::{BucketEvents, Kafka, KafkaConnect, Minio, Postgres, Prometheus, Registry, Server, Snowflake};

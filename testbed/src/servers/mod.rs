@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 
 pub use kafka::Kafka;
 pub use kafka_connect::KafkaConnect;
-pub use minio::Minio;
+pub use minio::{BucketEvents, Minio};
 pub use postgres::Postgres;
 pub use prometheus::Prometheus;
 pub use registry::Registry;
