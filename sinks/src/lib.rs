@@ -20,6 +20,6 @@ pub mod target;
 
 pub use columns::{Column, Kind};
 pub use contract::{Origin, Row, RowError, Rows, Table};
-pub use group::{Go, PartitionLag, Probe, SinkError, SinkHandle, SinkRunner, Step};
+pub use group::{Go, Listener, PartitionLag, Probe, SinkError, SinkHandle, SinkRunner, Step};
 pub use settings::{RetrySettings, SinkSettings};
 pub use target::{S3Options, TargetError, open};

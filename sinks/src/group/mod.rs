@@ -19,6 +19,7 @@ mod session;
 mod topics;
 
 pub use handle::{PartitionLag, SinkError, SinkHandle};
+pub use partition::Listener;
 pub(crate) use partition::{Halt, Partition, Target, Tools, Unready};
 pub use probe::{Go, Probe, Step};
 pub(crate) use retry::Retry;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use broker::Broker;
 
 use super::handle::{Shared, SinkError, SinkHandle};
-use super::partition::{Halt, Target, Unready};
+use super::partition::{Halt, Listener, Target, Unready};
 use super::probe::Probe;
 use super::retry::Retry;
 use super::session::{Ended, Parts, Session};
@@ -25,6 +25,7 @@ pub struct SinkRunner {
     target: Arc<dyn Target>,
     tables: Vec<Arc<dyn Table>>,
     probe: Option<Arc<dyn Probe>>,
+    listener: Option<Listener>,
 }
 
 impl SinkRunner {
@@ -41,7 +42,14 @@ impl SinkRunner {
             target,
             tables,
             probe: None,
+            listener: None,
         }
+    }
+
+    /// Calls this for each file that is finished.
+    pub fn with_listener(mut self, listener: Listener) -> Self {
+        self.listener = Some(listener);
+        self
     }
 
     /// Asks this probe at every step, for tests.
@@ -63,6 +71,7 @@ impl SinkRunner {
             tables,
             metrics,
             probe: self.probe,
+            listener: self.listener,
             shared: shared.clone(),
         };
         // The store's client is asynchronous; one thread is enough to wait for it.

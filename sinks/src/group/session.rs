@@ -9,7 +9,7 @@ use broker::{Broker, BrokerError, Group, GroupOptions, Polled, Reader, Rebalance
 use jiff::Timestamp;
 
 use super::handle::{Shared, SinkError};
-use super::partition::{Halt, Partition, Target, Tools};
+use super::partition::{Halt, Listener, Partition, Target, Tools};
 use super::probe::Probe;
 use super::topics::TopicIds;
 use crate::metrics::Metrics;
@@ -33,6 +33,7 @@ pub(super) struct Parts {
     pub tables: BTreeMap<String, Arc<dyn Table>>,
     pub metrics: Metrics,
     pub probe: Option<Arc<dyn Probe>>,
+    pub listener: Option<Listener>,
     pub shared: Arc<Shared>,
 }
 
@@ -260,6 +261,7 @@ impl<'a> Session<'a> {
             runtime: &self.runtime,
             metrics: &parts.metrics,
             probe: parts.probe.as_deref(),
+            listener: parts.listener.as_deref(),
             topics: &mut self.topics,
             group: self.group.as_mut(),
             reader: self.reader.as_mut(),

@@ -451,6 +451,9 @@ impl Task {
         tools.metrics.rows.with_label_values(label).inc_by(rows);
         tools.metrics.bytes.with_label_values(label).inc_by(bytes);
         tracing::debug!(?intent, rows, bytes, "files are finished");
+        if let Some(listener) = tools.listener {
+            files.iter().for_each(listener);
+        }
         self.probe(Step::Finished, tools)?;
         let start = intent.end + 1;
         if self.slot.is_none() {
