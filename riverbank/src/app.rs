@@ -15,6 +15,7 @@ use crate::assembly::{Assembly, sink_settings, source_partitions};
 use crate::config::Settings;
 use crate::log::Log;
 use crate::process::{own_metrics, runtime, until_signal};
+use crate::snowpipe::Notifying;
 use crate::source::SourceWatch;
 use crate::{capture, lake};
 
@@ -77,24 +78,34 @@ pub fn sink(settings: Settings) -> anyhow::Result<ExitCode> {
         let log = Log::of(&settings)?;
         let stop = until_signal()?;
         let instance = uuid::Uuid::new_v4().simple().to_string();
-        let sink = sinks::SinkRunner::new(
+        let metrics = prometheus::Registry::new();
+        let notifying = Notifying::start(&settings, &log.broker, &metrics).await?;
+        let runner = sinks::SinkRunner::new(
             sink_settings(&settings, &instance[..12]),
             log.broker.clone(),
             log.registry.clone(),
             lake::open(&settings)?,
             sinks::tables::all(),
-        )
-        .start(&prometheus::Registry::new())?;
+        );
+        let runner = match &notifying {
+            Some(notifying) => runner.with_listener(notifying.listener()),
+            None => runner,
+        };
+        let sink = runner.start(&metrics)?;
         let mut told = None;
         while !stop.is_cancelled() {
-            let trouble = sink.trouble();
+            let trouble = sink.trouble().or_else(|| notifying.as_ref()?.trouble());
             if trouble != told {
                 tracing::warn!(trouble = trouble.as_deref().unwrap_or("none"), "the sink");
                 told = trouble;
             }
             let _ = tokio::time::timeout(Duration::from_secs(1), stop.cancelled()).await;
         }
-        tokio::task::spawn_blocking(move || sink.stop()).await??;
+        let stopped = tokio::task::spawn_blocking(move || sink.stop()).await;
+        if let Some(notifying) = notifying {
+            notifying.stop().await;
+        }
+        stopped??;
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use processors::SourcePartitions;
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
 use sinks::{SinkHandle, SinkRunner};
+use tokio::runtime::Handle;
 use topology::clock::SystemClock;
 use topology::store::{Backends, RocksBackends, RocksSettings};
 use topology::{Engine, EngineError, EngineParts, EngineSettings, Metrics, Queries};
@@ -19,6 +20,7 @@ use crate::config::Settings;
 use crate::lake;
 use crate::log::Log;
 use crate::rejections::Rejections;
+use crate::snowpipe::Notifying;
 use crate::{source_counters, upgrade};
 
 /// How long the broker may take to name a topic's partitions.
@@ -52,6 +54,7 @@ pub struct Assembly {
 struct Parts {
     engine: Engine,
     sink: SinkHandle,
+    notifying: Option<Notifying>,
     rejections: Rejections,
 }
 
@@ -91,14 +94,22 @@ impl Assembly {
             }
             engine => engine?,
         };
-        let sink = SinkRunner::new(
+        let runner = SinkRunner::new(
             sink_settings(settings, &instance),
             log.broker.clone(),
             log.registry.clone(),
             lake::open(settings)?,
             sinks::tables::all(),
-        )
-        .start(metrics)?;
+        );
+        let notifying = match settings.snowpipe.enabled {
+            true => Handle::current().block_on(Notifying::start(settings, &log.broker, metrics))?,
+            false => None,
+        };
+        let runner = match &notifying {
+            Some(notifying) => runner.with_listener(notifying.listener()),
+            None => runner,
+        };
+        let sink = runner.start(metrics)?;
         let rejections = Rejections::follow(log, metrics)?;
         Ok(Self {
             queries: engine.queries(),
@@ -108,6 +119,7 @@ impl Assembly {
             running: Mutex::new(Some(Parts {
                 engine,
                 sink,
+                notifying,
                 rejections,
             })),
         })
@@ -123,9 +135,11 @@ impl Assembly {
         self.topology.clone()
     }
 
-    /// What the sinks complain of.
+    /// What the sinks complain of, and what reports their files to the warehouse.
     pub fn sink_trouble(&self) -> Option<String> {
-        self.running.lock().as_ref().and_then(|parts| parts.sink.trouble())
+        let running = self.running.lock();
+        let parts = running.as_ref()?;
+        parts.sink.trouble().or_else(|| parts.notifying.as_ref()?.trouble())
     }
 
     /// How many partitions the source's topics had at the start.
@@ -164,7 +178,11 @@ impl Assembly {
             parts.engine.stop();
         }
         drop(parts.rejections);
-        parts.sink.stop()?;
+        let stopped = parts.sink.stop();
+        if let Some(notifying) = parts.notifying {
+            Handle::current().block_on(notifying.stop());
+        }
+        stopped?;
         Ok(())
     }
 }

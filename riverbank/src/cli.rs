@@ -40,6 +40,9 @@ pub enum Command {
     /// Look at the Parquet files
     #[command(subcommand)]
     Lake(LakeCommand),
+    /// Set Snowflake up, and see what it has of the lake
+    #[command(subcommand)]
+    Warehouse(WarehouseCommand),
     /// Prove that Postgres, the topics, the state stores (over HTTP) and the files say the same, while the bank runs; exit code 1 if not
     Audit(AuditArgs),
     /// Ask a running instance whether it is ready; exit code 0 if it is, for container health checks
@@ -72,6 +75,28 @@ pub enum LakeCommand {
     Describe,
     /// Go on with a topic that was made anew, or with a log that was cut off, as the next generation of a table's files
     Accept(AcceptArgs),
+}
+
+/// `riverbank warehouse …`
+#[derive(Debug, Subcommand)]
+pub enum WarehouseCommand {
+    /// Print the SQL that sets Snowflake up for these settings, with secrets hidden
+    Plan(SettingFlags),
+    /// Run those of its migrations that are not applied yet, and note them in OPS.MIGRATIONS; refuses one that was changed since
+    Apply(SettingFlags),
+    /// Show the migrations, and each pipe's state, lag and files that were not loaded; exit code 1 if something is wrong
+    Status(StatusArgs),
+}
+
+/// `riverbank warehouse status …`
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct StatusArgs {
+    /// Of how many days files that were not loaded are shown; Snowflake keeps 14
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=14))]
+    pub days: u32,
+    /// The settings.
+    #[command(flatten)]
+    pub settings: SettingFlags,
 }
 
 /// `riverbank lake accept …`

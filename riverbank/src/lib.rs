@@ -20,6 +20,8 @@ pub mod lake;
 pub mod log;
 pub mod process;
 pub mod rejections;
+pub mod snowflake;
+pub mod snowpipe;
 pub mod source;
 mod source_counters;
 pub mod telemetry;

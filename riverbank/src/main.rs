@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use riverbank::cli::{Cli, Command, LakeCommand, TopologyCommand};
+use riverbank::cli::{Cli, Command, LakeCommand, TopologyCommand, WarehouseCommand};
 use riverbank::config::{LogFormat, LogSettings, Purpose, SettingFlags, Settings, SettingsError};
-use riverbank::{app, audit, capture, demo, describe, generate, health, lake, telemetry};
+use riverbank::{app, audit, capture, demo, describe, generate, health, lake, snowflake, telemetry};
 use sinks::lake::Depth;
 
 /// The settings, or an argument, are wrong.
@@ -38,6 +38,11 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Lake(LakeCommand::Verify(args)) => {
             let depth = if args.footers { Depth::Footers } else { Depth::Offsets };
             lake::verify(load(args.settings, Purpose::Lake)?, depth)
+        }
+        Command::Warehouse(WarehouseCommand::Plan(flags)) => snowflake::plan(load(flags, Purpose::Plan)?),
+        Command::Warehouse(WarehouseCommand::Apply(flags)) => snowflake::apply(load(flags, Purpose::Warehouse)?),
+        Command::Warehouse(WarehouseCommand::Status(args)) => {
+            snowflake::status(load(args.settings, Purpose::Warehouse)?, args.days)
         }
         Command::Audit(args) => audit::audit(load(args.settings.clone(), Purpose::Audit)?, &args),
         Command::Health(args) => health::health(args),

@@ -6,6 +6,7 @@ use super::error::SettingsError;
 use super::layers::Sources;
 use super::reader::Reader;
 use super::settings::*;
+use super::snowflake::{SnowflakeSettings, SnowpipeSettings};
 use super::table::TABLE;
 use super::value;
 
@@ -22,6 +23,10 @@ pub enum Purpose {
     Audit,
     /// The change capture's set-up.
     Connect,
+    /// The warehouse's SQL, which is only printed.
+    Plan,
+    /// The warehouse itself.
+    Warehouse,
     /// The generator, writing to Postgres or to the topics: it names what it lacks itself.
     Generate,
 }
@@ -94,6 +99,8 @@ impl Settings {
                 region: reader.get("s3.region", value::text),
                 allow_http: reader.get("s3.allow_http", value::boolean),
             },
+            snowflake: SnowflakeSettings::read(reader),
+            snowpipe: SnowpipeSettings::read(reader),
             log: LogSettings {
                 level: reader.get("log.level", log_level),
                 format: reader.get("log.format", log_format),
@@ -107,7 +114,13 @@ impl Settings {
         if purpose == Purpose::Sink && !on_kafka {
             reader.problem("kafka.brokers", "is missing: the sinks alone have nothing to read without it");
         }
-        if on_kafka && !reader.is_set("registry.url") && !matches!(purpose, Purpose::Generate | Purpose::Connect) {
+        if on_kafka
+            && !reader.is_set("registry.url")
+            && !matches!(
+                purpose,
+                Purpose::Generate | Purpose::Connect | Purpose::Plan | Purpose::Warehouse
+            )
+        {
             reader.problem(
                 "registry.url",
                 "is missing: kafka.brokers is set, and the records' schemas are in the registry",
@@ -132,6 +145,14 @@ impl Settings {
         }
         if purpose == Purpose::Run {
             self.check_run(reader, on_kafka);
+        }
+        match purpose {
+            Purpose::Warehouse => self.snowflake.check(reader, "riverbank warehouse logs in to Snowflake"),
+            Purpose::Run | Purpose::Sink if self.snowpipe.enabled => {
+                self.snowflake.check(reader, "snowpipe.enabled is true");
+                self.snowpipe.check(reader, &self.sink.url);
+            }
+            _ => {}
         }
         self.check_store(reader);
     }

@@ -24,6 +24,7 @@ pub mod layers;
 pub mod reader;
 pub mod setting;
 pub mod settings;
+pub mod snowflake;
 pub mod table;
 pub mod value;
 
@@ -36,4 +37,5 @@ pub use settings::{
     ConnectSettings, EngineSettings, HttpSettings, KafkaSettings, LogFormat, LogSettings, PostgresSettings, RegistrySettings,
     S3Settings, Settings, SinkSettings, SourceSettings, StateSettings,
 };
+pub use snowflake::{SnowflakeSettings, SnowpipeSettings, WarehouseTables};
 pub use value::{Properties, Secret};

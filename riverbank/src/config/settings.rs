@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::snowflake::{SnowflakeSettings, SnowpipeSettings};
 use super::value::{Properties, Secret};
 
 /// Everything that can be set, checked.
@@ -31,6 +32,10 @@ pub struct Settings {
     pub sink: SinkSettings,
     /// The object store, where `sink.url` is `s3://`.
     pub s3: S3Settings,
+    /// The warehouse.
+    pub snowflake: SnowflakeSettings,
+    /// The Snowpipe notifier.
+    pub snowpipe: SnowpipeSettings,
     /// The log of the program itself.
     pub log: LogSettings,
 }

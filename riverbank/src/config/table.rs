@@ -147,6 +147,76 @@ pub const TABLE: Table = Table {
         Setting::secret("s3.secret_key", "the secret key that belongs to s3.access_key"),
         Setting::new("s3.region", "us-east-1", "the store's region"),
         Setting::new("s3.allow_http", "false", "whether s3.endpoint may be http:// (no encryption)"),
+        Setting::optional(
+            "snowflake.account",
+            "Snowflake's account identifier, such as myorg-bank; for riverbank warehouse and snowpipe.enabled",
+        ),
+        Setting::optional(
+            "snowflake.url",
+            "where Snowflake is reached; without it, https:// and the account's own host",
+        ),
+        Setting::optional("snowflake.user", "the user who logs in to Snowflake, by a key pair"),
+        Setting::secret(
+            "snowflake.private_key",
+            "the user's private key, PKCS#8 in PEM, encrypted or not; better from a file that RIVERBANK_SNOWFLAKE_PRIVATE_KEY_FILE names",
+        ),
+        Setting::secret(
+            "snowflake.private_key_passphrase",
+            "the passphrase of snowflake.private_key, where it is encrypted",
+        ),
+        Setting::optional(
+            "snowflake.role",
+            "the role of riverbank warehouse's statements; without it, the user's default role",
+        ),
+        Setting::new(
+            "snowflake.warehouse",
+            "RIVERBANK",
+            "the virtual warehouse that queries run in",
+        ),
+        Setting::new("snowflake.database", "RIVERBANK", "the database in Snowflake"),
+        Setting::new(
+            "snowflake.tables",
+            "loaded",
+            "loaded: tables that pipes load; iceberg: the lake's Iceberg tables, by a catalog integration",
+        ),
+        Setting::secret(
+            "snowflake.variables",
+            "other variables of warehouse/sql (its README lists them), name=value per line: aws_role_arn=arn:aws:iam::1:role/lake",
+        ),
+        Setting::new(
+            "snowpipe.enabled",
+            "false",
+            "whether run and sink report each new file to Snowpipe; for S3-compatible stores, AWS S3 does it by itself",
+        ),
+        Setting::new(
+            "snowpipe.pipe",
+            "{DATABASE}.RAW.{TABLE}_PIPE",
+            "a table's pipe: {TABLE} is the table's name, upper case with _ for dots, {NAME} the part behind the first dot",
+        ),
+        Setting::optional(
+            "snowpipe.listen",
+            "the address and port where the store's bucket events arrive by HTTP, POST /snowpipe/events",
+        ),
+        Setting::secret(
+            "snowpipe.webhook_token",
+            "the token that they must have; needed with snowpipe.listen",
+        ),
+        Setting::optional("snowpipe.topic", "the Kafka topic that the store writes its bucket events to"),
+        Setting::new(
+            "snowpipe.batch_wait",
+            "5s",
+            "how long a file waits for others to share its request, 0s to 10m",
+        ),
+        Setting::new(
+            "snowpipe.reconcile_interval",
+            "5m",
+            "between two listings for files of which no event told, 1s to 1d",
+        ),
+        Setting::new(
+            "snowpipe.report_interval",
+            "3m",
+            "between two looks at what became of the files, 1s to 8m",
+        ),
         Setting::new(
             "log.level",
             "info",
