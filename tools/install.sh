@@ -7,6 +7,7 @@
 #   tools/install.sh minio        the S3-compatible object store
 #   tools/install.sh prometheus   Prometheus and promtool
 #   tools/install.sh snowflake    the Python packages of the Snowflake emulator and of the SQL checks
+#   tools/install.sh iceberg      what reads Iceberg tables in the tests: pyiceberg, DuckDB with its extension
 #   tools/install.sh valgrind     what counts instructions
 #   tools/install.sh all          everything above
 #   tools/install.sh bench        the load tests' Kafka Streams peer, built from load-tests/peers (and a JDK to build it)
@@ -344,6 +345,21 @@ install_snowflake() {
   land "$name" "$WORK/snowflake"
 }
 
+# --- readers of Iceberg tables -----------------------------------------------------------------------------------------
+
+install_iceberg() {
+  local name="iceberg-$PYICEBERG_VERSION-$ICEBERG_DUCKDB_VERSION"
+  have "$name" && return 0
+  need_pip
+  say "fetching pyiceberg and DuckDB"
+  retry python3 -m pip install --quiet --disable-pip-version-check --no-warn-script-location --no-warn-conflicts \
+    --root-user-action=ignore --only-binary=:all: --target "$WORK/iceberg" \
+    "pyiceberg[sql-sqlite,pyarrow]==$PYICEBERG_VERSION" "pyarrow==$PYICEBERG_PYARROW_VERSION" \
+    "duckdb==$ICEBERG_DUCKDB_VERSION" "duckdb-ext-iceberg==$ICEBERG_DUCKDB_EXTENSION_VERSION" \
+    "duckdb-ext-avro==$ICEBERG_DUCKDB_EXTENSION_VERSION" || die "pip could not fetch pyiceberg and DuckDB"
+  land "$name" "$WORK/iceberg"
+}
+
 # --- valgrind ----------------------------------------------------------------------------------------------------------
 
 install_valgrind() { command -v valgrind >/dev/null || debian valgrind; }
@@ -359,10 +375,10 @@ main() {
   [ $# -gt 0 ] || set -- all
   for part in "$@"; do
     case "$part" in
-      build | jvm | postgres | minio | prometheus | snowflake | valgrind) "install_$part" ;;
+      build | jvm | postgres | minio | prometheus | snowflake | iceberg | valgrind) "install_$part" ;;
       bench) install_bench ;;
-      all) install_build; install_jvm; install_postgres; install_prometheus; install_minio; install_snowflake; install_valgrind ;;
-      *) die "unknown part '$part': build, jvm, postgres, minio, prometheus, snowflake, valgrind, bench or all" ;;
+      all) install_build; install_jvm; install_postgres; install_prometheus; install_minio; install_snowflake; install_iceberg; install_valgrind ;;
+      *) die "unknown part '$part': build, jvm, postgres, minio, prometheus, snowflake, iceberg, valgrind, bench or all" ;;
     esac
   done
 }

@@ -21,6 +21,7 @@ pub(crate) enum Part {
     Minio,
     Prometheus,
     Snowflake,
+    Iceberg,
 }
 
 impl Part {
@@ -31,6 +32,7 @@ impl Part {
             Part::Minio => "minio",
             Part::Prometheus => "prometheus",
             Part::Snowflake => "snowflake",
+            Part::Iceberg => "iceberg",
         }
     }
 }
@@ -90,6 +92,7 @@ impl Installed {
             Part::Minio => self.minio().exists(),
             Part::Prometheus => self.prometheus().exists(),
             Part::Snowflake => self.snowflake_python().is_some(),
+            Part::Iceberg => self.iceberg().exists(),
         }
     }
 
@@ -138,6 +141,17 @@ impl Installed {
             .filter(|folder| std::fs::read_to_string(folder.join("requirements.txt")).is_ok_and(|text| text == REQUIREMENTS))
             .map(|folder| folder.join("bin/python"))
             .find(|python| python.exists())
+    }
+
+    /// The Python packages that read Iceberg tables.
+    pub(crate) fn iceberg(&self) -> PathBuf {
+        let version = |name| self.version(name);
+        let name = format!(
+            "iceberg-{}-{}",
+            version("PYICEBERG_VERSION"),
+            version("ICEBERG_DUCKDB_VERSION")
+        );
+        self.cache.join("opt").join(name)
     }
 
     /// One of Postgres's programs: Debian's, of the newest version that is there, or the one from the Maven jar.
@@ -195,7 +209,12 @@ mod tests {
             versions: parse(VERSIONS),
         };
         assert!(installed.java().starts_with("/cache/opt"));
-        let paths = [installed.plugins(), installed.registry(), installed.minio()];
+        let paths = [
+            installed.plugins(),
+            installed.registry(),
+            installed.minio(),
+            installed.iceberg(),
+        ];
         assert!(paths.iter().all(|path| path.starts_with("/cache/opt")), "{paths:?}");
     }
 }

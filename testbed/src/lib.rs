@@ -37,3 +37,16 @@ pub use bed::{Builder, Testbed, block_on};
 pub use error::{LogTail, TestbedError};
 pub use ports::Ports;
 pub use servers::{BucketEvents, Kafka, KafkaConnect, Minio, Postgres, Prometheus, Registry, Server, Snowflake};
+
+/// The folder of a set of Python packages that `tools/install.sh` installs: `iceberg` has pyiceberg and DuckDB with its Iceberg
+/// extension. A program finds them by `PYTHONPATH`.
+pub fn python(set: &str) -> Result<std::path::PathBuf, TestbedError> {
+    match set {
+        "iceberg" => Ok(installed::Installed::ensure(&[installed::Part::Iceberg])?.iceberg()),
+        other => Err(TestbedError::Missing {
+            what: other.to_owned(),
+            command: "tools/install.sh all".to_owned(),
+            reason: "there is no such set of packages".to_owned(),
+        }),
+    }
+}

@@ -23,7 +23,8 @@ pub struct LakeFile {
 pub struct Listing {
     /// The files, by partition, generation, start and day.
     pub files: Vec<LakeFile>,
-    /// Objects whose names are none of ours. The sink's notes, in `_topics/` and `_intents/`, are not listed.
+    /// Objects whose names are none of ours. The sink's notes, in `_topics/` and `_intents/`, and Iceberg's
+    /// metadata, in `metadata/`, are not listed.
     pub strangers: Vec<String>,
 }
 
@@ -58,9 +59,13 @@ pub async fn list(store: &dyn ObjectStore, table: &str) -> Result<Listing, LakeE
     Ok(listing)
 }
 
-/// Whether it is one of what the sink notes for itself.
+/// Whether it is one of what the sink notes for itself, or of the metadata of the Iceberg table over the same files.
 fn is_note(path: &Path) -> bool {
     let folder = path.parts().nth(1);
-    let is_ours = folder.is_some_and(|folder| ["_topics", "_intents"].contains(&folder.as_ref()));
-    is_ours && path.extension() == Some("json")
+    let is_in = |folders: &[&str]| folder.as_ref().is_some_and(|folder| folders.contains(&folder.as_ref()));
+    match path.extension() {
+        Some("json") => is_in(&["_topics", "_intents", "metadata"]),
+        Some("avro") => is_in(&["metadata"]),
+        _ => false,
+    }
 }

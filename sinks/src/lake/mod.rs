@@ -13,7 +13,7 @@ pub use crate::group::generations::Generation;
 pub use accept::{Accepted, accept};
 pub use files::{LakeFile, Listing, list};
 pub use log::{LogReport, PartitionLog, compare_with_log};
-pub use verify::{CheckedFile, Depth, PartitionReport, Problem, TableReport, generations, read_offsets, verify};
+pub use verify::{CheckedFile, Depth, PartitionReport, Problem, TableReport, generations, is_over, read_offsets, verify};
 
 use broker::BrokerError;
 

@@ -212,7 +212,7 @@ pub async fn generations(store: &Arc<dyn ObjectStore>, table: &str) -> Result<Ve
 }
 
 /// Whether a partition has a later generation.
-fn is_over(all: &[Generation], generation: u32, partition: u32) -> bool {
+pub fn is_over(all: &[Generation], generation: u32, partition: u32) -> bool {
     let id = all
         .iter()
         .find(|noted| noted.generation == generation)

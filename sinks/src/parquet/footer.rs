@@ -101,7 +101,8 @@ impl Identity {
             && self.days.as_ref().is_none_or(new)
     }
 
-    fn from_metadata(metadata: &ParquetMetaData) -> Result<Self, String> {
+    /// What a footer says; an error says what it lacks.
+    pub fn from_metadata(metadata: &ParquetMetaData) -> Result<Self, String> {
         let pairs = metadata.file_metadata().key_value_metadata().map_or(&[][..], Vec::as_slice);
         let maybe = |key: &str| {
             let pair = pairs.iter().find(|pair| pair.key == key);
@@ -137,6 +138,12 @@ impl Identity {
 
 /// Reads the footer of an object.
 pub async fn read(store: &dyn ObjectStore, path: &Path) -> Result<Identity, FooterError> {
+    let (_, metadata) = read_metadata(store, path).await?;
+    Identity::from_metadata(&metadata).map_err(FooterError::Damaged)
+}
+
+/// Reads the whole footer of an object: its size in bytes, and the Parquet metadata.
+pub async fn read_metadata(store: &dyn ObjectStore, path: &Path) -> Result<(u64, ParquetMetaData), FooterError> {
     let size = store.head(path).await?.size;
     let mut tail = TAIL_BYTES.min(size);
     loop {
@@ -145,7 +152,7 @@ pub async fn read(store: &dyn ObjectStore, path: &Path) -> Result<Identity, Foot
         match reader.try_parse_sized(&bytes, size) {
             Ok(()) => {
                 let metadata = reader.finish().map_err(|error| FooterError::Damaged(error.to_string()))?;
-                return Identity::from_metadata(&metadata).map_err(FooterError::Damaged);
+                return Ok((size, metadata));
             }
             Err(ParquetError::NeedMoreData(needed)) if needed as u64 > tail && needed as u64 <= size => tail = needed as u64,
             Err(error) => return Err(FooterError::Damaged(error.to_string())),

@@ -1,0 +1,23 @@
+//! The lake's tables as Iceberg tables, over the very files that the Parquet sink writes.
+//!
+//! - [`committer`]: what the sink has finished becomes a snapshot; the reason why no file is lost or doubled.
+//! - [`next`]: which files come next. [`progress`]: how far the table is.
+//! - [`catalog`]: SQL (SQLite, Postgres) and REST. [`metadata`], [`schema`], [`manifest`], [`data_file`], [`place`]: the format.
+//! - `runner`: a thread that commits all tables, again and again.
+//!
+//! Why not the `iceberg` crates? docs/decisions/iceberg.md.
+
+pub mod catalog;
+pub mod committer;
+pub mod data_file;
+pub mod manifest;
+pub mod metadata;
+pub mod next;
+pub mod place;
+pub mod progress;
+pub mod schema;
+
+pub use catalog::{Catalog, CatalogError, RestCatalog, RestOptions, SqlCatalog, TableName};
+pub use committer::{CommitError, Committed, Committer};
+pub use place::Place;
+pub use progress::Progress;

@@ -1,0 +1,93 @@
+//! What is committed is what pyiceberg and DuckDB read.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::Arc;
+
+use object_store::ObjectStoreExt;
+use serde_json::json;
+use support::{DAY_MS, FIRST_DAY_MS, Folder, Records, catch_up, judge, progress};
+
+#[tokio::test]
+async fn other_programs_read_the_same_rows() {
+    let mut bench = Folder::new().await;
+    // Two partitions; one range of them has two days.
+    bench.lake.write(0, 0, 40, FIRST_DAY_MS).await;
+    bench.lake.write(1, 7, 30, FIRST_DAY_MS + DAY_MS - 600_000).await;
+    let mut committer = bench.lake.committer(&bench.catalog);
+    assert_eq!(catch_up(&mut committer).await, 1);
+    bench.lake.write(0, 40, 5, FIRST_DAY_MS + 3_600_000).await;
+    // With a column more.
+    bench.lake.table = Arc::new(Records { version: 2, more: true });
+    bench.lake.write(1, 37, 3, FIRST_DAY_MS + DAY_MS).await;
+    assert_eq!(catch_up(&mut committer).await, 1);
+    bench.lake.prove(bench.catalog.as_ref()).await;
+
+    let properties = json!({"type": "sql", "uri": bench.database(), "warehouse": "file:///tmp"});
+    let read = judge::pyiceberg(&properties, "");
+    assert_eq!(read.rows, bench.lake.written);
+    let columns = &read.json["columns"];
+    assert_eq!(
+        (columns["amount"].as_str(), columns["more"].as_str()),
+        (Some("decimal(38, 4)"), Some("string"))
+    );
+    let summary = &read.json["summary"];
+    assert_eq!(
+        (&summary["total-records"], &summary["added-data-files"]),
+        (&"78".into(), &"2".into())
+    );
+    // Offset 44 of partition 0, and 39 of partition 1.
+    assert_eq!(summary["riverbank.watermark"], "1039");
+    let at = progress(bench.catalog.as_ref()).await;
+    let next: Vec<_> = at.0.iter().map(|(partition, at)| (*partition, at.next)).collect();
+    assert_eq!(next, [(0, 45), (1, 40)]);
+
+    let of_duckdb = judge::duckdb(read.json["metadata"].as_str().unwrap());
+    assert_eq!(of_duckdb.rows, bench.lake.written);
+}
+
+#[tokio::test]
+async fn bounds_leave_out_files_and_no_rows() {
+    let mut bench = Folder::new().await;
+    for range in 0..6 {
+        bench.lake.write(0, range * 10, 10, FIRST_DAY_MS + range * DAY_MS).await;
+    }
+    catch_up(&mut bench.lake.committer(&bench.catalog)).await;
+    let properties = json!({"type": "sql", "uri": bench.database(), "warehouse": "file:///tmp"});
+    for (filter, files, rows) in [
+        ("id >= 250 and id < 270", 1, 2),
+        ("amount > 50.0000", 1, 4),
+        ("amount < 0.0000", 1, 5),
+        ("note = 'g1 p0 o31'", 6, 1),
+        ("at >= '2024-10-08T00:00:00+00:00'", 2, 20),
+        ("_offset >= 60", 0, 0),
+    ] {
+        let read = judge::pyiceberg(&properties, filter);
+        let found = (read.rows.len(), read.json["files"].as_u64().unwrap());
+        assert_eq!(found, (rows, files), "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn manifests_are_merged_and_nothing_is_lost() {
+    let mut bench = Folder::new().await;
+    let mut committer = bench.lake.committer(&bench.catalog);
+    for range in 0..230 {
+        bench.lake.write(0, range * 2, 2, FIRST_DAY_MS + range * 60_000).await;
+        assert!(committer.turn().await.unwrap().snapshot);
+    }
+    bench.lake.prove(bench.catalog.as_ref()).await;
+    let properties = json!({"type": "sql", "uri": bench.database(), "warehouse": "file:///tmp"});
+    let read = judge::pyiceberg(&properties, "");
+    assert_eq!(read.rows, bench.lake.written);
+    let manifests: u32 = read.json["summary"]["manifests-count"].as_str().unwrap().parse().unwrap();
+    assert!(manifests <= 100, "{manifests}");
+    // Nothing is left that another program would take for a table's file, and the sink's own check still holds.
+    let store = bench.lake.store.clone();
+    let report = sinks::lake::verify(&store, support::TABLE, sinks::lake::Depth::Footers)
+        .await
+        .unwrap();
+    assert_eq!(report.problems, []);
+    assert!(store.head(&support::path("bronze.records/metadata")).await.is_err());
+}
