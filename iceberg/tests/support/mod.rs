@@ -3,6 +3,7 @@
 
 pub mod catalog;
 pub mod judge;
+pub mod killed;
 #[path = "../../../sinks/tests/support/store.rs"]
 pub mod store;
 

@@ -1,0 +1,425 @@
+//! What goes wrong with Iceberg sinks elsewhere, and every other fault that we could think of: none lost, none doubled.
+//!
+//! The numbers are those of apache/iceberg's issues about its Kafka Connect sink.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use iceberg_tables::{Catalog, CatalogError, CommitError, SqlCatalog};
+use object_store::ObjectStoreExt;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use support::catalog::{Fault, FaultyCatalog};
+use support::store::{Fault as StoreFault, FaultyStore};
+use support::{DAY_MS, FIRST_DAY_MS, Lake, catch_up, progress};
+
+/// A lake in memory, whose store can fail, and a catalog that can.
+struct Bench {
+    faulty: Arc<FaultyStore>,
+    lake: Lake,
+    /// As committers see it.
+    catalog: Arc<FaultyCatalog>,
+    /// As it is.
+    truth: Arc<dyn Catalog>,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new(seed: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let faulty = Arc::new(FaultyStore::new(seed));
+        let lake = Lake::new(faulty.inner(), "memory:///lake");
+        let file = folder.path().join("catalog.db");
+        // The catalog's own metadata files meet the store's faults as well.
+        let inner = SqlCatalog::sqlite(&file, "riverbank", faulty.clone(), lake.place.clone())
+            .await
+            .unwrap();
+        let truth = SqlCatalog::sqlite(&file, "riverbank", faulty.inner(), lake.place.clone())
+            .await
+            .unwrap();
+        Self {
+            catalog: FaultyCatalog::new(Arc::new(inner), seed),
+            truth: Arc::new(truth),
+            faulty,
+            lake,
+            folder,
+        }
+    }
+
+    fn committer(&self) -> iceberg_tables::Committer {
+        iceberg_tables::Committer::new(
+            self.lake.table.clone(),
+            support::table_name(),
+            self.catalog.clone(),
+            self.faulty.clone(),
+            self.lake.place.clone(),
+        )
+    }
+
+    async fn prove(&self) {
+        self.lake.prove(self.truth.as_ref()).await;
+    }
+}
+
+/// A coordinator that was taken for dead and goes on writes its old offsets over the newer ones; when the log has dropped them, the rows
+/// are lost.
+#[tokio::test]
+async fn apache_iceberg_17551_a_zombie_never_moves_offsets_back() {
+    let mut bench = Bench::new(1).await;
+    bench.lake.write(0, 0, 10, FIRST_DAY_MS).await;
+    let (mut zombie, mut other) = (bench.committer(), bench.committer());
+    // The zombie has found files and is about to commit them; the other one, elected in its place, commits them and more.
+    bench.catalog.next(&[None, Some(Fault::Late)]);
+    zombie.turn().await.unwrap_err();
+    assert_eq!(catch_up(&mut other).await, 1);
+    bench.lake.write(0, 10, 10, FIRST_DAY_MS).await;
+    assert_eq!(catch_up(&mut other).await, 1);
+    let before = progress(bench.truth.as_ref()).await;
+    // Its commit arrives at last, and it goes on as if nothing had been.
+    let arrived = bench.catalog.arrive().await;
+    assert!(matches!(arrived.as_slice(), [Err(CatalogError::Conflict(_))]), "{arrived:?}");
+    assert_eq!(catch_up(&mut zombie).await, 0);
+    assert_eq!(progress(bench.truth.as_ref()).await, before);
+    // The other one dies, and the zombie is the only one.
+    drop(other);
+    bench.lake.write(0, 20, 10, FIRST_DAY_MS).await;
+    assert_eq!(catch_up(&mut zombie).await, 1);
+    bench.prove().await;
+}
+
+/// After a restart in the middle of a commit, the same files are committed by the next one.
+#[tokio::test]
+async fn apache_iceberg_17340_files_are_not_committed_again_after_a_restart() {
+    for fault in Fault::ALL {
+        let mut bench = Bench::new(2).await;
+        bench.lake.write(0, 0, 10, FIRST_DAY_MS).await;
+        catch_up(&mut bench.committer()).await;
+        bench.lake.write(0, 10, 10, FIRST_DAY_MS).await;
+        bench.catalog.next(&[Some(fault)]);
+        bench.committer().turn().await.unwrap_err();
+        // Started anew, with nothing that the first one knew.
+        bench.lake.write(0, 20, 10, FIRST_DAY_MS).await;
+        catch_up(&mut bench.committer()).await;
+        bench.catalog.arrive().await;
+        catch_up(&mut bench.committer()).await;
+        bench.prove().await;
+    }
+}
+
+/// A commit succeeded, the answer was lost, and the coordinator that takes over registers the same files in a second snapshot.
+#[tokio::test]
+async fn apache_iceberg_16282_a_successor_adds_nothing_twice() {
+    let mut bench = Bench::new(3).await;
+    bench.lake.write(0, 0, 10, FIRST_DAY_MS).await;
+    bench.catalog.next(&[None, Some(Fault::After)]);
+    let failed = bench.committer().turn().await.unwrap_err();
+    assert!(matches!(failed, CommitError::Catalog(CatalogError::Unknown(_))), "{failed}");
+    assert_eq!(catch_up(&mut bench.committer()).await, 0, "it was committed");
+    bench.prove().await;
+}
+
+/// Two coordinators at once.
+#[tokio::test]
+async fn apache_iceberg_17637_two_committers_at_once_add_nothing_twice() {
+    let mut bench = Bench::new(4).await;
+    let (mut one, mut other) = (bench.committer(), bench.committer());
+    for range in 0..20 {
+        bench.lake.write(0, range * 5, 5, FIRST_DAY_MS + range * DAY_MS / 7).await;
+        bench.lake.write(1, range * 5, 5, FIRST_DAY_MS).await;
+        let (first, second) = tokio::join!(one.turn(), other.turn());
+        for result in [first, second] {
+            let is_conflict = matches!(&result, Err(CommitError::Catalog(CatalogError::Conflict(_))));
+            assert!(result.is_ok() || is_conflict, "{result:?}");
+        }
+    }
+    catch_up(&mut one).await;
+    assert_eq!(catch_up(&mut other).await, 0);
+    bench.prove().await;
+}
+
+/// The same path stands in two snapshots. Here a path is of its offsets alone, and of offsets, one range is in the table.
+#[tokio::test]
+async fn apache_iceberg_13763_a_path_is_in_the_table_once() {
+    let mut bench = Bench::new(5).await;
+    bench.lake.write(0, 0, 10, FIRST_DAY_MS).await;
+    let (intent, files) = bench.lake.range(0, 1, 0, 10, FIRST_DAY_MS);
+    for _ in 0..3 {
+        catch_up(&mut bench.committer()).await;
+        // The sink writes its intent again, and makes sure that the files are there.
+        bench.lake.decide(&intent).await;
+        bench.lake.put(&files[0]).await;
+    }
+    // A second file of offsets that are in the table is no further file, and one that overlaps the next range stops the table.
+    let (_, inside) = bench.lake.range(0, 1, 3, 4, FIRST_DAY_MS);
+    bench
+        .lake
+        .store
+        .put(&inside[0].file.path(), inside[0].bytes.clone().into())
+        .await
+        .unwrap();
+    assert_eq!(catch_up(&mut bench.committer()).await, 0);
+    bench.prove().await;
+    let (_, across) = bench.lake.range(0, 1, 8, 5, FIRST_DAY_MS);
+    bench
+        .lake
+        .store
+        .put(&across[0].file.path(), across[0].bytes.clone().into())
+        .await
+        .unwrap();
+    bench.lake.write(0, 10, 5, FIRST_DAY_MS).await;
+    bench.lake.write(0, 15, 5, FIRST_DAY_MS).await;
+    let refused = bench.committer().turn().await.unwrap_err().to_string();
+    assert!(refused.contains("offset 10 is in two files"), "{refused}");
+}
+
+/// What was there before the sink was started is left out.
+#[tokio::test]
+async fn apache_iceberg_13536_what_was_there_before_is_in_the_table() {
+    let mut bench = Bench::new(6).await;
+    for partition in 0..3 {
+        let mut start = i64::from(partition) * 1_000;
+        for range in 0..30 {
+            bench.lake.write(partition, start, 7, FIRST_DAY_MS + range * DAY_MS / 2).await;
+            start += 7;
+        }
+    }
+    let mut committer = bench.committer().with_files_max(20);
+    assert!(catch_up(&mut committer).await >= 5, "in parts");
+    bench.prove().await;
+    // A partition that comes later, whose first records are of long ago.
+    bench.lake.write(7, 0, 5, 0).await;
+    catch_up(&mut committer).await;
+    bench.prove().await;
+}
+
+/// Everything at once, in an order that a number replays: faults of catalog and store, committers that are killed at any step, several
+/// at once, commits that arrive late.
+#[tokio::test]
+async fn whatever_fails_nothing_is_lost_or_doubled() {
+    for seed in 0..40 {
+        let mut bench = Bench::new(seed).await;
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut committers = vec![bench.committer(), bench.committer()];
+        let mut starts = [0; 3];
+        bench.catalog.suffer(0.3);
+        bench.faulty.suffer(&StoreFault::ALL, 0.03);
+        for _ in 0..40 {
+            match rng.random_range(0..6) {
+                0 | 1 => {
+                    let partition = rng.random_range(0..3_u32);
+                    let (start, count) = (starts[partition as usize], rng.random_range(1..12));
+                    let day = rng.random_range(0..5) * DAY_MS + rng.random_range(0..2) * (DAY_MS - 300_000);
+                    bench.lake.write(partition, start, count, FIRST_DAY_MS + day).await;
+                    // Some offsets are of transactions' markers.
+                    starts[partition as usize] = start + count;
+                }
+                2 => {
+                    let at = rng.random_range(0..committers.len());
+                    committers[at] = bench.committer();
+                }
+                3 => {
+                    bench.catalog.arrive().await;
+                }
+                _ => {
+                    let at = rng.random_range(0..committers.len());
+                    // One that waits for an answer that never comes is given up.
+                    let _ = tokio::time::timeout(Duration::from_millis(40), committers[at].turn()).await;
+                }
+            }
+        }
+        bench.catalog.suffer(0.0);
+        bench.faulty.recover();
+        catch_up(&mut bench.committer()).await;
+        bench.catalog.arrive().await;
+        for committer in &mut committers {
+            catch_up(committer).await;
+        }
+        let rows = bench.lake.table_rows(bench.truth.as_ref()).await;
+        assert_eq!(rows.len(), bench.lake.written.len(), "seed {seed}");
+        assert_eq!(rows, bench.lake.written, "seed {seed}");
+    }
+}
+
+/// Killed after each request to store and catalog: what was asked is done, and nothing after it.
+#[tokio::test]
+async fn a_committer_that_is_killed_at_any_step_leaves_nothing_behind_that_counts() {
+    let mut steps = 0;
+    loop {
+        let mut bench = Bench::new(steps).await;
+        bench.lake.write(0, 0, 10, FIRST_DAY_MS).await;
+        catch_up(&mut bench.committer()).await;
+        bench.lake.write(0, 10, 10, FIRST_DAY_MS + DAY_MS - 300_000).await;
+        let killed = Arc::new(support::killed::Killed::after(bench.faulty.inner(), steps));
+        let file = bench.folder.path().join("catalog.db");
+        let inner = SqlCatalog::sqlite(&file, "riverbank", killed.clone(), bench.lake.place.clone());
+        let catalog: Arc<dyn Catalog> = Arc::new(inner.await.unwrap());
+        let mut committer = iceberg_tables::Committer::new(
+            bench.lake.table.clone(),
+            support::table_name(),
+            catalog,
+            killed.clone(),
+            bench.lake.place.clone(),
+        );
+        let ended = committer.turn().await;
+        drop(committer);
+        catch_up(&mut bench.committer()).await;
+        bench.prove().await;
+        if ended.is_ok() {
+            break;
+        }
+        steps += 1;
+    }
+    assert!(steps >= 8, "{steps} steps");
+}
+
+/// A range counts when all of its days' files are there.
+#[tokio::test]
+async fn a_range_counts_when_it_is_whole() {
+    let mut bench = Bench::new(8).await;
+    let mut committer = bench.committer();
+    bench.lake.write(0, 0, 5, FIRST_DAY_MS).await;
+    catch_up(&mut committer).await;
+    let (intent, files) = bench.lake.range(0, 1, 5, 20, FIRST_DAY_MS + DAY_MS - 600_000);
+    assert_eq!(files.len(), 2);
+    bench.lake.decide(&intent).await;
+    assert_eq!(catch_up(&mut committer).await, 0, "nothing of it is there");
+    bench.lake.put(&files[1]).await;
+    assert_eq!(catch_up(&mut committer).await, 0, "half of it is there");
+    assert_eq!(catch_up(&mut bench.committer()).await, 0, "half of it is there");
+    bench.lake.put(&files[0]).await;
+    assert_eq!(catch_up(&mut committer).await, 1);
+    bench.prove().await;
+}
+
+/// The topic was made anew, and its offsets begin at 0 again; then its log was cut off.
+#[tokio::test]
+async fn generations_follow_one_another() {
+    let mut bench = Bench::new(9).await;
+    let mut committer = bench.committer();
+    bench.lake.note_generation(1, 11, &[]).await;
+    bench.lake.write(0, 0, 10, FIRST_DAY_MS).await;
+    bench.lake.write(1, 0, 10, FIRST_DAY_MS).await;
+    catch_up(&mut committer).await;
+    // Its last range was never finished.
+    let (intent, files) = bench.lake.range(0, 1, 10, 20, FIRST_DAY_MS + DAY_MS - 600_000);
+    bench.lake.decide(&intent).await;
+    bench.lake.put(&files[0]).await;
+    assert_eq!(catch_up(&mut committer).await, 0);
+    bench.lake.note_generation(2, 22, &[]).await;
+    bench.lake.write_in(2, 0, 4, 10, FIRST_DAY_MS + 2 * DAY_MS).await;
+    catch_up(&mut committer).await;
+    bench.prove().await;
+    bench.lake.note_generation(3, 22, &[(0, 9)]).await;
+    bench.lake.write_in(3, 0, 10, 10, FIRST_DAY_MS + 2 * DAY_MS).await;
+    bench.lake.write_in(2, 1, 0, 3, FIRST_DAY_MS + 2 * DAY_MS).await;
+    catch_up(&mut bench.committer()).await;
+    bench.prove().await;
+    let at = progress(bench.truth.as_ref()).await;
+    let at: Vec<_> =
+        at.0.iter()
+            .map(|(partition, at)| (*partition, at.generation, at.next))
+            .collect();
+    assert_eq!(at, [(0, 3, 20), (1, 2, 3)]);
+}
+
+/// The table is never told that it has what is in no file.
+#[tokio::test]
+async fn a_gap_stops_the_table_and_says_where() {
+    let mut bench = Bench::new(10).await;
+    bench.lake.write(0, 0, 10, FIRST_DAY_MS).await;
+    catch_up(&mut bench.committer()).await;
+    bench.lake.write(0, 15, 10, FIRST_DAY_MS).await;
+    bench.lake.write(0, 25, 10, FIRST_DAY_MS).await;
+    for mut committer in [bench.committer(), bench.committer()] {
+        let refused = committer.turn().await.unwrap_err().to_string();
+        assert!(refused.contains("offsets from 10 on are in no file"), "{refused}");
+    }
+    bench.lake.write(0, 10, 5, FIRST_DAY_MS).await;
+    catch_up(&mut bench.committer()).await;
+    bench.prove().await;
+}
+
+/// A listing takes a while: it may show a later file and not the first one.
+#[tokio::test]
+async fn a_listing_that_misses_the_first_file_loses_nothing() {
+    let mut bench = Bench::new(11).await;
+    for range in 0..3 {
+        bench.lake.write(0, range * 10, 10, FIRST_DAY_MS + range * DAY_MS).await;
+    }
+    let (_, first) = bench.lake.range(0, 1, 0, 10, FIRST_DAY_MS);
+    bench.faulty.hide_once(first[0].file.path());
+    catch_up(&mut bench.committer()).await;
+    bench.prove().await;
+}
+
+/// A table that is close to its sink costs the same whether the lake has a year or ten.
+#[tokio::test]
+async fn a_turn_does_not_list_the_years_before() {
+    let mut bench = Bench::new(12).await;
+    for range in 0..400 {
+        bench.lake.write(0, range, 1, FIRST_DAY_MS + range * DAY_MS).await;
+    }
+    let mut committer = bench.committer();
+    catch_up(&mut committer).await;
+    bench.faulty.take_lists();
+    let mut listed = Vec::new();
+    for range in 400..403 {
+        bench.lake.write(0, range, 1, FIRST_DAY_MS + range * DAY_MS).await;
+        assert_eq!(catch_up(&mut committer).await, 1);
+        listed.push(bench.faulty.take_lists().1);
+    }
+    assert!(listed.iter().all(|objects| *objects <= 6), "{listed:?}");
+    // One that was away for some ranges lists their days.
+    for range in 403..406 {
+        bench.lake.write(0, range, 1, FIRST_DAY_MS + range * DAY_MS).await;
+    }
+    assert_eq!(catch_up(&mut bench.committer()).await, 1);
+    let objects = bench.faulty.take_lists().1;
+    assert!(objects <= 20, "{objects}");
+    bench.prove().await;
+}
+
+/// Another writer's snapshots say nothing of offsets: those before them do, and where those are expired, the table's property does.
+#[tokio::test]
+async fn other_writers_snapshots_are_looked_past() {
+    use iceberg_tables::catalog::Commit;
+    use iceberg_tables::metadata::Update;
+    let mut bench = Bench::new(13).await;
+    bench.lake.write(0, 0, 10, FIRST_DAY_MS).await;
+    catch_up(&mut bench.committer()).await;
+    let name = support::table_name();
+    let ours = bench.truth.load(&name).await.unwrap().unwrap();
+    let mut theirs = ours.metadata.current_snapshot().unwrap().clone();
+    let parent = theirs["snapshot-id"].clone();
+    theirs["parent-snapshot-id"] = parent.clone();
+    theirs["snapshot-id"] = 77.into();
+    theirs["sequence-number"] = 2.into();
+    theirs["summary"] = serde_json::json!({"operation": "replace", "total-records": "10"});
+    let commit = |updates| Commit {
+        requirements: vec![],
+        updates,
+    };
+    let replaced = commit(vec![Update::Snapshot(theirs)]);
+    bench.truth.commit(&name, &ours, &replaced).await.unwrap();
+    assert_eq!(catch_up(&mut bench.committer()).await, 0);
+    bench.lake.write(0, 10, 10, FIRST_DAY_MS).await;
+    let theirs = bench.truth.load(&name).await.unwrap().unwrap();
+    let expired = commit(vec![Update::Expire(vec![parent.as_i64().unwrap()])]);
+    bench.truth.commit(&name, &theirs, &expired).await.unwrap();
+    assert_eq!(catch_up(&mut bench.committer()).await, 1);
+    bench.prove().await;
+    // Without either, nothing is guessed.
+    let loaded = bench.truth.load(&name).await.unwrap().unwrap();
+    let mut json = loaded.metadata.json().clone();
+    json["properties"].as_object_mut().unwrap().remove("riverbank.offsets");
+    for snapshot in json["snapshots"].as_array_mut().unwrap() {
+        snapshot["summary"].as_object_mut().unwrap().remove("riverbank.offsets");
+    }
+    let path = bench.lake.place.path_of(&loaded.location).unwrap();
+    bench.lake.store.put(&path, json.to_string().into()).await.unwrap();
+    let refused = bench.committer().turn().await.unwrap_err().to_string();
+    assert!(refused.contains("riverbank.offsets"), "{refused}");
+}
