@@ -122,6 +122,11 @@ impl Committer {
         self.table.name()
     }
 
+    /// The source's position up to which the table was whole at the last look, as far as it is known.
+    pub fn watermark(&self) -> Option<i64> {
+        self.seen.as_ref()?.watermark()
+    }
+
     /// Commits what is finished, once. After an error, the next turn begins with what the table says.
     pub async fn turn(&mut self) -> Result<Committed, CommitError> {
         if let Some(seen) = self.seen.take() {

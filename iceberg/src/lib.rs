@@ -3,7 +3,7 @@
 //! - [`committer`]: what the sink has finished becomes a snapshot; the reason why no file is lost or doubled.
 //! - [`next`]: which files come next. [`progress`]: how far the table is.
 //! - [`catalog`]: SQL (SQLite, Postgres) and REST. [`metadata`], [`schema`], [`manifest`], [`data_file`], [`place`]: the format.
-//! - `runner`: a thread that commits all tables, again and again.
+//! - [`IcebergHandle`]: a thread that commits all tables, again and again. [`settings`], [`metrics`]: of it.
 //!
 //! Why not the `iceberg` crates? docs/decisions/iceberg.md.
 
@@ -12,12 +12,17 @@ pub mod committer;
 pub mod data_file;
 pub mod manifest;
 pub mod metadata;
+pub mod metrics;
 pub mod next;
 pub mod place;
 pub mod progress;
+mod runner;
 pub mod schema;
+pub mod settings;
 
 pub use catalog::{Catalog, CatalogError, RestCatalog, RestOptions, SqlCatalog, TableName};
 pub use committer::{CommitError, Committed, Committer};
 pub use place::Place;
 pub use progress::Progress;
+pub use runner::{IcebergError, IcebergHandle};
+pub use settings::{CatalogTarget, IcebergSettings};

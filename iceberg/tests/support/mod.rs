@@ -4,6 +4,7 @@
 pub mod catalog;
 pub mod judge;
 pub mod killed;
+pub mod rest;
 #[path = "../../../sinks/tests/support/store.rs"]
 pub mod store;
 

@@ -1,0 +1,282 @@
+//! All tables' committers, on a thread of their own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use object_store::ObjectStore;
+use parking_lot::Mutex;
+use sinks::Table;
+use tokio::sync::Notify;
+
+use crate::catalog::{Catalog, CatalogError, RestCatalog, SqlCatalog, TableName};
+use crate::committer::{CommitError, Committed, Committer};
+use crate::metrics::Metrics;
+use crate::next::FindError;
+use crate::place::Place;
+use crate::settings::{CatalogTarget, IcebergSettings};
+
+/// After so many failures in a row, one that may pass is reported.
+const PATIENCE: u32 = 3;
+
+/// Why the tables could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum IcebergError {
+    /// The thread or its runtime could not be made.
+    #[error("the Iceberg tables could not be started: {0}")]
+    Start(#[from] std::io::Error),
+    /// The metrics are registered already.
+    #[error("the Iceberg tables' metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// Not everything was committed before the stop's time-out. Nothing is lost: whoever comes next commits it.
+    #[error("the Iceberg tables lack finished files, which are committed at the next start: {0}")]
+    Unfinished(String),
+    /// The thread ended by a defect.
+    #[error("the Iceberg tables' thread panicked")]
+    Panicked,
+}
+
+#[derive(Default)]
+struct Shared {
+    trouble: Mutex<BTreeMap<String, String>>,
+    stop: Notify,
+}
+
+/// Committers at work. Dropping it without [`IcebergHandle::stop`] leaves them running.
+pub struct IcebergHandle {
+    shared: Arc<Shared>,
+    thread: JoinHandle<Result<(), IcebergError>>,
+}
+
+impl IcebergHandle {
+    /// Commits the files of these tables, which are in the lake of this URL.
+    pub fn start(
+        settings: IcebergSettings,
+        store: Arc<dyn ObjectStore>,
+        url: &str,
+        tables: Vec<Arc<dyn Table>>,
+        registry: &prometheus::Registry,
+    ) -> Result<Self, IcebergError> {
+        let metrics = Metrics::register(registry)?;
+        tables.iter().for_each(|table| metrics.introduce(table.name()));
+        let shared = Arc::new(Shared::default());
+        let work = Work {
+            settings,
+            store,
+            place: Place::new(url),
+            metrics,
+            shared: shared.clone(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name("iceberg".to_owned());
+        let thread = thread.spawn(move || runtime.block_on(work.run(tables)))?;
+        Ok(Self { shared, thread })
+    }
+
+    /// What is wrong, for the operator and for readiness; `None` while all is well.
+    pub fn trouble(&self) -> Option<String> {
+        if self.thread.is_finished() {
+            return Some("the Iceberg tables' thread has ended".to_owned());
+        }
+        let trouble = self.shared.trouble.lock();
+        let all: Vec<_> = trouble.iter().map(|(table, reason)| format!("{table}: {reason}")).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// Commits what is finished, and ends, at most after the settings' `stop_timeout`. To be stopped after the sink, whose last files are
+    /// then in the tables.
+    pub fn stop(self) -> Result<(), IcebergError> {
+        self.shared.stop.notify_one();
+        self.thread.join().unwrap_or(Err(IcebergError::Panicked))
+    }
+}
+
+struct Work {
+    settings: IcebergSettings,
+    store: Arc<dyn ObjectStore>,
+    place: Place,
+    metrics: Metrics,
+    shared: Arc<Shared>,
+}
+
+/// A committer, and how it fares.
+struct Running {
+    committer: Committer,
+    failures: u32,
+    /// When the table was last known to have everything.
+    whole_at: Instant,
+    /// When it is its turn.
+    due: Instant,
+}
+
+impl Work {
+    async fn run(self, tables: Vec<Arc<dyn Table>>) -> Result<(), IcebergError> {
+        let mut stops = false;
+        let Some(catalog) = self.open(&mut stops).await else {
+            return Err(IcebergError::Unfinished("the catalog was not reached".to_owned()));
+        };
+        let mut all: Vec<Running> = tables.into_iter().map(|table| self.begin(table, &catalog)).collect();
+        while !stops {
+            let due = all.iter().map(|running| running.due).min();
+            let wait = due.map_or(self.settings.interval, |due| due.saturating_duration_since(Instant::now()));
+            stops = tokio::time::timeout(wait, self.shared.stop.notified()).await.is_ok();
+            let now = Instant::now();
+            for running in all.iter_mut().filter(|running| running.due <= now && !stops) {
+                self.turn(running).await;
+            }
+        }
+        // The sink has stopped before: its last files are finished.
+        let until = Instant::now() + self.settings.stop_timeout;
+        for running in &mut all {
+            while self.turn(running).await && Instant::now() < until {}
+        }
+        let unfinished = all
+            .iter()
+            .filter(|running| running.failures > 0)
+            .map(|running| running.committer.table());
+        let unfinished: Vec<_> = unfinished.collect();
+        match unfinished.is_empty() {
+            true => Ok(()),
+            false => Err(IcebergError::Unfinished(unfinished.join(", "))),
+        }
+    }
+
+    fn begin(&self, table: Arc<dyn Table>, catalog: &Arc<dyn Catalog>) -> Running {
+        let name = TableName::of(table.name(), self.settings.namespace.as_deref());
+        Running {
+            committer: Committer::new(table, name, catalog.clone(), self.store.clone(), self.place.clone()),
+            failures: 0,
+            whole_at: Instant::now(),
+            due: Instant::now(),
+        }
+    }
+
+    /// Opens the catalog, however long that takes; `None` if it is to stop before.
+    async fn open(&self, stops: &mut bool) -> Option<Arc<dyn Catalog>> {
+        let (name, store, place) = (&self.settings.name, &self.store, &self.place);
+        loop {
+            let opened: Result<Arc<dyn Catalog>, CatalogError> = match &self.settings.catalog {
+                CatalogTarget::Sqlite(file) => {
+                    let catalog = SqlCatalog::sqlite(file, name, store.clone(), place.clone()).await;
+                    catalog.map(|catalog| Arc::new(catalog) as Arc<dyn Catalog>)
+                }
+                CatalogTarget::Postgres(url) => {
+                    let catalog = SqlCatalog::postgres(url, name, store.clone(), place.clone()).await;
+                    catalog.map(|catalog| Arc::new(catalog) as Arc<dyn Catalog>)
+                }
+                CatalogTarget::Rest(options) => {
+                    RestCatalog::new(options.clone()).map(|catalog| Arc::new(catalog) as Arc<dyn Catalog>)
+                }
+            };
+            match opened {
+                Ok(catalog) => {
+                    self.shared.trouble.lock().remove("catalog");
+                    return Some(catalog);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the catalog of the Iceberg tables cannot be opened");
+                    self.shared.trouble.lock().insert("catalog".to_owned(), error.to_string());
+                }
+            }
+            if *stops {
+                return None;
+            }
+            *stops = tokio::time::timeout(self.settings.interval, self.shared.stop.notified())
+                .await
+                .is_ok();
+        }
+    }
+
+    /// A table's turn. Returns whether another one is due at once.
+    async fn turn(&self, running: &mut Running) -> bool {
+        let table = running.committer.table().to_owned();
+        let label = &[table.as_str()];
+        let turn = tokio::time::timeout(self.settings.turn_timeout, running.committer.turn()).await;
+        let (again, wait) = match turn {
+            Ok(Ok(committed)) => {
+                self.succeeded(running, committed);
+                // What was written meanwhile is looked for at the next turn.
+                (
+                    committed.snapshot,
+                    if committed.more {
+                        Duration::ZERO
+                    } else {
+                        self.settings.interval
+                    },
+                )
+            }
+            Ok(Err(CommitError::Catalog(CatalogError::Conflict(reason)))) => {
+                tracing::debug!(table, reason, "another writer was faster");
+                self.metrics.conflicts.with_label_values(label).inc();
+                running.failures += 1;
+                (running.failures < PATIENCE, self.settings.interval)
+            }
+            Ok(Err(error)) => {
+                self.failed(running, &error.to_string(), mends_itself(&error));
+                let wait = if mends_itself(&error) {
+                    self.settings.interval
+                } else {
+                    self.settings.slow_interval
+                };
+                (false, wait)
+            }
+            Err(_) => {
+                self.failed(running, "the store or the catalog does not answer", true);
+                (false, self.settings.interval)
+            }
+        };
+        let behind = match running.failures {
+            0 => 0.0,
+            _ => running.whole_at.elapsed().as_secs_f64(),
+        };
+        self.metrics.lag_seconds.with_label_values(label).set(behind);
+        running.due = Instant::now() + wait;
+        again
+    }
+
+    fn succeeded(&self, running: &mut Running, committed: Committed) {
+        let table = running.committer.table();
+        let label = &[table];
+        running.failures = 0;
+        self.shared.trouble.lock().remove(table);
+        if committed.snapshot {
+            let Committed { files, rows, .. } = committed;
+            tracing::debug!(table, files, rows, "a snapshot is committed");
+            self.metrics.snapshots.with_label_values(label).inc();
+            self.metrics.files.with_label_values(label).inc_by(files);
+            self.metrics.rows.with_label_values(label).inc_by(rows);
+        }
+        if let Some(watermark) = running.committer.watermark() {
+            self.metrics.watermark.with_label_values(label).set(watermark);
+        }
+        if !committed.more {
+            running.whole_at = Instant::now();
+        }
+    }
+
+    fn failed(&self, running: &mut Running, reason: &str, mends_itself: bool) {
+        let table = running.committer.table();
+        self.metrics.failures.with_label_values(&[table]).inc();
+        running.failures += 1;
+        if running.failures >= PATIENCE || !mends_itself {
+            let before = self.shared.trouble.lock().insert(table.to_owned(), reason.to_owned());
+            if before.as_deref() != Some(reason) {
+                tracing::error!(table, reason, "the Iceberg table does not follow");
+            }
+        }
+    }
+}
+
+/// Whether it may pass without anybody's doing.
+fn mends_itself(error: &CommitError) -> bool {
+    match error {
+        CommitError::Catalog(_) | CommitError::Store(_) => true,
+        CommitError::Find(error) => matches!(error, FindError::Store(_) | FindError::Lake(_)),
+        CommitError::Column(_)
+        | CommitError::Progress(_)
+        | CommitError::Manifest(_)
+        | CommitError::Footer(..)
+        | CommitError::Elsewhere(_) => false,
+    }
+}
