@@ -6,9 +6,11 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use iceberg_tables::{Catalog, CatalogTarget, IcebergHandle, IcebergSettings, RestCatalog, RestOptions, SqlCatalog};
+use iceberg_tables::{
+    Catalog, CatalogError, CatalogTarget, IcebergHandle, IcebergSettings, RestCatalog, RestOptions, SqlCatalog,
+};
 use serde_json::json;
-use support::catalog::Fault;
+use support::catalog::{Fault, FaultyCatalog};
 use support::rest::{CREDENTIAL, Rest};
 use support::{BOUND, DAY_MS, FIRST_DAY_MS, Folder, Records, catch_up, judge};
 
@@ -37,6 +39,15 @@ async fn a_rest_catalog_keeps_the_tables() {
         let left = u64::from(fault != Fault::After);
         assert_eq!(catch_up(&mut committer).await, left, "{fault:?}");
     }
+    // A zombie's commit, which arrives when another one has gone on.
+    let late = FaultyCatalog::new(catalog.clone(), 1);
+    let zombies: Arc<dyn Catalog> = late.clone();
+    late.next(&[Some(Fault::Late)]);
+    bench.lake.write(0, start, 10, FIRST_DAY_MS).await;
+    bench.lake.committer(&zombies).turn().await.unwrap_err();
+    assert_eq!(catch_up(&mut bench.lake.committer(&catalog)).await, 1);
+    let arrived = late.arrive().await;
+    assert!(matches!(arrived.as_slice(), [Err(CatalogError::Conflict(_))]), "{arrived:?}");
     bench.lake.table = Arc::new(Records { version: 2, more: true });
     bench.lake.write(1, 0, 10, FIRST_DAY_MS + DAY_MS - 300_000).await;
     catch_up(&mut bench.lake.committer(&catalog)).await;

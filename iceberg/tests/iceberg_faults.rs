@@ -126,18 +126,26 @@ async fn apache_iceberg_16282_a_successor_adds_nothing_twice() {
 async fn apache_iceberg_17637_two_committers_at_once_add_nothing_twice() {
     let mut bench = Bench::new(4).await;
     let (mut one, mut other) = (bench.committer(), bench.committer());
+    let mut snapshots = 0;
     for range in 0..20 {
         bench.lake.write(0, range * 5, 5, FIRST_DAY_MS + range * DAY_MS / 7).await;
         bench.lake.write(1, range * 5, 5, FIRST_DAY_MS).await;
         let (first, second) = tokio::join!(one.turn(), other.turn());
         for result in [first, second] {
-            let is_conflict = matches!(&result, Err(CommitError::Catalog(CatalogError::Conflict(_))));
-            assert!(result.is_ok() || is_conflict, "{result:?}");
+            match result {
+                Ok(committed) => snapshots += u64::from(committed.snapshot),
+                Err(CommitError::Catalog(CatalogError::Conflict(_))) => {}
+                Err(error) => panic!("{error}"),
+            }
         }
     }
-    catch_up(&mut one).await;
+    snapshots += catch_up(&mut one).await;
     assert_eq!(catch_up(&mut other).await, 0);
     bench.prove().await;
+    // None was put in the place of another one.
+    let loaded = bench.truth.load(&support::table_name()).await.unwrap().unwrap();
+    assert_eq!(loaded.metadata.snapshots().len() as u64, snapshots);
+    assert_eq!(loaded.metadata.last_sequence_number() as u64, snapshots);
 }
 
 /// The same path stands in two snapshots. Here a path is of its offsets alone, and of offsets, one range is in the table.
@@ -199,6 +207,7 @@ async fn apache_iceberg_13536_what_was_there_before_is_in_the_table() {
 /// at once, commits that arrive late.
 #[tokio::test]
 async fn whatever_fails_nothing_is_lost_or_doubled() {
+    let (mut arrived, mut committed) = (0, 0);
     for seed in 0..40 {
         let mut bench = Bench::new(seed).await;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -206,6 +215,7 @@ async fn whatever_fails_nothing_is_lost_or_doubled() {
         let mut starts = [0; 3];
         bench.catalog.suffer(0.3);
         bench.faulty.suffer(&StoreFault::ALL, 0.03);
+        let (mut numbers, mut late) = (vec![0], 0);
         for _ in 0..40 {
             match rng.random_range(0..6) {
                 0 | 1 => {
@@ -221,7 +231,7 @@ async fn whatever_fails_nothing_is_lost_or_doubled() {
                     committers[at] = bench.committer();
                 }
                 3 => {
-                    bench.catalog.arrive().await;
+                    late += bench.catalog.arrive().await.len();
                 }
                 _ => {
                     let at = rng.random_range(0..committers.len());
@@ -229,7 +239,14 @@ async fn whatever_fails_nothing_is_lost_or_doubled() {
                     let _ = tokio::time::timeout(Duration::from_millis(40), committers[at].turn()).await;
                 }
             }
+            if let Some(loaded) = bench.truth.load(&support::table_name()).await.unwrap() {
+                numbers.push(loaded.metadata.last_sequence_number());
+            }
         }
+        // No snapshot was ever put in the place of another one.
+        assert!(numbers.is_sorted(), "seed {seed}: {numbers:?}");
+        arrived += late;
+        committed += numbers.last().unwrap();
         bench.catalog.suffer(0.0);
         bench.faulty.recover();
         catch_up(&mut bench.committer()).await;
@@ -241,6 +258,11 @@ async fn whatever_fails_nothing_is_lost_or_doubled() {
         assert_eq!(rows.len(), bench.lake.written.len(), "seed {seed}");
         assert_eq!(rows, bench.lake.written, "seed {seed}");
     }
+    // The faults were met by something.
+    assert!(
+        arrived >= 20 && committed >= 80,
+        "{arrived} late commits, {committed} snapshots"
+    );
 }
 
 /// Killed after each request to store and catalog: what was asked is done, and nothing after it.
