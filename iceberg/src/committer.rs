@@ -10,7 +10,7 @@
 //! them was taken for dead, or whether a commit that failed was done after all: whoever comes second is refused, reads the offsets
 //! again, and goes on after them. Nothing but the table says what is in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use object_store::path::Path;
@@ -21,6 +21,7 @@ use sinks::Table;
 
 use crate::catalog::{Catalog, CatalogError, Commit, Creation, Loaded, TableName, now_ms};
 use crate::data_file::{DataFile, highest};
+use crate::expire;
 use crate::manifest::{self, ManifestError, ManifestFile};
 use crate::metadata::{Requirement, Update};
 use crate::next::{FindError, Finder, Found};
@@ -34,6 +35,8 @@ pub const FILES_MAX: usize = 1_000;
 const MERGE_AT: usize = 100;
 /// A manifest of this size is merged no further.
 const MERGED_BYTES: i64 = 8 << 20;
+/// How long a snapshot is kept in tables that are made here.
+const SNAPSHOT_AGE_MS: i64 = 86_400_000;
 /// The columns that have the source's position.
 const POSITIONS: [&str; 2] = ["_lsn", "source_lsn"];
 
@@ -117,6 +120,12 @@ impl Committer {
         self
     }
 
+    /// Which passes over offsets that are in no file, where later ones are.
+    pub fn with_gaps_skipped(mut self) -> Self {
+        self.finder.skip_gaps();
+        self
+    }
+
     /// The table, in the lake.
     pub fn table(&self) -> &str {
         self.table.name()
@@ -159,6 +168,8 @@ impl Committer {
             location: self.place.url_of(&Path::from(self.table.name())),
             properties: [
                 (NAME_MAPPING.to_owned(), columns.mapping()),
+                (expire::AGE.to_owned(), SNAPSHOT_AGE_MS.to_string()),
+                ("write.metadata.delete-after-commit.enabled".to_owned(), "true".to_owned()),
                 ("write.parquet.compression-codec".to_owned(), "zstd".to_owned()),
             ]
             .into(),
@@ -215,7 +226,16 @@ impl Committer {
         let snapshot = self.snapshot(base, &files, &columns.schema(schema_id), &next).await?;
         commit.updates.push(Update::Snapshot(snapshot));
         commit.updates.push(Update::Properties(properties));
+        let expired = expire::due(metadata, now_ms());
+        if !expired.is_empty() {
+            commit.updates.push(Update::Expire(expired.clone()));
+        }
         self.catalog.commit(&self.name, base, &commit).await?;
+        if !expired.is_empty()
+            && let Err(error) = self.sweep(base, &expired).await
+        {
+            tracing::debug!(table = self.table.name(), %error, "what no snapshot names any more stays");
+        }
         Ok((next, committed))
     }
 
@@ -296,6 +316,24 @@ impl Committer {
             kept.push(merged);
         }
         *manifests = kept;
+        Ok(())
+    }
+
+    /// Deletes what only snapshots have named that have expired: their lists, and the manifests that were merged since.
+    async fn sweep(&self, base: &Loaded, expired: &[i64]) -> Result<(), CommitError> {
+        let lists = expire::lists(&base.metadata, expired);
+        let mut unnamed = BTreeSet::new();
+        if let Some(oldest) = expire::oldest_list(&base.metadata, expired) {
+            for list in &lists {
+                unnamed.extend(manifest::read_list(&self.get(list).await?)?.into_iter().map(|one| one.url));
+            }
+            for named in manifest::read_list(&self.get(oldest).await?)? {
+                unnamed.remove(&named.url);
+            }
+        }
+        for url in lists.into_iter().chain(unnamed.iter().map(String::as_str)) {
+            self.store.delete(&self.path(url)?).await?;
+        }
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! - [`committer`]: what the sink has finished becomes a snapshot; the reason why no file is lost or doubled.
 //! - [`next`]: which files come next. [`progress`]: how far the table is.
-//! - [`catalog`]: SQL (SQLite, Postgres) and REST. [`metadata`], [`schema`], [`manifest`], [`data_file`], [`place`]: the format.
+//! - [`catalog`]: SQL (SQLite, Postgres) and REST. [`metadata`], [`schema`], [`manifest`], [`data_file`], [`place`]: the format. [`expire`]: what goes.
 //! - [`IcebergHandle`]: a thread that commits all tables, again and again. [`settings`], [`metrics`]: of it.
 //!
 //! Why not the `iceberg` crates? docs/decisions/iceberg.md.
@@ -10,6 +10,7 @@
 pub mod catalog;
 pub mod committer;
 pub mod data_file;
+pub mod expire;
 pub mod manifest;
 pub mod metadata;
 pub mod metrics;

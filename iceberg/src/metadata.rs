@@ -227,6 +227,12 @@ impl Metadata {
         ids.chain(self.main()).collect()
     }
 
+    /// The metadata files before these, the oldest first.
+    pub fn log(&self) -> Vec<&str> {
+        let log = self.0["metadata-log"].as_array().into_iter().flatten();
+        log.filter_map(|one| one["metadata-file"].as_str()).collect()
+    }
+
     /// The metadata after a commit; `location` is where the ones before it are.
     pub fn after(&self, updates: &[Update], location: &str, now_ms: i64) -> Self {
         let mut next = self.0.clone();

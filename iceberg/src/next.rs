@@ -118,6 +118,8 @@ pub struct Finder {
     table: String,
     /// How many files are taken at once.
     limit: usize,
+    /// Whether offsets that are in no file are passed over.
+    skips_gaps: bool,
     /// Names of listings, by partition and generation, that are not in the table yet.
     known: BTreeMap<Log, BTreeSet<Short>>,
     /// Logs without an intent that were listed once.
@@ -132,10 +134,16 @@ impl Finder {
             store,
             table: table.to_owned(),
             limit,
+            skips_gaps: false,
             known: BTreeMap::new(),
             listed: BTreeSet::new(),
             footers: BTreeMap::new(),
         }
+    }
+
+    /// Passes over offsets that are in no file, where later ones are: an operator has said that they are gone.
+    pub fn skip_gaps(&mut self) {
+        self.skips_gaps = true;
     }
 
     /// What comes after what the table has.
@@ -260,6 +268,19 @@ impl Finder {
         if names.is_empty() {
             names = self.at(log, next)?;
         }
+        if names.is_empty() && self.skips_gaps {
+            let later = self.known.get(&log).into_iter().flatten().find(|name| name.0 > next);
+            if let Some(start) = later.map(|name| name.0) {
+                tracing::warn!(
+                    table = self.table,
+                    partition = log.0,
+                    from = next,
+                    to = start - 1,
+                    "offsets that are in no file are passed over"
+                );
+                names = self.at(log, start)?;
+            }
+        }
         if names.is_empty() {
             return match self.has_later(log, next) || intent.is_some_and(|start| start > next) {
                 true => Err(FindError::Gap {
@@ -270,7 +291,7 @@ impl Finder {
                 false => Ok(None),
             };
         }
-        self.read_ahead(log, next).await?;
+        self.read_ahead(log, names[0].0).await?;
         self.whole(log, names, is_over).await
     }
 

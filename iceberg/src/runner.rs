@@ -144,8 +144,13 @@ impl Work {
 
     fn begin(&self, table: Arc<dyn Table>, catalog: &Arc<dyn Catalog>) -> Running {
         let name = TableName::of(table.name(), self.settings.namespace.as_deref());
+        let committer = Committer::new(table, name, catalog.clone(), self.store.clone(), self.place.clone());
+        let committer = match self.settings.skip_gaps {
+            true => committer.with_gaps_skipped(),
+            false => committer,
+        };
         Running {
-            committer: Committer::new(table, name, catalog.clone(), self.store.clone(), self.place.clone()),
+            committer,
             failures: 0,
             whole_at: Instant::now(),
             due: Instant::now(),

@@ -40,6 +40,8 @@ pub struct IcebergSettings {
     pub interval: Duration,
     /// From one look to the next where something is in the way that does not mend itself.
     pub slow_interval: Duration,
+    /// Whether offsets that are in no file, though later ones are, are passed over; else they stop their table.
+    pub skip_gaps: bool,
     /// After how long a turn is given up: a store or a catalog does not answer.
     pub turn_timeout: Duration,
     /// How long a clean stop may take to commit what is finished. What is left then is committed by whoever comes next.
@@ -55,6 +57,7 @@ impl IcebergSettings {
             namespace: None,
             interval: Duration::from_secs(5),
             slow_interval: Duration::from_secs(60),
+            skip_gaps: false,
             turn_timeout: Duration::from_secs(600),
             stop_timeout: Duration::from_secs(30),
         }

@@ -142,6 +142,19 @@ impl SqlCatalog {
         Ok((location, path))
     }
 
+    /// Deletes the metadata files that the newest ones do not name any more, if the table wants that.
+    async fn tidy(&self, before: &Metadata, now: &Metadata) {
+        if now.property("write.metadata.delete-after-commit.enabled") != Some("true") {
+            return;
+        }
+        let named = now.log();
+        for old in before.log().into_iter().filter(|old| !named.contains(old)) {
+            if let Some(path) = self.place.path_of(old) {
+                self.drop_file(&path).await;
+            }
+        }
+    }
+
     /// A metadata file that nothing names.
     async fn drop_file(&self, path: &Path) {
         if let Err(error) = self.store.delete(path).await {
@@ -205,7 +218,10 @@ impl Catalog for SqlCatalog {
                     base.location
                 )))
             }
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.tidy(&base.metadata, &next).await;
+                Ok(())
+            }
             Err(error) => Err(CatalogError::Unknown(error.to_string())),
         }
     }

@@ -265,6 +265,11 @@ fn apply(update: &Value, metadata: &mut Value) {
             metadata["refs"][update["ref-name"].as_str().unwrap()] = reference;
             metadata["current-snapshot-id"] = update["snapshot-id"].clone();
         }
+        "remove-snapshots" => {
+            let gone = update["snapshot-ids"].as_array().unwrap();
+            let snapshots = metadata["snapshots"].as_array_mut().unwrap();
+            snapshots.retain(|one| !gone.contains(&one["snapshot-id"]));
+        }
         "set-properties" => {
             for (name, value) in update["updates"].as_object().unwrap() {
                 metadata["properties"][name] = value.clone();
