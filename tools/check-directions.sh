@@ -30,9 +30,10 @@ without schemas    broker topology processors sinks api connect testbed riverban
 without broker     schemas topology processors sinks api connect testbed riverbank rocksdb sqlx axum
 without topology   schemas processors sinks api connect testbed riverbank sqlx axum
 without processors sinks api connect testbed riverbank sqlx axum
-without sinks      warehouse topology processors api connect testbed riverbank rocksdb sqlx axum
-without warehouse  topology processors api connect testbed riverbank rocksdb sqlx
-without api        sinks warehouse connect testbed riverbank
+without sinks      warehouse iceberg-tables topology processors api connect testbed riverbank rocksdb sqlx axum
+without iceberg-tables warehouse topology processors api connect testbed riverbank rocksdb axum
+without warehouse  iceberg-tables topology processors api connect testbed riverbank rocksdb sqlx
+without api        sinks warehouse iceberg-tables connect testbed riverbank
 without connect    wire schemas broker topology processors sinks api testbed riverbank rocksdb rdkafka axum
 without riverbank  testbed
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use api::system_of_record::{InProcess, Postgres, PostgresSettings, SystemOfRecord};
+use iceberg_tables::IcebergHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +18,7 @@ use crate::log::Log;
 use crate::process::{own_metrics, runtime, until_signal};
 use crate::snowpipe::Notifying;
 use crate::source::SourceWatch;
-use crate::{capture, lake};
+use crate::{capture, iceberg, lake};
 
 /// Between two looks at whether the engine has ended by itself.
 const END_CHECK_INTERVAL: Duration = Duration::from_millis(200);
@@ -92,16 +93,27 @@ pub fn sink(settings: Settings) -> anyhow::Result<ExitCode> {
             None => runner,
         };
         let sink = runner.start(&metrics)?;
+        let iceberg = iceberg::start(&settings, &metrics)?;
         let mut told = None;
         while !stop.is_cancelled() {
-            let trouble = sink.trouble().or_else(|| notifying.as_ref()?.trouble());
+            let of_tables = || iceberg.as_ref().and_then(IcebergHandle::trouble);
+            let of_snowpipe = || notifying.as_ref()?.trouble();
+            let trouble = sink.trouble().or_else(of_tables).or_else(of_snowpipe);
             if trouble != told {
                 tracing::warn!(trouble = trouble.as_deref().unwrap_or("none"), "the sink");
                 told = trouble;
             }
             let _ = tokio::time::timeout(Duration::from_secs(1), stop.cancelled()).await;
         }
-        let stopped = tokio::task::spawn_blocking(move || sink.stop()).await;
+        // The last files are in the tables, and reported, before they end.
+        let stopped = tokio::task::spawn_blocking(move || {
+            let sink = sink.stop();
+            let iceberg = iceberg.map(IcebergHandle::stop).transpose();
+            sink?;
+            iceberg?;
+            anyhow::Ok(())
+        })
+        .await;
         if let Some(notifying) = notifying {
             notifying.stop().await;
         }
@@ -171,9 +183,8 @@ impl Running {
                 json: serde_json::json!({ "dot": topology.to_dot() }),
             },
             troubles: vec![Arc::new(move || {
-                let late = watched.sink_trouble();
+                let late = watched.lake_troubles().into_iter();
                 late.map(|reason| api::Trouble::new(api::Affects::Lake, reason))
-                    .into_iter()
                     .chain(of_the_source.iter().flat_map(|source| source.troubles()))
                     .collect()
             })],

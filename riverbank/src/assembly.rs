@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use iceberg_tables::IcebergHandle;
 use parking_lot::Mutex;
 use processors::SourcePartitions;
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
@@ -17,11 +18,10 @@ use topology::store::{Backends, RocksBackends, RocksSettings};
 use topology::{Engine, EngineError, EngineParts, EngineSettings, Metrics, Queries};
 
 use crate::config::Settings;
-use crate::lake;
 use crate::log::Log;
 use crate::rejections::Rejections;
 use crate::snowpipe::Notifying;
-use crate::{source_counters, upgrade};
+use crate::{iceberg, lake, source_counters, upgrade};
 
 /// How long the broker may take to name a topic's partitions.
 const TOPICS_TIMEOUT: Duration = Duration::from_secs(15);
@@ -54,6 +54,7 @@ pub struct Assembly {
 struct Parts {
     engine: Engine,
     sink: SinkHandle,
+    iceberg: Option<IcebergHandle>,
     notifying: Option<Notifying>,
     rejections: Rejections,
 }
@@ -110,6 +111,7 @@ impl Assembly {
             None => runner,
         };
         let sink = runner.start(metrics)?;
+        let iceberg = iceberg::start(settings, metrics)?;
         let rejections = Rejections::follow(log, metrics)?;
         Ok(Self {
             queries: engine.queries(),
@@ -119,6 +121,7 @@ impl Assembly {
             running: Mutex::new(Some(Parts {
                 engine,
                 sink,
+                iceberg,
                 notifying,
                 rejections,
             })),
@@ -135,11 +138,17 @@ impl Assembly {
         self.topology.clone()
     }
 
-    /// What the sinks complain of, and what reports their files to the warehouse.
-    pub fn sink_trouble(&self) -> Option<String> {
+    /// What the sinks, the Iceberg tables and what reports files to the warehouse complain of.
+    pub fn lake_troubles(&self) -> Vec<String> {
         let running = self.running.lock();
-        let parts = running.as_ref()?;
-        parts.sink.trouble().or_else(|| parts.notifying.as_ref()?.trouble())
+        let of = |parts: &Parts| {
+            [
+                parts.sink.trouble(),
+                parts.iceberg.as_ref().and_then(IcebergHandle::trouble),
+                parts.notifying.as_ref().and_then(Notifying::trouble),
+            ]
+        };
+        running.as_ref().into_iter().flat_map(of).flatten().collect()
     }
 
     /// How many partitions the source's topics had at the start.
@@ -178,11 +187,14 @@ impl Assembly {
             parts.engine.stop();
         }
         drop(parts.rejections);
-        let stopped = parts.sink.stop();
+        let sink = parts.sink.stop();
+        // After the sink, whose last files are then in the tables; and whatever became of it.
+        let iceberg = parts.iceberg.map(IcebergHandle::stop);
         if let Some(notifying) = parts.notifying {
             Handle::current().block_on(notifying.stop());
         }
-        stopped?;
+        sink?;
+        iceberg.transpose()?;
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ pub mod demo;
 pub mod describe;
 pub mod generate;
 pub mod health;
+pub mod iceberg;
 pub mod lake;
 pub mod log;
 pub mod process;

@@ -92,6 +92,17 @@ impl Settings {
                 bytes_max: reader.get("sink.bytes_max", value::bytes(1 << 10, 4 << 30)),
                 age_max: reader.get("sink.age_max", value::duration(ms(100), ms(86_400_000))),
             },
+            iceberg: IcebergSettings {
+                catalog: reader.get("iceberg.catalog", iceberg_catalog),
+                file: reader.get("iceberg.file", value::folder),
+                postgres_url: reader.optional("iceberg.postgres_url", value::postgres_url),
+                rest_url: reader.optional("iceberg.rest_url", value::http_url),
+                rest_credential: reader.optional("iceberg.rest_credential", value::secret),
+                rest_warehouse: reader.optional("iceberg.rest_warehouse", value::text),
+                namespace: reader.optional("iceberg.namespace", value::text),
+                interval: reader.get("iceberg.interval", value::duration(ms(100), ms(3_600_000))),
+                skip_gaps: reader.get("iceberg.skip_gaps", value::boolean),
+            },
             s3: S3Settings {
                 endpoint: reader.optional("s3.endpoint", value::http_url),
                 access_key: reader.optional("s3.access_key", value::secret),
@@ -154,6 +165,14 @@ impl Settings {
             }
             _ => {}
         }
+        for (catalog, needed) in [
+            (IcebergCatalog::Postgres, "iceberg.postgres_url"),
+            (IcebergCatalog::Rest, "iceberg.rest_url"),
+        ] {
+            if self.iceberg.catalog == catalog && !reader.is_set(needed) {
+                reader.problem(needed, "is missing: iceberg.catalog needs it");
+            }
+        }
         self.check_store(reader);
     }
 
@@ -202,6 +221,17 @@ fn log_level(text: &str) -> Result<String, String> {
         Err(_) => Err(format!(
             "must be error, warn, info, debug, trace or a filter such as info,topology=debug, not \"{text}\""
         )),
+    }
+}
+
+fn iceberg_catalog(text: &str) -> Result<IcebergCatalog, String> {
+    match text {
+        "off" => Ok(IcebergCatalog::Off),
+        "sqlite" => Ok(IcebergCatalog::Sqlite),
+        "postgres" => Ok(IcebergCatalog::Postgres),
+        "rest" => Ok(IcebergCatalog::Rest),
+        // It may be an address with a login.
+        _ => Err("must be off, sqlite, postgres or rest".to_owned()),
     }
 }
 

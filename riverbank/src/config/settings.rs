@@ -30,6 +30,8 @@ pub struct Settings {
     pub engine: EngineSettings,
     /// The Parquet sinks.
     pub sink: SinkSettings,
+    /// The Iceberg tables over the sinks' files.
+    pub iceberg: IcebergSettings,
     /// The object store, where `sink.url` is `s3://`.
     pub s3: S3Settings,
     /// The warehouse.
@@ -151,6 +153,42 @@ pub struct SinkSettings {
     pub bytes_max: u64,
     /// The longest time from a file's first record to its end.
     pub age_max: Duration,
+}
+
+/// `iceberg.*`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IcebergSettings {
+    /// Which catalog.
+    pub catalog: IcebergCatalog,
+    /// The file of a SQLite catalog.
+    pub file: PathBuf,
+    /// The database of a Postgres catalog; there where it is one.
+    pub postgres_url: Option<Secret>,
+    /// The address of a REST catalog; there where it is one.
+    pub rest_url: Option<Url>,
+    /// `id:secret`.
+    pub rest_credential: Option<Secret>,
+    /// The warehouse that a REST catalog is asked for.
+    pub rest_warehouse: Option<String>,
+    /// A namespace above those of the tables.
+    pub namespace: Option<String>,
+    /// Between two looks for finished files.
+    pub interval: Duration,
+    /// Whether offsets that are in no file are passed over.
+    pub skip_gaps: bool,
+}
+
+/// Where Iceberg tables are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IcebergCatalog {
+    /// Nowhere: there are none.
+    Off,
+    /// A file.
+    Sqlite,
+    /// A database.
+    Postgres,
+    /// A REST catalog.
+    Rest,
 }
 
 /// `s3.*`

@@ -139,6 +139,36 @@ pub const TABLE: Table = Table {
             "60s",
             "a file is closed this long after its first record, 100ms to 1d",
         ),
+        Setting::new(
+            "iceberg.catalog",
+            "off",
+            "the catalog of Iceberg tables over the sinks' files: off, sqlite, postgres or rest",
+        ),
+        Setting::new(
+            "iceberg.file",
+            "riverbank-data/iceberg.db",
+            "the catalog's file, where iceberg.catalog is sqlite",
+        ),
+        Setting::secret(
+            "iceberg.postgres_url",
+            "the catalog's database, postgres://user:password@host:port/database, where iceberg.catalog is postgres",
+        ),
+        Setting::optional("iceberg.rest_url", "the catalog's address, where iceberg.catalog is rest"),
+        Setting::secret(
+            "iceberg.rest_credential",
+            "id:secret, for which the REST catalog gives a token",
+        ),
+        Setting::optional("iceberg.rest_warehouse", "the warehouse that the REST catalog is asked for"),
+        Setting::optional(
+            "iceberg.namespace",
+            "a namespace above those of the tables, which are bronze, gold",
+        ),
+        Setting::new("iceberg.interval", "5s", "between two looks for finished files, 100ms to 1h"),
+        Setting::new(
+            "iceberg.skip_gaps",
+            "false",
+            "whether offsets that are in no file, though later ones are, are passed over; else they stop their table",
+        ),
         Setting::optional("s3.endpoint", "an S3-compatible store's address; without it, AWS"),
         Setting::secret(
             "s3.access_key",

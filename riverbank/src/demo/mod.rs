@@ -69,7 +69,9 @@ async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut checks = audit.run(PATIENCE, None).await?;
     checks.extend(check_served(&mut audit, &service, usize::MAX, PATIENCE).await?);
     running.stop().await?;
-    checks.extend(check_files(&crate::lake::open(&settings)?, &log.broker, true).await?);
+    let lake = crate::lake::open(&settings)?;
+    checks.extend(check_files(&lake, &log.broker, true).await?);
+    checks.extend(crate::iceberg::check(&settings, &lake).await?);
     let balanced = checks.iter().all(Check::holds);
     tell(&checks).context("write to standard output")?;
     folder.close(balanced)?;
@@ -85,6 +87,9 @@ fn settings(args: &DemoArgs, folder: &Folder) -> anyhow::Result<Settings> {
         ("sink.url", folder.path().join("lake").display().to_string()),
         // Files soon, for whoever looks.
         ("sink.age_max", "5s".to_owned()),
+        ("iceberg.catalog", "sqlite".to_owned()),
+        ("iceberg.file", folder.path().join("iceberg.db").display().to_string()),
+        ("iceberg.interval", "2s".to_owned()),
         ("engine.threads", "1".to_owned()),
     ];
     let flags: BTreeMap<String, String> = flags.map(|(key, value)| (key.to_owned(), value)).into();
@@ -128,6 +133,8 @@ async fn welcome(args: &DemoArgs, running: &Running, folder: &Folder) -> anyhow:
     let url = format!("http://{}", running.address);
     let lake = folder.path().join("lake");
     let lake = lake.display();
+    let catalog = folder.path().join("iceberg.db");
+    let catalog = catalog.display();
     say(format_args!(
         "
 Riverbank is open (seed {}, {} operations a second)
@@ -142,6 +149,7 @@ Riverbank is open (seed {}, {} operations a second)
   readiness             {url}/health/ready
   Parquet files         {lake}
   DuckDB on them        duckdb -cmd \"SET VARIABLE lake = '{lake}'\" -cmd '.read warehouse/duckdb.sql' -c 'FROM gold.kpi_balances'
+  Iceberg catalog       sqlite:///{catalog}
 
 {}\n",
         args.seed,
