@@ -316,6 +316,47 @@ async fn a_range_counts_when_it_is_whole() {
     bench.prove().await;
 }
 
+/// A newer version of the sink finished a range that an older one had begun, whose days are far apart.
+#[tokio::test]
+async fn a_range_of_two_shapes_is_whole() {
+    let mut bench = Bench::new(15).await;
+    bench.lake.write(0, 0, 5, FIRST_DAY_MS + 9 * DAY_MS).await;
+    let mut committer = bench.committer();
+    catch_up(&mut committer).await;
+    let days = [FIRST_DAY_MS, FIRST_DAY_MS + 9 * DAY_MS];
+    let (intent, old) = bench.lake.range_of_days(0, 1, 5, 4, &days);
+    bench.lake.decide(&intent).await;
+    bench.lake.put(&old[0]).await;
+    bench.lake.table = Arc::new(support::Records { version: 2, more: true });
+    let (intent, new) = bench.lake.range_of_days(0, 1, 5, 4, &days);
+    let mark = bench.lake.superseded(&old[1]);
+    bench.lake.store.put(&old[1].file.path(), mark).await.unwrap();
+    assert_eq!(catch_up(&mut committer).await, 0);
+    bench.lake.put(&new[1]).await;
+    drop(intent);
+    // By the intent, and by listings of a part of the days.
+    bench.lake.write(0, 9, 5, FIRST_DAY_MS + 9 * DAY_MS).await;
+    assert_eq!(catch_up(&mut committer).await, 1);
+    bench.prove().await;
+}
+
+/// A day's file was deleted.
+#[tokio::test]
+async fn a_range_that_lacks_a_day_stops_the_table_once_the_sink_has_gone_on() {
+    let mut bench = Bench::new(16).await;
+    bench.lake.write(0, 0, 5, FIRST_DAY_MS).await;
+    catch_up(&mut bench.committer()).await;
+    let (intent, files) = bench.lake.range(0, 1, 5, 20, FIRST_DAY_MS + DAY_MS - 600_000);
+    bench.lake.decide(&intent).await;
+    bench.lake.put(&files[1]).await;
+    bench.lake.write(0, 25, 5, FIRST_DAY_MS + DAY_MS).await;
+    let refused = bench.committer().turn().await.unwrap_err().to_string();
+    assert!(refused.contains("offsets from 5 on are in no file"), "{refused}");
+    bench.lake.put(&files[0]).await;
+    catch_up(&mut bench.committer()).await;
+    bench.prove().await;
+}
+
 /// The topic was made anew, and its offsets begin at 0 again; then its log was cut off.
 #[tokio::test]
 async fn generations_follow_one_another() {

@@ -27,7 +27,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sinks::parquet::draft::Draft;
 use sinks::parquet::generations::Generation;
 use sinks::parquet::protocol::{Intent, Place as At};
-use sinks::parquet::writer::FileBytes;
+use sinks::parquet::writer::{FileBytes, FileWriter};
 use sinks::{Origin, Row, RowError, Rows, Table};
 use wire::{MemoryRegistry, Registry};
 
@@ -162,14 +162,43 @@ impl Lake {
 
     /// A range of records, one a minute apart from another; its intent and its files, not yet in the store.
     pub fn range(&self, partition: u32, generation: u32, start: i64, count: i64, from_ms: i64) -> (Intent, Vec<FileBytes>) {
+        let times: Vec<i64> = (0..count).map(|index| from_ms + index * 60_000).collect();
+        self.range_of(partition, generation, start, &times)
+    }
+
+    /// A range of records that take turns between days.
+    pub fn range_of_days(
+        &self,
+        partition: u32,
+        generation: u32,
+        start: i64,
+        count: usize,
+        days: &[i64],
+    ) -> (Intent, Vec<FileBytes>) {
+        let times: Vec<i64> = days.iter().copied().cycle().take(count).collect();
+        self.range_of(partition, generation, start, &times)
+    }
+
+    /// The mark in place of a file that another shape's supersedes.
+    pub fn superseded(&self, file: &FileBytes) -> object_store::PutPayload {
+        let identity = sinks::parquet::footer::Identity {
+            rows: 0,
+            digest: None,
+            superseded_by: Some(self.table.version),
+            ..file.identity.clone()
+        };
+        let rows = self.table.rows(Arc::new(MemoryRegistry::default()));
+        FileWriter::superseded(self.table.clone(), rows, &identity).unwrap().into()
+    }
+
+    fn range_of(&self, partition: u32, generation: u32, start: i64, times: &[i64]) -> (Intent, Vec<FileBytes>) {
         let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());
         let mut draft = Draft::new(self.table.clone(), registry, partition, generation, None);
-        for index in 0..count {
-            let offset = start + index;
+        for (offset, time) in (start..).zip(times) {
             let message = Message {
                 slot: 0,
                 offset,
-                timestamp_ms: from_ms + index * 60_000,
+                timestamp_ms: *time,
                 key: None,
                 value: Some(format!("g{generation} p{partition} o{offset}").into()),
                 headers: Vec::new(),
