@@ -12,7 +12,7 @@ use iceberg_tables::{
 use serde_json::json;
 use support::catalog::{Fault, FaultyCatalog};
 use support::rest::{CREDENTIAL, Rest};
-use support::{BOUND, DAY_MS, FIRST_DAY_MS, Folder, Records, catch_up, judge};
+use support::{BOUND, DAY_MS, FIRST_DAY_MS, Folder, Lake, Records, catch_up, judge};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rest_catalog_keeps_the_tables() {
@@ -86,6 +86,46 @@ fn a_postgres_catalog_keeps_the_tables() {
         bench.lake.prove(one.as_ref()).await;
         let loaded = other.load(&support::table_name()).await.unwrap().unwrap();
         assert_eq!(judge::duckdb(&loaded.location).rows, bench.lake.written);
+    });
+}
+
+/// The lake in a bucket.
+#[test]
+fn a_table_in_a_bucket_is_read_from_there() {
+    testbed::block_on(async {
+        let bed = testbed::Testbed::builder().minio().start().await.unwrap();
+        let minio = bed.minio();
+        minio.create_bucket("lake").await.unwrap();
+        let s3 = sinks::S3Options {
+            endpoint: Some(minio.endpoint().to_owned()),
+            access_key: Some(minio.access_key().to_owned()),
+            secret_key: Some(minio.secret_key().to_owned()),
+            region: Some("us-east-1".to_owned()),
+            allow_http: true,
+        };
+        let url = "s3://lake/some/prefix";
+        let mut lake = Lake::new(sinks::open(url, &s3).unwrap(), url);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("catalog.db");
+        let catalog = SqlCatalog::sqlite(&file, "riverbank", lake.store.clone(), lake.place.clone()).await;
+        let catalog: Arc<dyn Catalog> = Arc::new(catalog.unwrap());
+        for range in 0..4 {
+            lake.write(0, range * 10, 10, FIRST_DAY_MS + range * DAY_MS - 300_000).await;
+            assert_eq!(catch_up(&mut lake.committer(&catalog)).await, 1);
+        }
+        lake.prove(catalog.as_ref()).await;
+        let read = judge::pyiceberg(
+            &json!({
+                "type": "sql",
+                "uri": format!("sqlite:///{}", file.display()),
+                "s3.endpoint": minio.endpoint(),
+                "s3.access-key-id": minio.access_key(),
+                "s3.secret-access-key": minio.secret_key(),
+                "s3.region": "us-east-1",
+            }),
+            "",
+        );
+        assert_eq!(read.rows, lake.written);
     });
 }
 
