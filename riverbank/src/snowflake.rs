@@ -53,10 +53,8 @@ const VARIABLES_SETTING: &str = "snowflake.variables";
 pub fn plan(settings: Settings) -> anyhow::Result<ExitCode> {
     let configuration = configuration(&settings)?;
     let mut text = String::new();
-    for statement in apply::bootstrap(&settings.snowflake.database) {
-        writeln!(text, "{statement};\n")?;
-    }
-    for migration in wanted(&configuration)? {
+    let bootstrap = apply::bootstrap()?;
+    for migration in [bootstrap].into_iter().chain(wanted(&configuration)?) {
         writeln!(text, "-- {} ({})", migration.name, migration.checksum())?;
         writeln!(text, "{}", migration.shown(&configuration)?)?;
     }
@@ -67,11 +65,10 @@ pub fn plan(settings: Settings) -> anyhow::Result<ExitCode> {
 /// Runs the migrations that are not applied yet.
 pub fn apply(settings: Settings) -> anyhow::Result<ExitCode> {
     let configuration = configuration(&settings)?;
-    let sql = sql(&settings, connection(&settings)?);
+    let sql = sql(&settings, connection(&settings, Retries::default())?);
     let mut said = Ok(());
     let count = runtime()?.block_on(apply::apply(
         &sql,
-        &settings.snowflake.database,
         &migrations::all()?,
         &configuration,
         |migration, statements| {
@@ -92,12 +89,12 @@ pub fn apply(settings: Settings) -> anyhow::Result<ExitCode> {
 /// something is not as it should be.
 pub fn status(settings: Settings, days: u32) -> anyhow::Result<ExitCode> {
     let configuration = configuration(&settings)?;
-    let connection = connection(&settings)?;
+    let connection = connection(&settings, Retries::default())?;
     let runtime = runtime()?;
     let mut report = Report::default();
     runtime.block_on(async {
         let sql = sql(&settings, connection.clone());
-        report.migrations(&settings, &configuration, &sql).await?;
+        report.migrations(&configuration, &sql).await?;
         if settings.snowflake.tables == WarehouseTables::Loaded {
             let snowpipe = Snowpipe::new(connection);
             for (table, pipe) in pipes(&settings)? {
@@ -122,8 +119,8 @@ struct Report {
 }
 
 impl Report {
-    async fn migrations(&mut self, settings: &Settings, configuration: &Configuration, sql: &Sql) -> anyhow::Result<()> {
-        let applied = apply::applied(sql, &settings.snowflake.database).await?;
+    async fn migrations(&mut self, configuration: &Configuration, sql: &Sql) -> anyhow::Result<()> {
+        let applied = apply::applied(sql, configuration).await?;
         writeln!(self.text, "{:<24} migration", "applied")?;
         for (name, standing) in apply::standings(&migrations::all()?, configuration, &applied) {
             let (at, note) = match &standing {
@@ -203,14 +200,14 @@ impl Report {
 }
 
 /// The connection to Snowflake.
-pub fn connection(settings: &Settings) -> anyhow::Result<Arc<Connection>> {
+pub fn connection(settings: &Settings, retries: Retries) -> anyhow::Result<Arc<Connection>> {
     let snowflake = &settings.snowflake;
     let account = snowflake.account.as_ref().context("snowflake.account is missing")?;
     let user = snowflake.user.as_ref().context("snowflake.user is missing")?;
     let key = snowflake.key().context("snowflake.private_key is missing")?;
     let tokens = Tokens::new(account, user, key.context("snowflake.private_key")?);
     let url = snowflake.url.clone().unwrap_or_else(|| account.url());
-    Ok(Arc::new(Connection::new(url, tokens, Retries::default())?))
+    Ok(Arc::new(Connection::new(url, tokens, retries)?))
 }
 
 /// Where the notifier of this configuration notes how far it is.
@@ -222,7 +219,7 @@ pub fn ledger(settings: &Settings) -> anyhow::Result<object_store::path::Path> {
 fn sql(settings: &Settings, connection: Arc<Connection>) -> Sql {
     let session = Session {
         role: settings.snowflake.role.clone(),
-        // That of the settings may not be there before it is made; what is queried here needs none.
+        // Definitions need no virtual warehouse, and the one of the settings may not be there yet.
         ..Session::default()
     };
     Sql::new(connection, session, STATEMENT_TIMEOUT)

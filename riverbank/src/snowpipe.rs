@@ -11,15 +11,16 @@ use tokio::task::JoinHandle;
 use warehouse::notifier::events::Place;
 use warehouse::notifier::kafka::EventReader;
 use warehouse::notifier::lake::StoreLake;
-use warehouse::notifier::service::Source;
-use warehouse::notifier::{Notifier, NotifierHandle, NotifierSettings, Offers, webhook};
-use warehouse::snowflake::Snowpipe;
+use warehouse::notifier::{Notifier, NotifierHandle, NotifierSettings, Offers, Source, webhook};
+use warehouse::snowflake::{Retries, Snowpipe};
 
 use crate::config::{Secret, Settings};
 use crate::{lake, snowflake};
 
 /// How long the last files may take to be reported at a stop; what is left then is found by the next start.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long Snowflake may take to answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A notifier with its sources.
 #[derive(Debug)]
@@ -41,7 +42,13 @@ impl Notifying {
         }
         let of_notifier = notifier_settings(settings)?;
         let store = StoreLake::new(lake::open(settings)?, of_notifier.store_timeout);
-        let pipes = Snowpipe::new(snowflake::connection(settings)?);
+        // The notifier tries again by itself, and goes on with other pipes meanwhile.
+        let retries = Retries {
+            attempts_max: 2,
+            timeout: REQUEST_TIMEOUT,
+            ..Retries::default()
+        };
+        let pipes = Snowpipe::new(snowflake::connection(settings, retries)?);
         let notifier = Notifier::new(
             of_notifier,
             Arc::new(store),

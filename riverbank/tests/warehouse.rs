@@ -1,5 +1,7 @@
 //! `riverbank warehouse`, and `riverbank sink` with the notifier, on real servers and the emulator of Snowflake.
 
+#![allow(clippy::unwrap_used)]
+
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! Statements are idempotent, so a migration that was interrupted is simply run again. One that was changed after it was applied is
 //! refused before anything is run: what stands in the database is then no longer what the files say.
 
-use crate::migrations::{Configuration, Migration, MigrationError};
+use crate::migrations::{self, Configuration, Migration, MigrationError};
 use crate::snowflake::{ApiError, Sql};
 
 /// Snowflake's codes for an object that is not there, or that the role may not see.
@@ -67,28 +67,33 @@ pub enum ApplyError {
     Columns,
 }
 
-/// The statements that make the place where applied migrations are noted; they do no harm where it is there.
-pub fn bootstrap(database: &str) -> [String; 3] {
-    [
-        format!("CREATE DATABASE IF NOT EXISTS {database}"),
-        format!("CREATE SCHEMA IF NOT EXISTS {database}.OPS"),
-        format!(
-            "CREATE TABLE IF NOT EXISTS {database}.OPS.MIGRATIONS \
-             (NAME VARCHAR NOT NULL, CHECKSUM VARCHAR NOT NULL, APPLIED_AT TIMESTAMP_LTZ NOT NULL)"
-        ),
-    ]
+/// What must be there before anything can be noted: queries need a virtual warehouse, notes a table.
+const BOOTSTRAP: &str = "\
+CREATE WAREHOUSE IF NOT EXISTS {{warehouse}} WAREHOUSE_SIZE = {{warehouse_size}} AUTO_SUSPEND = 60 AUTO_RESUME = TRUE
+  INITIALLY_SUSPENDED = TRUE COMMENT = 'Riverbank: queries; pipes need no warehouse';
+CREATE DATABASE IF NOT EXISTS {{database}};
+CREATE SCHEMA IF NOT EXISTS {{database}}.OPS COMMENT = 'Data quality, and what was applied';
+CREATE TABLE IF NOT EXISTS {{database}}.OPS.MIGRATIONS
+  (NAME VARCHAR NOT NULL, CHECKSUM VARCHAR NOT NULL, APPLIED_AT TIMESTAMP_LTZ NOT NULL);
+";
+
+/// The statements that make the place where applied migrations are noted, as a migration that is noted nowhere; they do no harm where
+/// it is there.
+pub fn bootstrap() -> Result<Migration, MigrationError> {
+    let mut read = migrations::read(&[("0000_bootstrap.sql", BOOTSTRAP)])?;
+    Ok(read.remove(0))
 }
 
 /// What is applied, in the order of names; nothing where the database is not there yet.
-pub async fn applied(sql: &Sql, database: &str) -> Result<Vec<Applied>, ApplyError> {
-    let query =
-        format!("SELECT NAME, CHECKSUM, TO_VARCHAR(APPLIED_AT) AS APPLIED_AT FROM {database}.OPS.MIGRATIONS ORDER BY NAME");
-    let rows = match sql.run(&query, &[]).await {
+pub async fn applied(sql: &Sql, configuration: &Configuration) -> Result<Vec<Applied>, ApplyError> {
+    let query = configuration
+        .fill("SELECT NAME, CHECKSUM, TO_VARCHAR(APPLIED_AT) AS APPLIED_AT FROM {{database}}.OPS.MIGRATIONS ORDER BY NAME")?;
+    let rows = match in_warehouse(sql, configuration)?.run(&query, &[]).await {
         Ok(rows) => rows,
         Err(ApiError::Refused { reason, .. }) if MISSING.iter().any(|code| reason.contains(code)) => return Ok(Vec::new()),
         Err(source) => {
             return Err(ApplyError::Snowflake {
-                migration: format!("read {database}.OPS.MIGRATIONS"),
+                migration: "what is applied".to_owned(),
                 source,
             });
         }
@@ -105,6 +110,11 @@ pub async fn applied(sql: &Sql, database: &str) -> Result<Vec<Applied>, ApplyErr
         applied_at: text(at),
     };
     Ok(all.map(one).collect())
+}
+
+/// Queries, other than definitions, run in the virtual warehouse, which the bootstrap makes.
+fn in_warehouse(sql: &Sql, configuration: &Configuration) -> Result<Sql, MigrationError> {
+    Ok(sql.in_warehouse(&configuration.fill("{{warehouse}}")?))
 }
 
 /// Where each migration stands that is for the configuration, or is applied.
@@ -140,7 +150,6 @@ pub fn standings(migrations: &[Migration], configuration: &Configuration, applie
 /// Runs the migrations that are not applied yet, in order, and says each when it is done. Returns how many there were.
 pub async fn apply(
     sql: &Sql,
-    database: &str,
     migrations: &[Migration],
     configuration: &Configuration,
     mut done: impl FnMut(&Migration, usize),
@@ -150,7 +159,9 @@ pub async fn apply(
     for migration in migrations.iter().filter(|migration| migration.is_for(configuration)) {
         work.push((migration, migration.statements(configuration)?));
     }
-    let applied = applied(sql, database).await?;
+    let bootstrap = bootstrap()?.statements(configuration)?;
+    let note = configuration.fill("INSERT INTO {{database}}.OPS.MIGRATIONS SELECT ?, ?, CURRENT_TIMESTAMP()")?;
+    let applied = applied(sql, configuration).await?;
     let changed: Vec<_> = standings(migrations, configuration, &applied)
         .into_iter()
         .filter_map(|(name, standing)| matches!(standing, Standing::Changed { .. }).then_some(name))
@@ -162,14 +173,14 @@ pub async fn apply(
     if work.is_empty() {
         return Ok(0);
     }
-    for statement in bootstrap(database) {
-        run(sql, "prepare OPS.MIGRATIONS", &statement, &[]).await?;
+    for statement in &bootstrap {
+        run(sql, "bootstrap", statement, &[]).await?;
     }
+    let sql = &in_warehouse(sql, configuration)?;
     for (migration, statements) in &work {
         for statement in statements {
             run(sql, &migration.name, statement, &[]).await?;
         }
-        let note = format!("INSERT INTO {database}.OPS.MIGRATIONS SELECT ?, ?, CURRENT_TIMESTAMP()");
         run(sql, &migration.name, &note, &[&migration.name, &migration.checksum()]).await?;
         done(migration, statements.len());
     }

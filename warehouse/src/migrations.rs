@@ -161,34 +161,45 @@ impl Migration {
     }
 
     fn filled(&self, configuration: &Configuration, hides: bool) -> Result<String, MigrationError> {
-        let (mut sql, mut rest) = (String::new(), self.template.as_str());
+        configuration.put_in(&self.name, &self.template, hides)
+    }
+}
+
+impl Configuration {
+    /// A statement of the program's own, with its placeholders filled.
+    pub(crate) fn fill(&self, template: &str) -> Result<String, MigrationError> {
+        self.put_in("riverbank warehouse", template, false)
+    }
+
+    fn put_in(&self, migration: &str, template: &str, hides: bool) -> Result<String, MigrationError> {
+        let (mut sql, mut rest) = (String::new(), template);
         while let Some((before, after)) = rest.split_once("{{") {
             let (name, behind) = after.split_once("}}").ok_or_else(|| MigrationError::Unknown {
-                migration: self.name.clone(),
+                migration: migration.to_owned(),
                 placeholder: after.chars().take(20).collect(),
             })?;
             sql.push_str(before);
-            sql.push_str(&self.value(name.trim(), configuration, hides)?);
+            sql.push_str(&self.value(migration, name.trim(), hides)?);
             rest = behind;
         }
         sql.push_str(rest);
         Ok(sql)
     }
 
-    fn value(&self, placeholder: &str, configuration: &Configuration, hides: bool) -> Result<String, MigrationError> {
-        let value = configuration.values.get(placeholder).ok_or_else(|| MigrationError::Unknown {
-            migration: self.name.clone(),
+    fn value(&self, migration: &str, placeholder: &str, hides: bool) -> Result<String, MigrationError> {
+        let value = self.values.get(placeholder).ok_or_else(|| MigrationError::Unknown {
+            migration: migration.to_owned(),
             placeholder: placeholder.to_owned(),
         })?;
         let text = value.text.as_ref().ok_or_else(|| MigrationError::NoValue {
-            migration: self.name.clone(),
+            migration: migration.to_owned(),
             placeholder: placeholder.to_owned(),
             setting: Some(value.setting.to_owned()),
         })?;
         // Values stand between single quotes or as names: what could end either is refused, not escaped.
         if let Some(wrong) = text
             .chars()
-            .find(|c| matches!(c, '\'' | '"' | '\\' | ';' | '\n' | '\r') || c.is_whitespace())
+            .find(|c| matches!(c, '\'' | '"' | '\\' | ';') || c.is_whitespace())
         {
             return Err(MigrationError::Value {
                 placeholder: placeholder.to_owned(),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::notifier::lake::{Lake, LakeError};
 use crate::notifier::ledger::Ledger;
-use crate::notifier::memory::Stream;
+use crate::notifier::stream::Stream;
 use crate::snowflake::snowpipe::Pipes;
 use crate::snowflake::{ApiError, FileReport, PipeName, Sql};
 

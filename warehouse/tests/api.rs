@@ -1,5 +1,7 @@
 //! The clients against a server that checks each token itself, and answers as it is told to.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,8 @@
 //! From Kafka through files on a real MinIO, its bucket events by webhook and by Kafka, and the notifier, to rows in the emulator of
 //! Snowflake.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -140,7 +142,7 @@ impl Bench {
     }
 
     async fn apply(&self, files: &[migrations::Migration]) -> Result<usize, apply::ApplyError> {
-        apply::apply(&self.sql(), "BANK", files, &self.configuration(), |_, _| ()).await
+        apply::apply(&self.sql(), files, &self.configuration(), |_, _| ()).await
     }
 
     /// Writes records that no schema reads: each is a row, with its bytes.
@@ -325,7 +327,16 @@ async fn a_migration_that_was_changed_is_refused() {
     let url = Url::parse(snowflake.url()).unwrap();
     let connection = Connection::new(url, tokens, Retries::default()).unwrap();
     let sql = Sql::new(Arc::new(connection), Session::default(), Duration::from_secs(60));
-    let configuration = Configuration::default();
+    let value = |text: &str| Value {
+        text: Some(text.to_owned()),
+        setting: "a test",
+        secret: false,
+    };
+    let values = [("database", "BANK"), ("warehouse", "BANK"), ("warehouse_size", "XSMALL")];
+    let configuration = Configuration {
+        values: values.into_iter().map(|(name, text)| (name, value(text))).collect(),
+        ..Configuration::default()
+    };
     let first = (
         "0001_a.sql",
         "CREATE SCHEMA IF NOT EXISTS BANK.A;\nCREATE TABLE IF NOT EXISTS BANK.A.T (X INT);\n",
@@ -333,15 +344,15 @@ async fn a_migration_that_was_changed_is_refused() {
     let second = ("0002_b.sql", "CREATE TABLE IF NOT EXISTS BANK.A.U (X INT);\n");
     let apply = async |files: &[(&str, &str)]| {
         let files = migrations::read(files).unwrap();
-        apply::apply(&sql, "BANK", &files, &configuration, |_, _| ()).await
+        apply::apply(&sql, &files, &configuration, |_, _| ()).await
     };
-    assert_eq!(apply::applied(&sql, "BANK").await.unwrap(), []);
+    assert_eq!(apply::applied(&sql, &configuration).await.unwrap(), []);
     assert_eq!(apply(&[first]).await.unwrap(), 1);
     // A statement fails, and what came before it is noted.
     let broken = ("0003_c.sql", "CREATE TABLE BANK.NOWHERE.T (X INT);\n");
     let error = apply(&[first, second, broken]).await.unwrap_err().to_string();
     assert!(error.starts_with("0003_c: Snowflake refuses to run"), "{error}");
-    let names: Vec<_> = apply::applied(&sql, "BANK")
+    let names: Vec<_> = apply::applied(&sql, &configuration)
         .await
         .unwrap()
         .into_iter()
@@ -352,7 +363,7 @@ async fn a_migration_that_was_changed_is_refused() {
     let error = apply(&[changed, second]).await.unwrap_err().to_string();
     assert!(error.starts_with("0001_a changed after it was applied"), "{error}");
     let files = migrations::read(&[changed]).unwrap();
-    let applied = apply::applied(&sql, "BANK").await.unwrap();
+    let applied = apply::applied(&sql, &configuration).await.unwrap();
     let standings = apply::standings(&files, &configuration, &applied);
     assert!(matches!(
         &standings[..],

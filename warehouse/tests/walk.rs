@@ -1,5 +1,7 @@
 //! Random walks: whatever happens to events, answers, the store and the process, every file is reported to Snowflake, once it is there.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::collections::BTreeSet;
@@ -11,9 +13,8 @@ use rand::RngExt;
 use sinks::parquet::layout::FileName;
 use support::{Shared, TABLES};
 use warehouse::notifier::metrics::Metrics;
-use warehouse::notifier::service::Source;
 use warehouse::notifier::worker::Worker;
-use warehouse::notifier::{NotifierSettings, Offers, PipeRule};
+use warehouse::notifier::{NotifierSettings, Offers, PipeRule, Source};
 
 const STEPS: usize = 250;
 const SEEDS: u64 = 600;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use broker::{Broker, BrokerError, Polled, Reader, Start, TopicPartition};
 
 use super::events::{Place, files};
-use super::service::{Offers, Source};
+use super::offers::{Offers, Source};
 
 const POLL_RECORDS: usize = 500;
 const POLL: Duration = Duration::from_millis(250);

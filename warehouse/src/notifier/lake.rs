@@ -119,7 +119,7 @@ impl Lake for StoreLake {
     async fn days(&self, table: &str) -> Result<Vec<Date>, LakeError> {
         self.bounded(async {
             let listed = self.store.list_with_delimiter(Some(&Path::from(table))).await?;
-            let day = |folder: &Path| folder.parts().last()?.as_ref().strip_prefix("day=")?.parse().ok();
+            let day = |folder: &Path| folder.parts().next_back()?.as_ref().strip_prefix("day=")?.parse().ok();
             let days: BTreeSet<Date> = listed.common_prefixes.iter().filter_map(day).collect();
             Ok(days.into_iter().collect())
         })

@@ -11,8 +11,9 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::lake::{Lake, LakeError};
-use super::memory::{Memory, Received, Stream};
+use super::memory::Memory;
 use super::ranges::Ranges;
+use super::stream::{Received, Stream};
 use super::watch::{Failure, PipeState, Watch};
 use crate::snowflake::PipeName;
 

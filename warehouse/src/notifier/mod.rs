@@ -18,7 +18,7 @@
 //! later. So each file's footer is read first, which also says on which days its range has other files.
 //!
 //! - [`events`]: names in bucket events. [`webhook`], [`kafka`]: how these arrive.
-//! - [`ranges`], [`memory`]: what is known of files. [`ledger`]: what a restart finds of that. [`lake`]: what is asked of the store.
+//! - [`offers`]: where names are handed in. [`ranges`], [`stream`], [`memory`]: what is known of files. [`ledger`]: what a restart finds of that. [`lake`]: what is asked of the store.
 //! - [`reconcile`]: listings. [`watch`]: reports, failures, lag. [`worker`]: all of it, turn by turn.
 //!   [`service`]: a worker that runs.
 
@@ -28,13 +28,16 @@ pub mod lake;
 pub mod ledger;
 pub mod memory;
 pub mod metrics;
+pub mod offers;
 pub mod ranges;
 pub mod reconcile;
 pub mod service;
 pub mod settings;
+pub mod stream;
 pub mod watch;
 pub mod webhook;
 pub mod worker;
 
-pub use service::{Notifier, NotifierHandle, Offers, StartError};
+pub use offers::{Offers, Source, TableLag};
+pub use service::{Notifier, NotifierHandle, StartError};
 pub use settings::{NotifierSettings, PipeRule};

@@ -19,8 +19,9 @@ use jiff::{Span, Timestamp};
 use sinks::parquet::layout::FileName;
 
 use super::lake::{Lake, LakeError};
-use super::memory::{Memory, Offer, Stream};
+use super::memory::{Memory, Offer};
 use super::settings::NotifierSettings;
+use super::stream::Stream;
 
 /// Where a table's listing stands.
 #[derive(Debug, Default)]

@@ -101,6 +101,13 @@ impl Sql {
         }
     }
 
+    /// The same, in this virtual warehouse.
+    pub fn in_warehouse(&self, warehouse: &str) -> Self {
+        let mut other = self.clone();
+        other.session.warehouse = Some(warehouse.to_owned());
+        other
+    }
+
     /// Runs a statement to its end, and returns its rows. The values of `bindings` take the place of its question marks, as text.
     ///
     /// # Errors
