@@ -65,7 +65,9 @@ pub fn partitions_are_added(broker: Arc<dyn Broker>) {
     let all = std::thread::scope(|scope| {
         let add = || world.broker.add_partitions(&grown, 6, PATIENCE);
         let all: Vec<_> = (0..4).map(|_| scope.spawn(add)).collect();
-        all.into_iter().map(|adding| adding.join().unwrap()).collect::<Result<Vec<()>, _>>()
+        all.into_iter()
+            .map(|adding| adding.join().unwrap())
+            .collect::<Result<Vec<()>, _>>()
     });
     all.unwrap();
     // Fewer are no order to take some away.

@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use sinks::parquet::layout::FileName;
-use sinks::parquet::protocol::Intent;
+use sinks::group::protocol::Intent;
 
 use super::FindError;
 use crate::progress::Progress;

@@ -275,7 +275,8 @@ impl Worker {
                 self.parts.topology.inputs_topic()
             )
         });
-        let restores = || self.tasks.values().find_map(|slot| {
+        let restores = || {
+            self.tasks.values().find_map(|slot| {
             let Stage::Restoring { left, moved_at_ms, .. } = &slot.stage else {
                 return None;
             };
@@ -287,7 +288,8 @@ impl Worker {
                  (kafka-transactions.sh find-hanging)",
                 slot.task.name, slot.task.id.partition
             ))
-        });
+        })
+        };
         // A broker that is away is reason enough.
         stuck.or_else(restores).filter(|_| self.restorer.trouble().is_none())
     }
@@ -336,7 +338,10 @@ impl Worker {
         drop(groups);
         for partition in hidden {
             self.take_group(partition);
-            let tasks = self.tasks.iter().filter(|(id, slot)| id.partition == partition && slot.runs());
+            let tasks = self
+                .tasks
+                .iter()
+                .filter(|(id, slot)| id.partition == partition && slot.runs());
             tasks.for_each(|(id, _)| self.serve(*id));
             self.tell_if_runs(partition);
         }

@@ -38,13 +38,24 @@ impl Begun {
 
 impl Worker {
     /// Writes which of these inputs are begun, as far as this worker has not written it before. Returns those.
-    pub fn send_begun(&mut self, offsets: &[(TopicPartition, Committed)], now_ms: i64) -> Result<Vec<TopicPartition>, BrokerError> {
+    pub fn send_begun(
+        &mut self,
+        offsets: &[(TopicPartition, Committed)],
+        now_ms: i64,
+    ) -> Result<Vec<TopicPartition>, BrokerError> {
         let Some(producer) = self.producer.as_mut() else {
             return Ok(Vec::new());
         };
-        let new = offsets.iter().map(|(input, _)| input).filter(|input| !self.recorded.contains(input));
+        let new = offsets
+            .iter()
+            .map(|(input, _)| input)
+            .filter(|input| !self.recorded.contains(input));
         let new: Vec<TopicPartition> = new.cloned().collect();
-        let topic = if new.is_empty() { String::new() } else { self.parts.topology.inputs_topic() };
+        let topic = if new.is_empty() {
+            String::new()
+        } else {
+            self.parts.topology.inputs_topic()
+        };
         for input in &new {
             let id = self.parts.topic_ids.get(&*input.topic);
             producer.send(Outgoing {

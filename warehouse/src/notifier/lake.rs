@@ -13,7 +13,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt};
 use sinks::parquet::footer::{self, FooterError};
 use sinks::parquet::layout::FileName;
-use sinks::parquet::protocol::Intent;
+use sinks::group::protocol::Intent;
 
 /// What a file's footer says.
 #[derive(Debug, Clone, PartialEq, Eq)]
