@@ -108,7 +108,9 @@ class Lake(unittest.TestCase):
                 self.assertEqual(in_order(query(statement)), in_order(expected))
 
     def test_it_has_something_to_compare(self) -> None:
-        for table in ("bronze.customers", "bronze.accounts", "bronze.transactions", "gold.account_balances"):
+        bronze = ["bronze.customers", "bronze.accounts", "bronze.transactions"]
+        silver = ["silver.customers", "silver.accounts", "silver.transactions", "silver.postings"]
+        for table in [*bronze, *silver, "gold.account_balances"]:
             self.assertGreater(len(self.rows[table]), 0, table)
 
     def test_the_tables_have_the_columns_of_the_files(self) -> None:

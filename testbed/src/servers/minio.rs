@@ -1,12 +1,13 @@
 //! MinIO: an S3-compatible object store on one folder.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use object_store::aws::{AmazonS3, AmazonS3Builder, AwsAuthorizer, AwsCredential};
 use object_store::client::{HttpRequest, HttpRequestBody};
 use object_store::path::Path;
 use object_store::signer::Signer;
+use reqwest::StatusCode;
 
 use super::{Server, controlled};
 use crate::TestbedError;
@@ -15,6 +16,8 @@ use crate::ready::Probe;
 
 const ACCESS_KEY: &str = "riverbank";
 const SECRET_KEY: &str = "riverbank-secret";
+/// How long a bucket may take to be made.
+const BUCKET_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where the store reports what happens in its buckets, once [`Minio::notify`] has said which.
 #[derive(Debug, Default, Clone)]
@@ -135,16 +138,19 @@ impl Minio {
             .signed_url(reqwest::Method::PUT, &Path::default(), Duration::from_secs(60))
             .await
             .map_err(|error| unexpected(name, &error.to_string()))?;
-        let answer = reqwest::Client::new()
-            .put(url)
-            .send()
-            .await
-            .map_err(|error| unexpected(name, &error.to_string()))?;
-        // 409: it exists and is ours.
-        if answer.status().is_success() || answer.status() == reqwest::StatusCode::CONFLICT {
-            return Ok(());
+        let (client, end) = (reqwest::Client::new(), Instant::now() + BUCKET_PATIENCE);
+        loop {
+            let answer = client.put(url.clone()).send().await;
+            let status = answer.map_err(|error| unexpected(name, &error.to_string()))?.status();
+            match status {
+                // 409: it exists and is ours.
+                StatusCode::CONFLICT => return Ok(()),
+                status if status.is_success() => return Ok(()),
+                // Busy with its own start, though it says that it is ready.
+                StatusCode::SERVICE_UNAVAILABLE if Instant::now() < end => tokio::time::sleep(Duration::from_millis(100)).await,
+                status => return Err(unexpected(name, &status.to_string())),
+            }
         }
-        Err(unexpected(name, &answer.status().to_string()))
     }
 
     /// Reports every object that is created in a bucket to the targets of [`BucketEvents`].
