@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use broker::Broker;
-use sinks::parquet::layout::FileName;
+use sinks::group::protocol::Intent;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use warehouse::notifier::events::Place;
@@ -68,12 +68,14 @@ impl Notifying {
         }))
     }
 
-    /// What the sinks are to call when they have finished a file.
+    /// What the sinks are to call when they have finished a range.
     pub fn listener(&self) -> sinks::Listener {
         let offers = self.handle.offers();
-        Arc::new(move |file: &FileName| {
-            // Without room, a listing finds it.
-            offers.offer(Source::Sink, file.clone());
+        Arc::new(move |intent: &Intent| {
+            for file in intent.files() {
+                // Without room, a listing finds it.
+                offers.offer(Source::Sink, file);
+            }
         })
     }
 

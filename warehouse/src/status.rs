@@ -49,10 +49,11 @@ pub async fn failures(pipes: &dyn Pipes, pipe: &PipeName, since: Timestamp, now:
     let (mut failed, mut from) = (Vec::new(), since);
     for _ in 0..PARTS_MAX {
         let part = pipes.history(pipe, from, now).await?;
+        let next = part.next(from);
         failed.extend(part.files.into_iter().filter(FileReport::has_failed));
-        match part.range_end_time {
-            Some(end) if !part.complete_result && end > from => from = end,
-            _ => break,
+        match next {
+            Some(next) => from = next,
+            None => break,
         }
     }
     // The end of a part may be the start of the next.

@@ -7,14 +7,14 @@ use broker::{BrokerError, Group, Message, Reader, TopicPartition};
 
 use super::handle::PartitionLag;
 use super::probe::Probe;
+use super::protocol::Intent;
 use super::topics::TopicIds;
 use crate::metrics::Metrics;
-use crate::parquet::layout::FileName;
 use crate::{SinkSettings, Table};
 
-/// Is called for each file that is finished, from the sink's thread: it must not wait. After a crash between a file and its call it
-/// is not called for it any more.
-pub type Listener = Arc<dyn Fn(&FileName) + Send + Sync>;
+/// Is called for each range that is finished, from the sink's thread: it must not wait. After a crash between a range's end and its call,
+/// it is not called for that range any more.
+pub type Listener = Arc<dyn Fn(&Intent) + Send + Sync>;
 
 /// What a partition is moved with.
 pub(crate) struct Tools<'a> {
@@ -22,7 +22,7 @@ pub(crate) struct Tools<'a> {
     pub runtime: &'a tokio::runtime::Handle,
     pub metrics: &'a Metrics,
     pub probe: Option<&'a dyn Probe>,
-    pub listener: Option<&'a (dyn Fn(&FileName) + Send + Sync)>,
+    pub listener: Option<&'a (dyn Fn(&Intent) + Send + Sync)>,
     pub topics: &'a mut TopicIds,
     pub group: &'a mut dyn Group,
     pub reader: &'a mut dyn Reader,

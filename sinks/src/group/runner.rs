@@ -46,7 +46,7 @@ impl SinkRunner {
         }
     }
 
-    /// Calls this for each file that is finished.
+    /// Calls this for each range that is finished.
     pub fn with_listener(mut self, listener: Listener) -> Self {
         self.listener = Some(listener);
         self

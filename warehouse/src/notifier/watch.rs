@@ -193,9 +193,9 @@ impl Watch {
         for _ in 0..PARTS_MAX {
             let part = pipes.history(pipe, from, now).await?;
             self.take(pipe, table, &part.files, news);
-            match part.range_end_time {
-                Some(end) if !part.complete_result && end > from => from = end,
-                _ => break,
+            match part.next(from) {
+                Some(next) => from = next,
+                None => break,
             }
         }
         Ok(())

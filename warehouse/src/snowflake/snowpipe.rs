@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -163,6 +164,15 @@ pub struct History {
     /// The files.
     #[serde(default)]
     pub files: Vec<FileReport>,
+}
+
+impl History {
+    /// Where the history goes on that was asked for from `from` on; `None` if this is all of it. More files of one instant than a part
+    /// holds do not hold it up.
+    pub fn next(&self, from: Timestamp) -> Option<Timestamp> {
+        let end = self.range_end_time.filter(|_| !self.complete_result)?;
+        Some(if end > from { end } else { from + Duration::from_millis(1) })
+    }
 }
 
 /// What the notifier asks of Snowflake.

@@ -452,7 +452,7 @@ impl Task {
         tools.metrics.bytes.with_label_values(label).inc_by(bytes);
         tracing::debug!(?intent, rows, bytes, "files are finished");
         if let Some(listener) = tools.listener {
-            files.iter().for_each(listener);
+            listener(&intent);
         }
         self.probe(Step::Finished, tools)?;
         let start = intent.end + 1;
