@@ -251,17 +251,18 @@ impl Finder {
         if names.is_empty() {
             names = self.names.at(log, next)?;
         }
-        if names.is_empty() && self.skips_gaps {
-            if let Some(start) = self.names.later(log, next) {
-                tracing::warn!(
-                    table = self.names.table,
-                    partition = log.0,
-                    from = next,
-                    to = start - 1,
-                    "offsets that are in no file are passed over"
-                );
-                names = self.names.at(log, start)?;
-            }
+        if names.is_empty()
+            && self.skips_gaps
+            && let Some(start) = self.names.later(log, next)
+        {
+            tracing::warn!(
+                table = self.names.table,
+                partition = log.0,
+                from = next,
+                to = start - 1,
+                "offsets that are in no file are passed over"
+            );
+            names = self.names.at(log, start)?;
         }
         if names.is_empty() {
             return match self.names.later(log, next).is_some() || intent.is_some_and(|start| start > next) {

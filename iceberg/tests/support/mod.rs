@@ -319,13 +319,10 @@ pub async fn progress(catalog: &dyn Catalog) -> Progress {
 
 /// Turns until nothing more comes; bounded.
 pub async fn catch_up(committer: &mut Committer) -> u64 {
-    let mut snapshots = 0;
-    for _ in 0..1_000 {
-        let committed = committer.turn().await.unwrap();
-        if !committed.snapshot {
+    for snapshots in 0..1_000 {
+        if !committer.turn().await.unwrap().snapshot {
             return snapshots;
         }
-        snapshots += 1;
     }
     panic!("there is no end to what is to be committed");
 }
