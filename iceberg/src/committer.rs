@@ -223,14 +223,21 @@ impl Committer {
         if metadata.property(NAME_MAPPING) != Some(&columns.mapping()) {
             properties.insert(NAME_MAPPING.to_owned(), columns.mapping());
         }
-        let snapshot = self.snapshot(base, &files, &columns.schema(schema_id), &next).await?;
+        let (id, mut written) = (new_id(), Vec::new());
+        let schema = columns.schema(schema_id);
+        let snapshot = self.snapshot(base, id, &files, &schema, &next, &mut written).await?;
         commit.updates.push(Update::Snapshot(snapshot));
         commit.updates.push(Update::Properties(properties));
         let expired = expire::due(metadata, now_ms());
         if !expired.is_empty() {
             commit.updates.push(Update::Expire(expired.clone()));
         }
-        self.catalog.commit(&self.name, base, &commit).await?;
+        if let Err(error) = self.catalog.commit(&self.name, base, &commit).await {
+            if matches!(error, CatalogError::Conflict(_)) {
+                self.withdraw(base, id, &written).await;
+            }
+            return Err(error.into());
+        }
         if !expired.is_empty()
             && let Err(error) = self.sweep(base, &expired).await
         {
@@ -239,10 +246,18 @@ impl Committer {
         Ok((next, committed))
     }
 
-    /// Writes what a snapshot consists of, and says what it is.
-    async fn snapshot(&self, base: &Loaded, files: &[DataFile], schema: &Value, next: &Progress) -> Result<Value, CommitError> {
+    /// Writes what a snapshot consists of, and says what it is; `written` gets the places.
+    async fn snapshot(
+        &self,
+        base: &Loaded,
+        id: i64,
+        files: &[DataFile],
+        schema: &Value,
+        next: &Progress,
+        written: &mut Vec<String>,
+    ) -> Result<Value, CommitError> {
         let metadata = &base.metadata;
-        let (id, number) = (new_id(), metadata.last_sequence_number() + 1);
+        let number = metadata.last_sequence_number() + 1;
         let parent = metadata.current_snapshot();
         let mut manifests = match parent.and_then(|parent| parent["manifest-list"].as_str()) {
             Some(list) => manifest::read_list(&self.get(list).await?)?,
@@ -252,7 +267,7 @@ impl Committer {
         manifests.retain(|one| one.content != 0 || one.files[0] + one.files[1] > 0);
         let folder = format!("{}/metadata", metadata.location());
         let unique = uuid::Uuid::new_v4();
-        self.merge(&mut manifests, &folder, metadata.spec_id(), (id, number), schema)
+        self.merge(&mut manifests, &folder, metadata.spec_id(), (id, number), schema, written)
             .await?;
         if !files.is_empty() {
             let bytes = manifest::added(files, schema, metadata.spec_id(), id)?;
@@ -261,11 +276,13 @@ impl Committer {
             added.files[0] = i32::try_from(files.len()).unwrap_or(i32::MAX);
             added.rows[0] = files.iter().map(|file| file.rows).sum();
             self.put(&url, bytes).await?;
+            written.push(url);
             manifests.push(added);
         }
         let bytes = manifest::write_list(&manifests, id, metadata.main(), number)?;
         let list = format!("{folder}/snap-{id}-{unique}.avro");
         self.put(&list, bytes).await?;
+        written.push(list.clone());
         let mut snapshot = json!({
             "snapshot-id": id,
             "sequence-number": number,
@@ -288,6 +305,7 @@ impl Committer {
         spec_id: i32,
         (id, number): (i64, i64),
         schema: &Value,
+        written: &mut Vec<String>,
     ) -> Result<(), CommitError> {
         let is_small =
             |one: &ManifestFile| one.content == 0 && one.spec_id == spec_id && one.files[2] == 0 && one.bytes < MERGED_BYTES;
@@ -313,6 +331,7 @@ impl Committer {
             merged.files[1] = i32::try_from(entries.len()).unwrap_or(i32::MAX);
             merged.rows[1] = entries.iter().map(|entry| entry.rows).sum();
             self.put(&url, bytes).await?;
+            written.push(url);
             kept.push(merged);
         }
         *manifests = kept;
@@ -335,6 +354,23 @@ impl Committer {
             self.store.delete(&self.path(url)?).await?;
         }
         Ok(())
+    }
+
+    /// Deletes what was written for a snapshot that was refused. A catalog that refused what it had done before is not believed, nor one
+    /// in which the snapshot could have expired since.
+    async fn withdraw(&self, base: &Loaded, id: i64, written: &[String]) {
+        let Ok(Some(now)) = self.catalog.load(&self.name).await else {
+            return;
+        };
+        let base_is_kept = base.metadata.main().is_some_and(|main| now.metadata.snapshot(main).is_some());
+        if !base_is_kept || now.metadata.snapshot(id).is_some() {
+            return;
+        }
+        for path in written.iter().filter_map(|url| self.place.path_of(url)) {
+            if let Err(error) = self.store.delete(&path).await {
+                tracing::debug!(%path, %error, "what was written for a refused snapshot stays");
+            }
+        }
     }
 
     fn path(&self, url: &str) -> Result<Path, CommitError> {

@@ -8,6 +8,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use iceberg_tables::{Catalog, CatalogError, CommitError, SqlCatalog};
 use object_store::ObjectStoreExt;
 use rand::{RngExt, SeedableRng};
@@ -146,6 +147,18 @@ async fn apache_iceberg_17637_two_committers_at_once_add_nothing_twice() {
     let loaded = bench.truth.load(&support::table_name()).await.unwrap().unwrap();
     assert_eq!(loaded.metadata.snapshots().len() as u64, snapshots);
     assert_eq!(loaded.metadata.last_sequence_number() as u64, snapshots);
+    // A list and a manifest for each, and what the first two may have left that found no snapshot at all.
+    let folder = support::path("bronze.records/metadata");
+    let files = bench
+        .lake
+        .store
+        .list(Some(&folder))
+        .map(|file| file.unwrap().location.to_string());
+    let avro: Vec<_> = files
+        .filter(|path| std::future::ready(path.ends_with(".avro")))
+        .collect()
+        .await;
+    assert!(avro.len() as u64 <= snapshots * 2 + 2, "{avro:?}");
 }
 
 /// The same path stands in two snapshots. Here a path is of its offsets alone, and of offsets, one range is in the table.
