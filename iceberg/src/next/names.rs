@@ -7,8 +7,8 @@ use futures::TryStreamExt;
 use jiff::civil::Date;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use sinks::parquet::layout::FileName;
 use sinks::group::protocol::Intent;
+use sinks::parquet::layout::FileName;
 
 use super::FindError;
 use crate::progress::Progress;

@@ -9,13 +9,13 @@ pub mod rest;
 pub mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use arrow::array::{
     ArrayRef, AsArray, Decimal128Builder, Int32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
 use arrow::error::ArrowError;
 use broker::Message;
 use iceberg_tables::manifest;
@@ -24,11 +24,11 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use sinks::parquet::draft::Draft;
 use sinks::group::generations::Generation;
 use sinks::group::protocol::{Intent, Place as At};
+use sinks::parquet::draft::Draft;
 use sinks::parquet::writer::{FileBytes, FileWriter};
-use sinks::{Origin, Row, RowError, Rows, Table};
+use sinks::{Column, Kind, Origin, Row, RowError, Rows, Table};
 use wire::{MemoryRegistry, Registry};
 
 pub const TABLE: &str = "bronze.records";
@@ -47,23 +47,20 @@ impl Records {
     pub fn new() -> Arc<Self> {
         Arc::new(Self { version: 1, more: false })
     }
-
-    fn shape(&self) -> SchemaRef {
-        let mut fields = vec![
-            Field::new("id", DataType::Int64, true),
-            Field::new("amount", DataType::Decimal128(38, 4), true),
-            Field::new("note", DataType::Utf8, true),
-            Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
-            Field::new("_lsn", DataType::Int64, true),
-            Field::new("_partition", DataType::Int32, false),
-            Field::new("_offset", DataType::Int64, false),
-        ];
-        if self.more {
-            fields.insert(1, Field::new("more", DataType::Utf8, true));
-        }
-        Arc::new(Schema::new(fields))
-    }
 }
+
+const WIDE: &[Column] = &[
+    Column::nullable("id", Kind::Int64, "A number."),
+    Column::nullable("more", Kind::Text, "What only newer shapes have."),
+    Column::nullable("amount", Kind::MONEY, "Money."),
+    Column::nullable("note", Kind::Text, "The record."),
+    Column::nullable("at", Kind::Timestamp, "When."),
+    Column::nullable("_lsn", Kind::Int64, "The source's position."),
+    Column::required("_partition", Kind::Int32, "The partition."),
+    Column::required("_offset", Kind::Int64, "The offset."),
+];
+
+static NARROW: LazyLock<Vec<Column>> = LazyLock::new(|| WIDE.iter().filter(|column| !column.is("more")).cloned().collect());
 
 impl Table for Records {
     fn name(&self) -> &str {
@@ -78,12 +75,18 @@ impl Table for Records {
     fn schema_version(&self) -> u32 {
         self.version
     }
-    fn schema(&self) -> SchemaRef {
-        self.shape()
+    fn description(&self) -> &str {
+        "Records of the tests."
+    }
+    fn columns(&self) -> &[Column] {
+        if self.more { WIDE } else { &NARROW }
+    }
+    fn key_columns(&self) -> &[&str] {
+        &[]
     }
     fn rows(&self, _: Arc<dyn Registry>) -> Box<dyn Rows> {
         Box::new(RecordRows {
-            schema: self.shape(),
+            schema: self.schema(),
             records: Vec::new(),
         })
     }

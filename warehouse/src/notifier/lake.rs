@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt};
+use sinks::group::protocol::Intent;
 use sinks::parquet::footer::{self, FooterError};
 use sinks::parquet::layout::FileName;
-use sinks::group::protocol::Intent;
 
 /// What a file's footer says.
 #[derive(Debug, Clone, PartialEq, Eq)]
