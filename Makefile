@@ -15,7 +15,7 @@ BIN := $(CARGO_TARGET_DIR)/debug
 BUILD := cargo build --workspace --all-targets
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down status lint format bench \
+.PHONY: help demo test up down status report lint format bench \
 	bench-reference bench-restart bench-bank bench-growth bench-latency bench-soak bench-steps
 
 help: ## List these commands
@@ -47,6 +47,10 @@ down: ## Stop what `make up` started; ARGS=--wipe also deletes its data
 status: ## Say which servers of `make up` run
 	@cargo build --workspace --quiet
 	@$(BIN)/testbed status $(ARGS)
+
+report: ## Draw the key figures of a lake into one HTML page: LAKE=folder PAGE=key-figures.html
+	@tools/install.sh snowflake
+	@tools/report.sh "$(LAKE)" "$(or $(PAGE),key-figures.html)"
 
 lint: ## Check what CI checks before the tests: format, lints, dependency directions, scripts, Prometheus rules
 	@tools/install.sh build prometheus

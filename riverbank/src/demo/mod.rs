@@ -150,6 +150,7 @@ Riverbank is open (seed {}, {} operations a second)
   Parquet files         {lake}
   DuckDB on them        duckdb -cmd \"SET VARIABLE lake = '{lake}'\" -cmd '.read warehouse/duckdb.sql' -c 'FROM gold.kpi_balances'
   Iceberg catalog       sqlite:///{catalog}
+  key figures           make report LAKE={lake}
 
 {}\n",
         args.seed,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import unittest
 from collections import defaultdict
 from collections.abc import Callable
@@ -18,6 +20,8 @@ from tests.bank import Row, rounded
 from tests.client import emulated
 from tests.migrations import LOADED, planned
 from tests.test_views import DUCKDB, Warehouse, in_order
+
+WAREHOUSE = Path(__file__).resolve().parents[3] / "warehouse"
 
 #: The key of each table's current rows, and their view.
 KEYS = {
@@ -127,6 +131,24 @@ class Lake(unittest.TestCase):
             connection.execute(f"SET VARIABLE lake = '{self.folder}'")
             connection.execute(DUCKDB)
             self.check(lambda statement: connection.execute(statement).fetchall())
+
+    def test_report(self) -> None:
+        page = Path(self.folder) / "key-figures.html"
+        command = [sys.executable, "-m", "report", str(self.folder), str(page)]
+        subprocess.run(command, cwd=WAREHOUSE, check=True, capture_output=True, text=True)
+        text = page.read_text(encoding="utf-8")
+        page.unlink()
+        figures = self.figures()
+        for currency, accounts, *amounts in figures["SELECT * FROM gold.kpi_balances"]:
+            section = re.search(rf"<h2>{currency}</h2>(.*?)(?=<h2>)", text, re.DOTALL)[1]
+            cards = re.findall(r"<b>(.*?)</b>", section)
+            self.assertEqual([Decimal(card.replace(",", "")) for card in cards], [accounts, amounts[0], amounts[3], amounts[1], amounts[2]])
+            of = lambda name: [row[1:] for row in figures[name] if row[0] == currency]  # noqa: B023
+            drawn = [f"{amount:,.2f}" for *_, amount in of("SELECT * FROM gold.kpi_amount_by_type")]
+            drawn += [f"{booked:,.2f}" for *_, booked in of("SELECT currency, place, account_id, booked FROM gold.kpi_top_accounts")]
+            self.assertEqual([amount for amount in drawn if f">{amount}</" not in section], [])
+        without = subprocess.run([*command[:3], str(page.parent / "nowhere"), str(page)], cwd=WAREHOUSE, check=False, capture_output=True, text=True)
+        self.assertEqual((without.returncode, "no file of a table" in without.stderr), (1, True), without.stderr)
 
     def test_snowpipe(self) -> None:
         with emulated() as (client, _):

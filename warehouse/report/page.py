@@ -1,0 +1,140 @@
+"""Figures as one HTML page with its charts in it: it needs neither a server nor the network."""
+
+from decimal import Decimal
+from html import escape
+
+import pygal
+from pygal.style import Style
+
+from .figures import QUALITY, Currency, Figures
+
+COLOURS = ("#1f6f8b", "#e07a5f", "#81b29a", "#f2cc8f", "#6d597a", "#3d405b", "#b56576")
+STYLE = Style(
+    background="transparent",
+    plot_background="transparent",
+    font_family="system-ui, sans-serif",
+    colors=COLOURS,
+    label_font_size=13,
+    major_label_font_size=13,
+    legend_font_size=13,
+    value_font_size=12,
+    title_font_size=15,
+)
+PAGE_STYLE = """
+body { font: 15px/1.4 system-ui, sans-serif; color: #222; background: #f4f5f7; margin: 0 auto; max-width: 1240px; padding: 24px }
+h1 { font-size: 24px; margin: 0 } h2 { font-size: 19px; margin: 28px 0 10px }
+.quiet { color: #667; font-size: 13px }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 12px; margin: 14px 0 }
+.card { background: #fff; border-radius: 8px; padding: 12px 16px; box-shadow: 0 1px 2px #0002 }
+.card b { display: block; font-size: 22px; font-variant-numeric: tabular-nums }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(540px, 1fr)); gap: 12px }
+.charts .card h3 { font-size: 14px; margin: 0 0 4px } .charts svg { width: 100%; height: auto }
+.bad b { color: #b3261e }
+"""
+
+
+def money(amount: Decimal) -> str:
+    """An amount with all the digits that it has, and two after the point at least."""
+    text = f"{amount:,.4f}"
+    return text[:-2] if text.endswith("00") else text
+
+
+def page(figures: Figures, lake: str) -> str:
+    """The whole page."""
+    parts = [
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Riverbank: key figures</title>",
+        f"<style>{PAGE_STYLE}</style></head><body>",
+        "<h1>Key figures</h1>",
+        f"<p class='quiet'>From the files of {escape(lake)}; newest change at the source: {escape(figures.newest or 'none')}.</p>",
+        _cards((name.replace("_", " "), f"{count:,}", "") for name, count in figures.totals.items()),
+    ]
+    parts += [_currency(currency) for currency in figures.currencies]
+    parts.append("<h2>Data quality</h2>")
+    parts.append(_cards((QUALITY[view], f"{count:,}", "bad" if count else "") for view, count in figures.quality.items()))
+    parts.append("</body></html>\n")
+    return "\n".join(parts)
+
+
+def _cards(cards) -> str:
+    one = "<div class='card {kind}'><b>{value}</b>{name}</div>"
+    inside = (one.format(kind=kind, value=escape(value), name=escape(name)) for name, value, kind in cards)
+    return f"<div class='cards'>{''.join(inside)}</div>"
+
+
+def _currency(currency: Currency) -> str:
+    cards = [
+        ("accounts", f"{currency.accounts:,}", ""),
+        ("total balance", money(currency.booked), ""),
+        ("average balance", money(currency.average), ""),
+        ("pending", money(currency.pending), ""),
+        ("available", money(currency.available), ""),
+    ]
+    charts = [
+        ("Amount by type, completed transactions", _bars([(name, amount) for name, _, amount in currency.by_type])),
+        ("Transactions by status", _pie([(status, number) for status, number, _ in currency.status_mix])),
+        ("Top 10 customers, by balance", _bars(currency.top_customers)),
+        ("Top 10 accounts, by balance", _bars(currency.top_accounts)),
+        ("Completed transactions by day and type", _by_day(currency.transactions_by_day)),
+        ("Taken in and given out by day", _by_day(_in_and_out(currency))),
+    ]
+    drawn = "".join(f"<div class='card'><h3>{escape(title)}</h3>{svg}</div>" for title, svg in charts)
+    return f"<h2>{escape(currency.code)}</h2>{_cards(cards)}<div class='charts'>{drawn}</div>"
+
+
+def _in_and_out(currency: Currency) -> list:
+    rows = currency.postings_by_day
+    return [(day, "taken in", taken) for day, taken, _ in rows] + [(day, "given out", given) for day, _, given in rows]
+
+
+def _draw(chart) -> str:
+    return chart.render(is_unicode=True, disable_xml_declaration=True)
+
+
+def _options(rows: int) -> dict:
+    # No script: pygal's own would come from the network.
+    return {
+        "style": STYLE,
+        "js": (),
+        "width": 720,
+        "height": max(220, 90 + 30 * rows),
+        "margin": 8,
+        "max_scale": 6,
+        "truncate_label": -1,
+        "truncate_legend": -1,
+        "value_formatter": lambda value: f"{value:,.0f}",
+        "no_data_text": "nothing yet",
+    }
+
+
+def _bars(rows: list[tuple[str, Decimal]]) -> str:
+    chart = pygal.HorizontalBar(show_legend=False, print_values=True, **_options(len(rows)))
+    # From the top down.
+    rows = rows[::-1]
+    chart.x_labels = [name for name, _ in rows]
+    chart.add("", [{"value": float(amount), "formatter": lambda _, text=money(amount): text} for _, amount in rows])
+    return _draw(chart)
+
+
+def _pie(rows: list[tuple[str, int]]) -> str:
+    chart = pygal.Pie(inner_radius=0.5, **_options(5))
+    for name, number in rows:
+        chart.add(f"{name}: {number:,}", number)
+    return _draw(chart)
+
+
+def _by_day(rows: list) -> str:
+    days = sorted({day for day, _, _ in rows})
+    kinds = sorted({kind for _, kind, _ in rows})
+    # A line of one point shows nothing.
+    kind_of_chart = pygal.Bar if len(days) < 3 else pygal.Line
+    chart = kind_of_chart(x_label_rotation=30, legend_at_bottom=True, **_options(7))
+    chart.x_labels = [day.isoformat() for day in days]
+    for kind in kinds:
+        amounts = {day: amount for day, of, amount in rows if of == kind}
+        values = [amounts.get(day) for day in days]
+        points = [
+            None if amount is None else {"value": float(amount), "formatter": lambda _, text=money(amount): text}
+            for amount in values
+        ]
+        chart.add(kind, points)
+    return _draw(chart)
