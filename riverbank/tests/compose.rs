@@ -189,3 +189,16 @@ fn the_example_settings_show_every_setting_at_its_default() {
         assert!(body.contains(&format!(" {name}: ")), "{} is not shown", setting.key);
     }
 }
+
+#[test]
+fn the_image_is_built_from_every_member_of_the_workspace() {
+    let manifest = read("Cargo.toml");
+    let members = manifest.split("members = [").nth(1).expect("the members");
+    let members = members.split(']').next().expect("their end").lines();
+    let members: BTreeSet<&str> = members.filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix("\",")).collect();
+    assert!(members.contains("riverbank"), "{members:?}");
+    let sent = read(".dockerignore");
+    let sent: BTreeSet<&str> = sent.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    let missing: Vec<_> = members.difference(&sent).collect();
+    assert!(missing.is_empty(), "cargo refuses a workspace that lacks {missing:?}");
+}
