@@ -195,7 +195,9 @@ fn the_image_is_built_from_every_member_of_the_workspace() {
     let manifest = read("Cargo.toml");
     let members = manifest.split("members = [").nth(1).expect("the members");
     let members = members.split(']').next().expect("their end").lines();
-    let members: BTreeSet<&str> = members.filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix("\",")).collect();
+    let members: BTreeSet<&str> = members
+        .filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix("\","))
+        .collect();
     assert!(members.contains("riverbank"), "{members:?}");
     let sent = read(".dockerignore");
     let sent: BTreeSet<&str> = sent.lines().filter_map(|line| line.strip_prefix('!')).collect();
