@@ -265,18 +265,7 @@ impl Worker {
     /// and a broker that was killed may have lost the markers of one: nobody but an operator can end that.
     pub fn stuck_restore(&self) -> Option<String> {
         let now_ms = self.now_ms();
-        let mut begun = self.begun.iter().filter(|(_, begun)| !begun.is_read());
-        let stuck = begun.find(|(_, begun)| now_ms - begun.asked_at_ms > RESTORE_PATIENCE_MS);
-        let stuck = stuck.map(|(partition, begun)| {
-            let waited_s = (now_ms - begun.asked_at_ms) / 1000;
-            format!(
-                "what was begun of group {partition} is read for {waited_s} s from {}: is a transaction hanging there? \
-                 (kafka-transactions.sh find-hanging)",
-                self.parts.topology.inputs_topic()
-            )
-        });
-        let restores = || {
-            self.tasks.values().find_map(|slot| {
+        let restores = self.tasks.values().find_map(|slot| {
             let Stage::Restoring { left, moved_at_ms, .. } = &slot.stage else {
                 return None;
             };
@@ -288,10 +277,10 @@ impl Worker {
                  (kafka-transactions.sh find-hanging)",
                 slot.task.name, slot.task.id.partition
             ))
-        })
-        };
+        });
+        let stuck = self.stuck_begun(now_ms - RESTORE_PATIENCE_MS).or(restores);
         // A broker that is away is reason enough.
-        stuck.or_else(restores).filter(|_| self.restorer.trouble().is_none())
+        stuck.filter(|_| self.restorer.trouble().is_none())
     }
 
     /// The state is whole: queries may ask it, and its inputs are fetched.

@@ -18,7 +18,7 @@ use crate::error::EngineError;
 pub(crate) struct Begun {
     /// The restore reader's slot, until the end is reached.
     slot: Option<u32>,
-    pub asked_at_ms: i64,
+    asked_at_ms: i64,
     /// Input topics of which an offset was committed at some time.
     topics: BTreeSet<String>,
 }
@@ -51,11 +51,10 @@ impl Worker {
             .map(|(input, _)| input)
             .filter(|input| !self.recorded.contains(input));
         let new: Vec<TopicPartition> = new.cloned().collect();
-        let topic = if new.is_empty() {
-            String::new()
-        } else {
-            self.parts.topology.inputs_topic()
-        };
+        if new.is_empty() {
+            return Ok(new);
+        }
+        let topic = self.parts.topology.inputs_topic();
         for input in &new {
             let id = self.parts.topic_ids.get(&*input.topic);
             producer.send(Outgoing {
@@ -100,6 +99,17 @@ impl Worker {
     /// Whether any of that is still being read.
     pub fn reads_begun(&self) -> bool {
         self.begun.values().any(|begun| !begun.is_read())
+    }
+
+    /// Says what has been read since before this time, if anything has.
+    pub fn stuck_begun(&self, before_ms: i64) -> Option<String> {
+        let is_stuck = |begun: &Begun| !begun.is_read() && begun.asked_at_ms < before_ms;
+        let (partition, _) = self.begun.iter().find(|(_, begun)| is_stuck(begun))?;
+        let topic = self.parts.topology.inputs_topic();
+        Some(format!(
+            "{topic}-{partition}, which says what inputs were begun, does not come to its end: is a transaction hanging there? \
+             (kafka-transactions.sh find-hanging)"
+        ))
     }
 
     /// Takes what was polled of it.
