@@ -97,8 +97,7 @@ impl Names {
 
     /// The names of the range that the sink has decided upon last.
     pub(super) async fn decided(&self, (partition, generation): Log, start: i64) -> Result<Vec<Short>, FindError> {
-        let folder = Intent::folder(&self.table, partition, generation);
-        let path = Path::from(format!("{folder}/{start:020}.json"));
+        let path = Intent::path_of(&self.table, partition, generation, start);
         let json = match self.store.get(&path).await {
             Ok(object) => object.bytes().await?,
             // The sink has gone on: its next one is there at the next look.
@@ -130,25 +129,7 @@ impl Names {
 
     /// The start of each log's last intent.
     pub(super) async fn intents(&self) -> Result<BTreeMap<Log, i64>, FindError> {
-        let mut intents = BTreeMap::new();
-        let folder = Path::from(format!("{}/_intents", self.table));
-        let mut objects = self.store.list(Some(&folder));
-        while let Some(object) = objects.try_next().await? {
-            let parts: Vec<_> = object.location.parts().collect();
-            let [_, _, generation, partition, file] = parts.as_slice() else {
-                continue;
-            };
-            let start = file
-                .as_ref()
-                .strip_suffix(".json")
-                .and_then(|start| start.parse::<i64>().ok());
-            if let (Ok(generation), Ok(partition), Some(start)) = (generation.as_ref().parse(), partition.as_ref().parse(), start)
-            {
-                let last = intents.entry((partition, generation)).or_insert(start);
-                *last = start.max(*last);
-            }
-        }
-        Ok(intents)
+        Ok(sinks::lake::last_intents(self.store.as_ref(), &self.table).await?)
     }
 
     /// Lists the folders of the days from the one before this one on, or all.

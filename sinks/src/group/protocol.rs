@@ -87,8 +87,23 @@ impl Intent {
 
     /// Where it is in the store: names sort by their starts.
     pub fn path(&self) -> Path {
-        let folder = Self::folder(&self.table, self.partition, self.place.generation);
-        Path::from(format!("{folder}/{:020}.json", self.start))
+        Self::path_of(&self.table, self.partition, self.place.generation, self.start)
+    }
+
+    /// Where the intent of a range is that begins here.
+    pub fn path_of(table: &str, partition: u32, generation: u32, start: i64) -> Path {
+        let folder = Self::folder(table, partition, generation);
+        Path::from(format!("{folder}/{start:020}.json"))
+    }
+
+    /// The partition, the generation and the start that an intent's path says.
+    pub fn parse_path(path: &Path) -> Option<(u32, u32, i64)> {
+        let parts: Vec<_> = path.parts().collect();
+        let [_, _, generation, partition, file] = parts.as_slice() else {
+            return None;
+        };
+        let start = file.as_ref().strip_suffix(".json")?.parse().ok()?;
+        Some((partition.as_ref().parse().ok()?, generation.as_ref().parse().ok()?, start))
     }
 
     /// As it stands in the store.
@@ -298,6 +313,7 @@ mod tests {
         assert_eq!(read("t", 2, &finish(&intent)), Ok(next));
         assert_eq!(Intent::from_json("t", 2, intent.to_json().as_bytes()), Some(intent.clone()));
         assert_eq!(intent.path().as_ref(), "t/_intents/00003/00002/00000000000000000010.json");
+        assert_eq!(Intent::parse_path(&intent.path()), Some((2, 3, 10)));
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! The files of a table, by their names.
 
+use std::collections::BTreeMap;
+
 use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
 use super::LakeError;
+use crate::group::protocol::Intent;
 use crate::parquet::layout::FileName;
 
 /// A file in the store.
@@ -57,6 +60,19 @@ pub async fn list(store: &dyn ObjectStore, table: &str) -> Result<Listing, LakeE
     });
     listing.strangers.sort();
     Ok(listing)
+}
+
+/// The start of the last range that a sink has decided upon, by partition and generation.
+pub async fn last_intents(store: &dyn ObjectStore, table: &str) -> Result<BTreeMap<(u32, u32), i64>, object_store::Error> {
+    let mut last = BTreeMap::new();
+    let mut objects = store.list(Some(&Path::from(format!("{table}/_intents"))));
+    while let Some(object) = objects.try_next().await? {
+        if let Some((partition, generation, start)) = Intent::parse_path(&object.location) {
+            let at = last.entry((partition, generation)).or_insert(start);
+            *at = start.max(*at);
+        }
+    }
+    Ok(last)
 }
 
 /// Whether it is one of what the sink notes for itself, or of the metadata of the Iceberg table over the same files.

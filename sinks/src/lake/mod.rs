@@ -11,7 +11,7 @@ mod verify;
 
 pub use crate::group::generations::Generation;
 pub use accept::{Accepted, accept};
-pub use files::{LakeFile, Listing, list};
+pub use files::{LakeFile, Listing, last_intents, list};
 pub use log::{LogReport, PartitionLog, compare_with_log};
 pub use verify::{CheckedFile, Depth, PartitionReport, Problem, TableReport, generations, is_over, read_offsets, verify};
 

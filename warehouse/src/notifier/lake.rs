@@ -1,6 +1,6 @@
 //! What the notifier asks of the store that the lake is in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,29 +89,6 @@ impl StoreLake {
             Err(error) => Err(error.into()),
         }
     }
-
-    /// The last intent of each partition, by its path.
-    async fn last_intents(&self, table: &str) -> Result<BTreeMap<(String, u32), Path>, LakeError> {
-        let mut last = BTreeMap::new();
-        let mut objects = self.store.list(Some(&Path::from(format!("{table}/_intents"))));
-        while let Some(object) = objects.try_next().await? {
-            let parts: Vec<_> = object.location.parts().collect();
-            let [.., generation, partition, _] = parts.as_slice() else {
-                continue;
-            };
-            let Ok(partition) = partition.as_ref().parse() else {
-                continue;
-            };
-            // Names sort by their starts.
-            let at: &mut Path = last
-                .entry((generation.as_ref().to_owned(), partition))
-                .or_insert_with(|| object.location.clone());
-            if object.location > *at {
-                *at = object.location;
-            }
-        }
-        Ok(last)
-    }
 }
 
 #[async_trait]
@@ -143,7 +120,8 @@ impl Lake for StoreLake {
     async fn newest(&self, table: &str) -> Result<Vec<FileName>, LakeError> {
         self.bounded(async {
             let mut files = Vec::new();
-            for ((_, partition), path) in self.last_intents(table).await? {
+            for ((partition, generation), start) in sinks::lake::last_intents(self.store.as_ref(), table).await? {
+                let path = Intent::path_of(table, partition, generation, start);
                 // The sink may have gone on meanwhile.
                 let Some(json) = self.get(&path).await? else { continue };
                 let intent = Intent::from_json(table, partition, &json).ok_or_else(|| LakeError::Damaged {
