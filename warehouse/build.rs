@@ -19,8 +19,10 @@ fn main() -> std::io::Result<()> {
     let mut list = String::from("&[\n");
     for path in &files {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // The text itself and not its path: what is built outlives the checkout that it was built in.
+        let text = std::fs::read_to_string(path)?;
         // Writing into a string cannot fail.
-        let _ = writeln!(list, "    ({name:?}, include_str!({:?})),", path.display().to_string());
+        let _ = writeln!(list, "    ({name:?}, {text:?}),");
     }
     list.push(']');
     let out = std::env::var("OUT_DIR").expect("cargo sets it");
