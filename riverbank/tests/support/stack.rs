@@ -190,6 +190,12 @@ impl Riverbank {
         self.disk_mib = Some(mib);
     }
 
+    /// Has its lake on that disk, too.
+    #[allow(dead_code, reason = "not every test file that has the stack does that")]
+    pub fn with_lake_on_its_disk(&mut self) {
+        self.set("SINK_URL", format!("file://{}", self.state.join("lake").display()));
+    }
+
     /// Whether this machine lets its user mount one.
     #[allow(dead_code, reason = "not every test file that has the stack does that")]
     pub fn can_have_disk() -> bool {
@@ -312,7 +318,23 @@ impl Riverbank {
 
     /// Whether `riverbank audit` finds nothing wrong, and what it says.
     pub async fn audited(&self, args: &[&str]) -> (bool, String) {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_riverbank"));
+        let program = env!("CARGO_BIN_EXE_riverbank");
+        let mut command = match (&self.child, self.disk_mib) {
+            // Its disk is seen in its own namespace only.
+            (Some(child), Some(_)) => {
+                let mut command = tokio::process::Command::new("nsenter");
+                command.args([
+                    "--user",
+                    "--mount",
+                    "--preserve-credentials",
+                    "--target",
+                    &child.id().to_string(),
+                    program,
+                ]);
+                command
+            }
+            _ => tokio::process::Command::new(program),
+        };
         command.args(["audit", "--url", &self.url]).args(args).kill_on_drop(true);
         let output = command.envs(self.environment.iter().cloned()).output().await;
         let output = output.expect("riverbank starts");
