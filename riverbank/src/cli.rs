@@ -84,8 +84,21 @@ pub enum WarehouseCommand {
     Plan(SettingFlags),
     /// Run those of its migrations that are not applied yet, and note them in OPS.MIGRATIONS; refuses one that was changed since
     Apply(SettingFlags),
+    /// Print the SQL that tables need, from their declarations, for the migrations and views of a new one
+    Ddl(DdlArgs),
     /// Show the migrations, and each pipe's state, lag and files that were not loaded; exit code 1 if something is wrong
     Status(StatusArgs),
+}
+
+/// `riverbank warehouse ddl …`
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct DdlArgs {
+    /// The tables, such as silver.accounts
+    #[arg(required = true, num_args = 1..)]
+    pub tables: Vec<String>,
+    /// The views of warehouse/duckdb.sql, in place of Snowflake's migrations
+    #[arg(long)]
+    pub duckdb: bool,
 }
 
 /// `riverbank warehouse status …`

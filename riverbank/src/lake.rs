@@ -107,12 +107,18 @@ pub fn open(settings: &Settings) -> anyhow::Result<Arc<dyn ObjectStore>> {
     sinks::open(settings.sink.url.as_str(), &options).context("sink.url")
 }
 
-/// Takes a topic that was made anew, or a log that was cut off, for the next generation of a table's files.
-pub fn accept(settings: Settings, name: &str) -> anyhow::Result<ExitCode> {
+/// The table of a name.
+pub fn table(name: &str) -> anyhow::Result<Arc<dyn Table>> {
     let tables = sinks::tables::all();
     let names: Vec<_> = tables.iter().map(|table| table.name()).collect();
     let table = tables.iter().find(|table| table.name() == name);
     let table = table.with_context(|| format!("there is no table {name}; there are {}", names.join(", ")))?;
+    Ok(table.clone())
+}
+
+/// Takes a topic that was made anew, or a log that was cut off, for the next generation of a table's files.
+pub fn accept(settings: Settings, name: &str) -> anyhow::Result<ExitCode> {
+    let table = &table(name)?;
     let store = open(&settings)?;
     let kafka = kafka(&settings).context("kafka.brokers is not set")?;
     let broker: Arc<dyn Broker> = Arc::new(kafka);

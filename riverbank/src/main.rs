@@ -41,6 +41,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Warehouse(WarehouseCommand::Plan(flags)) => snowflake::plan(load(flags, Purpose::Plan)?),
         Command::Warehouse(WarehouseCommand::Apply(flags)) => snowflake::apply(load(flags, Purpose::Warehouse)?),
+        Command::Warehouse(WarehouseCommand::Ddl(args)) => snowflake::ddl(&args.tables, args.duckdb),
         Command::Warehouse(WarehouseCommand::Status(args)) => {
             snowflake::status(load(args.settings, Purpose::Warehouse)?, args.days)
         }

@@ -13,7 +13,7 @@ use warehouse::migrations::{self, Configuration, Migration, Value};
 use warehouse::notifier::lake::StoreLake;
 use warehouse::notifier::ledger::Ledger;
 use warehouse::snowflake::{Connection, PipeName, Retries, Session, Snowpipe, Sql, Tokens};
-use warehouse::status;
+use warehouse::{ddl, status};
 
 use crate::config::{Secret, Settings, WarehouseTables};
 use crate::process::runtime;
@@ -58,6 +58,21 @@ pub fn plan(settings: Settings) -> anyhow::Result<ExitCode> {
         writeln!(text, "-- {} ({})", migration.name, migration.checksum())?;
         writeln!(text, "{}", migration.shown(&configuration)?)?;
     }
+    say(format_args!("{text}"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what these tables need of SQL, from their declarations.
+pub fn ddl(names: &[String], duckdb: bool) -> anyhow::Result<ExitCode> {
+    let tables: Vec<_> = names.iter().map(|name| lake::table(name)).collect::<anyhow::Result<_>>()?;
+    let text = match duckdb {
+        true => tables
+            .iter()
+            .map(|table| ddl::duckdb(table.as_ref()))
+            .collect::<Vec<_>>()
+            .join("\n"),
+        false => ddl::migrations(&tables),
+    };
     say(format_args!("{text}"))?;
     Ok(ExitCode::SUCCESS)
 }

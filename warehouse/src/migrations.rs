@@ -138,6 +138,11 @@ impl Migration {
         self.when.iter().all(holds)
     }
 
+    #[cfg(test)]
+    pub(crate) fn template(&self) -> &str {
+        &self.template
+    }
+
     /// The digest of its template, in hexadecimal.
     pub fn checksum(&self) -> String {
         Sha256::digest(&self.template)
