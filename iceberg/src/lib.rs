@@ -3,6 +3,7 @@
 //! - [`committer`]: what the sink has finished becomes a snapshot; the reason why no file is lost or doubled.
 //! - [`next`]: which files come next. [`progress`]: how far the table is.
 //! - [`catalog`]: SQL (SQLite, Postgres) and REST. [`metadata`], [`schema`], [`manifest`], [`data_file`], [`place`]: the format. [`expire`]: what goes.
+//! - [`named`]: which files may not be deleted.
 //! - [`IcebergHandle`]: a thread that commits all tables, again and again. [`settings`], [`metrics`]: of it.
 //!
 //! Why not the `iceberg` crates? docs/decisions/iceberg.md.
@@ -14,6 +15,7 @@ pub mod expire;
 pub mod manifest;
 pub mod metadata;
 pub mod metrics;
+pub mod named;
 pub mod next;
 pub mod place;
 pub mod progress;
@@ -23,6 +25,7 @@ pub mod settings;
 
 pub use catalog::{Catalog, CatalogError, RestCatalog, RestOptions, SqlCatalog, TableName};
 pub use committer::{CommitError, Committed, Committer};
+pub use named::{Named, NamedError, named_files};
 pub use place::Place;
 pub use progress::Progress;
 pub use runner::{IcebergError, IcebergHandle};

@@ -28,6 +28,8 @@ impl From<apache_avro::Error> for ManifestError {
 
 /// Marks the manifests that this program wrote: their entries are of our own shape.
 const WRITER: &str = "riverbank";
+/// The status of an entry whose file the snapshot has dropped.
+const DELETED: i64 = 2;
 
 fn optional(kind: Value) -> Value {
     json!(["null", kind])
@@ -286,6 +288,21 @@ pub fn read(bytes: &[u8], in_list: &ManifestFile) -> Result<Option<Vec<Entry>>, 
         });
     }
     Ok(Some(entries))
+}
+
+/// The URLs of the files that a manifest has live, whoever wrote it.
+pub fn urls(bytes: &[u8]) -> Result<Vec<String>, ManifestError> {
+    let mut urls = Vec::new();
+    for value in Reader::new(bytes)? {
+        let entry = Fields::of(value?)?;
+        let status = entry.long(&["status"]).ok_or(ManifestError::Lacks("status"))?;
+        let file = entry.get("data_file").ok_or(ManifestError::Lacks("data_file"))?;
+        let file = Fields::of(file.clone())?;
+        if status != DELETED {
+            urls.push(file.text("file_path").ok_or(ManifestError::Lacks("file_path"))?);
+        }
+    }
+    Ok(urls)
 }
 
 /// The list of a snapshot's manifests.

@@ -10,12 +10,12 @@ use parking_lot::Mutex;
 use sinks::Table;
 use tokio::sync::Notify;
 
-use crate::catalog::{Catalog, CatalogError, RestCatalog, SqlCatalog, TableName};
+use crate::catalog::{self, Catalog, CatalogError, TableName};
 use crate::committer::{CommitError, Committed, Committer};
 use crate::metrics::Metrics;
 use crate::next::FindError;
 use crate::place::Place;
-use crate::settings::{CatalogTarget, IcebergSettings};
+use crate::settings::IcebergSettings;
 
 /// After so many failures in a row, one that may pass is reported.
 const PATIENCE: u32 = 3;
@@ -159,21 +159,8 @@ impl Work {
 
     /// Opens the catalog, however long that takes; `None` if it is to stop before.
     async fn open(&self, stops: &mut bool) -> Option<Arc<dyn Catalog>> {
-        let (name, store, place) = (&self.settings.name, &self.store, &self.place);
         loop {
-            let opened: Result<Arc<dyn Catalog>, CatalogError> = match &self.settings.catalog {
-                CatalogTarget::Sqlite(file) => {
-                    let catalog = SqlCatalog::sqlite(file, name, store.clone(), place.clone()).await;
-                    catalog.map(|catalog| Arc::new(catalog) as Arc<dyn Catalog>)
-                }
-                CatalogTarget::Postgres(url) => {
-                    let catalog = SqlCatalog::postgres(url, name, store.clone(), place.clone()).await;
-                    catalog.map(|catalog| Arc::new(catalog) as Arc<dyn Catalog>)
-                }
-                CatalogTarget::Rest(options) => {
-                    RestCatalog::new(options.clone()).map(|catalog| Arc::new(catalog) as Arc<dyn Catalog>)
-                }
-            };
+            let opened = catalog::open(&self.settings, self.store.clone(), self.place.clone()).await;
             match opened {
                 Ok(catalog) => {
                     self.shared.trouble.lock().remove("catalog");

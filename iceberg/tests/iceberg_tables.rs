@@ -3,9 +3,11 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::StreamExt;
+use iceberg_tables::{CatalogTarget, IcebergSettings, Named, named_files};
 use object_store::ObjectStoreExt;
 use serde_json::json;
 use support::{DAY_MS, FIRST_DAY_MS, Folder, Records, catch_up, judge, progress};
@@ -135,4 +137,41 @@ async fn manifests_are_merged_and_nothing_is_lost() {
         .unwrap();
     assert_eq!(report.problems, []);
     assert!(store.head(&support::path("bronze.records/metadata")).await.is_err());
+}
+
+#[tokio::test]
+async fn files_that_a_snapshot_names_are_not_spared() {
+    let mut bench = Folder::new().await;
+    bench.lake.write(0, 0, 10, FIRST_DAY_MS).await;
+    bench.lake.write(1, 0, 20, FIRST_DAY_MS + DAY_MS - 600_000).await;
+    catch_up(&mut bench.lake.committer(&bench.catalog)).await;
+    // One that is not in the table yet.
+    let (_, late) = bench.lake.range(0, 1, 10, 10, FIRST_DAY_MS);
+    bench.lake.write(0, 10, 10, FIRST_DAY_MS).await;
+    let settings = IcebergSettings::new(CatalogTarget::Sqlite(bench.folder.path().join("catalog.db")));
+    let url = url::Url::from_file_path(bench.folder.path().join("lake")).unwrap();
+    let named = named_files(&settings, &bench.lake.store, url.as_str(), support::TABLE)
+        .await
+        .unwrap();
+    let (_, early) = bench.lake.range(0, 1, 0, 10, FIRST_DAY_MS);
+    let (_, of_days) = bench.lake.range(1, 1, 0, 20, FIRST_DAY_MS + DAY_MS - 600_000);
+    let files: BTreeSet<_> = early.iter().chain(&of_days).map(|file| file.file.path()).collect();
+    assert_eq!((named.files.len(), &named.files), (3, &files));
+    assert!(
+        early
+            .iter()
+            .chain(&of_days)
+            .chain(&late)
+            .all(|file| !named.can_spare(&file.file))
+    );
+    let none = Named {
+        files: BTreeSet::new(),
+        ..named
+    };
+    assert!(early.iter().chain(&of_days).all(|file| none.can_spare(&file.file)));
+    assert!(!none.can_spare(&late[0].file), "it is still to be taken in");
+    let other = named_files(&settings, &bench.lake.store, url.as_str(), "bronze.others")
+        .await
+        .unwrap();
+    assert!(other.files.is_empty() && !other.can_spare(&early[0].file));
 }
