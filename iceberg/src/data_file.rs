@@ -20,6 +20,8 @@ pub struct DataFile {
     pub rows: i64,
     /// Its size in bytes.
     pub bytes: i64,
+    /// The sequence number of its rows, where they were in the table before it.
+    pub since: Option<i64>,
     /// By field id.
     pub columns: BTreeMap<i32, ColumnFacts>,
     /// Where its row groups begin.
@@ -65,6 +67,7 @@ impl DataFile {
             url,
             rows: metadata.file_metadata().num_rows(),
             bytes: bytes as i64,
+            since: None,
             columns: facts.collect(),
             splits: metadata.row_groups().iter().filter_map(start).collect(),
         }

@@ -8,9 +8,12 @@
 //!
 //! Why not the `iceberg` crates? docs/decisions/iceberg.md.
 
+mod access;
 pub mod catalog;
+mod change;
 pub mod committer;
 pub mod data_file;
+mod error;
 pub mod expire;
 pub mod manifest;
 pub mod metadata;
@@ -22,9 +25,11 @@ pub mod progress;
 mod runner;
 pub mod schema;
 pub mod settings;
+mod snapshot;
 
 pub use catalog::{Catalog, CatalogError, RestCatalog, RestOptions, SqlCatalog, TableName};
-pub use committer::{CommitError, Committed, Committer};
+pub use committer::{Committed, Committer};
+pub use error::CommitError;
 pub use named::{Named, NamedError, named_files};
 pub use place::Place;
 pub use progress::Progress;

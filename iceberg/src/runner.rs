@@ -11,7 +11,8 @@ use sinks::Table;
 use tokio::sync::Notify;
 
 use crate::catalog::{self, Catalog, CatalogError, TableName};
-use crate::committer::{CommitError, Committed, Committer};
+use crate::committer::{Committed, Committer};
+use crate::error::CommitError;
 use crate::metrics::Metrics;
 use crate::next::FindError;
 use crate::place::Place;
@@ -269,6 +270,7 @@ fn mends_itself(error: &CommitError) -> bool {
         | CommitError::Progress(_)
         | CommitError::Manifest(_)
         | CommitError::Footer(..)
-        | CommitError::Elsewhere(_) => false,
+        | CommitError::Elsewhere(_)
+        | CommitError::Gone(_) => false,
     }
 }

@@ -1,0 +1,81 @@
+//! One table, as all that change it reach it: its name in the catalog, and its objects in the store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+
+use crate::catalog::{Catalog, CatalogError, Loaded, TableName};
+use crate::error::CommitError;
+use crate::manifest::{self, Entry, ManifestFile};
+use crate::metadata::Metadata;
+use crate::place::Place;
+use crate::schema::Columns;
+
+/// A table in its catalog and its store.
+pub(crate) struct Access {
+    pub name: TableName,
+    pub catalog: Arc<dyn Catalog>,
+    pub store: Arc<dyn ObjectStore>,
+    pub place: Place,
+}
+
+impl Access {
+    /// The object of a URL.
+    pub fn path(&self, url: &str) -> Result<Path, CommitError> {
+        self.place.path_of(url).ok_or_else(|| CommitError::Elsewhere(url.to_owned()))
+    }
+
+    /// Reads an object.
+    pub async fn get(&self, url: &str) -> Result<bytes::Bytes, CommitError> {
+        let path = self.path(url)?;
+        Ok(self.store.get(&path).await?.bytes().await?)
+    }
+
+    /// Creates an object. Its name has been drawn: if one is there, it is this one, whose put was done although it failed.
+    pub async fn put(&self, url: &str, bytes: Vec<u8>) -> Result<(), CommitError> {
+        let options = PutOptions {
+            mode: PutMode::Create,
+            ..PutOptions::default()
+        };
+        match self.store.put_opts(&self.path(url)?, bytes.into(), options).await {
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The table's columns.
+    pub fn columns(&self, metadata: &Metadata) -> Result<Columns, CommitError> {
+        let lacks = || CatalogError::Failed(format!("{} has no schema", self.name));
+        Ok(metadata.columns().ok_or_else(lacks)?)
+    }
+
+    /// The manifests of the newest snapshot.
+    pub async fn manifests(&self, metadata: &Metadata) -> Result<Vec<ManifestFile>, CommitError> {
+        let snapshot = metadata.current_snapshot();
+        match snapshot.and_then(|snapshot| snapshot["manifest-list"].as_str()) {
+            Some(list) => Ok(manifest::read_list(&self.get(list).await?)?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The live files of a manifest of data files that this program wrote; `None` of another's.
+    pub async fn entries(&self, one: &ManifestFile) -> Result<Option<Vec<Entry>>, CommitError> {
+        match one.content {
+            0 => Ok(manifest::read(&self.get(&one.url).await?, one)?),
+            _ => Ok(None),
+        }
+    }
+
+    /// Which of these files are in the table, as far as manifests of this program say; with the sequence numbers of their rows.
+    pub async fn live(&self, base: &Loaded, is_wanted: impl Fn(&str) -> bool) -> Result<BTreeMap<String, i64>, CommitError> {
+        let mut live = BTreeMap::new();
+        for one in self.manifests(&base.metadata).await? {
+            let entries = self.entries(&one).await?.unwrap_or_default();
+            let wanted = entries.into_iter().filter(|entry| is_wanted(&entry.url));
+            live.extend(wanted.map(|entry| (entry.url, entry.sequence_number)));
+        }
+        Ok(live)
+    }
+}

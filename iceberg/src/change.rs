@@ -1,0 +1,172 @@
+//! How a table goes on to a new snapshot: by one compare-and-swap of its branch, for whatever the change is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use object_store::ObjectStoreExt;
+use serde_json::Value;
+
+use crate::access::Access;
+use crate::catalog::{CatalogError, Commit, Loaded, now_ms};
+use crate::data_file::DataFile;
+use crate::error::CommitError;
+use crate::expire;
+use crate::manifest;
+use crate::metadata::{Requirement, Update};
+use crate::progress::{OFFSETS, Progress};
+use crate::snapshot::{Draft, Operation};
+
+/// What a snapshot changes.
+pub(crate) struct Change {
+    pub operation: Operation,
+    pub added: Vec<DataFile>,
+    /// The URLs of files that are dropped.
+    pub removed: BTreeSet<String>,
+    /// How far the table is with it.
+    pub progress: Progress,
+    /// The table's schema, with its id.
+    pub schema: Value,
+    /// What must hold, besides that the table is still as it was loaded.
+    pub requirements: Vec<Requirement>,
+    /// What comes before the snapshot.
+    pub updates: Vec<Update>,
+    /// Properties of the table.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// What became of a change that is made again as often as another writer is faster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The table was changed.
+    Changed,
+    /// There was nothing to change. `in_doubt`: any more; an attempt of which nobody has heard may have been it.
+    Nothing { in_doubt: bool },
+    /// Others were faster each time.
+    Busy,
+}
+
+/// How often a change is made again.
+pub(crate) const ATTEMPTS: u32 = 12;
+/// Before the second attempt; each further one waits twice as long, up to the last.
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+impl Access {
+    /// Changes the table by what is to be changed of it as it is now, until that is done. A catalog that did not say what came of a
+    /// commit is asked again: what was done is not there to be changed any more, and what comes late is refused.
+    pub async fn until_changed<E: From<CommitError>>(
+        &self,
+        mut what: impl AsyncFnMut(&Loaded) -> Result<Option<Change>, E>,
+    ) -> Result<Ended, E> {
+        let (mut in_doubt, mut wait) = (false, FIRST_WAIT);
+        for _ in 0..ATTEMPTS {
+            let Some(base) = self.catalog.load(&self.name).await.map_err(CommitError::from)? else {
+                return Ok(Ended::Nothing { in_doubt });
+            };
+            let Some(change) = what(&base).await? else {
+                return Ok(Ended::Nothing { in_doubt });
+            };
+            match self.change(&base, change).await {
+                Ok(()) => return Ok(Ended::Changed),
+                Err(CommitError::Catalog(CatalogError::Conflict(reason))) => {
+                    tracing::debug!(table = %self.name, reason, "another writer was faster");
+                }
+                Err(CommitError::Catalog(CatalogError::Unknown(reason))) => {
+                    tracing::debug!(table = %self.name, reason, "what came of a commit is not known");
+                    in_doubt = true;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LAST_WAIT);
+        }
+        Ok(Ended::Busy)
+    }
+
+    /// Changes the table, if its branch is still where it was loaded. What has expired meanwhile goes.
+    pub async fn change(&self, base: &Loaded, change: Change) -> Result<(), CommitError> {
+        let metadata = &base.metadata;
+        let mut draft = Draft {
+            access: self,
+            base,
+            id: new_id(),
+            operation: change.operation,
+            added: &change.added,
+            removed: &change.removed,
+            progress: &change.progress,
+            schema: &change.schema,
+            written: Vec::new(),
+        };
+        let snapshot = draft.write().await?;
+        let (id, written) = (draft.id, draft.written);
+        let mut properties = change.properties;
+        properties.insert(OFFSETS.to_owned(), change.progress.to_json());
+        let mut commit = Commit {
+            requirements: vec![
+                Requirement::Uuid(metadata.uuid().unwrap_or_default().to_owned()),
+                Requirement::Main(metadata.main()),
+            ],
+            updates: change.updates,
+        };
+        commit.requirements.extend(change.requirements);
+        commit.updates.push(Update::Snapshot(snapshot));
+        commit.updates.push(Update::Properties(properties));
+        let expired = expire::due(metadata, now_ms());
+        if !expired.is_empty() {
+            commit.updates.push(Update::Expire(expired.clone()));
+        }
+        if let Err(error) = self.catalog.commit(&self.name, base, &commit).await {
+            if matches!(error, CatalogError::Conflict(_)) {
+                self.withdraw(base, id, &written).await;
+            }
+            return Err(error.into());
+        }
+        if !expired.is_empty()
+            && let Err(error) = self.sweep(base, &expired).await
+        {
+            tracing::debug!(table = %self.name, %error, "what no snapshot names any more stays");
+        }
+        Ok(())
+    }
+
+    /// Deletes what only snapshots have named that have expired: their lists, and the manifests that were merged since.
+    async fn sweep(&self, base: &Loaded, expired: &[i64]) -> Result<(), CommitError> {
+        let lists = expire::lists(&base.metadata, expired);
+        let mut unnamed = BTreeSet::new();
+        if let Some(oldest) = expire::oldest_list(&base.metadata, expired) {
+            for list in &lists {
+                unnamed.extend(manifest::read_list(&self.get(list).await?)?.into_iter().map(|one| one.url));
+            }
+            for named in manifest::read_list(&self.get(oldest).await?)? {
+                unnamed.remove(&named.url);
+            }
+        }
+        for url in lists.into_iter().chain(unnamed.iter().map(String::as_str)) {
+            self.store.delete(&self.path(url)?).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes what was written for a snapshot that was refused. A catalog that refused what it had done before is not believed, nor one
+    /// in which the snapshot could have expired since.
+    async fn withdraw(&self, base: &Loaded, id: i64, written: &[String]) {
+        let Ok(Some(now)) = self.catalog.load(&self.name).await else {
+            return;
+        };
+        let base_is_kept = base.metadata.main().is_some_and(|main| now.metadata.snapshot(main).is_some());
+        if !base_is_kept || now.metadata.snapshot(id).is_some() {
+            return;
+        }
+        for path in written.iter().filter_map(|url| self.place.path_of(url)) {
+            if let Err(error) = self.store.delete(&path).await {
+                tracing::debug!(%path, %error, "what was written for a refused snapshot stays");
+            }
+        }
+    }
+}
+
+/// A snapshot's id: positive, and drawn.
+fn new_id() -> i64 {
+    let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
+    ((high ^ low) & i64::MAX as u64) as i64
+}
