@@ -9,9 +9,11 @@ use super::Key;
 const PYICEBERG: &str = r#"
 import json, sys
 from pyiceberg.catalog import load_catalog
+from pyiceberg.expressions import AlwaysTrue
 catalog = load_catalog("riverbank", **json.loads(sys.argv[1]))
 table = catalog.load_table(tuple(json.loads(sys.argv[2])))
-scan = table.scan(row_filter=sys.argv[3]) if sys.argv[3] else table.scan()
+at = sorted(table.metadata.snapshots, key=lambda one: one.sequence_number)[int(sys.argv[4])].snapshot_id
+scan = table.scan(row_filter=sys.argv[3] or AlwaysTrue(), snapshot_id=at)
 rows = scan.to_arrow().to_pylist()
 print(json.dumps({
     "rows": [[r["_generation"], r["_partition"], r["_offset"], r["note"]] for r in rows],
@@ -71,9 +73,21 @@ fn run(program: &str, arguments: &[&str]) -> Read {
 
 /// Reads by pyiceberg, from a catalog of these properties; `filter` may be empty.
 pub fn pyiceberg(properties: &serde_json::Value, filter: &str) -> Read {
+    pyiceberg_of(properties, filter, -1)
+}
+
+/// Reads an earlier snapshot, counted from the newest, which is -1.
+pub fn pyiceberg_at(properties: &serde_json::Value, snapshot: i64) -> Read {
+    pyiceberg_of(properties, "", snapshot)
+}
+
+fn pyiceberg_of(properties: &serde_json::Value, filter: &str, snapshot: i64) -> Read {
     let name = super::table_name();
     let name = serde_json::json!([name.namespace, vec![name.name]].concat());
-    run(PYICEBERG, &[&properties.to_string(), &name.to_string(), filter])
+    run(
+        PYICEBERG,
+        &[&properties.to_string(), &name.to_string(), filter, &snapshot.to_string()],
+    )
 }
 
 /// Reads by DuckDB.

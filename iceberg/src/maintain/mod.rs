@@ -1,0 +1,51 @@
+//! What keeps a table small: [`Compactor`] merges the small files of days that are over, [`Retention`] drops the days that are not
+//! kept. Both run beside committers and beside themselves, as commands of their own.
+//!
+//! The lake's own files are never touched: a reader by folders would see rows twice, or not at all, while files are put in the place of
+//! others. Here the catalog swaps them at once, and a reader has either. Merged files are `_iceberg/<table>/<table id>/day=…/p=…`,
+//! beside the lake's tables, so that nothing that reads or loads a table's folder finds them.
+
+mod compact;
+mod orphans;
+mod plan;
+mod retain;
+mod rows;
+mod spot;
+
+use object_store::path::Path;
+
+pub use compact::{CompactSettings, Compacted, Compactor};
+pub use retain::{Retained, Retention};
+
+use crate::error::CommitError;
+use crate::named::NamedError;
+
+/// Why a table was not tended.
+#[derive(Debug, thiserror::Error)]
+pub enum MaintainError {
+    /// The table was not changed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// It is not known which files are of no use any more.
+    #[error(transparent)]
+    Named(#[from] NamedError),
+    /// The store.
+    #[error("the store failed: {0}")]
+    Store(#[from] object_store::Error),
+    /// Rows would be deleted that another writer has kept apart from their files.
+    #[error("the table has delete files of another writer: whoever wrote them must compact it")]
+    Deletes,
+    /// What was written is not what was read: nothing was changed.
+    #[error("{path} has {rows} rows, of {expected} that were merged, or others: nothing was changed")]
+    Differs {
+        /// The merged file.
+        path: Path,
+        /// Its rows.
+        rows: u64,
+        /// The rows that were read.
+        expected: u64,
+    },
+    /// Other writers were faster each time.
+    #[error("other writers changed the table {0} times meanwhile")]
+    Busy(u32),
+}
