@@ -60,6 +60,28 @@ impl Bench {
         )
     }
 
+    /// A compactor that merges whatever it can, as everybody else sees the catalog and the store.
+    fn compactor(&self) -> iceberg_tables::Compactor {
+        self.compactor_of(self.catalog.clone(), self.faulty.clone())
+    }
+
+    fn compactor_of(&self, catalog: Arc<dyn Catalog>, store: Arc<dyn object_store::ObjectStore>) -> iceberg_tables::Compactor {
+        let settings = iceberg_tables::CompactSettings {
+            files_min: 2,
+            target_bytes: 20_000,
+            ..iceberg_tables::CompactSettings::new(sinks::parquet::layout::day_of(FIRST_DAY_MS + 9 * DAY_MS))
+        };
+        let place = self.lake.place.clone();
+        iceberg_tables::Compactor::new(support::TABLE, support::table_name(), catalog, store, place, settings)
+    }
+
+    /// How many snapshots put files in the place of others.
+    async fn replaced(&self) -> usize {
+        let loaded = self.truth.load(&support::table_name()).await.unwrap().unwrap();
+        let replaces = |one: &&serde_json::Value| one["summary"]["operation"] == "replace";
+        loaded.metadata.snapshots().iter().filter(replaces).count()
+    }
+
     async fn prove(&self) {
         self.lake.prove(self.truth.as_ref()).await;
     }
@@ -217,10 +239,10 @@ async fn apache_iceberg_13536_what_was_there_before_is_in_the_table() {
 }
 
 /// Everything at once, in an order that a number replays: faults of catalog and store, committers that are killed at any step, several
-/// at once, commits that arrive late.
+/// at once, commits that arrive late, and compactors that merge under their hands and are killed as well.
 #[tokio::test]
 async fn whatever_fails_nothing_is_lost_or_doubled() {
-    let (mut arrived, mut committed) = (0, 0);
+    let (mut arrived, mut committed, mut merged) = (0, 0, 0);
     for seed in 0..40 {
         let mut bench = Bench::new(seed).await;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -230,7 +252,7 @@ async fn whatever_fails_nothing_is_lost_or_doubled() {
         bench.faulty.suffer(&StoreFault::ALL, 0.03);
         let (mut numbers, mut late) = (vec![0], 0);
         for _ in 0..40 {
-            match rng.random_range(0..6) {
+            match rng.random_range(0..8) {
                 0 | 1 => {
                     let partition = rng.random_range(0..3_u32);
                     let (start, count) = (starts[partition as usize], rng.random_range(1..12));
@@ -245,6 +267,16 @@ async fn whatever_fails_nothing_is_lost_or_doubled() {
                 }
                 3 => {
                     late += bench.catalog.arrive().await.len();
+                }
+                4 => {
+                    let _ = tokio::time::timeout(Duration::from_millis(60), bench.compactor().run()).await;
+                }
+                5 => {
+                    // Both at once.
+                    let at = rng.random_range(0..committers.len());
+                    let compactor = bench.compactor();
+                    let both = async { tokio::join!(compactor.run(), committers[at].turn()) };
+                    let _ = tokio::time::timeout(Duration::from_millis(60), both).await;
                 }
                 _ => {
                     let at = rng.random_range(0..committers.len());
@@ -267,14 +299,18 @@ async fn whatever_fails_nothing_is_lost_or_doubled() {
         for committer in &mut committers {
             catch_up(committer).await;
         }
+        merged += bench.replaced().await;
         let rows = bench.lake.table_rows(bench.truth.as_ref()).await;
         assert_eq!(rows.len(), bench.lake.written.len(), "seed {seed}");
         assert_eq!(rows, bench.lake.written, "seed {seed}");
+        bench.compactor().run().await.unwrap();
+        let rows = bench.lake.table_rows(bench.truth.as_ref()).await;
+        assert_eq!(rows, bench.lake.written, "seed {seed}, compacted");
     }
     // The faults were met by something.
     assert!(
-        arrived > 0 && committed >= 40,
-        "{arrived} late commits, {committed} snapshots"
+        arrived > 0 && committed >= 40 && merged >= 10,
+        "{arrived} late commits, {committed} snapshots, {merged} of them by compactors"
     );
 }
 
@@ -308,6 +344,35 @@ async fn a_committer_that_is_killed_at_any_step_leaves_nothing_behind_that_count
         steps += 1;
     }
     assert!(steps >= 8, "{steps} steps");
+}
+
+/// The same for a compactor, in the middle of what it reads, writes, checks and swaps.
+#[tokio::test]
+async fn a_compactor_that_is_killed_at_any_step_leaves_nothing_behind_that_counts() {
+    let mut steps = 0;
+    loop {
+        let mut bench = Bench::new(steps).await;
+        for range in 0..4 {
+            bench.lake.write(0, range * 10, 10, FIRST_DAY_MS).await;
+        }
+        catch_up(&mut bench.committer()).await;
+        let killed = Arc::new(support::killed::Killed::after(bench.faulty.inner(), steps));
+        let file = bench.folder.path().join("catalog.db");
+        let inner = SqlCatalog::sqlite(&file, "riverbank", killed.clone(), bench.lake.place.clone());
+        let compactor = bench.compactor_of(Arc::new(inner.await.unwrap()), killed.clone());
+        let ended = compactor.run().await;
+        drop(compactor);
+        bench.prove().await;
+        bench.lake.write(0, 40, 10, FIRST_DAY_MS).await;
+        catch_up(&mut bench.committer()).await;
+        bench.compactor().run().await.unwrap();
+        bench.prove().await;
+        if ended.is_ok() {
+            break;
+        }
+        steps += 1;
+    }
+    assert!(steps >= 15, "{steps} steps");
 }
 
 /// A range counts when all of its days' files are there.
