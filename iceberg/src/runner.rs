@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use object_store::ObjectStore;
 use parking_lot::Mutex;
-use sinks::Table;
-use tokio::sync::Notify;
+use sinks::{Listener, Table};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::catalog::{self, Catalog, CatalogError, TableName};
 use crate::committer::{Committed, Committer};
@@ -20,6 +21,9 @@ use crate::settings::IcebergSettings;
 
 /// After so many failures in a row, one that may pass is reported.
 const PATIENCE: u32 = 3;
+
+/// How many tables take their turns at the same time: each holds what it has found in memory.
+const AT_ONCE: usize = 4;
 
 /// Why the tables could not be kept.
 #[derive(Debug, thiserror::Error)]
@@ -38,10 +42,11 @@ pub enum IcebergError {
     Panicked,
 }
 
-#[derive(Default)]
 struct Shared {
     trouble: Mutex<BTreeMap<String, String>>,
-    stop: Notify,
+    /// By table: files of it may be finished.
+    wakes: BTreeMap<String, Notify>,
+    stop: watch::Sender<bool>,
 }
 
 /// Committers at work. Dropping it without [`IcebergHandle::stop`] leaves them running.
@@ -61,18 +66,35 @@ impl IcebergHandle {
     ) -> Result<Self, IcebergError> {
         let metrics = Metrics::register(registry)?;
         tables.iter().for_each(|table| metrics.introduce(table.name()));
-        let shared = Arc::new(Shared::default());
+        let wakes = tables.iter().map(|table| (table.name().to_owned(), Notify::new()));
+        let shared = Arc::new(Shared {
+            trouble: Mutex::default(),
+            wakes: wakes.collect(),
+            stop: watch::Sender::new(false),
+        });
         let work = Work {
             settings,
             store,
             place: Place::new(url),
             metrics,
             shared: shared.clone(),
+            turns: Semaphore::new(AT_ONCE),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("iceberg".to_owned());
         let thread = thread.spawn(move || runtime.block_on(work.run(tables)))?;
         Ok(Self { shared, thread })
+    }
+
+    /// What a sink of this process is to call for each range that it has finished: the table then takes it in at once, unless its last
+    /// snapshot is younger than the settings' `interval`.
+    pub fn listener(&self) -> Listener {
+        let shared = self.shared.clone();
+        Arc::new(move |intent| {
+            if let Some(wake) = shared.wakes.get(&intent.table) {
+                wake.notify_one();
+            }
+        })
     }
 
     /// What is wrong, for the operator and for readiness; `None` while all is well.
@@ -88,7 +110,7 @@ impl IcebergHandle {
     /// Commits what is finished, and ends, at most after the settings' `stop_timeout`. To be stopped after the sink, whose last files are
     /// then in the tables.
     pub fn stop(self) -> Result<(), IcebergError> {
-        self.shared.stop.notify_one();
+        self.shared.stop.send_replace(true);
         self.thread.join().unwrap_or(Err(IcebergError::Panicked))
     }
 }
@@ -99,6 +121,7 @@ struct Work {
     place: Place,
     metrics: Metrics,
     shared: Arc<Shared>,
+    turns: Semaphore,
 }
 
 /// A committer, and how it fares.
@@ -109,38 +132,58 @@ struct Running {
     whole_at: Instant,
     /// When it is its turn.
     due: Instant,
+    /// A finished file brings its turn forward, but not before this.
+    held_until: Instant,
+    /// Whether it has done what was to be done before the stop.
+    ended: bool,
 }
 
 impl Work {
     async fn run(self, tables: Vec<Arc<dyn Table>>) -> Result<(), IcebergError> {
-        let mut stops = false;
-        let Some(catalog) = self.open(&mut stops).await else {
+        let mut stop = self.shared.stop.subscribe();
+        let Some(catalog) = self.open(&mut stop).await else {
             return Err(IcebergError::Unfinished("the catalog was not reached".to_owned()));
         };
         let mut all: Vec<Running> = tables.into_iter().map(|table| self.begin(table, &catalog)).collect();
-        while !stops {
-            let due = all.iter().map(|running| running.due).min();
-            let wait = due.map_or(self.settings.interval, |due| due.saturating_duration_since(Instant::now()));
-            stops = tokio::time::timeout(wait, self.shared.stop.notified()).await.is_ok();
-            let now = Instant::now();
-            for running in all.iter_mut().filter(|running| running.due <= now && !stops) {
-                self.turn(running).await;
-            }
+        // Side by side: a table whose files or whose catalog do not answer holds up no other.
+        let follow = join_all(all.iter_mut().map(|running| self.follow(running)));
+        let out_of_time = async {
+            let _ = stop.wait_for(|stops| *stops).await;
+            tokio::time::sleep(self.settings.stop_timeout).await;
+        };
+        tokio::select! {
+            _ = follow => {}
+            () = out_of_time => {}
         }
-        // The sink has stopped before: its last files are finished.
-        let until = Instant::now() + self.settings.stop_timeout;
-        for running in &mut all {
-            while self.turn(running).await && Instant::now() < until {}
-        }
-        let unfinished = all
-            .iter()
-            .filter(|running| running.failures > 0)
-            .map(|running| running.committer.table());
-        let unfinished: Vec<_> = unfinished.collect();
+        let unfinished = all.iter().filter(|running| running.failures > 0 || !running.ended);
+        let unfinished: Vec<_> = unfinished.map(|running| running.committer.table()).collect();
         match unfinished.is_empty() {
             true => Ok(()),
             false => Err(IcebergError::Unfinished(unfinished.join(", "))),
         }
+    }
+
+    /// A table's turns, until the stop and what is finished by then.
+    async fn follow(&self, running: &mut Running) {
+        let mut stop = self.shared.stop.subscribe();
+        let wakes = &self.shared.wakes;
+        let woken = async |table: &str| match wakes.get(table) {
+            Some(wake) => wake.notified().await,
+            None => std::future::pending().await,
+        };
+        loop {
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stops| *stops) => break,
+                () = tokio::time::sleep_until(running.due.into()) => {
+                    self.turn(running).await;
+                }
+                () = woken(running.committer.table()) => running.due = running.due.min(running.held_until.max(Instant::now())),
+            }
+        }
+        // The sink has stopped before: its last files are finished.
+        while self.turn(running).await {}
+        running.ended = true;
     }
 
     fn begin(&self, table: Arc<dyn Table>, catalog: &Arc<dyn Catalog>) -> Running {
@@ -155,11 +198,13 @@ impl Work {
             failures: 0,
             whole_at: Instant::now(),
             due: Instant::now(),
+            held_until: Instant::now(),
+            ended: false,
         }
     }
 
     /// Opens the catalog, however long that takes; `None` if it is to stop before.
-    async fn open(&self, stops: &mut bool) -> Option<Arc<dyn Catalog>> {
+    async fn open(&self, stop: &mut watch::Receiver<bool>) -> Option<Arc<dyn Catalog>> {
         loop {
             let opened = catalog::open(&self.settings, self.store.clone(), self.place.clone()).await;
             match opened {
@@ -172,12 +217,10 @@ impl Work {
                     self.shared.trouble.lock().insert("catalog".to_owned(), error.to_string());
                 }
             }
-            if *stops {
+            if *stop.borrow() {
                 return None;
             }
-            *stops = tokio::time::timeout(self.settings.interval, self.shared.stop.notified())
-                .await
-                .is_ok();
+            let _ = tokio::time::timeout(self.settings.interval, stop.wait_for(|stops| *stops)).await;
         }
     }
 
@@ -185,7 +228,10 @@ impl Work {
     async fn turn(&self, running: &mut Running) -> bool {
         let table = running.committer.table().to_owned();
         let label = &[table.as_str()];
+        let permit = self.turns.acquire().await;
         let turn = tokio::time::timeout(self.settings.turn_timeout, running.committer.turn()).await;
+        drop(permit);
+        let is_idle = matches!(turn, Ok(Ok(Committed { snapshot: false, .. })));
         let (again, wait) = match turn {
             Ok(Ok(committed)) => {
                 self.succeeded(running, committed);
@@ -224,7 +270,12 @@ impl Work {
             _ => running.whole_at.elapsed().as_secs_f64(),
         };
         self.metrics.lag_seconds.with_label_values(label).set(behind);
-        running.due = Instant::now() + wait;
+        let now = Instant::now();
+        running.due = now + wait;
+        running.held_until = match is_idle {
+            true => now,
+            false => now + self.settings.interval,
+        };
         again
     }
 

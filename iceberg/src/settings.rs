@@ -36,7 +36,8 @@ pub struct IcebergSettings {
     pub name: String,
     /// A namespace above those of the tables (`bronze`, `gold`).
     pub namespace: Option<String>,
-    /// From one look for finished files to the next.
+    /// From one look for finished files to the next, and from one snapshot of a table to the next one at least. Files of this process's
+    /// own sink are not waited for, see [`crate::IcebergHandle::listener`].
     pub interval: Duration,
     /// From one look to the next where something is in the way that does not mend itself.
     pub slow_interval: Duration,

@@ -183,3 +183,39 @@ async fn a_running_program_follows_the_sink_and_says_what_is_wrong() {
         assert!(text.contains(line), "{line} is not in {text}");
     }
 }
+
+/// A sink of the same process says what it has finished; snapshots do not multiply by that.
+#[tokio::test]
+async fn finished_files_are_not_waited_for_and_snapshots_do_not_multiply() {
+    let mut bench = Folder::new().await;
+    let url = url::Url::from_file_path(bench.folder.path().join("lake")).unwrap();
+    let settings = IcebergSettings {
+        interval: Duration::from_secs(3_600),
+        ..IcebergSettings::new(CatalogTarget::Sqlite(bench.folder.path().join("catalog.db")))
+    };
+    let tables = vec![bench.lake.table.clone() as Arc<dyn sinks::Table>];
+    let metrics = prometheus::Registry::new();
+    let running = IcebergHandle::start(settings, bench.lake.store.clone(), url.as_str(), tables, &metrics).unwrap();
+    let listener = running.listener();
+    let name = support::table_name();
+    // Its first look has made the table, and found nothing.
+    wait_for("the table", async || bench.catalog.load(&name).await.unwrap().is_some()).await;
+    for range in 0..3 {
+        let (intent, _) = bench.lake.range(0, 1, range * 10, 10, FIRST_DAY_MS);
+        bench.lake.write(0, range * 10, 10, FIRST_DAY_MS).await;
+        listener(&intent);
+        wait_for("the first rows", async || {
+            let loaded = bench.catalog.load(&name).await.unwrap().unwrap();
+            loaded.metadata.current_snapshot().is_some()
+        })
+        .await;
+    }
+    running.stop().unwrap();
+    bench.lake.prove(bench.catalog.as_ref()).await;
+    let loaded = bench.catalog.load(&name).await.unwrap().unwrap();
+    assert_eq!(
+        loaded.metadata.snapshots().len(),
+        2,
+        "the first one, and what was held until the stop"
+    );
+}

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use topology::clock::SystemClock;
 
-use crate::assembly::{Assembly, sink_settings, source_partitions};
+use crate::assembly::{Assembly, listener, sink_settings, source_partitions};
 use crate::config::Settings;
 use crate::log::Log;
 use crate::process::{own_metrics, runtime, until_signal};
@@ -88,12 +88,10 @@ pub fn sink(settings: Settings) -> anyhow::Result<ExitCode> {
             lake::open(&settings)?,
             sinks::tables::all(),
         );
-        let runner = match &notifying {
-            Some(notifying) => runner.with_listener(notifying.listener()),
-            None => runner,
-        };
-        let sink = runner.start(&metrics)?;
         let iceberg = iceberg::start(&settings, &metrics)?;
+        let sink = runner
+            .with_listener(listener(notifying.as_ref(), iceberg.as_ref()))
+            .start(&metrics)?;
         let mut told = None;
         while !stop.is_cancelled() {
             let of_tables = || iceberg.as_ref().and_then(IcebergHandle::trouble);

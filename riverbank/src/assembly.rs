@@ -11,7 +11,7 @@ use iceberg_tables::IcebergHandle;
 use parking_lot::Mutex;
 use processors::SourcePartitions;
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
-use sinks::{SinkHandle, SinkRunner};
+use sinks::{Listener, SinkHandle, SinkRunner};
 use tokio::runtime::Handle;
 use topology::clock::SystemClock;
 use topology::store::{Backends, RocksBackends, RocksSettings};
@@ -38,6 +38,13 @@ pub fn sink_settings(settings: &Settings, instance: &str) -> sinks::SinkSettings
         session_timeout: Duration::from_secs(10),
         ..sinks::SinkSettings::default()
     }
+}
+
+/// Who is told of each range that the sinks have finished.
+pub fn listener(notifying: Option<&Notifying>, iceberg: Option<&IcebergHandle>) -> Listener {
+    let listeners = [notifying.map(Notifying::listener), iceberg.map(IcebergHandle::listener)];
+    let listeners: Vec<Listener> = listeners.into_iter().flatten().collect();
+    Arc::new(move |intent| listeners.iter().for_each(|listener| listener(intent)))
 }
 
 /// Engine and sinks at work.
@@ -106,12 +113,10 @@ impl Assembly {
             true => Handle::current().block_on(Notifying::start(settings, &log.broker, metrics))?,
             false => None,
         };
-        let runner = match &notifying {
-            Some(notifying) => runner.with_listener(notifying.listener()),
-            None => runner,
-        };
-        let sink = runner.start(metrics)?;
         let iceberg = iceberg::start(settings, metrics)?;
+        let sink = runner
+            .with_listener(listener(notifying.as_ref(), iceberg.as_ref()))
+            .start(metrics)?;
         let rejections = Rejections::follow(log, metrics)?;
         Ok(Self {
             queries: engine.queries(),
