@@ -2,8 +2,9 @@
 //!
 //! - [`committer`]: what the sink has finished becomes a snapshot; the reason why no file is lost or doubled.
 //! - [`next`]: which files come next. [`progress`]: how far the table is.
-//! - [`catalog`]: SQL (SQLite, Postgres) and REST. [`metadata`], [`schema`], [`manifest`], [`data_file`], [`place`]: the format. [`expire`]: what goes.
-//! - [`named`]: which files may not be deleted.
+//! - [`catalog`]: SQL (SQLite, Postgres) and REST. [`metadata`], [`schema`], [`manifest`], [`data_file`], [`place`]: the format. `access`,
+//!   `snapshot`, `change`: one table, what a snapshot of it consists of, and how it goes on to it. [`expire`]: what goes.
+//! - [`maintain`]: small files become one, old days are dropped. [`named`]: which files may not be deleted.
 //! - [`IcebergHandle`]: a thread that commits all tables, again and again. [`settings`], [`metrics`]: of it.
 //!
 //! Why not the `iceberg` crates? docs/decisions/iceberg.md.

@@ -40,6 +40,9 @@ pub enum Command {
     /// Look at the Parquet files
     #[command(subcommand)]
     Lake(LakeCommand),
+    /// Look at the Iceberg tables, merge their small files, drop their old days
+    #[command(subcommand)]
+    Iceberg(IcebergCommand),
     /// Set Snowflake up, and see what it has of the lake
     #[command(subcommand)]
     Warehouse(WarehouseCommand),
@@ -75,6 +78,57 @@ pub enum LakeCommand {
     Describe,
     /// Go on with a topic that was made anew, or with a log that was cut off, as the next generation of a table's files
     Accept(AcceptArgs),
+}
+
+/// `riverbank iceberg …`
+#[derive(Debug, Subcommand)]
+pub enum IcebergCommand {
+    /// List the tables: their newest snapshot, files, rows, and the source's position up to which they are whole
+    Ls(SettingFlags),
+    /// Merge the small files of days that are over, in one snapshot that changes no row; safe beside running sinks. The Parquet files
+    /// of the lake's folders stay as they are
+    Compact(CompactArgs),
+    /// Drop the files of days that are not kept from the tables; safe beside running sinks. The Parquet files of the lake's folders
+    /// stay as they are
+    Retain(RetainArgs),
+}
+
+/// `riverbank iceberg compact …`
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct CompactArgs {
+    /// Merge files of days before this one (UTC); without it, before yesterday
+    #[arg(long, value_name = "DAY")]
+    pub before: Option<jiff::civil::Date>,
+    /// Merge files below this size, into files of up to this size
+    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = file_size)]
+    pub target_bytes: u64,
+    /// Merge only where so many files become one
+    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub files_min: u32,
+    /// This table alone, such as bronze.accounts
+    #[arg(long)]
+    pub table: Option<String>,
+    /// The settings.
+    #[command(flatten)]
+    pub settings: SettingFlags,
+}
+
+fn file_size(text: &str) -> Result<u64, String> {
+    crate::config::value::bytes(1 << 20, 4 << 30)(text)
+}
+
+/// `riverbank iceberg retain …`
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct RetainArgs {
+    /// How many days are kept, besides today (UTC)
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub days: u32,
+    /// This table alone, such as bronze.accounts
+    #[arg(long)]
+    pub table: Option<String>,
+    /// The settings.
+    #[command(flatten)]
+    pub settings: SettingFlags,
 }
 
 /// `riverbank warehouse …`

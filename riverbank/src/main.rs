@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use riverbank::cli::{Cli, Command, LakeCommand, TopologyCommand, WarehouseCommand};
+use riverbank::cli::{Cli, Command, IcebergCommand, LakeCommand, TopologyCommand, WarehouseCommand};
 use riverbank::config::{LogFormat, LogSettings, Purpose, SettingFlags, Settings, SettingsError};
-use riverbank::{app, audit, capture, demo, describe, generate, health, lake, snowflake, telemetry};
+use riverbank::{app, audit, capture, demo, describe, generate, health, iceberg, lake, snowflake, telemetry};
 use sinks::lake::Depth;
 
 /// The settings, or an argument, are wrong.
@@ -38,6 +38,15 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Lake(LakeCommand::Verify(args)) => {
             let depth = if args.footers { Depth::Footers } else { Depth::Offsets };
             lake::verify(load(args.settings, Purpose::Lake)?, depth)
+        }
+        Command::Iceberg(IcebergCommand::Ls(flags)) => iceberg::ls(&load(flags, Purpose::Lake)?),
+        Command::Iceberg(IcebergCommand::Compact(args)) => {
+            let settings = load(args.settings.clone(), Purpose::Lake)?;
+            iceberg::compact(&settings, &args)
+        }
+        Command::Iceberg(IcebergCommand::Retain(args)) => {
+            let settings = load(args.settings.clone(), Purpose::Lake)?;
+            iceberg::retain(&settings, &args)
         }
         Command::Warehouse(WarehouseCommand::Plan(flags)) => snowflake::plan(load(flags, Purpose::Plan)?),
         Command::Warehouse(WarehouseCommand::Apply(flags)) => snowflake::apply(load(flags, Purpose::Warehouse)?),

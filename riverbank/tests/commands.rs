@@ -105,6 +105,40 @@ fn an_empty_lake_is_right_and_a_stranger_in_it_is_wrong() {
 }
 
 #[test]
+fn iceberg_tables_that_are_not_there_yet_are_nothing_to_tend() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (lake, file) = (folder.path().join("lake"), folder.path().join("iceberg.db"));
+    let (lake, file) = (lake.to_str().expect("a path"), file.to_str().expect("a path"));
+    let settings = ["--sink-url", lake, "--iceberg-catalog", "sqlite", "--iceberg-file", file];
+    let with = |arguments: &[&'static str]| printed(&[arguments, &settings].concat());
+    let listed = with(&["iceberg", "ls"]);
+    assert!(listed.lines().count() >= 5 && listed.contains("bronze.accounts"), "{listed}");
+    let compacted = with(&["iceberg", "compact", "--table", "bronze.accounts", "--target-bytes", "64MiB"]);
+    assert_eq!(
+        compacted,
+        "bronze.accounts: 0 files became 0, with 0 rows; 0 bytes became 0; 0 old files deleted\n"
+    );
+    let retained = with(&["iceberg", "retain", "--days", "30"]);
+    assert_eq!(
+        retained.lines().filter(|line| line.contains(": 0 files with 0 rows")).count(),
+        listed.lines().count() - 1
+    );
+
+    for (arguments, reason) in [
+        (vec!["iceberg", "ls", "--sink-url", lake], "iceberg.catalog is off"),
+        (
+            [&["iceberg", "compact", "--table", "bronze.nothing"], &settings[..]].concat(),
+            "there is no table bronze.nothing",
+        ),
+    ] {
+        let output = riverbank(&arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(reason), "{said}");
+    }
+}
+
+#[test]
 fn the_page_of_the_lake_s_tables_is_what_they_declare() {
     let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/lake-tables.md");
     let page = std::fs::read_to_string(page).expect("docs/lake-tables.md");

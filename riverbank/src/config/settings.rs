@@ -172,7 +172,7 @@ pub struct IcebergSettings {
     pub rest_warehouse: Option<String>,
     /// A namespace above those of the tables.
     pub namespace: Option<String>,
-    /// Between two looks for finished files.
+    /// Between two snapshots of a table at least, and between two looks for files of other processes.
     pub interval: Duration,
     /// Whether offsets that are in no file are passed over.
     pub skip_gaps: bool,

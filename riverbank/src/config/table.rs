@@ -163,7 +163,11 @@ pub const TABLE: Table = Table {
             "iceberg.namespace",
             "a namespace above those of the tables, which are bronze, gold",
         ),
-        Setting::new("iceberg.interval", "5s", "between two looks for finished files, 100ms to 1h"),
+        Setting::new(
+            "iceberg.interval",
+            "5s",
+            "between two snapshots of a table at least, and between two looks for files of other processes, 100ms to 1h",
+        ),
         Setting::new(
             "iceberg.skip_gaps",
             "false",

@@ -1,11 +1,15 @@
 //! The Iceberg tables over the sinks' files, as the settings have them.
 
+mod commands;
+
 use std::sync::Arc;
 
 use anyhow::Context;
 use iceberg_tables::{Catalog, CatalogTarget, IcebergHandle, IcebergSettings, Place, RestOptions, SqlCatalog, TableName};
 use object_store::ObjectStore;
 use sinks::lake::{Depth, verify};
+
+pub use commands::{compact, ls, retain};
 
 use crate::audit::Check;
 use crate::config::Settings;
@@ -17,19 +21,24 @@ const NAME: &str = "riverbank";
 
 /// Starts to keep the tables, if they are asked for.
 pub fn start(settings: &Settings, metrics: &prometheus::Registry) -> anyhow::Result<Option<IcebergHandle>> {
-    let Some(catalog) = target(settings)? else {
+    let Some(iceberg) = tables_of(settings)? else {
         return Ok(None);
     };
-    let iceberg = IcebergSettings {
+    let (store, url) = (lake::open(settings)?, settings.sink.url.as_str());
+    let tables = sinks::tables::all();
+    Ok(Some(IcebergHandle::start(iceberg, store, url, tables, metrics)?))
+}
+
+/// How the tables are kept; `None` if there are none.
+pub fn tables_of(settings: &Settings) -> anyhow::Result<Option<IcebergSettings>> {
+    let catalog = target(settings)?;
+    Ok(catalog.map(|catalog| IcebergSettings {
         name: NAME.to_owned(),
         namespace: settings.iceberg.namespace.clone(),
         interval: settings.iceberg.interval,
         skip_gaps: settings.iceberg.skip_gaps,
         ..IcebergSettings::new(catalog)
-    };
-    let (store, url) = (lake::open(settings)?, settings.sink.url.as_str());
-    let tables = sinks::tables::all();
-    Ok(Some(IcebergHandle::start(iceberg, store, url, tables, metrics)?))
+    }))
 }
 
 fn target(settings: &Settings) -> anyhow::Result<Option<CatalogTarget>> {
