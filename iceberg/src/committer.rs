@@ -37,6 +37,8 @@ pub const FILES_MAX: usize = 1_000;
 const SNAPSHOT_AGE_MS: i64 = 86_400_000;
 /// The columns that have the source's position.
 const POSITIONS: [&str; 2] = ["_lsn", "source_lsn"];
+/// The columns that have the time of the commit at the source: of Bronze, and of all others.
+const TIMES: [&str; 2] = ["_source_ts", "_timestamp"];
 
 /// What a turn came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -221,17 +223,17 @@ fn widened(before: &Columns, is_new: bool, found: &Found) -> Result<Columns, Com
 fn advanced(progress: &Progress, found: &Found) -> Progress {
     let mut next = progress.clone();
     for range in &found.ranges {
-        let highest = range
-            .files
-            .iter()
-            .flat_map(|file| POSITIONS.iter().filter_map(|column| highest(&file.metadata, column)))
-            .max();
-        let before = next.0.get(&range.partition).and_then(|at| at.lsn);
+        let highest_of = |columns: &'static [&'static str]| {
+            let files = range.files.iter();
+            files.flat_map(move |file| columns.iter().filter_map(|column| highest(&file.metadata, column)))
+        };
+        let before = next.0.get(&range.partition);
         let at = At {
             generation: range.generation,
             next: range.end + 1,
             day: range.day,
-            lsn: before.max(highest),
+            lsn: before.and_then(|at| at.lsn).max(highest_of(&POSITIONS).max()),
+            time_us: before.and_then(|at| at.time_us).max(highest_of(&TIMES).max()),
         };
         next.0.insert(range.partition, at);
     }

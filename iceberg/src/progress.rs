@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +10,12 @@ use crate::metadata::Metadata;
 
 /// In a snapshot's summary, and, for the case that all such snapshots are expired, among the table's properties.
 pub const OFFSETS: &str = "riverbank.offsets";
-/// In a snapshot's summary: the source's position (LSN) up to which every partition's rows are in the table.
+/// In a snapshot's summary: the source's position (LSN) that every partition's rows have come to. A measure of lag, and no place to cut
+/// tables at: a transaction's changes have positions of their own, between those of transactions that committed before it.
 pub const WATERMARK: &str = "riverbank.watermark";
+/// In a snapshot's summary: the commit time that every partition's rows have come to. Rows of a transaction share it, so tables are cut
+/// at it (`docs/consistent-reads.md`).
+pub const WATERMARK_TIME: &str = "riverbank.watermark-time";
 
 /// How far a partition is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +29,9 @@ pub struct At {
     /// The highest source position of its rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lsn: Option<i64>,
+    /// The latest commit at the source of its rows, in microseconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_us: Option<i64>,
 }
 
 /// How far a table is, by partition.
@@ -74,5 +82,39 @@ impl Progress {
     pub fn watermark(&self) -> Option<i64> {
         let lowest = self.0.values().map(|at| at.lsn).min();
         lowest.flatten()
+    }
+
+    /// The commit time that the table's slowest partition has come to. Partitions are in the order of commits, but for moments: the source
+    /// takes a commit's time before its place in the log.
+    pub fn watermark_time(&self) -> Option<Timestamp> {
+        let lowest = self.0.values().map(|at| at.time_us).min();
+        Timestamp::from_microsecond(lowest.flatten()?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(times: &[Option<i64>]) -> Progress {
+        let at = |time_us: Option<i64>| At {
+            generation: 1,
+            next: 1,
+            day: None,
+            lsn: None,
+            time_us,
+        };
+        Progress((0..).zip(times.iter().copied().map(at)).collect())
+    }
+
+    #[test]
+    fn a_table_is_as_far_as_its_slowest_partition() {
+        let time = progress(&[Some(2_000_000), Some(1_500_000)]).watermark_time();
+        assert_eq!(time.map(|time| time.to_string()).as_deref(), Some("1970-01-01T00:00:01.5Z"));
+        // What an earlier version noted says nothing of times.
+        let noted: Progress = serde_json::from_str(r#"{"0":{"generation":1,"next":7,"day":"2026-01-31","lsn":12}}"#).unwrap();
+        assert_eq!((noted.watermark_time(), noted.watermark()), (None, Some(12)));
+        assert_eq!(progress(&[Some(1), None]).watermark_time(), None);
+        assert_eq!(progress(&[]).watermark_time(), None);
     }
 }

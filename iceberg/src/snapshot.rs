@@ -9,7 +9,7 @@ use crate::catalog::{Loaded, now_ms};
 use crate::data_file::DataFile;
 use crate::error::CommitError;
 use crate::manifest::{self, Entry, ManifestFile};
-use crate::progress::{OFFSETS, Progress, WATERMARK};
+use crate::progress::{OFFSETS, Progress, WATERMARK, WATERMARK_TIME};
 
 /// So many small manifests of ours are merged into one: a list must not grow with every commit.
 const MERGE_AT: usize = 100;
@@ -229,6 +229,9 @@ impl Draft<'_> {
         }
         if let Some(watermark) = self.progress.watermark() {
             summary[WATERMARK] = watermark.to_string().into();
+        }
+        if let Some(time) = self.progress.watermark_time() {
+            summary[WATERMARK_TIME] = time.to_string().into();
         }
         summary
     }
