@@ -23,9 +23,15 @@ pub struct Stack {
 
 impl Stack {
     /// Starts the servers; the bank's own schema is in the database `bank`.
+    #[allow(dead_code, reason = "not every test file that has the stack does that")]
     pub async fn start() -> Self {
+        Self::with(Testbed::builder()).await
+    }
+
+    /// The same, with what this builder has besides.
+    pub async fn with(builder: testbed::Builder) -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
-        let bed = Testbed::builder().everything().start().await.expect("the servers start");
+        let bed = builder.everything().start().await.expect("the servers start");
         bed.minio().create_bucket(BUCKET).await.expect("the bucket is made");
         bed.migrate().await.expect("the schema is made");
         connect::allow_capture(&bed.postgres().url(), "capture")
@@ -40,6 +46,7 @@ impl Stack {
     }
 
     /// The same on the schema of a batch stack, in a database of its own.
+    #[allow(dead_code, reason = "not every test file that has the stack does that")]
     pub async fn start_narrow() -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
         let bed = Testbed::builder().everything().start().await.expect("the servers start");
@@ -318,6 +325,11 @@ impl Riverbank {
 
     /// Whether `riverbank audit` finds nothing wrong, and what it says.
     pub async fn audited(&self, args: &[&str]) -> (bool, String) {
+        self.says(&[&["audit", "--url", &self.url], args].concat()).await
+    }
+
+    /// Whether another command of the program, with the same settings, succeeds, and what it says.
+    pub async fn says(&self, args: &[&str]) -> (bool, String) {
         let program = env!("CARGO_BIN_EXE_riverbank");
         let mut command = match (&self.child, self.disk_mib) {
             // Its disk is seen in its own namespace only.
@@ -335,7 +347,7 @@ impl Riverbank {
             }
             _ => tokio::process::Command::new(program),
         };
-        command.args(["audit", "--url", &self.url]).args(args).kill_on_drop(true);
+        command.args(args).kill_on_drop(true);
         let output = command.envs(self.environment.iter().cloned()).output().await;
         let output = output.expect("riverbank starts");
         let said = [output.stdout, output.stderr].concat();

@@ -58,16 +58,36 @@ def typed(value: str | None, column: dict[str, Any]) -> Any:
             return (epoch + datetime.timedelta(days=int(value))).date()
         case "timestamp_ltz":
             return epoch + datetime.timedelta(microseconds=int(Decimal(value) * 1_000_000))
+        case "binary":
+            return bytes.fromhex(value)
         case "text":
             return value
     raise AssertionError(f"{column['name']} is {column['type']}: {value}")
 
 
-class Warehouse:
-    """The views on the emulator."""
+class Database:
+    """The warehouse's database, as it is on the emulator."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
+
+    def query(self, statement: str) -> list[Row]:
+        body = {"statement": statement, "database": "RIVERBANK"}
+        status, answer = self.client.call("POST", "/api/v2/statements", body)
+        if status != 200:
+            raise AssertionError(f"{statement}: {answer}")
+        columns, handle = answer["resultSetMetaData"]["rowType"], answer["statementHandle"]
+        rows = answer["data"]
+        for number in range(1, len(answer["resultSetMetaData"]["partitionInfo"])):
+            rows += self.client.call("GET", f"/api/v2/statements/{handle}?partition={number}")[1]["data"]
+        return [tuple(typed(value, column) for value, column in zip(row, columns, strict=True)) for row in rows]
+
+
+class Warehouse(Database):
+    """The same, made anew."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client)
         for _, statement in planned(LOADED):
             client.sql(statement)
 
@@ -80,17 +100,6 @@ class Warehouse:
             for load in self.client.loads(pipe):
                 if load["status"] != "LOADED":
                     raise AssertionError(f"{pipe}: {load}")
-
-    def query(self, statement: str) -> list[Row]:
-        body = {"statement": statement, "database": "RIVERBANK"}
-        status, answer = self.client.call("POST", "/api/v2/statements", body)
-        if status != 200:
-            raise AssertionError(f"{statement}: {answer}")
-        columns, handle = answer["resultSetMetaData"]["rowType"], answer["statementHandle"]
-        rows = answer["data"]
-        for number in range(1, len(answer["resultSetMetaData"]["partitionInfo"])):
-            rows += self.client.call("GET", f"/api/v2/statements/{handle}?partition={number}")[1]["data"]
-        return [tuple(typed(value, column) for value, column in zip(row, columns, strict=True)) for row in rows]
 
 
 class Views(unittest.TestCase):
