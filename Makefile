@@ -15,7 +15,7 @@ BIN := $(CARGO_TARGET_DIR)/debug
 BUILD := cargo build --workspace --all-targets
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down status report lint format bench \
+.PHONY: help demo test up down status report dashboards lint format bench \
 	bench-reference bench-restart bench-bank bench-growth bench-latency bench-soak bench-steps
 
 help: ## List these commands
@@ -50,7 +50,12 @@ status: ## Say which servers of `make up` run
 
 report: ## Draw the key figures of a lake into one HTML page: LAKE=folder PAGE=key-figures.html
 	@tools/install.sh snowflake
-	@tools/report.sh "$(LAKE)" "$(or $(PAGE),key-figures.html)"
+	@[ -n "$(LAKE)" ] || { echo "usage: make report LAKE=folder PAGE=key-figures.html" >&2; exit 2; }
+	@tools/report.sh page "$(LAKE)" "$(or $(PAGE),key-figures.html)"
+
+dashboards: ## Write the Grafana dashboards of the key figures, after a change of warehouse/report/cards.py
+	@tools/install.sh snowflake
+	@tools/report.sh dashboards
 
 lint: ## Check what CI checks before the tests: format, lints, dependency directions, scripts, Prometheus rules
 	@tools/install.sh build prometheus

@@ -339,7 +339,7 @@ install_snowflake() {
   retry python3 -m pip --python "$WORK/snowflake/bin/python" install --quiet --no-deps --only-binary :all: \
     --disable-pip-version-check --no-warn-script-location --root-user-action=ignore --requirement "$requirements" ||
     die "pip could not fetch them"
-  "$WORK/snowflake/bin/python" -c 'import boto3, duckdb, fakesnow, jwt, pyarrow.parquet, pygal, sqlglot' ||
+  "$WORK/snowflake/bin/python" -c 'import asyncpg, boto3, duckdb, fakesnow, fsspec, grafana_foundation_sdk, jwt, pyarrow.parquet, pygal, sqlglot' ||
     die "the Python packages do not work together"
   cp "$requirements" "$WORK/snowflake/requirements.txt"
   land "$name" "$WORK/snowflake"

@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
-# Draws the key figures of a lake into one HTML page: tools/report.sh LAKE PAGE. LAKE is a folder, or what DuckDB reads otherwise.
+# Runs a command of warehouse/report with the Python that has its packages: tools/report.sh page LAKE PAGE, publish LAKE, dashboards.
+# LAKE is a folder, or s3://bucket/prefix on the store of RIVERBANK_S3_*.
 set -euo pipefail
 
-[ $# = 2 ] && [ -n "$1" ] || { echo "usage: tools/report.sh LAKE PAGE   (make report LAKE=folder PAGE=key-figures.html)" >&2; exit 2; }
-lake="$1"
-[ ! -d "$lake" ] || lake="$(cd "$lake" && pwd)"
-page="$(cd "$(dirname "$2")" && pwd)/$(basename "$2")"
+absolute() { (cd "$1" && pwd); }
+
+# Its own folder is another one.
+arguments=("$@")
+if [ $# -ge 2 ] && [ -d "$2" ]; then arguments[1]="$(absolute "$2")"; fi
+if [ "${1:-}" = page ] && [ $# = 3 ]; then arguments[2]="$(absolute "$(dirname "$3")")/$(basename "$3")"; fi
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 for folder in "${RIVERBANK_CACHE:-$HOME/.cache/riverbank}"/opt/snowflake-*; do
   if cmp -s "$folder/requirements.txt" testbed/snowflake/requirements.txt; then
     cd warehouse
-    exec "$folder/bin/python" -m report "$lake" "$page"
+    exec "$folder/bin/python" -m report "${arguments[@]}"
   fi
 done
 echo "the Python packages are missing: tools/install.sh snowflake" >&2

@@ -581,3 +581,25 @@ LEFT JOIN (
   GROUP BY account_id
 ) AS p ON p.account_id = b.account_id
 WHERE CAST(b.booked AS DECIMAL(38,4)) <> CAST(b.opening AS DECIMAL(38,4)) + COALESCE(p.posted, 0);
+
+-- What a page of key figures says beside its numbers: as of when they are, and whether they can be relied on.
+
+CREATE OR REPLACE VIEW gold.kpi_as_of AS
+SELECT MAX(source_ts) AS newest_change
+FROM gold.account_balances;
+
+CREATE OR REPLACE VIEW ops.dq_findings AS
+SELECT 'dq_duplicates' AS view_name, 'positions that are in the lake twice' AS meaning, COUNT(*) AS findings
+FROM ops.dq_duplicates
+UNION ALL
+SELECT 'dq_undecodable' AS view_name, 'records that could not be read' AS meaning, COUNT(*) AS findings
+FROM ops.dq_undecodable
+UNION ALL
+SELECT 'dq_rejected' AS view_name, 'rules of the bank that records break' AS meaning, COUNT(*) AS findings
+FROM ops.dq_rejected
+UNION ALL
+SELECT 'dq_unbalanced' AS view_name, 'transactions whose postings do not sum to zero' AS meaning, COUNT(*) AS findings
+FROM ops.dq_unbalanced
+UNION ALL
+SELECT 'dq_balances' AS view_name, 'balances that are not their account''s postings' AS meaning, COUNT(*) AS findings
+FROM ops.dq_balances;

@@ -6,7 +6,8 @@ from html import escape
 import pygal
 from pygal.style import Style
 
-from .figures import QUALITY, Currency, Figures
+from .cards import CARDS, Card, Shape, card
+from .figures import Figures, Rows
 
 COLOURS = ("#1f6f8b", "#e07a5f", "#81b29a", "#f2cc8f", "#6d597a", "#3d405b", "#b56576")
 STYLE = Style(
@@ -28,7 +29,7 @@ h1 { font-size: 24px; margin: 0 } h2 { font-size: 19px; margin: 28px 0 10px }
 .card { background: #fff; border-radius: 8px; padding: 12px 16px; box-shadow: 0 1px 2px #0002 }
 .card b { display: block; font-size: 22px; font-variant-numeric: tabular-nums }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(540px, 1fr)); gap: 12px }
-.charts .card h3 { font-size: 14px; margin: 0 0 4px } .charts svg { width: 100%; height: auto }
+.charts .card h3 { font-size: 14px; margin: 0 0 4px } h3 .quiet { font-weight: normal } .charts svg { width: 100%; height: auto }
 .bad b { color: #b3261e }
 """
 
@@ -41,16 +42,18 @@ def money(amount: Decimal) -> str:
 
 def page(figures: Figures, lake: str) -> str:
     """The whole page."""
+    ((newest,),) = figures.whole["as_of"].rows
+    as_of = "none" if newest is None else f"{newest:%Y-%m-%d %H:%M:%S} UTC"
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Riverbank: key figures</title>",
         f"<style>{PAGE_STYLE}</style></head><body>",
         "<h1>Key figures</h1>",
-        f"<p class='quiet'>From the files of {escape(lake)}; newest change at the source: {escape(figures.newest or 'none')}.</p>",
-        _cards((name.replace("_", " "), f"{count:,}", "") for name, count in figures.totals.items()),
+        f"<p class='quiet'>From the files of {escape(lake)}; newest change at the source: {as_of}.</p>",
+        _numbers(card("totals"), figures.whole["totals"]),
     ]
-    parts += [_currency(currency) for currency in figures.currencies]
-    parts.append("<h2>Data quality</h2>")
-    parts.append(_cards((QUALITY[view], f"{count:,}", "bad" if count else "") for view, count in figures.quality.items()))
+    parts += [_currency(code, of) for code, of in figures.by_currency.items()]
+    parts.append(f"<h2>{card('findings').title}</h2>")
+    parts.append(_cards((check, f"{found:,}", "bad" if found else "") for check, found in figures.whole["findings"].rows))
     parts.append("</body></html>\n")
     return "\n".join(parts)
 
@@ -61,29 +64,38 @@ def _cards(cards) -> str:
     return f"<div class='cards'>{''.join(inside)}</div>"
 
 
-def _currency(currency: Currency) -> str:
-    cards = [
-        ("accounts", f"{currency.accounts:,}", ""),
-        ("total balance", money(currency.booked), ""),
-        ("average balance", money(currency.average), ""),
-        ("pending", money(currency.pending), ""),
-        ("available", money(currency.available), ""),
+def _numbers(of: Card, rows: Rows) -> str:
+    texts = [
+        (name, money(value) if of.money and name not in of.counts else f"{value:,}", "")
+        for row in rows.rows
+        for name, value in zip(rows.columns, row, strict=True)
     ]
-    charts = [
-        ("Amount by type, completed transactions", _bars([(name, amount) for name, _, amount in currency.by_type])),
-        ("Transactions by status", _pie([(status, number) for status, number, _ in currency.status_mix])),
-        ("Top 10 customers, by balance", _bars(currency.top_customers)),
-        ("Top 10 accounts, by balance", _bars(currency.top_accounts)),
-        ("Completed transactions by day and type", _by_day(currency.transactions_by_day)),
-        ("Taken in and given out by day", _by_day(_in_and_out(currency))),
-    ]
-    drawn = "".join(f"<div class='card'><h3>{escape(title)}</h3>{svg}</div>" for title, svg in charts)
-    return f"<h2>{escape(currency.code)}</h2>{_cards(cards)}<div class='charts'>{drawn}</div>"
+    return _cards(texts)
 
 
-def _in_and_out(currency: Currency) -> list:
-    rows = currency.postings_by_day
-    return [(day, "taken in", taken) for day, taken, _ in rows] + [(day, "given out", given) for day, _, given in rows]
+def _currency(code: str, of: dict[str, Rows]) -> str:
+    charts = "".join(
+        f"<div class='card'><h3>{escape(declared.title)} <span class='quiet'>{escape(declared.about)}</span></h3>{_chart(declared, of[declared.key])}</div>"
+        for declared in CARDS
+        if declared.key in of and declared.shape is not Shape.NUMBERS
+    )
+    return f"<h2>{escape(code)}</h2>{_numbers(card('balances'), of['balances'])}<div class='charts'>{charts}</div>"
+
+
+def _chart(of: Card, rows: Rows) -> str:
+    match of.shape:
+        case Shape.BARS:
+            return _bars(rows.rows)
+        case Shape.SHARES:
+            return _pie(rows.rows)
+        case Shape.STACKED_DAYS:
+            return _by_day([(time.date(), kind, amount) for time, kind, amount in rows.rows])
+        case Shape.DAYS:
+            kinds = rows.columns[1:]
+            return _by_day([
+                (time.date(), kind, amount) for time, *amounts in rows.rows for kind, amount in zip(kinds, amounts, strict=True)
+            ])
+    raise ValueError(f"{of.key} is no chart")
 
 
 def _draw(chart) -> str:

@@ -312,10 +312,19 @@ class Bank:
                 (currency, place, id, name.get(id), len(customers[id]), sum(customers[id])) for place, id in enumerate(order[:10], 1)
             ]
         return {
+            "SELECT * FROM gold.kpi_as_of": [(self.newest_change(),)],
             "SELECT * FROM gold.kpi_balances": totals,
             "SELECT * FROM gold.kpi_top_accounts": top_accounts,
             "SELECT * FROM gold.kpi_top_customers": top_customers,
         }
+
+    def newest_change(self) -> datetime.datetime:
+        """Of the balances as they are: the last version of each, unless that is a delete."""
+        newest: dict[int, dict[str, Any]] = {}
+        for record in self.topics["gold.account_balances"].records:
+            if record["op"] != "undecodable":
+                newest[record["account_id"]] = record
+        return max(record["source_ts"] for record in newest.values() if record["op"] != "delete")
 
     def transaction_figures(self) -> dict[str, list[Row]]:
         types, days, mix = defaultdict(list), defaultdict(list), defaultdict(list)
@@ -366,7 +375,10 @@ class Bank:
             "SELECT table_name, _generation, _partition, first_missing, last_missing FROM ops.dq_gaps": gaps,
             "SELECT * FROM ops.dq_unbalanced": [],
             "SELECT * FROM ops.dq_balances": [],
+            "SELECT view_name, findings FROM ops.dq_findings WHERE view_name <> 'dq_duplicates'": [
+                ("dq_undecodable", self.undecodable), ("dq_rejected", len(rules)), ("dq_unbalanced", 0), ("dq_balances", 0),
+            ],
             "SELECT table_name, _generation, _partition, first_offset, last_offset, offsets_without_row FROM ops.dq_positions": [
                 (*key, min(offsets), max(offsets), max(offsets) - min(offsets) + 1 - len(offsets)) for key, offsets in positions.items()
             ],
-        }
+        }  # fmt: skip

@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 
 from tests.bank import Row, rounded
 from tests.client import emulated
+from tests.grafana import SNOWFLAKE, currencies_query, filled, queries
 from tests.migrations import LOADED, planned
-from tests.test_views import DUCKDB, Warehouse, in_order
+from tests.test_views import DUCKDB, Warehouse, in_order, plain
 
 WAREHOUSE = Path(__file__).resolve().parents[3] / "warehouse"
 
@@ -126,15 +127,25 @@ class Lake(unittest.TestCase):
         known = {f"{pipe.lower().replace('_', '.', 1)}" for _, s in planned(LOADED) for pipe in re.findall(r"RAW\.(\w+)_PIPE", s)}
         self.assertLessEqual(set(self.files), known)
 
+    def check_documented(self, query: Callable[[str], list[Row]]) -> list[list[Row]]:
+        """That the statements of docs/analysts.md find something, and what it is."""
+        statements = re.findall(r"```sql\n(.*?);\n```", (WAREHOUSE.parent / "docs" / "analysts.md").read_text(), re.DOTALL)
+        self.assertEqual(len(statements), 4)
+        answers = [[tuple(map(plain, row)) for row in query(statement)] for statement in statements]
+        self.assertTrue(all(answers), answers)
+        return answers
+
     def test_duckdb(self) -> None:
         with duckdb.connect() as connection:
             connection.execute(f"SET VARIABLE lake = '{self.folder}'")
             connection.execute(DUCKDB)
-            self.check(lambda statement: connection.execute(statement).fetchall())
+            query = lambda statement: connection.execute(statement).fetchall()  # noqa: E731
+            self.check(query)
+            self.check_documented(query)
 
     def test_report(self) -> None:
         page = Path(self.folder) / "key-figures.html"
-        command = [sys.executable, "-m", "report", str(self.folder), str(page)]
+        command = [sys.executable, "-m", "report", "page", str(self.folder), str(page)]
         subprocess.run(command, cwd=WAREHOUSE, check=True, capture_output=True, text=True)
         text = page.read_text(encoding="utf-8")
         page.unlink()
@@ -147,7 +158,7 @@ class Lake(unittest.TestCase):
             drawn = [f"{amount:,.2f}" for *_, amount in of("SELECT * FROM gold.kpi_amount_by_type")]
             drawn += [f"{booked:,.2f}" for *_, booked in of("SELECT currency, place, account_id, booked FROM gold.kpi_top_accounts")]
             self.assertEqual([amount for amount in drawn if f">{amount}</" not in section], [])
-        without = subprocess.run([*command[:3], str(page.parent / "nowhere"), str(page)], cwd=WAREHOUSE, check=False, capture_output=True, text=True)
+        without = subprocess.run([*command[:4], str(page.parent / "nowhere"), str(page)], cwd=WAREHOUSE, check=False, capture_output=True, text=True)
         self.assertEqual((without.returncode, "no file of a table" in without.stderr), (1, True), without.stderr)
 
     def test_snowpipe(self) -> None:
@@ -158,3 +169,20 @@ class Lake(unittest.TestCase):
                 table: [str(file.relative_to(self.folder / table)) for file in files] for table, files in self.files.items()
             })
             self.check(warehouse.query)
+            self.check_dashboard(warehouse)
+
+    def check_dashboard(self, warehouse: Warehouse) -> None:
+        """That each panel of the dashboard for Snowflake, and what analysts are shown, gives there what the views on the files say."""
+        with duckdb.connect() as connection:
+            connection.execute(f"SET VARIABLE lake = '{self.folder}'")
+            connection.execute(DUCKDB)
+            documented = self.check_documented(lambda statement: connection.execute(statement).fetchall())
+            self.assertEqual(self.check_documented(warehouse.query), documented)
+            on_files = lambda statement: [tuple(map(plain, row)) for row in connection.execute(statement).fetchall()]  # noqa: E731
+            currencies = on_files(currencies_query(SNOWFLAKE))
+            self.assertEqual(warehouse.query(currencies_query(SNOWFLAKE)), currencies)
+            for title, sql in queries(SNOWFLAKE).items():
+                for (currency,) in currencies:
+                    with self.subTest(title, currency=currency):
+                        statement = filled(sql, currency)
+                        self.assertEqual([tuple(map(plain, row)) for row in warehouse.query(statement)], on_files(statement))

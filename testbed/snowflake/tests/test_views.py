@@ -37,7 +37,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, int | Decimal):
         # The scale is not the number.
         return Decimal(value).normalize()
-    return value.astimezone(datetime.UTC) if isinstance(value, datetime.datetime) else value
+    return value.astimezone(datetime.UTC) if isinstance(value, datetime.datetime) and value.tzinfo else value
 
 
 def in_order(rows: list[Row]) -> list[Row]:
@@ -56,6 +56,8 @@ def typed(value: str | None, column: dict[str, Any]) -> Any:
             return value == "true"
         case "date":
             return (epoch + datetime.timedelta(days=int(value))).date()
+        case "timestamp_ntz":
+            return epoch.replace(tzinfo=None) + datetime.timedelta(microseconds=int(Decimal(value) * 1_000_000))
         case "timestamp_ltz":
             return epoch + datetime.timedelta(microseconds=int(Decimal(value) * 1_000_000))
         case "binary":
