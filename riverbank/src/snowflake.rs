@@ -80,7 +80,7 @@ pub fn ddl(names: &[String], duckdb: bool) -> anyhow::Result<ExitCode> {
 /// Runs the migrations that are not applied yet.
 pub fn apply(settings: Settings) -> anyhow::Result<ExitCode> {
     let configuration = configuration(&settings)?;
-    let sql = sql(&settings, connection(&settings, Retries::default())?);
+    let sql = sql(&settings, Arc::new(connection(&settings, Retries::default())?));
     let mut said = Ok(());
     let count = runtime()?.block_on(apply::apply(
         &sql,
@@ -104,7 +104,7 @@ pub fn apply(settings: Settings) -> anyhow::Result<ExitCode> {
 /// something is not as it should be.
 pub fn status(settings: Settings, days: u32) -> anyhow::Result<ExitCode> {
     let configuration = configuration(&settings)?;
-    let connection = connection(&settings, Retries::default())?;
+    let connection = Arc::new(connection(&settings, Retries::default())?);
     let runtime = runtime()?;
     let mut report = Report::default();
     runtime.block_on(async {
@@ -215,14 +215,14 @@ impl Report {
 }
 
 /// The connection to Snowflake.
-pub fn connection(settings: &Settings, retries: Retries) -> anyhow::Result<Arc<Connection>> {
+pub fn connection(settings: &Settings, retries: Retries) -> anyhow::Result<Connection> {
     let snowflake = &settings.snowflake;
     let account = snowflake.account.as_ref().context("snowflake.account is missing")?;
     let user = snowflake.user.as_ref().context("snowflake.user is missing")?;
     let key = snowflake.key().context("snowflake.private_key is missing")?;
     let tokens = Tokens::new(account, user, key.context("snowflake.private_key")?);
     let url = snowflake.url.clone().unwrap_or_else(|| account.url());
-    Ok(Arc::new(Connection::new(url, tokens, retries)?))
+    Ok(Connection::new(url, tokens, retries)?)
 }
 
 /// Where the notifier of this configuration notes how far it is.

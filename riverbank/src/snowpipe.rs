@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use warehouse::notifier::events::Place;
 use warehouse::notifier::kafka::EventReader;
 use warehouse::notifier::lake::StoreLake;
+use warehouse::notifier::metrics::faults;
 use warehouse::notifier::{Notifier, NotifierHandle, NotifierSettings, Offers, Source, webhook};
 use warehouse::snowflake::{Retries, Snowpipe};
 
@@ -48,7 +49,8 @@ impl Notifying {
             timeout: REQUEST_TIMEOUT,
             ..Retries::default()
         };
-        let pipes = Snowpipe::new(snowflake::connection(settings, retries)?);
+        let connection = snowflake::connection(settings, retries)?.counting(faults(metrics)?);
+        let pipes = Snowpipe::new(Arc::new(connection));
         let notifier = Notifier::new(
             of_notifier,
             Arc::new(store),

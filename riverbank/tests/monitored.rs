@@ -134,8 +134,16 @@ async fn every_query_finds_what_it_asks_for_in_the_running_bank() {
     process_metrics(&metrics).expect("process metrics");
     // There is no Snowflake here: what reports the files would serve these.
     let snowpipe = warehouse::notifier::metrics::Metrics::register(&metrics).expect("Snowpipe's metrics");
-    snowpipe.lag_seconds.with_label_values(&["bronze.accounts"]).set(0.0);
-    snowpipe.failed_loads.with_label_values(&["bronze.accounts"]).inc();
+    warehouse::notifier::metrics::faults(&metrics).expect("Snowflake's faults");
+    let table = &["bronze.accounts"];
+    snowpipe.introduce(table[0]);
+    snowpipe.lag_seconds.with_label_values(table).set(0.0);
+    snowpipe.waiting.with_label_values(table).set(0);
+    snowpipe.awaited.with_label_values(table).set(0);
+    snowpipe.reported_at.with_label_values(table).set(1.0);
+    snowpipe.failed_loads.with_label_values(table).inc();
+    snowpipe.failures.with_label_values(&["report"]).inc();
+    snowpipe.events.with_label_values(&["sink"]).inc();
     let records = in_process_records(&log).await.expect("a system of record");
     let running = Running::start(&settings, &log, records.clone(), metrics)
         .await

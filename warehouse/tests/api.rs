@@ -14,12 +14,14 @@ use axum::response::{IntoResponse, Response};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use parking_lot::Mutex;
 use pkcs8::SecretDocument;
+use prometheus::IntCounterVec;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
+use warehouse::notifier::metrics::faults;
 use warehouse::snowflake::snowpipe::{FILES_MAX, Pipes};
 use warehouse::snowflake::{
-    Account, ApiError, Connection, KeyPair, PipeName, Retries, Session, Snowpipe, Sql, StagedFile, Tokens,
+    Account, ApiError, Connection, FAULTS, KeyPair, PipeName, Retries, Session, Snowpipe, Sql, StagedFile, Tokens,
 };
 
 const PEM: &str = include_str!("keys/plain.p8");
@@ -40,6 +42,7 @@ struct Asked {
 struct Server {
     answers: Arc<Mutex<VecDeque<Answer>>>,
     asked: Arc<Mutex<Vec<Asked>>>,
+    faults: IntCounterVec,
 }
 
 #[derive(Deserialize)]
@@ -55,7 +58,9 @@ impl Server {
         let server = Self {
             answers: Arc::new(Mutex::new(answers.into_iter().collect())),
             asked: Arc::default(),
+            faults: faults(&prometheus::Registry::new()).unwrap(),
         };
+        let counted = server.faults.clone();
         let router = axum::Router::new().fallback(answer).with_state(server.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
@@ -71,7 +76,10 @@ impl Server {
             wait_max: Duration::from_millis(50),
             timeout: Duration::from_secs(5),
         };
-        (server, Arc::new(Connection::new(base, tokens, retries).unwrap()))
+        (
+            server,
+            Arc::new(Connection::new(base, tokens, retries).unwrap().counting(counted)),
+        )
     }
 
     fn asked(&self) -> Vec<Asked> {
@@ -164,6 +172,8 @@ async fn a_request_is_repeated_as_it_was_until_it_succeeds() {
         assert_eq!(request.body, json!({ "files": [{ "path": "day=1/a.parquet", "size": 7 }] }));
     }
     assert!(asked[0].query.starts_with("requestId=") && asked[0].query.len() == "requestId=".len() + 36);
+    let counted = FAULTS.map(|reason| (reason, server.faults.with_label_values(&[reason]).get()));
+    assert_eq!(counted, [("429", 1), ("5xx", 2), ("no_answer", 0)]);
 }
 
 #[tokio::test]

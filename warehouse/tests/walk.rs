@@ -280,6 +280,12 @@ async fn failed_loads_are_counted_once_and_found_after_an_absence() {
     }
     let failed = walk.metrics.failed_loads.with_label_values(&[TABLES[1]]);
     assert_eq!(failed.get(), 1);
+    let reported_at = walk.metrics.reported_at.with_label_values(&[TABLES[1]]).get();
+    let now = walk.world.now().as_duration().as_secs_f64();
+    assert!(
+        reported_at > now - 20.0 * 60.0 && reported_at <= now,
+        "{reported_at} at {now}"
+    );
     // It is reported, and the notifier is away for longer than reports reach back.
     decide(&walk);
     while failed.get() == 1 && walk.world.0.lock().received.len() < 2 {

@@ -2,6 +2,8 @@
 
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
+use crate::snowflake::FAULTS;
+
 /// What a notifier counts. Cheap to clone; clones count together.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -23,6 +25,22 @@ pub struct Metrics {
     pub awaited: IntGaugeVec,
     /// The age of the oldest file that is not known to be loaded, in seconds, by table.
     pub lag_seconds: GaugeVec,
+    /// When Snowflake last said what became of files, in seconds since 1970, by table.
+    pub reported_at: GaugeVec,
+}
+
+/// What a connection to Snowflake is to count, registered and served as zeros; an error if it is there already.
+pub fn faults(registry: &Registry) -> Result<IntCounterVec, prometheus::Error> {
+    let opts = Opts::new(
+        "riverbank_snowflake_faults_total",
+        "Attempts at requests to Snowflake that met a fault that may pass",
+    );
+    let faults = IntCounterVec::new(opts, &["reason"])?;
+    registry.register(Box::new(faults.clone()))?;
+    for reason in FAULTS {
+        faults.with_label_values(&[reason]);
+    }
+    Ok(faults)
 }
 
 const TABLE: &[&str] = &["table"];
@@ -32,6 +50,7 @@ impl Metrics {
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let counter = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         let gauge = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), TABLE);
+        let seconds = |name: &str, help: &str| GaugeVec::new(Opts::new(name, help), TABLE);
         let metrics = Self {
             events: counter(
                 "riverbank_snowpipe_events_total",
@@ -71,12 +90,13 @@ impl Metrics {
                 "riverbank_snowpipe_unreported_files",
                 "Files that Snowflake has received and not yet reported on",
             )?,
-            lag_seconds: GaugeVec::new(
-                Opts::new(
-                    "riverbank_snowpipe_lag_seconds",
-                    "Age of the oldest file that is not known to be loaded",
-                ),
-                TABLE,
+            lag_seconds: seconds(
+                "riverbank_snowpipe_lag_seconds",
+                "Age of the oldest file that is not known to be loaded",
+            )?,
+            reported_at: seconds(
+                "riverbank_snowpipe_last_report_timestamp_seconds",
+                "When Snowflake last said what became of files, since 1970",
             )?,
         };
         for counter in [
@@ -92,11 +112,12 @@ impl Metrics {
         registry.register(Box::new(metrics.waiting.clone()))?;
         registry.register(Box::new(metrics.awaited.clone()))?;
         registry.register(Box::new(metrics.lag_seconds.clone()))?;
+        registry.register(Box::new(metrics.reported_at.clone()))?;
         Ok(metrics)
     }
 
     /// Makes a table's counters, so that they are served as zeros from the start.
-    pub(super) fn introduce(&self, table: &str) {
+    pub fn introduce(&self, table: &str) {
         for counter in [&self.listed, &self.notified, &self.loaded, &self.failed_loads] {
             counter.with_label_values(&[table]);
         }

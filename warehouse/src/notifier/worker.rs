@@ -249,7 +249,11 @@ impl Worker {
             };
             let table = table.clone();
             let asked = self.watch.ask(self.pipes.as_ref(), &table, &pipe, &self.settings, now).await;
-            let result = asked.map(|news| self.tell(&table, &news));
+            let result = asked.map(|news| {
+                let seconds = now.as_duration().as_secs_f64();
+                self.metrics.reported_at.with_label_values(&[&table]).set(seconds);
+                self.tell(&table, &news);
+            });
             self.went(way, result.map_err(of_api), now);
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use prometheus::IntCounterVec;
 use rand::RngExt;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
@@ -15,6 +16,12 @@ use super::token::SigningError;
 
 /// The longest text of an answer that is repeated in an error.
 const REPEATED_MAX: usize = 300;
+
+/// The values of the label `reason`, by which faults that may pass are counted; a 408 counts as `429`.
+pub const FAULTS: [&str; 3] = [THROTTLED, SERVER_ERROR, NO_ANSWER];
+const THROTTLED: &str = "429";
+const SERVER_ERROR: &str = "5xx";
+const NO_ANSWER: &str = "no_answer";
 
 /// How often a request is made, and what lies between.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +136,7 @@ pub struct Connection {
     base: Url,
     tokens: Tokens,
     retries: Retries,
+    faults: Option<IntCounterVec>,
 }
 
 impl Connection {
@@ -146,7 +154,15 @@ impl Connection {
             base,
             tokens,
             retries,
+            faults: None,
         })
+    }
+
+    /// Counts the attempts that met a fault that may pass, by `reason`: `429`, `5xx` or `no_answer`.
+    #[must_use]
+    pub fn counting(mut self, faults: IntCounterVec) -> Self {
+        self.faults = Some(faults);
+        self
     }
 
     /// Who asks: `ACCOUNT.USER`.
@@ -190,10 +206,17 @@ impl Connection {
                 Err(Fault::Refused(status, reason)) => return Err(self.refused(what, status, reason)),
                 Err(fault) => fault,
             };
-            let (reason, asked) = match fault {
-                Fault::Passing { reason, retry_after } => (reason, retry_after),
+            let (kind, reason, asked) = match fault {
+                Fault::Passing {
+                    kind,
+                    reason,
+                    retry_after,
+                } => (kind, reason, retry_after),
                 Fault::Refused(..) => unreachable!("returned above"),
             };
+            if let Some(faults) = &self.faults {
+                faults.with_label_values(&[kind]).inc();
+            }
             if attempt >= self.retries.attempts_max {
                 return Err(ApiError::Unavailable {
                     what: what.to_owned(),
@@ -229,13 +252,18 @@ impl Connection {
 
 enum Fault {
     /// It may pass.
-    Passing { reason: String, retry_after: Option<Duration> },
+    Passing {
+        kind: &'static str,
+        reason: String,
+        retry_after: Option<Duration>,
+    },
     /// It will not.
     Refused(StatusCode, String),
 }
 
 async fn attempt_once(request: RequestBuilder) -> Result<Answer, Fault> {
     let passing = |reason: String| Fault::Passing {
+        kind: NO_ANSWER,
         reason,
         retry_after: None,
     };
@@ -254,7 +282,11 @@ async fn attempt_once(request: RequestBuilder) -> Result<Answer, Fault> {
     let reason = format!("{status}: {}", said(&body));
     let passes = status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
     Err(match passes {
-        true => Fault::Passing { reason, retry_after },
+        true => Fault::Passing {
+            kind: if status.is_server_error() { SERVER_ERROR } else { THROTTLED },
+            reason,
+            retry_after,
+        },
         false => Fault::Refused(status, reason),
     })
 }

@@ -12,7 +12,7 @@ pub mod sql;
 pub mod token;
 
 pub use account::Account;
-pub use http::{ApiError, Connection, Retries};
+pub use http::{ApiError, Connection, FAULTS, Retries};
 pub use key::{KeyError, KeyPair};
 pub use snowpipe::{FileReport, History, LoadStatus, PipeName, Report, Snowpipe, StagedFile};
 pub use sql::{Rows, Session, Sql};
