@@ -16,7 +16,7 @@ BUILD := cargo build --workspace --all-targets
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test up down status report dashboards lint format bench \
-	bench-reference bench-restart bench-bank bench-growth bench-latency bench-soak bench-steps
+	bench-reference bench-restart bench-bank bench-growth bench-latency bench-sink bench-soak bench-steps
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -76,9 +76,10 @@ bench-bank: ## Measure the whole bank, stage by stage
 bench-growth: ## Measure what an event costs with 10 thousand to 10 million keys, and on 1 to 16 partitions
 bench-latency: ## Measure latency by load and commit interval, and from a commit in Postgres to an answer over HTTP
 bench-restart: ## Measure kill -9 to ready, by the number of keys
+bench-sink: ## Measure what a row of the lake costs, beside a bare Parquet writer on the same rows
 bench-soak: ## Run at half load for 30 minutes, and fail if memory or file handles grow: ARGS="--minutes 5"
 
-bench-reference bench-restart bench-bank bench-growth bench-latency bench-soak: bench-%:
+bench-reference bench-restart bench-bank bench-growth bench-latency bench-sink bench-soak: bench-%:
 	@tools/install.sh build jvm bench
 	@echo "bench: building with optimisations; the first build takes 20 to 40 minutes"
 	@cargo build --release --bin load-tests

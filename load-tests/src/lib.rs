@@ -12,6 +12,7 @@ pub mod reference;
 pub mod report;
 pub mod restart;
 pub mod samples;
+pub mod sink;
 pub mod soak;
 pub mod steps;
 pub mod way;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use load_tests::{bank, growth, latency, reference, restart, soak, steps};
+use load_tests::{bank, growth, latency, reference, restart, sink, soak, steps};
 
 #[derive(Parser)]
 #[command(about = "Measures Riverbank beside its peers")]
@@ -20,6 +20,8 @@ enum Command {
     Latency(latency::Latency),
     /// Half of what the engine can do, for long: whether anything grows.
     Soak(soak::Soak),
+    /// What a row of the lake costs, beside a bare Parquet writer on the same rows.
+    Sink(sink::Sink),
     /// A step of one record, many times: for counting instructions.
     #[command(hide = true)]
     Step {
@@ -34,6 +36,9 @@ enum Command {
     /// The bank's topology, as a process of its own.
     #[command(hide = true)]
     BankEngine(bank::BankEngine),
+    /// The sinks of some tables, as a process of its own.
+    #[command(hide = true)]
+    SinkProgram(sink::SinkProgram),
     /// The whole program, with the settings of the environment.
     #[command(hide = true)]
     RiverbankRun,
@@ -57,9 +62,11 @@ fn main() -> ExitCode {
         Command::Growth(scenario) => scenario.run(),
         Command::Latency(scenario) => scenario.run(),
         Command::Soak(scenario) => scenario.run(),
+        Command::Sink(scenario) => scenario.run(),
         Command::Step { step, count } => steps::run(step, count),
         Command::Engine(program) => program.run(),
         Command::BankEngine(program) => program.run(),
+        Command::SinkProgram(program) => program.run(),
         Command::RiverbankRun => latency::run_riverbank(),
         Command::BareLoop(program) => reference::run_bare_loop(&program),
         Command::ClientOnly(program) => reference::run_client_only(&program),

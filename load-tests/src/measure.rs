@@ -21,6 +21,13 @@ pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
 }
 
+/// The CPU time that the thread which asks has used.
+pub fn thread_cpu() -> anyhow::Result<Duration> {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanoseconds = stat.split_whitespace().next().context("a time")?;
+    Ok(Duration::from_nanos(nanoseconds.parse()?))
+}
+
 /// The most memory that a process has held at once, in MiB.
 pub fn memory_mib_max(pid: u32) -> anyhow::Result<f64> {
     Ok(status(pid, "VmHWM:")? / 1024.0)

@@ -10,7 +10,7 @@ use schemas::topics::{LEGS, SILVER_ACCOUNTS};
 pub use program::BankEngine;
 
 use crate::report::Report;
-use site::Site;
+pub(crate) use site::Site;
 use source::{Records, TOPICS};
 
 /// Settings of the scenario.
@@ -47,6 +47,30 @@ pub struct Bank {
 }
 
 impl Bank {
+    /// A bank of this size, for scenarios that go on from what it has processed.
+    pub(crate) fn of_size(customers: u64, operations: u64, seed: u64) -> Self {
+        Self {
+            operations,
+            customers,
+            partitions: 1,
+            threads: 1,
+            commit_interval_ms: 100,
+            rounds: 1,
+            seed,
+            whole_only: true,
+            repartition_in_memory: false,
+        }
+    }
+
+    /// A Kafka whose topics hold all of its records, in one partition each. The schemas are in the folder.
+    pub(crate) fn processed(&self, registry: &std::path::Path) -> anyhow::Result<Site> {
+        let events = source::events(registry, self.seed, self.customers, self.operations)?;
+        let inputs: Vec<(&str, &Records)> = TOPICS.into_iter().zip(&events).collect();
+        let site = Site::new(registry, self)?;
+        site.drain(&inputs, &[SILVER_ACCOUNTS.name(), LEGS.name()])?;
+        Ok(site)
+    }
+
     /// Runs it all, and prints the report.
     pub fn run(&self) -> anyhow::Result<()> {
         let registry = tempfile::tempdir()?;

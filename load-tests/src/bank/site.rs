@@ -123,6 +123,11 @@ impl Site {
         Ok(running)
     }
 
+    /// Its cluster.
+    pub fn kafka(&self) -> &Kafka {
+        &self.kafka
+    }
+
     fn told(&self) -> anyhow::Result<Told> {
         Told::by(&self.engine.state_dir)
     }

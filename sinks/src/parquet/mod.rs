@@ -3,7 +3,7 @@
 //! Why it is exactly once is said in [`crate::group::protocol`].
 //!
 //! - [`layout`]: the files' names. [`footer`]: what each file says of itself. [`digest`]: what records are.
-//! - [`writer`]: records into a file. [`draft`]: a range into a file a day. `store`: the files into the store. `compare`: are they
+//! - [`writer`]: records into a file; [`encoding`]: how its columns are written. [`draft`]: a range into a file a day. `store`: the files into the store. `compare`: are they
 //!   the same?
 //! - `task`: one partition, as a state machine. `target`: such partitions, for the group that moves them.
 //!
@@ -22,6 +22,7 @@
 mod compare;
 pub mod digest;
 pub mod draft;
+pub mod encoding;
 pub mod footer;
 pub mod layout;
 pub(crate) mod store;

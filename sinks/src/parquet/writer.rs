@@ -9,11 +9,10 @@ use arrow::datatypes::{Schema, SchemaRef};
 use broker::Message;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use super::digest::Digest;
+use super::encoding;
 use super::footer::Identity;
 use super::layout::FileName;
 use crate::columns::GENERATION;
@@ -24,8 +23,6 @@ use crate::{Origin, Row, RowError, Rows, Table};
 const BATCH_ROWS: usize = 4_096;
 /// Bytes of records that are gathered at most: a few large records must not wait in thousands.
 const BATCH_BYTES: u64 = 4 << 20;
-/// Zstandard's own default.
-const ZSTD_LEVEL: i32 = 3;
 
 /// A file that takes records.
 pub struct FileWriter {
@@ -126,13 +123,9 @@ impl FileWriter {
         let arrow = match self.arrow.take() {
             Some(arrow) => arrow,
             None => {
-                let properties = WriterProperties::builder()
-                    .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).map_err(broken)?))
-                    .set_dictionary_enabled(true)
-                    .set_statistics_enabled(EnabledStatistics::Page)
-                    .set_created_by(concat!("riverbank ", env!("CARGO_PKG_VERSION")).to_owned())
-                    .build();
-                ArrowWriter::try_new(Vec::new(), with_generation(&self.rows.schema()), Some(properties)).map_err(broken)?
+                let schema = with_generation(&self.rows.schema());
+                let properties = encoding::properties(&schema).map_err(broken)?;
+                ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(broken)?
             }
         };
         Ok(self.arrow.insert(arrow))
