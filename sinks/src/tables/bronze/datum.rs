@@ -68,16 +68,14 @@ fn read_at<'a>(avro: &'a Avro, id: NodeId, input: &mut DatumInput<'a>, depth: u3
         }
         Form::Union(variants) => {
             let index = input.index()?;
-            if let Some((null, other)) = avro.optional(variants) {
-                return match index {
-                    index if index == null => Ok(Value::Null),
-                    0 | 1 => read_at(avro, other, input, depth),
-                    _ => Err(no_variant(index)),
-                };
+            match avro.optional(variants) {
+                Some((null, _)) if index == null => Value::Null,
+                Some(_) => read_at(avro, variant(variants, index)?.1, input, depth)?,
+                None => {
+                    let (place, variant) = variant(variants, index)?;
+                    Value::Variant(place, Box::new(read_at(avro, variant, input, depth)?))
+                }
             }
-            let place = usize::try_from(index).map_err(|_| no_variant(index))?;
-            let variant = variants.get(place).ok_or_else(|| no_variant(index))?;
-            Value::Variant(place, Box::new(read_at(avro, *variant, input, depth)?))
         }
         Form::Record(record) => {
             let mut read = Vec::with_capacity(record.fields.len());
@@ -87,6 +85,44 @@ fn read_at<'a>(avro: &'a Avro, id: NodeId, input: &mut DatumInput<'a>, depth: u3
             Value::Items(read)
         }
     })
+}
+
+/// Steps over a value of a type. What it refuses is what [`read`] refuses.
+pub fn skip<'a>(avro: &'a Avro, id: NodeId, input: &mut DatumInput<'a>) -> Result<(), DatumError> {
+    skip_at(avro, id, input, DEPTH)
+}
+
+fn skip_at<'a>(avro: &'a Avro, id: NodeId, input: &mut DatumInput<'a>, depth: u32) -> Result<(), DatumError> {
+    // Of these, reading would gather the parts.
+    let deeper = depth.saturating_sub(1);
+    match &avro.node(id).form {
+        Form::Array(items) if depth > 0 => blocks(input, takes_no_bytes(avro, *items, DEPTH), |input| {
+            skip_at(avro, *items, input, deeper)
+        }),
+        Form::Map(values) if depth > 0 => blocks(input, false, |input| {
+            text(input)?;
+            skip_at(avro, *values, input, deeper)
+        }),
+        Form::Union(variants) if depth > 0 => {
+            let index = input.index()?;
+            match avro.optional(variants) {
+                Some((null, _)) if index == null => Ok(()),
+                _ => skip_at(avro, variant(variants, index)?.1, input, deeper),
+            }
+        }
+        Form::Record(record) if depth > 0 => record
+            .fields
+            .iter()
+            .try_for_each(|field| skip_at(avro, field.node, input, deeper).map_err(|error| error.within(&field.name))),
+        _ => read_at(avro, id, input, depth).map(drop),
+    }
+}
+
+/// A union's variant: its place, and its type.
+fn variant(variants: &[NodeId], index: u64) -> Result<(usize, NodeId), DatumError> {
+    let place = usize::try_from(index).ok();
+    let found = place.and_then(|place| Some((place, *variants.get(place)?)));
+    found.ok_or_else(|| DatumError::new(format!("a union has no variant {index}")))
 }
 
 /// Whether a value of this type takes no bytes: nothing else would bound how many an array has.
@@ -116,6 +152,56 @@ fn text<'a>(input: &mut DatumInput<'a>) -> Result<&'a str, DatumError> {
     std::str::from_utf8(input.prefixed()?).map_err(|_| DatumError::new("text that is not UTF-8"))
 }
 
-fn no_variant(index: u64) -> DatumError {
-    DatumError::new(format!("a union has no variant {index}"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stepping_over_a_value_ends_where_reading_it_does() {
+        let avro = Avro::parse(
+            r#"{"type": "record", "name": "R", "fields": [
+                {"name": "text", "type": "string"},
+                {"name": "maybe", "type": ["null", {"type": "record", "name": "I", "fields": [
+                    {"name": "flag", "type": "boolean"}, {"name": "kind", "type": {"type": "enum", "name": "E", "symbols": ["A", "B"]}}
+                ]}]},
+                {"name": "some", "type": ["null", "int", {"type": "map", "values": "long"}]},
+                {"name": "many", "type": {"type": "array", "items": ["I", "null"]}},
+                {"name": "none", "type": {"type": "array", "items": "null"}},
+                {"name": "raw", "type": {"type": "fixed", "name": "F", "size": 2}}
+            ]}"#,
+        )
+        .unwrap();
+        let whole = [
+            &[4, b'o', b'k', 2, 1, 2, 4, 2, 2, b'k', 6, 0, 4, 0, 0, 0, 2, 0, 6, 0, 7, 7][..],
+            &[0, 0, 0, 0, 0, 1, 2],
+        ];
+        let both = |bytes: &[u8]| {
+            let (mut one, mut other) = (DatumInput::new(bytes), DatumInput::new(bytes));
+            let read = read(&avro, avro.root, &mut one).map(|_| one.left());
+            let skipped = skip(&avro, avro.root, &mut other).map(|()| other.left());
+            (
+                read.map_err(|error| error.to_string()),
+                skipped.map_err(|error| error.to_string()),
+            )
+        };
+        let mut kinds = [0, 0];
+        for good in whole {
+            assert_eq!(both(good), (Ok(0), Ok(0)));
+            // Every shorter one, and every one with another byte.
+            let shorter = (0..good.len()).map(|end| good[..end].to_vec());
+            let others = (0..good.len()).flat_map(|place| {
+                (0..=u8::MAX).map(move |byte| {
+                    let mut other = good.to_vec();
+                    other[place] = byte;
+                    other
+                })
+            });
+            for bytes in shorter.chain(others) {
+                let (read, skipped) = both(&bytes);
+                kinds[usize::from(read.is_ok())] += 1;
+                assert_eq!(read, skipped, "{bytes:?}");
+            }
+        }
+        assert!(kinds.iter().all(|kind| *kind > 100), "{kinds:?}");
+    }
 }

@@ -2,8 +2,8 @@
 
 use wire::{DatumError, DatumInput};
 
-use super::avro::{Avro, Form, NodeId};
-use super::datum::{Value, read};
+use super::avro::{Avro, Field, Form, NodeId, Record};
+use super::datum::{Value, read, skip};
 use super::{COMMON, value};
 use crate::columns::Column;
 
@@ -35,14 +35,18 @@ pub struct Image {
     pub columns: Vec<Column>,
 }
 
-/// The places of what is wanted of the `source` block.
+/// What is wanted of the `source` block, field by field.
 #[derive(Debug, Default)]
-struct SourceFields {
-    lsn: Option<usize>,
-    tx_id: Option<usize>,
-    ts_us: Option<usize>,
-    ts_ms: Option<usize>,
-    snapshot: Option<usize>,
+struct SourceFields(Vec<Option<Told>>);
+
+/// What a field of it says.
+#[derive(Debug, Clone, Copy)]
+enum Told {
+    Lsn,
+    TxId,
+    Micros,
+    Millis,
+    Snapshot,
 }
 
 /// A change event.
@@ -93,14 +97,7 @@ impl EventSchema {
         node(Role::Op)?;
         let (before, after) = (image(Role::Before)?, image(Role::After)?);
         let source = node(Role::Source).ok().and_then(|node| avro.record(node));
-        let place = |name: &str| source.and_then(|record| record.fields.iter().position(|field| field.name == name));
-        let source = SourceFields {
-            lsn: place("lsn"),
-            tx_id: place("txId"),
-            ts_us: place("ts_us"),
-            ts_ms: place("ts_ms"),
-            snapshot: place("snapshot"),
-        };
+        let source = source.map(SourceFields::of).unwrap_or_default();
         Ok(Self {
             fields,
             source,
@@ -127,14 +124,16 @@ impl EventSchema {
             return Err(DatumError::new("a change event that may be null"));
         }
         for (node, role) in &self.fields {
-            let value = read(&self.avro, *node, &mut input);
-            match (role, value.map_err(|error| error.within(role.name()))?) {
-                (Role::Before, value) => event.before = value,
-                (Role::After, value) => event.after = value,
-                (Role::Op, Value::Text(op)) => event.op = op,
-                (Role::Op, _) => return Err(DatumError::new("op is no text")),
-                (Role::Source, Value::Items(items)) => self.source.tell(&items, &mut event),
-                (Role::Source | Role::Other, _) => {}
+            let within = |error: DatumError| error.within(role.name());
+            match role {
+                Role::Before => event.before = read(&self.avro, *node, &mut input).map_err(within)?,
+                Role::After => event.after = read(&self.avro, *node, &mut input).map_err(within)?,
+                Role::Op => match read(&self.avro, *node, &mut input).map_err(within)? {
+                    Value::Text(op) => event.op = op,
+                    _ => return Err(DatumError::new("op is no text")),
+                },
+                Role::Source => self.source.read(&self.avro, *node, &mut input, &mut event).map_err(within)?,
+                Role::Other => skip(&self.avro, *node, &mut input).map_err(within)?,
             }
         }
         match input.left() {
@@ -168,21 +167,56 @@ impl EventSchema {
 }
 
 impl SourceFields {
-    fn tell<'a>(&self, items: &[Value<'a>], event: &mut Event<'a>) {
-        let value = |place: Option<usize>| place.and_then(|place| items.get(place));
-        let int = |place| match value(place) {
-            Some(Value::Int(value)) => Some(*value),
+    fn of(record: &Record) -> Self {
+        let told = |field: &Field| match field.name.as_str() {
+            "lsn" => Some(Told::Lsn),
+            "txId" => Some(Told::TxId),
+            "ts_us" => Some(Told::Micros),
+            "ts_ms" => Some(Told::Millis),
+            "snapshot" => Some(Told::Snapshot),
             _ => None,
         };
-        event.lsn = int(self.lsn);
-        event.tx_id = int(self.tx_id);
-        event.source_ts = int(self.ts_us).or_else(|| Some(int(self.ts_ms)?.saturating_mul(1_000)));
-        event.snapshot = match value(self.snapshot) {
-            Some(Value::Text(text)) => Some(text),
-            Some(Value::Bool(true)) => Some("true"),
-            Some(Value::Bool(false)) => Some("false"),
-            _ => None,
+        Self(record.fields.iter().map(told).collect())
+    }
+
+    /// Reads the block, and gathers nothing of what is not wanted.
+    fn read<'a>(
+        &self,
+        avro: &'a Avro,
+        node: NodeId,
+        input: &mut DatumInput<'a>,
+        event: &mut Event<'a>,
+    ) -> Result<(), DatumError> {
+        let Form::Record(record) = &avro.node(node).form else {
+            if let Value::Items(items) = read(avro, node, input)? {
+                self.0.iter().zip(&items).for_each(|(told, value)| event.hear(*told, value));
+            }
+            return Ok(());
         };
+        for (field, told) in record.fields.iter().zip(&self.0) {
+            let within = |error: DatumError| error.within(&field.name);
+            match told {
+                None => skip(avro, field.node, input).map_err(within)?,
+                told => event.hear(*told, &read(avro, field.node, input).map_err(within)?),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Event<'a> {
+    fn hear(&mut self, told: Option<Told>, value: &Value<'a>) {
+        match (told, value) {
+            (Some(Told::Lsn), Value::Int(lsn)) => self.lsn = Some(*lsn),
+            (Some(Told::TxId), Value::Int(id)) => self.tx_id = Some(*id),
+            (Some(Told::Micros), Value::Int(at)) => self.source_ts = Some(*at),
+            // Where there are microseconds, they hold, whichever comes first.
+            (Some(Told::Millis), Value::Int(at)) => self.source_ts = self.source_ts.or(Some(at.saturating_mul(1_000))),
+            (Some(Told::Snapshot), Value::Text(text)) => self.snapshot = Some(text),
+            (Some(Told::Snapshot), Value::Bool(true)) => self.snapshot = Some("true"),
+            (Some(Told::Snapshot), Value::Bool(false)) => self.snapshot = Some("false"),
+            _ => {}
+        }
     }
 }
 

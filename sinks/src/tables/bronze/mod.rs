@@ -20,6 +20,7 @@ mod avro;
 mod datum;
 mod decimal;
 mod event;
+mod instant;
 mod registry;
 mod rows;
 mod shape;

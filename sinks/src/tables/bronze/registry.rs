@@ -36,26 +36,19 @@ impl Schemas {
         }
     }
 
-    /// A change event's schema and datum; the inner error says what is wrong with the record.
-    pub fn event<'a>(&self, record: &'a Message, value: &'a [u8]) -> Result<Result<Framed<'a>, String>, RowError> {
-        let (id, datum) = match framing(record, value) {
-            Ok(framed) => framed,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
+    /// The schema of a change event; the inner error says that it is none.
+    pub fn event(&self, id: WriterSchema) -> Result<Result<Arc<EventSchema>, String>, RowError> {
         let known = self.events.lock().get(&id).cloned();
-        let schema = match known {
-            Some(schema) => schema,
-            None => {
-                let text = match self.text(id)? {
-                    Ok(text) => text,
-                    Err(reason) => return Ok(Err(reason)),
-                };
-                let schema = EventSchema::parse(&text, self.topic).map(Arc::new);
-                let schema = schema.map_err(|reason| format!("schema {id}: {reason}"));
-                self.events.lock().entry(id).or_insert(schema).clone()
-            }
+        if let Some(schema) = known {
+            return Ok(schema);
+        }
+        let text = match self.text(id)? {
+            Ok(text) => text,
+            Err(reason) => return Ok(Err(reason)),
         };
-        Ok(schema.map(|schema| Framed { id, schema, datum }))
+        let schema = EventSchema::parse(&text, self.topic).map(Arc::new);
+        let schema = schema.map_err(|reason| format!("schema {id}: {reason}"));
+        Ok(self.events.lock().entry(id).or_insert(schema).clone())
     }
 
     /// The row's id in a key: eight bytes, as Kafka's `LongSerializer` has them, or a framed record as Debezium's. `None` for a key
@@ -108,18 +101,11 @@ impl Schemas {
 }
 
 /// A value's schema and its datum: newer serializers put what stands before the datum into a header.
-fn framing<'a>(record: &'a Message, value: &'a [u8]) -> Result<(WriterSchema, &'a [u8]), WireError> {
+pub fn framing<'a>(record: &'a Message, value: &'a [u8]) -> Result<(WriterSchema, &'a [u8]), WireError> {
     match record.headers.iter().find(|(name, _)| name == VALUE_SCHEMA_HEADER) {
         None => split(value).map(|(id, datum)| (WriterSchema::Id(id), datum)),
         Some((_, header)) => Ok((WriterSchema::of_header(header.as_deref().unwrap_or_default())?, value)),
     }
-}
-
-/// A record's value, ready to be read.
-pub struct Framed<'a> {
-    pub id: WriterSchema,
-    pub schema: Arc<EventSchema>,
-    pub datum: &'a [u8],
 }
 
 impl KeySchema {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use wire::WriterSchema;
 
 use super::event::{Event, EventSchema};
-use super::registry::Schemas;
+use super::registry::{Schemas, framing};
 use super::shape::Shape;
 use super::{COMMON, value};
 use crate::columns::{Cell, Column, Columns};
@@ -25,6 +25,12 @@ pub struct BronzeRows {
     columns: Columns,
     /// Where a schema's columns are, by its id and whether they are a delete's; none if the shape does not hold them.
     places: HashMap<(WriterSchema, bool), Option<Arc<[usize]>>>,
+    /// The last event's schema: most events are of the same one.
+    known: Option<(WriterSchema, Arc<EventSchema>)>,
+    /// Where the last row's columns were.
+    placed: Option<((WriterSchema, bool), Arc<[usize]>)>,
+    /// The last row's memory.
+    cells: Vec<Cell<'static>>,
     /// What the records of this file had.
     seen: Shape,
     /// What a record has that this file cannot hold.
@@ -59,6 +65,9 @@ impl BronzeRows {
             columns: Columns::new(all_columns(&shape)),
             shape,
             places: HashMap::new(),
+            known: None,
+            placed: None,
+            cells: Vec::new(),
             seen: Shape::default(),
             refused: None,
             after_cut,
@@ -77,6 +86,11 @@ impl BronzeRows {
     /// Where these columns are in the file. An empty file becomes one that has them.
     fn places(&mut self, schema: WriterSchema, is_delete: bool, fields: &[Column]) -> Result<Arc<[usize]>, RowError> {
         let at = (schema, is_delete);
+        if let Some((last, places)) = &self.placed
+            && *last == at
+        {
+            return Ok(places.clone());
+        }
         let places = match self.places.get(&at) {
             Some(places) => places.clone(),
             None => {
@@ -90,6 +104,7 @@ impl BronzeRows {
                     self.columns = Columns::new(all_columns(&wider));
                     self.shape = wider;
                     self.places.clear();
+                    self.placed = None;
                 }
                 let places: Option<Arc<[usize]>> = places.map(Arc::from);
                 if places.is_some() {
@@ -98,10 +113,26 @@ impl BronzeRows {
                 self.places.entry(at).or_insert(places).clone()
             }
         };
-        if places.is_none() {
-            self.refused = Some(fields.to_vec());
+        match places {
+            Some(places) => {
+                self.placed = Some((at, places.clone()));
+                Ok(places)
+            }
+            None => {
+                self.refused = Some(fields.to_vec());
+                Err(RowError::Shape)
+            }
         }
-        places.ok_or(RowError::Shape)
+    }
+
+    fn event_schema(&mut self, id: WriterSchema) -> Result<Result<Arc<EventSchema>, String>, RowError> {
+        match &self.known {
+            Some((known, schema)) if *known == id => Ok(Ok(schema.clone())),
+            _ => Ok(self
+                .schemas
+                .event(id)?
+                .inspect(|schema| self.known = Some((id, schema.clone())))),
+        }
     }
 
     fn push_event(
@@ -113,7 +144,7 @@ impl BronzeRows {
         event: &Event<'_>,
     ) -> Result<Row, RowError> {
         let (image, row) = schema.row(event);
-        let mut cells = vec![Cell::Null; self.columns.columns().len()];
+        let mut cells = emptied(std::mem::take(&mut self.cells));
         let mut unparsed = Unparsed::default();
         match row {
             Some(values) => {
@@ -132,10 +163,11 @@ impl BronzeRows {
             // A change without a row: a truncate has no key either.
             None => {
                 if let Some(key) = &record.key {
-                    cells[0] = self.id_cell(self.schemas.id(key)?.ok().flatten());
+                    cells.push(self.id_cell(self.schemas.id(key)?.ok().flatten()));
                 }
             }
         }
+        cells.resize(self.columns.columns().len(), Cell::Null);
         let common = cells.len() - COMMON.len();
         let told = [
             Cell::Text(event.op.into()),
@@ -150,6 +182,7 @@ impl BronzeRows {
         cells[common..].iter_mut().zip(told).for_each(|(cell, value)| *cell = value);
         // Each cell was made for its column.
         self.columns.append(&cells);
+        self.cells = emptied(cells);
         Ok(Row::Whole)
     }
 
@@ -193,6 +226,12 @@ impl BronzeRows {
         }
     }
 
+    /// An event that cannot be read; its key may say of which row it is.
+    fn damaged(&mut self, origin: Origin<'_>, record: &Message, reason: &str) -> Result<Row, RowError> {
+        let id = record.key.as_ref().map(|key| self.schemas.id(key)).transpose()?;
+        self.unreadable(origin, record, id.and_then(Result::ok).flatten(), reason)
+    }
+
     fn unreadable(&mut self, origin: Origin<'_>, record: &Message, id: Option<i64>, reason: &str) -> Result<Row, RowError> {
         let bare = Bare {
             op: "undecodable",
@@ -218,6 +257,12 @@ impl BronzeRows {
         cells[end - 1] = Cell::text(bare.error);
         self.columns.push(&cells).map_err(RowError::Table)
     }
+}
+
+/// The memory of a row, for another one.
+fn emptied<'a>(mut cells: Vec<Cell<'_>>) -> Vec<Cell<'a>> {
+    cells.clear();
+    cells.into_iter().map(|_| Cell::Null).collect()
 }
 
 fn all_columns(shape: &Shape) -> Vec<Column> {
@@ -258,23 +303,17 @@ impl Rows for BronzeRows {
         let Some(bytes) = &record.value else {
             return self.tombstone(origin, record);
         };
-        let schemas = self.schemas.clone();
-        let framed = schemas.event(record, bytes)?;
-        let event = match &framed {
-            Ok(framed) => framed
-                .schema
-                .read(framed.datum)
-                .map_err(|error| format!("malformed: schema {}: {error}", framed.id)),
-            Err(reason) => Err(reason.clone()),
+        let (id, datum) = match framing(record, bytes) {
+            Ok(framed) => framed,
+            Err(error) => return self.damaged(origin, record, &error.to_string()),
         };
-        match (&framed, event) {
-            (Ok(framed), Ok(event)) => self.push_event(origin, record, framed.id, &framed.schema, &event),
-            (_, Err(reason)) => {
-                let id = record.key.as_ref().map(|key| schemas.id(key)).transpose()?;
-                let id = id.and_then(Result::ok).flatten();
-                self.unreadable(origin, record, id, &reason)
-            }
-            (Err(reason), Ok(_)) => self.unreadable(origin, record, None, reason),
+        let schema = match self.event_schema(id)? {
+            Ok(schema) => schema,
+            Err(reason) => return self.damaged(origin, record, &reason),
+        };
+        match schema.read(datum) {
+            Ok(event) => self.push_event(origin, record, id, &schema, &event),
+            Err(error) => self.damaged(origin, record, &format!("malformed: schema {id}: {error}")),
         }
     }
 

@@ -26,6 +26,7 @@ use wire::Decimal;
 use super::avro::{Avro, Form, Meaning, NodeId};
 use super::datum::Value;
 use super::decimal::{decimal, plain};
+use super::instant;
 use crate::columns::{Cell, Kind, MOST_DIGITS};
 
 /// What a bare `NUMERIC` is.
@@ -88,10 +89,7 @@ fn own_cell<'a>(meaning: Meaning, value: &Value<'a>) -> Option<Cell<'a>> {
             [Value::Int(scale), Value::Bytes(bytes)] => Cell::Decimal(scaled(scale, bytes)?),
             _ => return None,
         },
-        (Meaning::ZonedTimestamp, Value::Text(text)) => {
-            let at: Timestamp = text.parse().ok()?;
-            Cell::Timestamp(readable(at.as_microsecond())?)
-        }
+        (Meaning::ZonedTimestamp, Value::Text(text)) => Cell::Timestamp(readable(instant::micros(text)?)?),
         (Meaning::Timestamp { per_second }, Value::Int(at)) => Cell::Timestamp(readable(micros(*at, per_second)?)?),
         (Meaning::Date, Value::Int(day)) => Cell::Date(i32::try_from(*day).ok().filter(|_| DAYS.contains(day))?),
         (_, Value::Bool(value)) => Cell::Bool(*value),
