@@ -46,6 +46,12 @@ pub enum Form {
     Enum(Vec<String>),
     Array(NodeId),
     Map(NodeId),
+    /// A union of null, at this index, and one other type.
+    Optional {
+        null: u64,
+        other: NodeId,
+    },
+    /// Any other union.
     Union(Vec<NodeId>),
     Record(Record),
 }
@@ -94,6 +100,14 @@ impl Avro {
         let json = serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.to_owned()));
         let mut parser = Parser::default();
         let root = parser.node(&json, "", DEPTH)?;
+        // Only now is every named type what it is.
+        let optional: Vec<_> = (0..)
+            .zip(&parser.nodes)
+            .filter_map(|(id, node)| Some((id, parser.optional(node)?)))
+            .collect();
+        for (id, form) in optional {
+            parser.nodes[id].form = form;
+        }
         Ok(Self {
             nodes: parser.nodes,
             root,
@@ -108,20 +122,10 @@ impl Avro {
     pub fn record(&self, id: NodeId) -> Option<&Record> {
         match &self.node(id).form {
             Form::Record(record) => Some(record),
-            Form::Union(variants) => self.optional(variants).and_then(|(_, id)| match &self.node(id).form {
+            Form::Optional { other, .. } => match &self.node(*other).form {
                 Form::Record(record) => Some(record),
                 _ => None,
-            }),
-            _ => None,
-        }
-    }
-
-    /// For a union of null and one other type: null's index, and the other one.
-    pub fn optional(&self, variants: &[NodeId]) -> Option<(u64, NodeId)> {
-        let is_null = |id: NodeId| matches!(self.node(id).form, Form::Null);
-        match *variants {
-            [null, other] if is_null(null) => Some((0, other)),
-            [other, null] if is_null(null) => Some((1, other)),
+            },
             _ => None,
         }
     }
@@ -137,6 +141,18 @@ impl Parser {
     fn add(&mut self, form: Form, meaning: Meaning) -> NodeId {
         self.nodes.push(Node { form, meaning });
         self.nodes.len() - 1
+    }
+
+    fn optional(&self, node: &Node) -> Option<Form> {
+        let Form::Union(variants) = &node.form else {
+            return None;
+        };
+        let is_null = |id: NodeId| matches!(self.nodes[id].form, Form::Null);
+        match variants[..] {
+            [null, other] if is_null(null) => Some(Form::Optional { null: 0, other }),
+            [other, null] if is_null(null) => Some(Form::Optional { null: 1, other }),
+            _ => None,
+        }
     }
 
     fn node(&mut self, json: &Json, namespace: &str, depth: u32) -> Result<NodeId, String> {

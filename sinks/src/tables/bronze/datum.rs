@@ -31,9 +31,7 @@ pub fn read<'a>(avro: &'a Avro, id: NodeId, input: &mut DatumInput<'a>) -> Resul
 }
 
 fn read_at<'a>(avro: &'a Avro, id: NodeId, input: &mut DatumInput<'a>, depth: u32) -> Result<Value<'a>, DatumError> {
-    let depth = depth
-        .checked_sub(1)
-        .ok_or_else(|| DatumError::new("values lie too deep in each other"))?;
+    let depth = deeper(depth)?;
     Ok(match &avro.node(id).form {
         Form::Null => Value::Null,
         Form::Boolean => Value::Bool(input.boolean()?),
@@ -44,11 +42,7 @@ fn read_at<'a>(avro: &'a Avro, id: NodeId, input: &mut DatumInput<'a>, depth: u3
         Form::Bytes => Value::Bytes(input.prefixed()?),
         Form::String => Value::Text(text(input)?),
         Form::Fixed(size) => Value::Bytes(input.take(*size)?),
-        Form::Enum(symbols) => {
-            let index = input.index()?;
-            let symbol = usize::try_from(index).ok().and_then(|index| symbols.get(index));
-            Value::Text(symbol.ok_or_else(|| DatumError::new(format!("an enum has no symbol {index}")))?)
-        }
+        Form::Enum(symbols) => Value::Text(symbol(symbols, input)?),
         Form::Array(items) => {
             let mut read = Vec::new();
             blocks(input, takes_no_bytes(avro, *items, DEPTH), |input| {
@@ -66,16 +60,14 @@ fn read_at<'a>(avro: &'a Avro, id: NodeId, input: &mut DatumInput<'a>, depth: u3
             })?;
             Value::Entries(entries)
         }
+        Form::Optional { null, other } => match input.index()? {
+            index if index == *null => Value::Null,
+            0 | 1 => read_at(avro, *other, input, depth)?,
+            index => return Err(no_variant(index)),
+        },
         Form::Union(variants) => {
-            let index = input.index()?;
-            match avro.optional(variants) {
-                Some((null, _)) if index == null => Value::Null,
-                Some(_) => read_at(avro, variant(variants, index)?.1, input, depth)?,
-                None => {
-                    let (place, variant) = variant(variants, index)?;
-                    Value::Variant(place, Box::new(read_at(avro, variant, input, depth)?))
-                }
-            }
+            let (place, variant) = variant(variants, input)?;
+            Value::Variant(place, Box::new(read_at(avro, variant, input, depth)?))
         }
         Form::Record(record) => {
             let mut read = Vec::with_capacity(record.fields.len());
@@ -93,36 +85,62 @@ pub fn skip<'a>(avro: &'a Avro, id: NodeId, input: &mut DatumInput<'a>) -> Resul
 }
 
 fn skip_at<'a>(avro: &'a Avro, id: NodeId, input: &mut DatumInput<'a>, depth: u32) -> Result<(), DatumError> {
-    // Of these, reading would gather the parts.
-    let deeper = depth.saturating_sub(1);
+    let depth = deeper(depth)?;
     match &avro.node(id).form {
-        Form::Array(items) if depth > 0 => blocks(input, takes_no_bytes(avro, *items, DEPTH), |input| {
-            skip_at(avro, *items, input, deeper)
+        Form::Null => Ok(()),
+        Form::Boolean => input.boolean().map(drop),
+        Form::Int => input.int().map(drop),
+        Form::Long => input.long().map(drop),
+        Form::Float => input.take(4).map(drop),
+        Form::Double => input.take(8).map(drop),
+        Form::Bytes => input.prefixed().map(drop),
+        Form::String => text(input).map(drop),
+        Form::Fixed(size) => input.take(*size).map(drop),
+        Form::Enum(symbols) => symbol(symbols, input).map(drop),
+        Form::Array(items) => blocks(input, takes_no_bytes(avro, *items, DEPTH), |input| {
+            skip_at(avro, *items, input, depth)
         }),
-        Form::Map(values) if depth > 0 => blocks(input, false, |input| {
+        Form::Map(values) => blocks(input, false, |input| {
             text(input)?;
-            skip_at(avro, *values, input, deeper)
+            skip_at(avro, *values, input, depth)
         }),
-        Form::Union(variants) if depth > 0 => {
-            let index = input.index()?;
-            match avro.optional(variants) {
-                Some((null, _)) if index == null => Ok(()),
-                _ => skip_at(avro, variant(variants, index)?.1, input, deeper),
-            }
-        }
-        Form::Record(record) if depth > 0 => record
+        Form::Optional { null, other } => match input.index()? {
+            index if index == *null => Ok(()),
+            0 | 1 => skip_at(avro, *other, input, depth),
+            index => Err(no_variant(index)),
+        },
+        Form::Union(variants) => skip_at(avro, variant(variants, input)?.1, input, depth),
+        Form::Record(record) => record
             .fields
             .iter()
-            .try_for_each(|field| skip_at(avro, field.node, input, deeper).map_err(|error| error.within(&field.name))),
-        _ => read_at(avro, id, input, depth).map(drop),
+            .try_for_each(|field| skip_at(avro, field.node, input, depth).map_err(|error| error.within(&field.name))),
     }
 }
 
+fn deeper(depth: u32) -> Result<u32, DatumError> {
+    depth
+        .checked_sub(1)
+        .ok_or_else(|| DatumError::new("values lie too deep in each other"))
+}
+
+fn symbol<'a>(symbols: &'a [String], input: &mut DatumInput<'_>) -> Result<&'a str, DatumError> {
+    let index = input.index()?;
+    let symbol = usize::try_from(index).ok().and_then(|index| symbols.get(index));
+    symbol
+        .map(String::as_str)
+        .ok_or_else(|| DatumError::new(format!("an enum has no symbol {index}")))
+}
+
 /// A union's variant: its place, and its type.
-fn variant(variants: &[NodeId], index: u64) -> Result<(usize, NodeId), DatumError> {
+fn variant(variants: &[NodeId], input: &mut DatumInput<'_>) -> Result<(usize, NodeId), DatumError> {
+    let index = input.index()?;
     let place = usize::try_from(index).ok();
     let found = place.and_then(|place| Some((place, *variants.get(place)?)));
-    found.ok_or_else(|| DatumError::new(format!("a union has no variant {index}")))
+    found.ok_or_else(|| no_variant(index))
+}
+
+fn no_variant(index: u64) -> DatumError {
+    DatumError::new(format!("a union has no variant {index}"))
 }
 
 /// Whether a value of this type takes no bytes: nothing else would bound how many an array has.

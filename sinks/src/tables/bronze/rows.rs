@@ -7,7 +7,6 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use broker::Message;
-use bytes::Bytes;
 use wire::WriterSchema;
 
 use super::event::{Event, EventSchema};
@@ -17,18 +16,23 @@ use super::{COMMON, value};
 use crate::columns::{Cell, Column, Columns};
 use crate::{Origin, Row, RowError, Rows};
 
+/// An event's schema, and whether the row is a delete's: those have `before`'s columns.
+type RowSchema = (WriterSchema, bool);
+/// Where a row's values go, one for each.
+type Places = Arc<[usize]>;
+
 /// Rows of one file.
 pub struct BronzeRows {
     least: &'static [Column],
     schemas: Arc<Schemas>,
     shape: Shape,
     columns: Columns,
-    /// Where a schema's columns are, by its id and whether they are a delete's; none if the shape does not hold them.
-    places: HashMap<(WriterSchema, bool), Option<Arc<[usize]>>>,
+    /// Where a schema's columns are, none if the shape does not hold them.
+    places: HashMap<RowSchema, Option<Places>>,
     /// The last event's schema: most events are of the same one.
     known: Option<(WriterSchema, Arc<EventSchema>)>,
     /// Where the last row's columns were.
-    placed: Option<((WriterSchema, bool), Arc<[usize]>)>,
+    placed: Option<(RowSchema, Places)>,
     /// The last row's memory.
     cells: Vec<Cell<'static>>,
     /// What the records of this file had.
@@ -40,7 +44,7 @@ pub struct BronzeRows {
     /// Whether rows were taken out: then the shape is settled.
     settled: bool,
     /// The last change's key, and its row's id.
-    last: Option<(Bytes, i64)>,
+    last: Option<(Vec<u8>, i64)>,
 }
 
 /// A row that says nothing but where it is from.
@@ -84,12 +88,11 @@ impl BronzeRows {
     }
 
     /// Where these columns are in the file. An empty file becomes one that has them.
-    fn places(&mut self, schema: WriterSchema, is_delete: bool, fields: &[Column]) -> Result<Arc<[usize]>, RowError> {
+    fn places(&mut self, schema: WriterSchema, is_delete: bool, fields: &[Column]) -> Result<Places, RowError> {
         let at = (schema, is_delete);
-        if let Some((last, places)) = &self.placed
-            && *last == at
-        {
-            return Ok(places.clone());
+        match self.placed.take() {
+            Some((last, places)) if last == at => return Ok(places),
+            _ => {}
         }
         let places = match self.places.get(&at) {
             Some(places) => places.clone(),
@@ -104,35 +107,18 @@ impl BronzeRows {
                     self.columns = Columns::new(all_columns(&wider));
                     self.shape = wider;
                     self.places.clear();
-                    self.placed = None;
                 }
-                let places: Option<Arc<[usize]>> = places.map(Arc::from);
+                let places: Option<Places> = places.map(Arc::from);
                 if places.is_some() {
                     self.seen = std::mem::take(&mut self.seen).with(fields);
                 }
                 self.places.entry(at).or_insert(places).clone()
             }
         };
-        match places {
-            Some(places) => {
-                self.placed = Some((at, places.clone()));
-                Ok(places)
-            }
-            None => {
-                self.refused = Some(fields.to_vec());
-                Err(RowError::Shape)
-            }
+        if places.is_none() {
+            self.refused = Some(fields.to_vec());
         }
-    }
-
-    fn event_schema(&mut self, id: WriterSchema) -> Result<Result<Arc<EventSchema>, String>, RowError> {
-        match &self.known {
-            Some((known, schema)) if *known == id => Ok(Ok(schema.clone())),
-            _ => Ok(self
-                .schemas
-                .event(id)?
-                .inspect(|schema| self.known = Some((id, schema.clone())))),
-        }
+        places.ok_or(RowError::Shape)
     }
 
     fn push_event(
@@ -148,7 +134,8 @@ impl BronzeRows {
         let mut unparsed = Unparsed::default();
         match row {
             Some(values) => {
-                let places = self.places(id, event.op == "d", &image.columns)?;
+                let is_delete = event.op == "d";
+                let places = self.places(id, is_delete, &image.columns)?;
                 cells.resize(self.columns.columns().len(), Cell::Null);
                 let fields = schema.avro.record(image.node).map_or(&[][..], |row| &row.fields);
                 for ((place, field), value) in places.iter().zip(fields).zip(values) {
@@ -158,6 +145,7 @@ impl BronzeRows {
                         Err(text) => unparsed.add(&column.name, &text),
                     }
                 }
+                self.placed = Some(((id, is_delete), places));
                 self.remember(record, &cells);
             }
             // A change without a row: a truncate has no key either.
@@ -195,12 +183,18 @@ impl BronzeRows {
     /// A tombstone follows its delete, whose key is the same, however it is written.
     fn remember(&mut self, record: &Message, cells: &[Cell<'_>]) {
         if let (Some(key), Some(Cell::Int(id))) = (&record.key, cells.first()) {
-            self.last = Some((key.clone(), *id));
+            let (last, of) = self.last.get_or_insert_default();
+            last.clear();
+            last.extend_from_slice(key);
+            *of = *id;
         }
     }
 
     fn tombstone(&mut self, origin: Origin<'_>, record: &Message) -> Result<Row, RowError> {
-        let known = self.last.as_ref().filter(|(key, _)| record.key.as_ref() == Some(key));
+        let known = self
+            .last
+            .as_ref()
+            .filter(|(key, _)| record.key.as_deref() == Some(key.as_slice()));
         let id = match (known, &record.key) {
             (Some((_, id)), _) => Ok(Some(*id)),
             (None, Some(key)) => self.schemas.id(key)?,
@@ -307,14 +301,17 @@ impl Rows for BronzeRows {
             Ok(framed) => framed,
             Err(error) => return self.damaged(origin, record, &error.to_string()),
         };
-        let schema = match self.event_schema(id)? {
+        let known = self.known.take().filter(|(known, _)| *known == id).map(|(_, schema)| schema);
+        let schema = match known.map_or_else(|| self.schemas.event(id), |schema| Ok(Ok(schema)))? {
             Ok(schema) => schema,
             Err(reason) => return self.damaged(origin, record, &reason),
         };
-        match schema.read(datum) {
+        let pushed = match schema.read(datum) {
             Ok(event) => self.push_event(origin, record, id, &schema, &event),
             Err(error) => self.damaged(origin, record, &format!("malformed: schema {id}: {error}")),
-        }
+        };
+        self.known = Some((id, schema));
+        pushed
     }
 
     fn schema(&self) -> SchemaRef {

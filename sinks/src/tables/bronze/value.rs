@@ -53,8 +53,10 @@ pub fn kind(avro: &Avro, id: NodeId) -> Kind {
         (Form::Float, _) => Kind::Float32,
         (Form::Double, _) => Kind::Float64,
         (Form::Bytes | Form::Fixed(_), _) => Kind::Binary,
-        (Form::Union(variants), _) => avro.optional(variants).map_or(Kind::Text, |(_, other)| kind(avro, other)),
-        (Form::Null | Form::String | Form::Enum(_) | Form::Array(_) | Form::Map(_) | Form::Record(_), _) => Kind::Text,
+        (Form::Optional { other, .. }, _) => kind(avro, *other),
+        (Form::Null | Form::String | Form::Enum(_) | Form::Array(_) | Form::Map(_) | Form::Union(_) | Form::Record(_), _) => {
+            Kind::Text
+        }
     }
 }
 
@@ -76,7 +78,7 @@ pub fn cell<'a>(avro: &'a Avro, id: NodeId, value: &Value<'a>, column: Kind) -> 
 /// A union of null and another type is that type: reading has taken null out.
 fn inner(avro: &Avro, id: NodeId) -> NodeId {
     match &avro.node(id).form {
-        Form::Union(variants) => avro.optional(variants).map_or(id, |(_, other)| other),
+        Form::Optional { other, .. } => *other,
         _ => id,
     }
 }
