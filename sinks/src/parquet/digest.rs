@@ -12,18 +12,24 @@ use sha2::{Digest as _, Sha256};
 /// Letters of a short digest, for the group's metadata: enough to tell that a log is another one.
 const SHORT_LETTERS: usize = 24;
 
+/// Bytes that are hashed at once: many small pieces one by one cost more than copying them together first.
+const PIECE: usize = 4_096;
+
 /// The SHA-256 of records in their order: offsets, timestamps, keys, values and headers.
 #[derive(Clone, Default)]
-pub struct Digest(Sha256);
+pub struct Digest {
+    hash: Sha256,
+    waiting: Vec<u8>,
+}
 
 impl Digest {
     /// Takes the next record.
     pub fn add(&mut self, record: &Message) {
-        self.0.update(record.offset.to_be_bytes());
-        self.0.update(record.timestamp_ms.to_be_bytes());
+        self.take(&record.offset.to_be_bytes());
+        self.take(&record.timestamp_ms.to_be_bytes());
         self.bytes(record.key.as_deref());
         self.bytes(record.value.as_deref());
-        self.0.update((record.headers.len() as u64).to_be_bytes());
+        self.take(&(record.headers.len() as u64).to_be_bytes());
         for (name, value) in &record.headers {
             self.bytes(Some(name.as_bytes()));
             self.bytes(value.as_deref());
@@ -32,14 +38,25 @@ impl Digest {
 
     /// Nothing is not the same as something that is empty, and every length is part of it.
     fn bytes(&mut self, bytes: Option<&[u8]>) {
-        self.0
-            .update(bytes.map_or(u64::MAX, |bytes| bytes.len() as u64).to_be_bytes());
-        self.0.update(bytes.unwrap_or_default());
+        self.take(&bytes.map_or(u64::MAX, |bytes| bytes.len() as u64).to_be_bytes());
+        self.take(bytes.unwrap_or_default());
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        if self.waiting.len() + bytes.len() > PIECE {
+            self.hash.update(&self.waiting);
+            self.waiting.clear();
+        }
+        match bytes.len() {
+            ..=PIECE => self.waiting.extend_from_slice(bytes),
+            _ => self.hash.update(bytes),
+        }
     }
 
     /// As hexadecimal digits.
-    pub fn finish(self) -> String {
-        self.0.finalize().iter().fold(String::new(), |mut text, byte| {
+    pub fn finish(mut self) -> String {
+        self.hash.update(&self.waiting);
+        self.hash.finalize().iter().fold(String::new(), |mut text, byte| {
             // Writing to a string never fails.
             let _ = write!(text, "{byte:02x}");
             text
@@ -72,6 +89,27 @@ mod tests {
             key: key.map(bytes),
             value: value.map(bytes),
             headers: vec![],
+        }
+    }
+
+    #[test]
+    fn it_is_the_hash_of_all_bytes_one_after_the_other() {
+        let (mut digest, mut hash) = (Digest::default(), Sha256::new());
+        for (offset, length) in (0..).zip([0, 1, 4_050, 4_095, 4_096, 4_097, 20_000, 3, 100, 4_000]) {
+            let value = bytes::Bytes::from(vec![offset as u8; length]);
+            digest.add(&Message {
+                value: Some(value.clone()),
+                ..record(offset, Some("key"), None)
+            });
+            hash.update(offset.to_be_bytes());
+            hash.update(7_i64.to_be_bytes());
+            hash.update(3_u64.to_be_bytes());
+            hash.update("key");
+            hash.update((length as u64).to_be_bytes());
+            hash.update(&value);
+            hash.update(0_u64.to_be_bytes());
+            let expected: String = hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(digest.clone().finish(), expected, "offset {offset}");
         }
     }
 
