@@ -23,6 +23,8 @@ use crate::{Origin, Row, RowError, Rows, Table};
 const BATCH_ROWS: usize = 4_096;
 /// Bytes of records that are gathered at most: a few large records must not wait in thousands.
 const BATCH_BYTES: u64 = 4 << 20;
+/// What the compressor of a column keeps from its first page on, as measured: the crate's figures leave it out.
+const COMPRESSOR_BYTES: u64 = 270 << 10;
 
 /// A file that takes records.
 pub struct FileWriter {
@@ -80,14 +82,11 @@ impl FileWriter {
     /// Takes a record, and returns the bytes of its key and value. On an error it is not taken; a [`RowError::Shape`] says that
     /// it belongs into the next file.
     pub fn push(&mut self, partition: u32, record: &Message) -> Result<u64, RowError> {
-        let table = self.table.clone();
-        let row = self.rows.push(
-            Origin {
-                topic: table.topic(),
-                partition,
-            },
-            record,
-        )?;
+        let origin = Origin {
+            topic: self.table.topic(),
+            partition,
+        };
+        let row = self.rows.push(origin, record)?;
         let bytes = [&record.key, &record.value]
             .into_iter()
             .flatten()
@@ -148,8 +147,16 @@ impl FileWriter {
 
     /// What it holds in memory, in bytes, as far as is known.
     pub fn memory_bytes(&self) -> u64 {
-        let encoded = self.arrow.as_ref();
-        encoded.map_or(0, |arrow| (arrow.memory_size() + arrow.bytes_written()) as u64) + self.waiting_bytes
+        let Some(arrow) = &self.arrow else {
+            return with_room(self.waiting_bytes);
+        };
+        let encoded = (arrow.memory_size() + arrow.bytes_written()) as u64;
+        let has_pages = arrow.in_progress_rows() >= encoding::PAGE_ROWS || arrow.in_progress_size() >= encoding::PAGE_BYTES;
+        let compressors = match has_pages {
+            true => self.rows.schema().fields().len() as u64 * COMPRESSOR_BYTES,
+            false => 0,
+        };
+        with_room(encoded + self.waiting_bytes) + compressors
     }
 
     /// Ends the file, as the one of this name.
@@ -194,6 +201,11 @@ impl FileWriter {
         arrow.finish().map_err(broken)?;
         Ok(std::mem::take(arrow.inner_mut()).into())
     }
+}
+
+/// With the room that growing buffers have to spare.
+fn with_room(bytes: u64) -> u64 {
+    bytes + bytes / 2
 }
 
 /// A table's shape, and the column that every file has besides.
