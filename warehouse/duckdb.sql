@@ -588,7 +588,7 @@ CREATE OR REPLACE VIEW gold.kpi_as_of AS
 SELECT MAX(source_ts) AS newest_change
 FROM gold.account_balances;
 
-CREATE OR REPLACE VIEW ops.dq_findings AS
+CREATE OR REPLACE VIEW gold.kpi_findings AS
 SELECT 'dq_duplicates' AS view_name, 'positions that are in the lake twice' AS meaning, COUNT(*) AS findings
 FROM ops.dq_duplicates
 UNION ALL

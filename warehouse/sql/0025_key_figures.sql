@@ -4,7 +4,7 @@ CREATE OR REPLACE VIEW {{database}}.GOLD.KPI_AS_OF COMMENT = 'The newest change 
 SELECT MAX(SOURCE_TS) AS NEWEST_CHANGE
 FROM {{database}}.GOLD.ACCOUNT_BALANCES;
 
-CREATE OR REPLACE VIEW {{database}}.OPS.DQ_FINDINGS
+CREATE OR REPLACE VIEW {{database}}.GOLD.KPI_FINDINGS
   COMMENT = 'How much each view of data quality has: a row per view; all zeros where the figures are right' AS
 SELECT 'dq_duplicates' AS VIEW_NAME, 'positions that are in the lake twice' AS MEANING, COUNT(*) AS FINDINGS
 FROM {{database}}.OPS.DQ_DUPLICATES

@@ -375,7 +375,7 @@ class Bank:
             "SELECT table_name, _generation, _partition, first_missing, last_missing FROM ops.dq_gaps": gaps,
             "SELECT * FROM ops.dq_unbalanced": [],
             "SELECT * FROM ops.dq_balances": [],
-            "SELECT view_name, findings FROM ops.dq_findings WHERE view_name <> 'dq_duplicates'": [
+            "SELECT view_name, findings FROM gold.kpi_findings WHERE view_name <> 'dq_duplicates'": [
                 ("dq_undecodable", self.undecodable), ("dq_rejected", len(rules)), ("dq_unbalanced", 0), ("dq_balances", 0),
             ],
             "SELECT table_name, _generation, _partition, first_offset, last_offset, offsets_without_row FROM ops.dq_positions": [
