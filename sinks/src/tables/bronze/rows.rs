@@ -136,7 +136,7 @@ impl BronzeRows {
             Some(values) => {
                 let is_delete = event.op == "d";
                 let places = self.places(id, is_delete, &image.columns)?;
-                cells.resize(self.columns.columns().len(), Cell::Null);
+                cells.resize(self.columns.columns().len() - COMMON.len(), Cell::Null);
                 let fields = schema.avro.record(image.node).map_or(&[][..], |row| &row.fields);
                 for ((place, field), value) in places.iter().zip(fields).zip(values) {
                     let column = &self.columns.columns()[*place];
@@ -155,19 +155,21 @@ impl BronzeRows {
                 }
             }
         }
-        cells.resize(self.columns.columns().len(), Cell::Null);
-        let common = cells.len() - COMMON.len();
-        let told = [
-            Cell::Text(event.op.into()),
-            Cell::int(event.lsn),
-            Cell::int(event.tx_id),
-            Cell::timestamp(event.source_ts),
-            Cell::text(event.snapshot),
-            Cell::text(schema.before(event)),
-            Cell::text(unparsed.finish()),
-        ];
-        let told = told.into_iter().chain(place(origin, record));
-        cells[common..].iter_mut().zip(told).for_each(|(cell, value)| *cell = value);
+        cells.resize(self.columns.columns().len() - COMMON.len(), Cell::Null);
+        cells.reserve(COMMON.len());
+        // One by one: as an array they would be copied once more.
+        cells.push(Cell::Text(event.op.into()));
+        cells.push(Cell::int(event.lsn));
+        cells.push(Cell::int(event.tx_id));
+        cells.push(Cell::timestamp(event.source_ts));
+        cells.push(Cell::text(event.snapshot));
+        cells.push(Cell::text(schema.before(event)));
+        cells.push(Cell::text(unparsed.finish()));
+        cells.push(Cell::Text(origin.topic.into()));
+        cells.push(Cell::Int(i64::from(origin.partition)));
+        cells.push(Cell::Int(record.offset));
+        // Bytes and the reason, where it cannot be read.
+        cells.resize(cells.len() + 3, Cell::Null);
         // Each cell was made for its column.
         self.columns.append(&cells);
         self.cells = emptied(cells);
