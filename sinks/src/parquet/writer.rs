@@ -24,7 +24,7 @@ const BATCH_ROWS: usize = 4_096;
 /// Bytes of records that are gathered at most: a few large records must not wait in thousands.
 const BATCH_BYTES: u64 = 4 << 20;
 /// What the compressor of a column keeps from its first page on, as measured: the crate's figures leave it out.
-const COMPRESSOR_BYTES: u64 = 270 << 10;
+const COMPRESSOR_BYTES: u64 = 110 << 10;
 
 /// A file that takes records.
 pub struct FileWriter {
