@@ -14,6 +14,7 @@ use object_store::ObjectStoreExt;
 use serde_json::json;
 use sinks::parquet::layout::day_of;
 use support::catalog::{Fault, FaultyCatalog};
+use support::garbled::Garbled;
 use support::{DAY_MS, FIRST_DAY_MS, Folder, Key, Records, catch_up, judge, progress, table_name};
 
 /// Everything before this day is over.
@@ -197,6 +198,37 @@ async fn a_file_that_cannot_be_read_is_left_and_named() {
         "{:?}",
         compacted.left
     );
+}
+
+/// The number of rows, and each of them, is compared before anything is swapped.
+#[tokio::test]
+async fn a_merged_file_that_is_not_what_was_read_changes_nothing() {
+    let mut bench = Folder::new().await;
+    for range in 0..4 {
+        bench.lake.write(0, range * 5, 5, FIRST_DAY_MS).await;
+    }
+    catch_up(&mut bench.lake.committer(&bench.catalog)).await;
+    // A row less; and as many, of which one is another.
+    for (count, minutes) in [(19, 0), (20, 1)] {
+        let (_, others) = bench.lake.range(0, 1, 0, count, FIRST_DAY_MS + minutes * 60_000);
+        let garbled = Arc::new(Garbled {
+            inner: bench.lake.store.clone(),
+            folder: "_iceberg/",
+            bytes: others[0].bytes.clone(),
+        });
+        let (catalog, place) = (bench.catalog.clone(), bench.lake.place.clone());
+        let compactor = Compactor::new(support::TABLE, table_name(), catalog, garbled, place, settings());
+        let refused = compactor.run().await.unwrap_err();
+        let MaintainError::Differs { rows, expected, .. } = refused else {
+            panic!("{refused}");
+        };
+        assert_eq!((rows, expected), (count as u64, 20));
+        assert_eq!(
+            (bench.merged_files().await, bench.summary("operation").await),
+            (0, "append".into())
+        );
+    }
+    bench.lake.prove(bench.catalog.as_ref()).await;
 }
 
 /// A committer, another compaction, or a retention is faster.

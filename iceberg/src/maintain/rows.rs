@@ -179,16 +179,10 @@ async fn write(
     limits: Limits,
 ) -> Result<(u64, Vec<u8>), Unreadable> {
     let mut digest = RowDigest::of(first.schema()).map_err(|error| first.wrong(error))?;
-    let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|error| first.wrong(error))?;
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
-        .set_dictionary_enabled(true)
-        .set_statistics_enabled(EnabledStatistics::Page)
-        .set_created_by(concat!("riverbank ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_key_value_metadata(Some(vec![KeyValue::new(MERGED.to_owned(), files.len().to_string())]))
-        .build();
+    let properties = properties().map_err(|error| first.wrong(error))?;
     let writer = ArrowWriter::try_new(Vec::new(), first.schema().clone(), Some(properties));
     let mut writer = writer.map_err(|error| first.wrong(error))?;
+    writer.append_key_value_metadata(KeyValue::new(MERGED.to_owned(), files.len().to_string()));
     for file in files {
         for index in 0..file.metadata.num_row_groups() {
             for batch in file.group(store, index).await? {
@@ -210,6 +204,16 @@ async fn write(
     writer.finish().map_err(|error| first.wrong(error))?;
     upload.put(std::mem::take(writer.inner_mut()).into()).await?;
     Ok(digest.finish())
+}
+
+/// As the sink's files are written.
+fn properties() -> Result<WriterProperties, ParquetError> {
+    let builder = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_dictionary_enabled(true)
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_created_by(concat!("riverbank ", env!("CARGO_PKG_VERSION")).to_owned());
+    Ok(builder.build())
 }
 
 /// A part of a file, as the reader of the whole asks for it.

@@ -2,8 +2,10 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod catalog;
+pub mod garbled;
 pub mod judge;
 pub mod killed;
+pub mod proxy;
 pub mod rest;
 #[path = "../../../sinks/tests/support/store.rs"]
 pub mod store;

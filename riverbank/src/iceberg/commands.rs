@@ -14,7 +14,6 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use object_store::ObjectStore;
 
-use super::tables_of;
 use crate::cli::{CompactArgs, RetainArgs};
 use crate::config::Settings;
 use crate::lake;
@@ -33,7 +32,7 @@ struct Tables {
 
 impl Tables {
     async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let iceberg = tables_of(settings)?.context("iceberg.catalog is off: there are no Iceberg tables")?;
+        let iceberg = super::settings(settings)?.context("iceberg.catalog is off: there are no Iceberg tables")?;
         let (store, place) = (lake::open(settings)?, Place::new(settings.sink.url.as_str()));
         let catalog = open(&iceberg, store.clone(), place.clone()).await?;
         Ok(Self {

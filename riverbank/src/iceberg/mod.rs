@@ -21,7 +21,7 @@ const NAME: &str = "riverbank";
 
 /// Starts to keep the tables, if they are asked for.
 pub fn start(settings: &Settings, metrics: &prometheus::Registry) -> anyhow::Result<Option<IcebergHandle>> {
-    let Some(iceberg) = tables_of(settings)? else {
+    let Some(iceberg) = self::settings(settings)? else {
         return Ok(None);
     };
     let (store, url) = (lake::open(settings)?, settings.sink.url.as_str());
@@ -29,16 +29,16 @@ pub fn start(settings: &Settings, metrics: &prometheus::Registry) -> anyhow::Res
     Ok(Some(IcebergHandle::start(iceberg, store, url, tables, metrics)?))
 }
 
-/// How the tables are kept; `None` if there are none.
-pub fn tables_of(settings: &Settings) -> anyhow::Result<Option<IcebergSettings>> {
-    let catalog = target(settings)?;
-    Ok(catalog.map(|catalog| IcebergSettings {
+/// The settings of the tables, if they are asked for.
+pub fn settings(settings: &Settings) -> anyhow::Result<Option<IcebergSettings>> {
+    let of = |catalog| IcebergSettings {
         name: NAME.to_owned(),
         namespace: settings.iceberg.namespace.clone(),
         interval: settings.iceberg.interval,
         skip_gaps: settings.iceberg.skip_gaps,
         ..IcebergSettings::new(catalog)
-    }))
+    };
+    Ok(target(settings)?.map(of))
 }
 
 fn target(settings: &Settings) -> anyhow::Result<Option<CatalogTarget>> {
