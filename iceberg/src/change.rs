@@ -100,7 +100,8 @@ impl Access {
         let snapshot = draft.write().await?;
         let (id, written) = (draft.id, draft.written);
         let mut properties = change.properties;
-        properties.insert(OFFSETS.to_owned(), change.progress.to_json());
+        let offsets = snapshot["summary"][OFFSETS].as_str().unwrap_or_default();
+        properties.insert(OFFSETS.to_owned(), offsets.to_owned());
         let mut commit = Commit {
             requirements: vec![
                 Requirement::Uuid(metadata.uuid().unwrap_or_default().to_owned()),

@@ -18,6 +18,9 @@ const MERGED_BYTES: i64 = 8 << 20;
 /// How many files a manifest has at most that is written in the place of others.
 const ENTRIES_MAX: usize = 10_000;
 
+/// What the names in a summary begin with that say how far the table is.
+const OURS: &str = "riverbank.";
+
 /// What kind of change it is, in Iceberg's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
@@ -226,6 +229,15 @@ impl Draft<'_> {
             if let Some(before) = before(name) {
                 summary[name] = (before + change).to_string().into();
             }
+        }
+        // What is not changed is said in the same words: those of a newer version, too.
+        let ours = parent.and_then(|parent| parent["summary"].as_object());
+        let ours = ours.filter(|ours| self.operation != Operation::Append && ours.contains_key(OFFSETS));
+        if let Some(ours) = ours {
+            for (name, value) in ours.iter().filter(|(name, _)| name.starts_with(OURS)) {
+                summary[name] = value.clone();
+            }
+            return summary;
         }
         if let Some(watermark) = self.progress.watermark() {
             summary[WATERMARK] = watermark.to_string().into();

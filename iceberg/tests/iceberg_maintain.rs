@@ -129,6 +129,34 @@ async fn small_files_become_one_and_readers_see_the_same_rows() {
     assert_eq!(bench.pyiceberg().rows, bench.lake.written);
 }
 
+/// What a newer version has noted, of which this one knows nothing, is carried over as it stands.
+#[tokio::test]
+async fn a_snapshot_that_changes_no_offsets_says_the_same_of_them() {
+    let bench = filled().await;
+    let loaded = bench.catalog.load(&table_name()).await.unwrap().unwrap();
+    let mut json = loaded.metadata.json().clone();
+    let summary = &mut json["snapshots"].as_array_mut().unwrap().last_mut().unwrap()["summary"];
+    let offsets = summary["riverbank.offsets"]
+        .as_str()
+        .unwrap()
+        .replace("\"next\"", "\"later\":7,\"next\"");
+    summary["riverbank.offsets"] = offsets.clone().into();
+    summary["riverbank.later"] = "of a newer version".into();
+    let path = bench.lake.place.path_of(&loaded.location).unwrap();
+    bench.lake.store.put(&path, json.to_string().into()).await.unwrap();
+    for operation in ["replace", "delete"] {
+        match operation {
+            "replace" => drop(bench.compactor(settings()).run().await.unwrap()),
+            _ => drop(bench.retention(today()).run().await.unwrap()),
+        }
+        assert_eq!(bench.summary("operation").await, operation);
+        assert_eq!(bench.summary("riverbank.offsets").await, offsets);
+        assert_eq!(bench.summary("riverbank.later").await, "of a newer version");
+        let loaded = bench.catalog.load(&table_name()).await.unwrap().unwrap();
+        assert_eq!(loaded.metadata.property("riverbank.offsets"), Some(offsets.as_str()));
+    }
+}
+
 #[tokio::test]
 async fn nothing_that_reads_the_lake_finds_merged_files() {
     let bench = filled().await;

@@ -31,6 +31,8 @@ import glob, json, os, sys
 import duckdb, duckdb_ext
 folder = os.path.join(list(duckdb_ext.__path__)[0], "extensions", "*", "*")
 connection = duckdb.connect()
+# On a slow machine it would be on the standard output.
+connection.execute("SET enable_progress_bar = false")
 for name in ("avro", "iceberg"):
     connection.execute(f"LOAD '{glob.glob(os.path.join(folder, name + '.duckdb_extension'))[0]}'")
 query = f"SELECT _generation, _partition, _offset, note, sum(amount) OVER () FROM iceberg_scan('{sys.argv[1]}')"

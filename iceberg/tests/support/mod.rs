@@ -1,6 +1,7 @@
 //! What the tests share: a lake that is written range by range, catalogs that fail as real ones do, and the proof at the end.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod bench;
 pub mod catalog;
 pub mod garbled;
 pub mod judge;
