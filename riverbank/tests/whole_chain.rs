@@ -24,9 +24,11 @@ use testbed::Snowflake;
 
 const READY: Duration = Duration::from_secs(60);
 /// So many copies of Postgres there are before the program is killed, and after it is back.
-const COPIES: usize = 8;
+const COPIES: usize = 6;
 /// Between two of them.
 const PAUSE: Duration = Duration::from_millis(500);
+/// A file is closed after three seconds, and committed a second later; so long the reader of several tables lets them settle.
+const SETTLE_S: u64 = 10;
 /// What agree.py ends with while there is nothing to compare yet.
 const NOT_YET: i32 = 3;
 
@@ -240,7 +242,7 @@ impl Readers {
     async fn agree(&self, chain: &Chain, copies: &mut Vec<Value>, not_before_ms: i64) -> Value {
         let started = Instant::now();
         loop {
-            let arguments = json!({ "copies": copies, "not_before_ms": not_before_ms });
+            let arguments = json!({ "copies": copies, "not_before_ms": not_before_ms, "settle_s": SETTLE_S });
             match tokio::task::block_in_place(|| self.run("moment", arguments)) {
                 (Some(0), said, _) => return serde_json::from_str(&said).expect("JSON"),
                 (Some(NOT_YET), ..) if started.elapsed() < WITHIN => {

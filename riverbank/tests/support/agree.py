@@ -64,8 +64,9 @@ def moment(arguments):
     # Those of a bank that has something of everything.
     copies = [copy for copy in arguments["copies"] if all(copy["tables"].values())]
     copies = {datetime.fromtimestamp(copy["before_ms"] / 1000, timezone.utc): copy for copy in copies}
+    settle = timedelta(seconds=arguments["settle_s"])
     try:
-        latest, _ = read = as_of_one_moment(catalog, READ)
+        latest, _ = read = as_of_one_moment(catalog, READ, settle=settle)
         balances = catalog.load_table(BALANCES).scan().to_arrow().to_pylist()
     except (LookupError, NoSuchTableError) as error:
         print(error)
@@ -77,7 +78,7 @@ def moment(arguments):
         print(f"whole until {latest}, and the first copy is of {min(copies, default=None)}; wanted from {wanted} on")
         sys.exit(3)
     time = max(known)
-    before, rows = as_of_one_moment(catalog, READ, moment=time)
+    before, rows = as_of_one_moment(catalog, READ, moment=time, settle=settle)
     whole(before, rows, balances)
     for name, copy in copies[time]["tables"].items():
         beside(f"silver.{name} at {time}", current(rows[f"silver.{name}"].to_pylist()), copy)
