@@ -16,10 +16,10 @@ BUILD := cargo build --workspace --all-targets
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test up down status report dashboards lint format bench \
-	bench-reference bench-restart bench-bank bench-growth bench-latency bench-sink bench-soak bench-steps
+	bench-reference bench-restart bench-bank bench-freshness bench-growth bench-latency bench-sink bench-soak bench-steps
 
 help: ## List these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 demo: ## Run the whole bank in one process, without any server: ARGS="--seed N --rate N --for 30s --listen IP:PORT --data DIR"
 	@tools/install.sh build
@@ -73,14 +73,17 @@ format: ## Format the code
 bench: bench-reference ## Measure the engine beside Kafka Streams and a bare loop: ARGS="--rounds 1 --engines riverbank,kafka-streams"
 
 bench-bank: ## Measure the whole bank, stage by stage
+bench-freshness: ## Measure how long until a commit in Postgres is in the lake, in its Iceberg table and in Snowflake (emulated)
 bench-growth: ## Measure what an event costs with 10 thousand to 10 million keys, and on 1 to 16 partitions
 bench-latency: ## Measure latency by load and commit interval, and from a commit in Postgres to an answer over HTTP
 bench-restart: ## Measure kill -9 to ready, by the number of keys
 bench-sink: ## Measure what a row of the lake costs, beside a bare Parquet writer on the same rows
 bench-soak: ## Run at half load for 30 minutes, and fail if memory or file handles grow: ARGS="--minutes 5"
 
-bench-reference bench-restart bench-bank bench-growth bench-latency bench-sink bench-soak: bench-%:
-	@tools/install.sh build jvm bench
+bench-freshness: bench-parts := snowflake
+
+bench-reference bench-restart bench-bank bench-freshness bench-growth bench-latency bench-sink bench-soak: bench-%:
+	@tools/install.sh build jvm bench $(bench-parts)
 	@echo "bench: building with optimisations; the first build takes 20 to 40 minutes"
 	@cargo build --release --bin load-tests
 	@$(CARGO_TARGET_DIR)/release/load-tests $* $(ARGS)

@@ -1,6 +1,7 @@
 //! Load tests: what the engine costs, beside what a user would take instead, in the same run.
 
 pub mod bank;
+pub mod freshness;
 pub mod growth;
 pub mod kafka;
 pub mod latency;
@@ -14,5 +15,6 @@ pub mod restart;
 pub mod samples;
 pub mod sink;
 pub mod soak;
+pub mod stack;
 pub mod steps;
 pub mod way;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use load_tests::{bank, growth, latency, reference, restart, sink, soak, steps};
+use load_tests::{bank, freshness, growth, latency, reference, restart, sink, soak, stack, steps};
 
 #[derive(Parser)]
 #[command(about = "Measures Riverbank beside its peers")]
@@ -18,6 +18,8 @@ enum Command {
     Growth(growth::Growth),
     /// How long until an effect is visible, by load and commit interval; and over the whole stack.
     Latency(latency::Latency),
+    /// How long until a commit in Postgres is on its topic, in the lake, in the Iceberg table and in Snowflake's.
+    Freshness(freshness::Freshness),
     /// Half of what the engine can do, for long: whether anything grows.
     Soak(soak::Soak),
     /// What a row of the lake costs, beside a bare Parquet writer on the same rows.
@@ -42,6 +44,9 @@ enum Command {
     /// The whole program, with the settings of the environment.
     #[command(hide = true)]
     RiverbankRun,
+    /// `riverbank warehouse apply`, with the settings of the environment.
+    #[command(hide = true)]
+    WarehouseApply,
     /// The reference work as a bare loop.
     #[command(hide = true)]
     BareLoop(reference::Program),
@@ -61,13 +66,15 @@ fn main() -> ExitCode {
         Command::Bank(scenario) => scenario.run(),
         Command::Growth(scenario) => scenario.run(),
         Command::Latency(scenario) => scenario.run(),
+        Command::Freshness(scenario) => scenario.run(),
         Command::Soak(scenario) => scenario.run(),
         Command::Sink(scenario) => scenario.run(),
         Command::Step { step, count } => steps::run(step, count),
         Command::Engine(program) => program.run(),
         Command::BankEngine(program) => program.run(),
         Command::SinkProgram(program) => program.run(),
-        Command::RiverbankRun => latency::run_riverbank(),
+        Command::RiverbankRun => stack::run_riverbank(),
+        Command::WarehouseApply => stack::apply_warehouse(),
         Command::BareLoop(program) => reference::run_bare_loop(&program),
         Command::ClientOnly(program) => reference::run_client_only(&program),
     };

@@ -36,6 +36,15 @@ impl Running {
         }
     }
 
+    /// Whether it has ended well; an error with the end of its log, if it has failed.
+    pub fn is_done(&mut self) -> anyhow::Result<bool> {
+        match self.child.try_wait()? {
+            None => Ok(false),
+            Some(status) if status.success() => Ok(true),
+            Some(status) => bail!("{} ended with {status}: {}", self.log.display(), self.tail()),
+        }
+    }
+
     fn tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();

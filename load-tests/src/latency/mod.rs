@@ -3,8 +3,6 @@
 mod log;
 mod stack;
 
-pub use stack::run_riverbank;
-
 use crate::reference::engines::EngineKind;
 use crate::report::Report;
 
