@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use jiff::civil::Date;
 
 use crate::config::SettingFlags;
 use crate::generate::GenerateArgs;
@@ -71,9 +72,11 @@ pub struct DescribeArgs {
 #[derive(Debug, Subcommand)]
 pub enum LakeCommand {
     /// List the files of every table and partition, with their ranges of offsets and their lag behind Kafka
-    Ls(SettingFlags),
+    Ls(LsArgs),
     /// Prove that every partition's files are contiguous and disjoint, with as many rows as offsets say; exit code 1 if not
     Verify(VerifyArgs),
+    /// Delete what is older than so many days, unless it is needed: by an Iceberg table, by Snowpipe, by the sinks; safe to repeat
+    Retain(RetainArgs),
     /// Print what every table holds, column by column, as Markdown
     Describe,
     /// Go on with a topic that was made anew, or with a log that was cut off, as the next generation of a table's files
@@ -90,7 +93,7 @@ pub enum IcebergCommand {
     Compact(CompactArgs),
     /// Drop the files of days that are not kept from the tables; safe beside running sinks. The Parquet files of the lake's folders
     /// stay as they are
-    Retain(RetainArgs),
+    Retain(IcebergRetainArgs),
 }
 
 /// `riverbank iceberg compact …`
@@ -119,7 +122,7 @@ fn file_size(text: &str) -> Result<u64, String> {
 
 /// `riverbank iceberg retain …`
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct RetainArgs {
+pub struct IcebergRetainArgs {
     /// How many days are kept, besides today (UTC)
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub days: u32,
@@ -166,6 +169,40 @@ pub struct StatusArgs {
     pub settings: SettingFlags,
 }
 
+/// `riverbank lake ls …`
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct LsArgs {
+    /// Count the rows, too, which are in the files' footers: a request or two for each file
+    #[arg(long)]
+    pub rows: bool,
+    /// Only this table, such as bronze.accounts
+    #[arg(long, value_name = "TABLE")]
+    pub table: Option<String>,
+    /// Only the files of this UTC day and later ones, such as 2026-11-01
+    #[arg(long, value_name = "DAY")]
+    pub since: Option<Date>,
+    /// The settings.
+    #[command(flatten)]
+    pub settings: SettingFlags,
+}
+
+/// `riverbank lake retain …`
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct RetainArgs {
+    /// Files of whole UTC days that are older than this many days go
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub days: u32,
+    /// Only this table, such as bronze.accounts
+    #[arg(long, value_name = "TABLE")]
+    pub table: Option<String>,
+    /// Delete nothing, and say what would be deleted
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The settings.
+    #[command(flatten)]
+    pub settings: SettingFlags,
+}
+
 /// `riverbank lake accept …`
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct AcceptArgs {
@@ -182,6 +219,12 @@ pub struct VerifyArgs {
     /// Read the files' footers only, not each row's offset: fast, and finds no row that is doubled within a file
     #[arg(long)]
     pub footers: bool,
+    /// Only this table, such as bronze.accounts
+    #[arg(long, value_name = "TABLE")]
+    pub table: Option<String>,
+    /// Only the files of this UTC day and later ones, such as 2026-11-01; says from which offsets on it judged
+    #[arg(long, value_name = "DAY")]
+    pub since: Option<Date>,
     /// The settings.
     #[command(flatten)]
     pub settings: SettingFlags,

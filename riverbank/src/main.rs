@@ -6,7 +6,6 @@ use clap::Parser;
 use riverbank::cli::{Cli, Command, IcebergCommand, LakeCommand, TopologyCommand, WarehouseCommand};
 use riverbank::config::{LogFormat, LogSettings, Purpose, SettingFlags, Settings, SettingsError};
 use riverbank::{app, audit, capture, demo, describe, generate, health, iceberg, lake, snowflake, telemetry};
-use sinks::lake::Depth;
 
 /// The settings, or an argument, are wrong.
 const EXIT_SETTINGS: u8 = 2;
@@ -32,13 +31,11 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Generate(args) => generate::generate(args),
         Command::Topology(TopologyCommand::Describe(args)) => describe::describe(args),
-        Command::Lake(LakeCommand::Ls(flags)) => lake::ls(load(flags, Purpose::Lake)?),
+        Command::Lake(LakeCommand::Ls(args)) => lake::ls(load(args.settings.clone(), Purpose::Lake)?, &args),
         Command::Lake(LakeCommand::Describe) => lake::describe(),
         Command::Lake(LakeCommand::Accept(args)) => lake::accept(load(args.settings, Purpose::Lake)?, &args.table),
-        Command::Lake(LakeCommand::Verify(args)) => {
-            let depth = if args.footers { Depth::Footers } else { Depth::Offsets };
-            lake::verify(load(args.settings, Purpose::Lake)?, depth)
-        }
+        Command::Lake(LakeCommand::Verify(args)) => lake::verify(load(args.settings.clone(), Purpose::Lake)?, &args),
+        Command::Lake(LakeCommand::Retain(args)) => lake::retain(load(args.settings.clone(), Purpose::Lake)?, &args),
         Command::Iceberg(IcebergCommand::Ls(flags)) => iceberg::ls(&load(flags, Purpose::Lake)?),
         Command::Iceberg(IcebergCommand::Compact(args)) => {
             let settings = load(args.settings.clone(), Purpose::Lake)?;

@@ -64,7 +64,11 @@ pub fn plan(settings: Settings) -> anyhow::Result<ExitCode> {
 
 /// Prints what these tables need of SQL, from their declarations.
 pub fn ddl(names: &[String], duckdb: bool) -> anyhow::Result<ExitCode> {
-    let tables: Vec<_> = names.iter().map(|name| lake::table(name)).collect::<anyhow::Result<_>>()?;
+    let tables: Vec<_> = names
+        .iter()
+        .map(|name| lake::tables(Some(name)))
+        .collect::<anyhow::Result<_>>()?;
+    let tables = tables.concat();
     let text = match duckdb {
         true => tables
             .iter()
@@ -240,7 +244,8 @@ fn sql(settings: &Settings, connection: Arc<Connection>) -> Sql {
     Sql::new(connection, session, STATEMENT_TIMEOUT)
 }
 
-fn pipes(settings: &Settings) -> anyhow::Result<BTreeMap<String, PipeName>> {
+/// The pipe of each table.
+pub fn pipes(settings: &Settings) -> anyhow::Result<BTreeMap<String, PipeName>> {
     let rule = settings
         .snowpipe
         .rule(&settings.snowflake.database)

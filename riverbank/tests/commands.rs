@@ -104,6 +104,89 @@ fn an_empty_lake_is_right_and_a_stranger_in_it_is_wrong() {
     assert!(said.contains("notes.txt") && said.ends_with(" problems\n"), "{said}");
 }
 
+/// Of this lake, names say all that listing and retention need.
+#[test]
+fn what_is_old_is_deleted_unless_somebody_needs_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lake = folder.path().join("lake");
+    let url = lake.to_str().expect("a path");
+    let file = |day: &str, range: &str| lake.join(format!("bronze.accounts/day={day}/p=00/{range}-s1.parquet"));
+    let files = [
+        file("2020-01-01", "0-9"),
+        file("2020-01-02", "10-19"),
+        file("2020-01-03", "20-29"),
+    ];
+    for file in &files {
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("folders");
+        std::fs::write(file, "12345").expect("a file");
+    }
+    let listed = printed(&["lake", "ls", "--sink-url", url, "--table", "bronze.accounts"]);
+    let line = listed.lines().nth(1).expect("a line");
+    let words: Vec<&str> = line.split_whitespace().take(8).collect();
+    assert_eq!(words, ["bronze.accounts", "0", "1", "3", "15", "0", "to", "29"], "{line}");
+    let since = [
+        "lake",
+        "ls",
+        "--sink-url",
+        url,
+        "--table",
+        "bronze.accounts",
+        "--since",
+        "2020-01-03",
+    ];
+    assert!(printed(&since).contains("20 to 29"));
+
+    let retain = |more: &[&str]| {
+        let mut arguments = vec!["lake", "retain", "--days", "30", "--sink-url", url];
+        arguments.extend(more);
+        printed(&arguments)
+    };
+    let of_table = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with("bronze.accounts"));
+        line.expect("the table").to_owned()
+    };
+    let there = || files.iter().map(|file| file.exists()).collect::<Vec<_>>();
+    let said = of_table(&retain(&["--dry-run"]));
+    assert!(
+        said.contains("2 files of 2020-01-01 to 2020-01-02, 10 bytes, would be deleted: all before offset 20"),
+        "{said}"
+    );
+    let catalog = folder.path().join("iceberg.db");
+    let catalog = [
+        "--iceberg-catalog",
+        "sqlite",
+        "--iceberg-file",
+        catalog.to_str().expect("a path"),
+    ];
+    let said = of_table(&retain(&catalog));
+    assert!(
+        said.contains("nothing; older files stay, which its Iceberg table needs"),
+        "{said}"
+    );
+    assert_eq!(there(), [true; 3]);
+
+    let snowpipe = ["--snowpipe-enabled", "true", "--snowflake-account", "myorg-bank"];
+    let said = of_table(&retain(&snowpipe));
+    assert!(said.contains("nothing; older files stay, which Snowpipe needs"), "{said}");
+    let ledger = lake.join("_riverbank/snowpipe");
+    std::fs::create_dir_all(&ledger).expect("a folder");
+    let received = r#"{"version":1,"streams":[{"table":"bronze.accounts","generation":1,"partition":0,"received":[[0,9]],"base":null}],
+        "listed_to":{},"pipes":{},"failures":[]}"#;
+    std::fs::write(ledger.join("MYORG-BANK.RIVERBANK.json"), received).expect("a ledger");
+    let said = of_table(&retain(&snowpipe));
+    assert!(
+        said.contains("1 files of 2020-01-01 to 2020-01-01, 5 bytes, deleted: all before offset 10; older files stay"),
+        "{said}"
+    );
+    assert_eq!(there(), [false, true, true]);
+
+    // The last one of a partition stays.
+    let said = of_table(&retain(&[]));
+    assert!(said.contains("1 files") && said.contains("before offset 20"), "{said}");
+    assert_eq!(there(), [false, false, true]);
+    assert!(of_table(&retain(&[])).contains("nothing"));
+}
+
 #[test]
 fn iceberg_tables_that_are_not_there_yet_are_nothing_to_tend() {
     let folder = tempfile::tempdir().expect("a folder");

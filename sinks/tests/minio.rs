@@ -162,7 +162,7 @@ impl Bench {
             .chain(&compared.problems)
             .map(ToString::to_string)
             .collect();
-        let rows = report.partitions.iter().map(|partition| partition.rows()).sum();
+        let rows = report.rows();
         (
             rows,
             compared.partitions.iter().map(|partition| partition.unwritten).sum(),

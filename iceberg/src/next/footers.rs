@@ -7,6 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 use sinks::parquet::footer::{self, FooterError, Identity};
 use sinks::parquet::layout::FileName;
+use sinks::parquet::marks::{Circle, Marks};
 
 use super::{FindError, Ready};
 
@@ -33,7 +34,7 @@ impl Footers {
 
     /// The file of a name, or the one by which it is superseded; `None` if it is not there.
     pub(super) async fn real(&mut self, mut name: FileName) -> Result<Option<(Ready, Identity)>, FindError> {
-        let mut seen = vec![name.schema];
+        let mut marks = Marks::from(&name);
         loop {
             let Some(ready) = self.footer(&name).await? else {
                 return Ok(None);
@@ -48,12 +49,13 @@ impl Footers {
             }
             match identity.superseded_by {
                 None => return Ok(Some((ready, identity))),
-                Some(schema) if seen.contains(&schema) => {
-                    return Err(wrong("it is superseded by itself".to_owned()));
-                }
                 Some(schema) => {
-                    seen.push(schema);
-                    name.schema = schema;
+                    let path = name.path();
+                    let circle = |circle: Circle| FindError::File {
+                        path,
+                        reason: circle.to_string(),
+                    };
+                    marks.follow(&mut name, schema).map_err(circle)?;
                 }
             }
         }

@@ -29,8 +29,7 @@ pub async fn check_files(
         })
         .await?;
         let beside = beside?;
-        let files: usize = report.partitions.iter().map(|partition| partition.files.len()).sum();
-        let rows: u64 = report.partitions.iter().map(|partition| partition.rows()).sum();
+        let (files, rows) = (report.files(), report.rows());
         let mut check = Check::of(format!(
             "{}: {rows} rows in {files} Parquet files, each offset once",
             report.table

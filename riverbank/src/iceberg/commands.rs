@@ -14,7 +14,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use object_store::ObjectStore;
 
-use crate::cli::{CompactArgs, RetainArgs};
+use crate::cli::{CompactArgs, IcebergRetainArgs};
 use crate::config::Settings;
 use crate::lake;
 use crate::process::runtime;
@@ -48,14 +48,10 @@ impl Tables {
     }
 }
 
-/// The lake's tables, or the one that was asked for.
+/// The names of the lake's tables, or the one that was asked for.
 fn names(asked: Option<&str>) -> anyhow::Result<Vec<String>> {
-    let all: Vec<String> = sinks::tables::all().iter().map(|table| table.name().to_owned()).collect();
-    match asked {
-        None => Ok(all),
-        Some(name) if all.iter().any(|table| table == name) => Ok(vec![name.to_owned()]),
-        Some(name) => anyhow::bail!("there is no table {name}; there are {}", all.join(", ")),
-    }
+    let tables = lake::tables(asked)?;
+    Ok(tables.iter().map(|table| table.name().to_owned()).collect())
 }
 
 /// Prints each table's newest snapshot.
@@ -143,7 +139,7 @@ pub fn compact(settings: &Settings, args: &CompactArgs) -> anyhow::Result<ExitCo
 }
 
 /// Drops old days, table by table; exit code 1 if one of the tables could not be changed.
-pub fn retain(settings: &Settings, args: &RetainArgs) -> anyhow::Result<ExitCode> {
+pub fn retain(settings: &Settings, args: &IcebergRetainArgs) -> anyhow::Result<ExitCode> {
     let names = names(args.table.as_deref())?;
     let before = days_ago(args.days)?;
     runtime()?.block_on(async {

@@ -79,7 +79,7 @@ pub async fn check(settings: &Settings, store: &Arc<dyn ObjectStore>) -> anyhow:
         let rows = snapshot.and_then(|snapshot| snapshot["summary"]["total-records"].as_str()?.parse::<u64>().ok());
         let rows = rows.unwrap_or(0);
         let report = verify(store, table.name(), Depth::Footers).await?;
-        let in_files: u64 = report.partitions.iter().map(|partition| partition.rows()).sum();
+        let in_files = report.rows();
         let mut check = Check::of(format!("{name}: {rows} rows in the Iceberg table, as in its files"));
         if rows != in_files {
             check.problems.push(format!("the files have {in_files} rows"));

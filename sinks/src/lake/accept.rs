@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use object_store::ObjectStore;
 
 use super::log::has_records_of;
-use super::verify::{Depth, PartitionReport, TableReport, verify};
-use super::{LakeError, compare_with_log};
+use super::report::{PartitionReport, TableReport};
+use super::verify::verify;
+use super::{Depth, LakeError, compare_with_log};
 use crate::Table;
 use crate::group::generations::Generation;
 use crate::group::protocol::Intent;
@@ -130,7 +131,7 @@ fn cut_off(
             continue;
         }
         let noted = known.and_then(|known| known.ends.get(&log.partition).copied());
-        let Some(end) = files.and_then(|files| files.end()).or(noted) else {
+        let Some(end) = files.and_then(|files| files.end).or(noted) else {
             continue;
         };
         let differs_from = log.differs_from.or((end >= log_end).then_some(log_end));

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use broker::{Broker, BrokerError, Message, Polled, Reader, Start, TopicId, TopicPartition};
+use jiff::civil::Date;
 
 use super::LakeError;
-use super::verify::{CheckedFile, PartitionReport, Problem, TableReport};
+use super::report::{CheckedFile, PartitionReport, Problem, TableReport};
 use crate::Table;
 use crate::group::generations::Generation;
 use crate::group::protocol::Intent;
@@ -41,8 +42,8 @@ pub struct LogReport {
     pub problems: Vec<Problem>,
 }
 
-/// Reads the whole of a table's topic, as far as the log still has it, and compares its records file by file. Files of topics that
-/// are gone have no log any more. Blocks, at the longest for `timeout` without any progress.
+/// Reads a table's topic, as far as the log still has it and the report judges it, and compares its records file by file: with those
+/// files that the report keeps. Files of topics that are gone have no log any more. Blocks, at the longest for `timeout` without any progress.
 pub fn compare_with_log(
     broker: &dyn Broker,
     table: &dyn Table,
@@ -69,8 +70,21 @@ pub fn compare_with_log(
         let begins = noted
             .filter(|noted| noted.generation > 1)
             .and_then(|noted| noted.ends.get(&partition));
+        let begins = begins.map_or(0, |end| end + 1);
+        let judged = match files {
+            Some(files) => files.judged_from.unwrap_or(0),
+            // Of the days that were asked for, it has none.
+            None if report.since.is_some() => i64::MAX,
+            None => 0,
+        };
         let at = TopicPartition::new(table.topic(), partition);
-        let beside = Beside::read(reader.as_mut(), &at, files, begins.map_or(0, |end| end + 1), timeout)?;
+        let scope = Beside {
+            begins: begins.max(judged),
+            since: report.since,
+            files: files.map_or(&[], |files| files.files.as_slice()),
+            ..Beside::default()
+        };
+        let beside = scope.read(reader.as_mut(), &at, timeout)?;
         let (problems, differs_from) = beside.problems(table, partition);
         compared.problems.extend(problems);
         compared.partitions.push(PartitionLog {
@@ -116,16 +130,17 @@ pub(super) fn has_records_of(
         topic_id: None,
         digest: None,
     });
-    let decided = PartitionReport {
-        partition: intent.partition,
-        generation: intent.place.generation,
-        files: files.collect(),
+    let files: Vec<_> = files.collect();
+    let scope = Beside {
+        begins: intent.start,
+        files: &files,
+        ..Beside::default()
     };
-    let beside = Beside::read(reader, at, Some(&decided), intent.start, timeout)?;
+    let beside = scope.read(reader, at, timeout)?;
     if intent.start < beside.first {
         return Ok(true);
     }
-    let mut all = decided.files.iter().zip(&beside.found);
+    let mut all = files.iter().zip(&beside.found);
     Ok(all.all(|(file, found)| {
         let digest = found.digest.clone().finish();
         intent
@@ -134,10 +149,14 @@ pub(super) fn has_records_of(
     }))
 }
 
+#[derive(Default)]
 struct Beside<'a> {
+    /// The log's first offset.
     first: i64,
     /// What is before it is not looked at.
     begins: i64,
+    /// What is of earlier days is not, either.
+    since: Option<Date>,
     files: &'a [CheckedFile],
     found: Vec<Found>,
     records: u64,
@@ -154,31 +173,18 @@ struct Found {
 }
 
 impl<'a> Beside<'a> {
-    fn read(
-        reader: &mut dyn Reader,
-        at: &TopicPartition,
-        report: Option<&'a PartitionReport>,
-        begins: i64,
-        timeout: Duration,
-    ) -> Result<Self, BrokerError> {
-        let files = report.map_or(&[][..], |report| report.files.as_slice());
+    fn read(mut self, reader: &mut dyn Reader, at: &TopicPartition, timeout: Duration) -> Result<Self, BrokerError> {
         let (first, end) = reader.bounds(at, timeout)?;
-        let mut beside = Self {
-            first,
-            begins,
-            files,
-            found: vec![Found::default(); files.len()],
-            records: 0,
-            unwritten: 0,
-            uncovered: None,
-        };
-        if first >= end {
-            return Ok(beside);
+        self.first = first;
+        self.found = vec![Found::default(); self.files.len()];
+        let from = first.max(self.begins);
+        if from >= end {
+            return Ok(self);
         }
-        let slot = reader.assign(at, Start::At(first))?;
+        let slot = reader.assign(at, Start::At(from))?;
         let mut polled = Polled::default();
         let mut progress = Instant::now();
-        let mut next = first;
+        let mut next = from;
         while next < end {
             reader.poll(POLL_RECORDS, POLL, &mut polled)?;
             let seen = polled.messages.last().map(|message| message.offset + 1);
@@ -187,7 +193,7 @@ impl<'a> Beside<'a> {
                 .messages
                 .drain(..)
                 .filter(|message| message.offset < end)
-                .for_each(|message| beside.count(&message));
+                .for_each(|message| self.count(&message));
             polled.ends.clear();
             if let Some(reached) = seen.max(ended) {
                 next = next.max(reached);
@@ -199,40 +205,41 @@ impl<'a> Beside<'a> {
             }
         }
         reader.unassign(slot)?;
-        Ok(beside)
+        Ok(self)
     }
 
     fn count(&mut self, message: &Message) {
-        let offset = message.offset;
+        let (offset, day) = (message.offset, day_of(message.timestamp_ms));
         if offset < self.begins {
             return;
         }
-        self.records += 1;
+        let is_old = self.since.is_some_and(|since| day < since);
         let range = self.files.partition_point(|file| file.name.end < offset);
-        let Some(name) = self.files.get(range).map(|file| &file.name) else {
-            self.unwritten += 1;
+        let of_range = self.files.get(range).map(|file| (file.name.start, file.name.end));
+        let in_range = of_range.filter(|(start, _)| *start <= offset);
+        let all = self.files[range..].iter().zip(range..);
+        let mut all = all.take_while(|(file, _)| Some((file.name.start, file.name.end)) == in_range);
+        let place = all.find(|(file, _)| file.days.is_none() || file.name.day == day);
+        if let Some((_, place)) = place {
+            let found = &mut self.found[place];
+            found.count += 1;
+            found.digest.add(message);
+        } else if is_old {
             return;
-        };
-        let day = day_of(message.timestamp_ms);
-        let of_range = self.files[range..].iter().take_while(|file| file.name.start == name.start);
-        let place = of_range
-            .zip(range..)
-            .find(|(file, _)| file.days.is_none() || file.name.day == day);
-        match place {
-            Some((_, place)) if name.start <= offset => {
-                let found = &mut self.found[place];
-                found.count += 1;
-                found.digest.add(message);
-            }
-            // The last range may be on its way.
-            None if name.start <= offset && self.files.last().is_some_and(|last| last.name.start == name.start) => {
-                self.unwritten += 1;
-            }
-            _ => {
-                let (from, to) = self.uncovered.unwrap_or((offset, offset));
-                self.uncovered = Some((from.min(offset), to.max(offset)));
-            }
+        } else if of_range.is_none()
+            || (in_range.is_some()
+                && self
+                    .files
+                    .last()
+                    .is_some_and(|last| in_range == Some((last.name.start, last.name.end))))
+        {
+            // After the last range, or in it: that may be on its way.
+            self.unwritten += 1;
+        } else {
+            let (from, to) = self.uncovered.unwrap_or((offset, offset));
+            self.uncovered = Some((from.min(offset), to.max(offset)));
         }
+        self.records += 1;
     }
 
     /// What must not be, and from which offset on the files are not the log's.

@@ -1,22 +1,24 @@
 //! The proof from the files themselves.
+//!
+//! A table is listed day by day, and its files are looked at as they come. What is remembered of them is which offsets they cover and
+//! how many there are ([`super::seams`]); a file itself stays in the report only where that is asked for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
 use broker::TopicId;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::TryStreamExt;
 use jiff::civil::Date;
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use object_store::ObjectStore;
 
-use super::{LakeError, LakeFile, list};
+use super::check::check;
+use super::files::{self, LakeFile, Listed};
+use super::floors::{Floors, floors};
+use super::report::{CheckedFile, PartitionReport, Problem, TableReport};
+use super::seams::{Missing, Seams};
+use super::{Depth, LakeError};
 use crate::group::generations::Generation;
-use crate::parquet::footer::{self, FooterError};
 use crate::parquet::layout::FileName;
 use crate::parquet::store::Lake;
 
@@ -26,181 +28,247 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Files that are looked at together.
 const AT_ONCE: usize = 16;
 
-/// How closely to look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
-    /// The footers: a few kilobytes of each file.
-    Footers,
-    /// Every row's offset as well: the whole of each file is fetched.
-    Offsets,
+/// Of a generation without a note, the most topics that are told apart.
+const TOPICS_MAX: usize = 2;
+
+/// A partition of a generation.
+type Log = (u32, u32);
+
+/// What is looked at, and how.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// How closely.
+    pub depth: Depth,
+    /// The day before which nothing is looked at; `None` is everything.
+    pub since: Option<Date>,
+    /// The files that stay in the report.
+    pub keep: Keep,
 }
 
-/// Something that must not be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
-    /// Offsets that no file covers, between two files.
-    #[error("{table}, partition {partition}: offsets {from} to {to} are in no file")]
-    Gap {
-        /// The table.
-        table: String,
-        /// The partition.
-        partition: u32,
-        /// The first of them.
-        from: i64,
-        /// The last of them.
-        to: i64,
-    },
-    /// Offsets that two files cover.
-    #[error("{table}, partition {partition}: offsets {from} to {to} are in two files")]
-    Overlap {
-        /// The table.
-        table: String,
-        /// The partition.
-        partition: u32,
-        /// The first of them.
-        from: i64,
-        /// The last of them.
-        to: i64,
-    },
-    /// Days of a range whose files are missing.
-    #[error("{table}, partition {partition}: of offsets {start} to {end}, the file of {day} is missing")]
-    Day {
-        /// The table.
-        table: String,
-        /// The partition.
-        partition: u32,
-        /// The first offset of the range.
-        start: i64,
-        /// The last offset of the range.
-        end: i64,
-        /// The day.
-        day: Date,
-    },
-    /// Files that are not of the topic that they should be of.
-    #[error("{table}: {reason} (docs/runbooks/lake.md)")]
-    Topic {
-        /// The table.
-        table: String,
-        /// What does not agree.
-        reason: String,
-    },
-    /// A file that is not what its name says.
-    #[error("{path}: {reason}")]
-    File {
-        /// Where.
-        path: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// An object that is none of ours.
-    #[error("{0} is no file of the lake")]
-    Stranger(String),
-}
-
-/// A file whose footer agrees with its name.
+/// The files that stay in a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckedFile {
-    /// What it covers.
-    pub name: FileName,
-    /// Its size.
-    pub bytes: u64,
-    /// Its rows.
-    pub rows: u64,
-    /// The id of the topic that it is of, if its footer says.
-    pub topic_id: Option<TopicId>,
-    /// The days of its range, each of which has a file; `None` if this file has them all.
-    pub days: Option<Vec<Date>>,
-    /// The digest of its records, if its footer has one.
-    pub digest: Option<String>,
+pub enum Keep {
+    /// All of them.
+    All,
+    /// By partition: those that reach beyond an offset, as the log's first one.
+    From(BTreeMap<u32, i64>),
 }
 
-/// A partition's files of one generation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartitionReport {
-    /// The partition.
-    pub partition: u32,
-    /// Which of the topics that had the table's name, from 1.
-    pub generation: u32,
-    /// Its files, in order.
-    pub files: Vec<CheckedFile>,
-}
+impl Keep {
+    /// None of them.
+    pub const NONE: Self = Self::From(BTreeMap::new());
 
-impl PartitionReport {
-    /// The first offset covered.
-    pub fn start(&self) -> Option<i64> {
-        self.files.first().map(|file| file.name.start)
-    }
-    /// The last offset covered.
-    pub fn end(&self) -> Option<i64> {
-        self.files.last().map(|file| file.name.end)
-    }
-    /// All rows.
-    pub fn rows(&self) -> u64 {
-        self.files.iter().map(|file| file.rows).sum()
-    }
-    /// All bytes.
-    pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.bytes).sum()
-    }
-}
-
-/// What was found about a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableReport {
-    /// The table.
-    pub table: String,
-    /// Its partitions, as far as they have files: one for each generation.
-    pub partitions: Vec<PartitionReport>,
-    /// The topics that had the table's name, as far as they are noted.
-    pub generations: Vec<Generation>,
-    /// What must not be; empty is the proof.
-    pub problems: Vec<Problem>,
-}
-
-/// Checks a table. What seems to be missing is looked for again: a listing takes time, and sinks go on meanwhile.
-pub async fn verify(store: &Arc<dyn ObjectStore>, table: &str, depth: Depth) -> Result<TableReport, LakeError> {
-    let report = look(store, table, depth).await?;
-    let misses = |problem: &Problem| matches!(problem, Problem::Gap { .. } | Problem::Day { .. });
-    match report.problems.iter().any(misses) {
-        true => look(store, table, depth).await,
-        false => Ok(report),
-    }
-}
-
-async fn look(store: &Arc<dyn ObjectStore>, table: &str, depth: Depth) -> Result<TableReport, LakeError> {
-    // First: a file of a generation that is noted later is not missed.
-    let listing = list(store.as_ref(), table).await?;
-    let generations = generations(store, table).await?;
-    let checks = stream::iter(listing.files.into_iter().map(|file| check(store.clone(), file, depth)));
-    let checked: Vec<_> = checks.buffered(AT_ONCE).try_collect().await?;
-    let mut problems: Vec<_> = listing.strangers.into_iter().map(Problem::Stranger).collect();
-    let mut partitions: BTreeMap<(u32, u32), Vec<CheckedFile>> = BTreeMap::new();
-    for (file, problem) in checked {
-        problems.extend(problem);
-        if let Some(file) = file {
-            let name = &file.name;
-            partitions.entry((name.partition, name.generation)).or_default().push(file);
+    fn keeps(&self, name: &FileName) -> bool {
+        match self {
+            Self::All => true,
+            Self::From(offsets) => offsets.get(&name.partition).is_some_and(|offset| name.end >= *offset),
         }
     }
-    for ((partition, generation), files) in &partitions {
-        let is_last = !is_over(&generations, *generation, *partition);
-        problems.extend(seams(table, *partition, files, is_last));
-        problems.extend(topics(table, &generations, *generation, files));
+}
+
+/// Checks a whole table, and keeps its files in the report.
+pub async fn verify(store: &Arc<dyn ObjectStore>, table: &str, depth: Depth) -> Result<TableReport, LakeError> {
+    let scope = Scope {
+        depth,
+        since: None,
+        keep: Keep::All,
+    };
+    verify_in(store, table, &scope).await
+}
+
+/// Checks a table. What seems to be missing is looked for again, in the names of all days: a listing takes time, and sinks go on
+/// meanwhile; and a range that was written late may be of days before those that were asked for.
+pub async fn verify_in(store: &Arc<dyn ObjectStore>, table: &str, scope: &Scope) -> Result<TableReport, LakeError> {
+    let folders = files::folders(store.as_ref(), table).await?;
+    let strangers = files::strangers(store.as_ref(), &folders).await?;
+    let mut looked = Looked {
+        table,
+        scope,
+        floors: floors(store.as_ref(), table).await?,
+        logs: BTreeMap::new(),
+        problems: strangers.into_iter().map(Problem::Stranger).collect(),
+    };
+    let is_wanted = |day: &Date| scope.since.is_none_or(|since| *day >= since);
+    let days = folders.days.into_iter().filter(is_wanted).collect();
+    looked.look(store, days, None).await?;
+    // After the listing: a file of a generation that is noted later is not missed.
+    let noted = generations(store, table).await?;
+    let missing = looked.missing(&noted);
+    if missing.values().any(|missing| !missing.is_empty()) {
+        let days = files::folders(store.as_ref(), table).await?.days;
+        looked.look(store, days, Some(&missing)).await?;
     }
-    let partitions = partitions
-        .into_iter()
-        .map(|((partition, generation), files)| PartitionReport {
-            partition,
-            generation,
-            files,
-        })
-        .collect();
-    Ok(TableReport {
-        table: table.to_owned(),
-        partitions,
-        generations,
-        problems,
-    })
+    // Retention may have gone on meanwhile.
+    looked.floors = floors(store.as_ref(), table).await?;
+    let noted = generations(store, table).await?;
+    Ok(looked.report(noted))
+}
+
+/// What was seen of a partition.
+struct Seen {
+    report: PartitionReport,
+    seams: Seams,
+    /// The topics that its files are of, as far as they say, each with one of them.
+    topics: Vec<(TopicId, FileName)>,
+}
+
+struct Looked<'a> {
+    table: &'a str,
+    scope: &'a Scope,
+    floors: Floors,
+    logs: BTreeMap<Log, Seen>,
+    problems: Vec<Problem>,
+}
+
+impl Looked<'_> {
+    /// Looks at the files of these days: at all of them, or at those that may be what is missing.
+    async fn look(
+        &mut self,
+        store: &Arc<dyn ObjectStore>,
+        days: Vec<Date>,
+        missing: Option<&BTreeMap<Log, Missing>>,
+    ) -> Result<(), LakeError> {
+        let depth = self.scope.depth;
+        let is_wanted = |name: &FileName| {
+            let of_log = |missing: &BTreeMap<Log, Missing>| {
+                let of_log = missing.get(&(name.partition, name.generation));
+                of_log.is_some_and(|missing| missing.wants(name))
+            };
+            missing.is_none_or(of_log)
+        };
+        let listed = files::each(store.as_ref(), self.table, days);
+        let mut expired: BTreeMap<Log, u64> = BTreeMap::new();
+        let mut strangers = Vec::new();
+        let wanted = listed.try_filter_map(|listed| {
+            let wanted = match listed {
+                Listed::Stranger(path) => {
+                    strangers.push(path);
+                    None
+                }
+                Listed::File(LakeFile { name, .. }) if is_below(&self.floors, &name) => {
+                    *expired.entry((name.partition, name.generation)).or_default() += 1;
+                    None
+                }
+                Listed::File(file) => is_wanted(&file.name).then_some(file),
+            };
+            futures::future::ready(Ok(wanted))
+        });
+        let checks = wanted.map_ok(|file| check(store.clone(), file, depth)).try_buffered(AT_ONCE);
+        let mut checked = Box::pin(checks);
+        let (scope, table) = (self.scope, self.table);
+        while let Some((file, problem)) = checked.try_next().await? {
+            self.problems.extend(problem);
+            if let Some(file) = file {
+                let log = (file.name.partition, file.name.generation);
+                self.logs
+                    .entry(log)
+                    .or_insert_with(|| Seen::new(table, log, scope))
+                    .add(file, scope);
+            }
+        }
+        drop(checked);
+        if missing.is_none() {
+            self.problems.extend(strangers.into_iter().map(Problem::Stranger));
+            for (log, count) in expired {
+                self.logs
+                    .entry(log)
+                    .or_insert_with(|| Seen::new(table, log, scope))
+                    .report
+                    .expired = count;
+            }
+        }
+        Ok(())
+    }
+
+    /// The floor of a partition; without one, or where older days are not looked at, its beginning is not judged.
+    fn floor(&self, log: Log) -> Option<i64> {
+        let floor = self.floors.get(&log).copied();
+        floor.filter(|_| self.scope.since.is_none())
+    }
+
+    fn missing(&self, noted: &[Generation]) -> BTreeMap<Log, Missing> {
+        let of_log = |(log, seen): (&Log, &Seen)| {
+            let is_over = is_over(noted, log.1, log.0);
+            (*log, seen.seams.missing(self.floor(*log), is_over))
+        };
+        self.logs.iter().map(of_log).collect()
+    }
+
+    fn report(mut self, noted: Vec<Generation>) -> TableReport {
+        let mut missing = self.missing(&noted);
+        let (mut problems, mut partitions) = (std::mem::take(&mut self.problems), Vec::new());
+        for (log, mut seen) in std::mem::take(&mut self.logs) {
+            let floor = self.floors.get(&log).copied();
+            seen.report.judged_from = match self.scope.since {
+                Some(_) => seen.report.start.max(floor),
+                None => floor,
+            };
+            problems.extend(topics(self.table, &noted, log.1, &seen.topics));
+            problems.extend(seen.seams.problems(missing.remove(&log).unwrap_or_default()));
+            seen.report.files.sort_by_key(|file| files::order(&file.name));
+            partitions.push(seen.report);
+        }
+        // A floor is an offset that stays: where no file is left, it is lost with all that followed.
+        let is_lost = |partition: u32, generation: u32| {
+            let has_files = |report: &PartitionReport| (report.partition, report.generation) == (partition, generation);
+            self.scope.since.is_none() && !is_over(&noted, generation, partition) && !partitions.iter().any(has_files)
+        };
+        let floors = self
+            .floors
+            .iter()
+            .filter(|((partition, generation), _)| is_lost(*partition, *generation));
+        problems.extend(floors.map(|((partition, _), floor)| Problem::Gap {
+            table: self.table.to_owned(),
+            partition: *partition,
+            from: *floor,
+            to: *floor,
+        }));
+        TableReport {
+            table: self.table.to_owned(),
+            since: self.scope.since,
+            partitions,
+            generations: noted,
+            problems,
+        }
+    }
+}
+
+fn is_below(floors: &Floors, name: &FileName) -> bool {
+    let floor = floors.get(&(name.partition, name.generation));
+    floor.is_some_and(|floor| name.end < *floor)
+}
+
+impl Seen {
+    fn new(table: &str, (partition, generation): Log, scope: &Scope) -> Self {
+        Self {
+            report: PartitionReport {
+                partition,
+                generation,
+                ..PartitionReport::default()
+            },
+            seams: Seams::new(table, partition, scope.since),
+            topics: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, file: CheckedFile, scope: &Scope) {
+        self.seams.add(&file);
+        let (name, report) = (&file.name, &mut self.report);
+        report.count += 1;
+        report.rows += file.rows;
+        report.bytes += file.bytes;
+        report.start = Some(report.start.map_or(name.start, |start| start.min(name.start)));
+        report.end = report.end.max(Some(name.end));
+        if let Some(id) = file.topic_id
+            && self.topics.len() < TOPICS_MAX
+            && self.topics.iter().all(|(other, _)| *other != id)
+        {
+            self.topics.push((id, name.clone()));
+        }
+        if scope.keep.keeps(name) {
+            report.files.push(file);
+        }
+    }
 }
 
 /// The topics that had a table's name, as far as they are noted, in order.
@@ -221,65 +289,17 @@ pub fn is_over(all: &[Generation], generation: u32, partition: u32) -> bool {
     later.any(|noted| noted.topic_id != id || noted.ends.contains_key(&partition))
 }
 
-/// Where one range does not begin right after the other's end, or lacks a day's file. The last range of the last generation may be
-/// on its way: what it lacks is not written yet.
-fn seams(table: &str, partition: u32, files: &[CheckedFile], is_last: bool) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let last = files.last().map(|file| file.name.start).filter(|_| is_last);
-    let mut next = files.first().map_or(0, |file| file.name.start);
-    for range in files.chunk_by(|one, other| (one.name.start, one.name.end) == (other.name.start, other.name.end)) {
-        let Some(CheckedFile { name, days, .. }) = range.first() else {
-            continue;
-        };
-        let (start, end) = (name.start, name.end);
-        let overlap = |from, to| Problem::Overlap {
-            table: table.to_owned(),
-            partition,
-            from,
-            to,
-        };
-        if start > next {
-            problems.push(Problem::Gap {
-                table: table.to_owned(),
-                partition,
-                from: next,
-                to: start - 1,
-            });
-        } else if start < next {
-            problems.push(overlap(start, end.min(next - 1)));
-        }
-        next = next.max(end + 1);
-        // Two of a day, or one that has all days beside others.
-        let doubled = range.windows(2).any(|pair| pair[0].name.day == pair[1].name.day);
-        let whole = range.len() > 1 && range.iter().any(|file| file.days.is_none());
-        if doubled || whole || range.iter().any(|file| file.days != *days) {
-            problems.push(overlap(start, end));
-        }
-        let days = days.iter().flatten().filter(|_| Some(start) != last);
-        let missing = days.filter(|day| !range.iter().any(|file| file.name.day == **day));
-        problems.extend(missing.map(|day| Problem::Day {
-            table: table.to_owned(),
-            partition,
-            start,
-            end,
-            day: *day,
-        }));
-    }
-    problems
-}
-
 /// Where files are not of the topic that is noted for their generation, or not of one topic.
-fn topics(table: &str, generations: &[Generation], generation: u32, files: &[CheckedFile]) -> Option<Problem> {
+fn topics(table: &str, generations: &[Generation], generation: u32, seen: &[(TopicId, FileName)]) -> Option<Problem> {
     let noted = generations.iter().find(|noted| noted.generation == generation);
-    let mut ids = files.iter().filter_map(|file| Some((file.topic_id?, &file.name)));
-    let expected = match (noted, files.iter().find_map(|file| file.topic_id)) {
-        (Some(noted), _) => noted.topic_id,
-        (None, first) => first,
+    let expected = match noted {
+        Some(noted) => noted.topic_id,
+        None => seen.first().map(|(id, _)| *id),
     };
     let reason = if noted.is_none() && generation > 1 {
         format!("it has files of generation {generation}, which is not noted")
     } else {
-        let (id, name) = ids.find(|(id, _)| Some(*id) != expected)?;
+        let (id, name) = seen.iter().find(|(id, _)| Some(*id) != expected)?;
         let expected = expected.map_or_else(|| "none that is known".to_owned(), |id| id.to_string());
         format!("{name} is of topic {id}, and its generation of {expected}")
     };
@@ -287,182 +307,4 @@ fn topics(table: &str, generations: &[Generation], generation: u32, files: &[Che
         table: table.to_owned(),
         reason,
     })
-}
-
-/// A file, unless it is only a mark that another one has its rows; and what is wrong with it.
-async fn check(
-    store: Arc<dyn ObjectStore>,
-    file: LakeFile,
-    depth: Depth,
-) -> Result<(Option<CheckedFile>, Option<Problem>), LakeError> {
-    let path = file.name.path();
-    let problem = |reason: String| {
-        Some(Problem::File {
-            path: path.to_string(),
-            reason,
-        })
-    };
-    let LakeFile { name, bytes, .. } = file;
-    let identity = match footer::read(store.as_ref(), &path).await {
-        Ok(identity) => identity,
-        Err(FooterError::Damaged(reason)) => {
-            let damaged = CheckedFile {
-                name,
-                bytes,
-                rows: 0,
-                topic_id: None,
-                days: None,
-                digest: None,
-            };
-            return Ok((Some(damaged), problem(reason)));
-        }
-        Err(FooterError::Store(error)) => return Err(error.into()),
-    };
-    let rows = identity.rows;
-    let covered = (name.end - name.start + 1) as u64;
-    let found = if !identity.is_of(&name) {
-        problem(format!("its footer says {identity:?}"))
-    } else if identity.superseded_by.is_some() {
-        return Ok((
-            None,
-            (rows > 0)
-                .then(|| problem("it is superseded, and has rows".to_owned()))
-                .flatten(),
-        ));
-    } else if rows > covered {
-        problem(format!("{rows} rows cannot have come from {covered} offsets"))
-    } else if depth == Depth::Offsets {
-        let offsets = read_offsets(store.as_ref(), &path).await?;
-        offsets
-            .and_then(|offsets| ascending_within(&name, rows, &offsets))
-            .err()
-            .and_then(problem)
-    } else {
-        None
-    };
-    let checked = CheckedFile {
-        name,
-        bytes,
-        rows,
-        topic_id: identity.topic_id,
-        days: identity.days,
-        digest: identity.digest,
-    };
-    Ok((Some(checked), found))
-}
-
-fn ascending_within(name: &FileName, rows: u64, offsets: &[i64]) -> Result<(), String> {
-    let within = offsets.iter().all(|offset| (name.start..=name.end).contains(offset));
-    if !within || !offsets.is_sorted_by(|a, b| a < b) || offsets.len() as u64 != rows {
-        return Err(format!(
-            "its {} offsets are not {rows} ascending ones within its range",
-            offsets.len()
-        ));
-    }
-    Ok(())
-}
-
-/// The offsets of a file's rows, in order; the inner error says what is wrong with the file.
-pub async fn read_offsets(store: &dyn ObjectStore, path: &Path) -> Result<Result<Vec<i64>, String>, LakeError> {
-    let bytes = store.get(path).await?.bytes().await?;
-    let decode = || -> Result<Vec<i64>, String> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| error.to_string())?;
-        let mask = ProjectionMask::columns(builder.parquet_schema(), ["_offset"]);
-        let reader = builder.with_projection(mask).build().map_err(|error| error.to_string())?;
-        let mut offsets = Vec::new();
-        for batch in reader {
-            let batch = batch.map_err(|error| error.to_string())?;
-            let column = batch
-                .columns()
-                .first()
-                .and_then(|column| column.as_primitive_opt::<Int64Type>());
-            offsets.extend_from_slice(column.ok_or("it has no column _offset")?.values());
-        }
-        Ok(offsets)
-    };
-    Ok(decode())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::parquet::layout::day_of;
-
-    fn check(ranges: &[(i64, i64)], expected: &[&str]) {
-        let file = |(start, end): &(i64, i64)| CheckedFile {
-            name: FileName {
-                table: "t".into(),
-                day: day_of(0),
-                partition: 0,
-                generation: 1,
-                start: *start,
-                end: *end,
-                schema: 1,
-            },
-            bytes: 1,
-            rows: 1,
-            topic_id: None,
-            days: None,
-            digest: None,
-        };
-        let files: Vec<_> = ranges.iter().map(file).collect();
-        let problems: Vec<_> = seams("t", 0, &files, true).iter().map(ToString::to_string).collect();
-        assert_eq!(problems.len(), expected.len(), "{problems:?}");
-        for (problem, words) in problems.iter().zip(expected) {
-            assert!(problem.contains(words), "{problem}");
-        }
-    }
-
-    #[test]
-    fn seams_are_found() {
-        check(&[], &[]);
-        check(&[(5, 9), (10, 10), (11, 30)], &[]);
-        check(&[(0, 9), (12, 15)], &["offsets 10 to 11 are in no file"]);
-        check(&[(0, 9), (5, 20), (21, 22)], &["offsets 5 to 9 are in two files"]);
-        check(&[(0, 30), (5, 9), (31, 40)], &["offsets 5 to 9 are in two files"]);
-        check(
-            &[(0, 9), (0, 9), (11, 12)],
-            &["offsets 0 to 9 are in two", "offsets 10 to 10 are in no"],
-        );
-    }
-
-    #[test]
-    fn each_day_of_a_range_is_there_once() {
-        let days: Vec<Date> = (0..3).map(|day| day_of(day * 86_400_000)).collect();
-        let file = |start: i64, day: usize, of: &[Date]| CheckedFile {
-            name: FileName {
-                table: "t".into(),
-                day: days[day],
-                partition: 0,
-                generation: 1,
-                start,
-                end: start + 9,
-                schema: 1,
-            },
-            bytes: 1,
-            rows: 1,
-            topic_id: None,
-            days: Some(of.to_vec()),
-            digest: None,
-        };
-        let problems =
-            |files: &[CheckedFile]| -> Vec<String> { seams("t", 0, files, true).iter().map(ToString::to_string).collect() };
-        let two = &days[..2];
-        assert_eq!(
-            problems(&[file(0, 0, two), file(0, 1, two), file(10, 2, &days[2..])]),
-            [""; 0]
-        );
-        let missing = problems(&[file(0, 1, two), file(10, 2, &days[2..])]);
-        assert!(
-            missing.len() == 1 && missing[0].contains("the file of 1970-01-01 is missing"),
-            "{missing:?}"
-        );
-        assert_eq!(problems(&[file(0, 1, two)]), [""; 0], "it may be on its way");
-        assert_eq!(seams("t", 0, &[file(0, 1, two)], false).len(), 1);
-        let doubled = problems(&[file(0, 0, two), file(0, 0, two), file(0, 1, two)]);
-        assert!(
-            doubled.len() == 1 && doubled[0].contains("0 to 9 are in two files"),
-            "{doubled:?}"
-        );
-    }
 }

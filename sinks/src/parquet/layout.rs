@@ -6,7 +6,8 @@
 //!
 //! A topic that was deleted and made anew begins at offset 0 again: from its second **generation** on, a table's files are
 //! `…/p=NN/g<generation>-<start>-<end>-s<schema>.parquet`. What the sink notes for itself is beside the days, in folders that begin
-//! with `_`, as readers of such trees leave out: `_topics/` ([`crate::group::generations`]) and `_intents/` ([`crate::group::protocol`]).
+//! with `_`, as readers of such trees leave out: `_topics/` ([`crate::group::generations`]), `_intents/` ([`crate::group::protocol`]) and
+//! `_retained/` (`crate::group::floors`).
 //!
 //! Files of earlier versions may hold more days than the one that they are under, which is their first record's; their footers
 //! name no days.

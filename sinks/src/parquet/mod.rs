@@ -2,9 +2,9 @@
 //!
 //! Why it is exactly once is said in [`crate::group::protocol`].
 //!
-//! - [`layout`]: the files' names. [`footer`]: what each file says of itself. [`digest`]: what records are.
-//! - [`writer`]: records into a file; [`encoding`]: how its columns are written. [`draft`]: a range into a file a day. `store`: the files into the store. `compare`: are they
-//!   the same?
+//! - [`layout`]: the files' names. [`footer`]: what each file says of itself. [`marks`]: files that others supersede. [`digest`]: what records are.
+//! - [`writer`]: records into a file; [`encoding`]: how its columns are written. [`draft`]: a range into a file a day. `files`: these into the store; `compare`:
+//!   are they the same? `survey`: where the store says that a partition stands. `store`: the requests of all of these.
 //! - `task`: one partition, as a state machine. `target`: such partitions, for the group that moves them.
 //!
 //! ```no_run
@@ -23,9 +23,12 @@ mod compare;
 pub mod digest;
 pub mod draft;
 pub mod encoding;
+mod files;
 pub mod footer;
 pub mod layout;
+pub mod marks;
 pub(crate) mod store;
+mod survey;
 mod target;
 mod task;
 pub mod writer;

@@ -1,6 +1,7 @@
 //! What the sink's tests share: a table of plain records, a log that is filled in transactions, and the proof at the end.
 #![allow(dead_code, unused_imports)]
 
+pub mod counting;
 pub mod debezium;
 pub mod store;
 pub mod worn;
@@ -196,18 +197,16 @@ impl Bench {
     }
 
     pub fn sink(&self, client: &str) -> SinkRunner {
+        self.sink_on(self.store.clone(), client)
+    }
+
+    pub fn sink_on(&self, store: Arc<dyn ObjectStore>, client: &str) -> SinkRunner {
         let settings = SinkSettings {
             client_id: client.to_owned(),
             ..self.settings.clone()
         };
         let tables = self.tables.iter().map(|table| table.clone() as Arc<dyn Table>).collect();
-        SinkRunner::new(
-            settings,
-            self.log(),
-            Arc::new(MemoryRegistry::default()),
-            self.store.clone(),
-            tables,
-        )
+        SinkRunner::new(settings, self.log(), Arc::new(MemoryRegistry::default()), store, tables)
     }
 
     pub fn start(&mut self, client: &str) -> SinkHandle {

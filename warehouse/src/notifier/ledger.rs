@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::lake::{Lake, LakeError};
 use super::memory::Memory;
-use super::ranges::Ranges;
 use super::stream::{Received, Stream};
 use super::watch::{Failure, PipeState, Watch};
 use crate::snowflake::PipeName;
+use sinks::lake::Ranges;
 
 /// The ledger's form.
 const VERSION: u32 = 1;

@@ -18,7 +18,7 @@
 //! later. So each file's footer is read first, which also says on which days its range has other files.
 //!
 //! - [`events`]: names in bucket events. [`webhook`], [`kafka`]: how these arrive.
-//! - [`offers`]: where names are handed in. [`ranges`], [`stream`], [`memory`]: what is known of files. [`ledger`]: what a restart finds of that. [`lake`]: what is asked of the store.
+//! - [`offers`]: where names are handed in. [`stream`], [`memory`]: what is known of files. [`ledger`]: what a restart finds of that. [`lake`]: what is asked of the store.
 //! - [`reconcile`]: listings. [`watch`]: reports, failures, lag. [`worker`]: all of it, turn by turn.
 //!   [`service`]: a worker that runs.
 
@@ -29,7 +29,6 @@ pub mod ledger;
 pub mod memory;
 pub mod metrics;
 pub mod offers;
-pub mod ranges;
 pub mod reconcile;
 pub mod service;
 pub mod settings;

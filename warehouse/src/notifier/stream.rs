@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use sinks::parquet::layout::FileName;
 
-use super::ranges::Ranges;
+use sinks::lake::Ranges;
 
 /// A partition of a generation of a table's topic: its ranges follow one another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

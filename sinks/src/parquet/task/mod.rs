@@ -37,8 +37,10 @@ use wire::Registry;
 
 use super::digest;
 use super::draft::Draft;
+use super::files::{Found, Written};
 use super::layout::FileName;
-use super::store::{Found, Lake, StoreError, Survey, Written};
+use super::store::{Lake, StoreError};
+use super::survey::Survey;
 use super::writer::FileBytes;
 use crate::group::protocol::{Intent, Place, Standing};
 use crate::group::{Halt, Partition, PartitionLag, Retry, Tools};

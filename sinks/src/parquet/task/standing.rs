@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use broker::{BrokerError, TopicId, TopicPartition};
 use jiff::Timestamp;
 
-use super::super::store::Survey;
+use super::super::survey::Survey;
 use super::steps::ended;
 use super::{ASK_TIMEOUT, Doubt, Job, State, Stepped, Task};
 use crate::group::Tools;

@@ -6,7 +6,7 @@ use broker::{BrokerError, Start};
 use futures::FutureExt;
 
 use super::super::draft::{Draft, Refusal};
-use super::super::store::{Found, Written};
+use super::super::files::{Found, Written};
 use super::super::writer::FileBytes;
 use super::super::{digest, layout::FileName};
 use super::{ASK_TIMEOUT, Doubt, Job, State, Stepped, Task, lost};

@@ -34,6 +34,13 @@ impl Ranges {
         before.is_some_and(|(_, last)| *last >= end)
     }
 
+    /// The first of its offsets from `start` to `end`, and the last one that follows it there without a gap.
+    pub fn overlap(&self, start: i64, end: i64) -> Option<(i64, i64)> {
+        let before = self.0.range(..=start).next_back().filter(|(_, last)| **last >= start);
+        let (first, last) = before.or_else(|| self.0.range(start..=end).next())?;
+        Some((*first.max(&start), *last.min(&end)))
+    }
+
     /// The ranges between the first offset and the last one that are not in it.
     pub fn holes(&self) -> Vec<(i64, i64)> {
         let ends = self.0.values();
@@ -109,6 +116,11 @@ mod tests {
                     (start..=end).all(|at| set.contains(&at)),
                     "seed {seed}"
                 );
+                let mut common = (start..=end)
+                    .skip_while(|at| !set.contains(at))
+                    .take_while(|at| set.contains(at));
+                let expected = common.next().map(|first| (first, common.last().unwrap_or(first)));
+                assert_eq!(ranges.overlap(start, end), expected, "seed {seed}");
             }
             let read: Ranges = Vec::from(ranges.clone()).into();
             assert_eq!(read, ranges, "seed {seed}");

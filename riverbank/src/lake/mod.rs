@@ -1,0 +1,63 @@
+//! `riverbank lake …`: what is in the lake, how far it is behind Kafka, that nothing is missing or doubled, what its tables' columns
+//! are, that a topic which was made anew goes on there, and that what is old goes.
+//!
+//! [`ls`], [`verify`], [`retain`], [`accept`]: a command each.
+
+mod accept;
+mod ls;
+mod retain;
+mod verify;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use object_store::ObjectStore;
+use sinks::{S3Options, Table};
+
+pub use self::accept::accept;
+pub use self::ls::ls;
+pub use self::retain::retain;
+pub use self::verify::verify;
+use crate::config::Settings;
+
+/// How long Kafka may take to answer, or to show another record.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Prints what every table holds, column by column.
+pub fn describe() -> anyhow::Result<ExitCode> {
+    print(&sinks::tables::describe())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the store that `sink.url` names.
+pub fn open(settings: &Settings) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    let s3 = &settings.s3;
+    let options = S3Options {
+        endpoint: s3.endpoint.as_ref().map(ToString::to_string),
+        access_key: s3.access_key.as_ref().map(|key| key.reveal().to_owned()),
+        secret_key: s3.secret_key.as_ref().map(|key| key.reveal().to_owned()),
+        region: Some(s3.region.clone()),
+        allow_http: s3.allow_http,
+    };
+    sinks::open(settings.sink.url.as_str(), &options).context("sink.url")
+}
+
+/// The table of a name, or all of them.
+pub fn tables(name: Option<&str>) -> anyhow::Result<Vec<Arc<dyn Table>>> {
+    let all = sinks::tables::all();
+    let Some(name) = name else { return Ok(all) };
+    let names: Vec<String> = all.iter().map(|table| table.name().to_owned()).collect();
+    let table = all.into_iter().find(|table| table.name() == name);
+    let table = table.with_context(|| format!("there is no table {name}; there are {}", names.join(", ")))?;
+    Ok(vec![table])
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout()
+        .lock()
+        .write_all(text.as_bytes())
+        .context("write to standard output")
+}
