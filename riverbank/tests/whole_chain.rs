@@ -99,6 +99,7 @@ async fn everybody_reads_what_postgres_has() {
         "{sources:?}"
     );
     assert!(chain.repeated().await > 0, "no file was reported twice");
+    assert!(chain.faults_met().await > 0, "Snowflake never failed");
     riverbank.stop(Duration::from_secs(60)).await;
 
     let lake = chain.stack.bed.folder().join("lake");

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use broker::kafka::{KafkaBroker, KafkaSettings};
@@ -51,6 +52,7 @@ pub struct Chain {
     pub sql: Sql,
     snowpipe: Snowpipe,
     hook: String,
+    faults: AtomicU64,
 }
 
 impl Chain {
@@ -84,6 +86,7 @@ impl Chain {
             sql: Sql::new(connection.clone(), Session::default(), Duration::from_secs(60)),
             snowpipe: Snowpipe::new(connection),
             hook,
+            faults: AtomicU64::new(0),
             stack,
         };
         (chain, riverbank)
@@ -125,6 +128,7 @@ impl Chain {
                     let endpoint = ["insertFiles", "insertFiles", "insertReport", "loadHistoryScan"][random.random_range(0..4)];
                     let kind = ["429", "500", "503", "lost", "dropped"][random.random_range(0..5)];
                     snowflake.fail(endpoint, kind, 1).await.expect("the emulator answers");
+                    self.faults.fetch_add(1, Ordering::Relaxed);
                 }
                 by_event => {
                     let mut files = self.files().await;
@@ -176,6 +180,16 @@ impl Chain {
         };
         // Where it fails, nobody misses it.
         let _ = self.snowpipe.insert_files(&pipe, &[file]).await;
+    }
+
+    /// How many of the faults have happened.
+    pub async fn faults_met(&self) -> u64 {
+        let nothing_is_held = json!({ "held": false });
+        let answer = self.stack.bed.snowflake().control("hold", &nothing_is_held).await;
+        let left = answer.expect("the emulator answers")["faults_left"]
+            .as_u64()
+            .expect("a number");
+        self.faults.load(Ordering::Relaxed).saturating_sub(left)
     }
 
     /// How many paths pipes were given that they had already.
