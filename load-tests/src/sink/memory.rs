@@ -16,7 +16,7 @@ use sinks::group::protocol::Place;
 use sinks::parquet::draft::{Draft, Refusal};
 use sinks::parquet::encoding;
 use sinks::parquet::writer::FileBytes;
-use sinks::{SinkSettings, Table};
+use sinks::{Origin, RowError, SinkSettings, Table};
 use wire::Registry;
 
 use crate::measure;
@@ -148,12 +148,12 @@ impl Held {
         self.messages.len()
     }
 
-    fn taken(&self, since: (Instant, Duration), file_bytes: usize) -> anyhow::Result<Taken> {
+    fn taken(&self, since: (Instant, Duration), file_bytes: Option<usize>) -> anyhow::Result<Taken> {
         let (cpu, rows) = (measure::thread_cpu()? - since.1, self.rows() as u64);
         Ok(Taken {
             rows,
             log_bytes: self.log_bytes,
-            file_bytes: Some(file_bytes as u64),
+            file_bytes: file_bytes.map(|bytes| bytes as u64),
             cpu,
             time: since.0.elapsed(),
             timed_rows: rows,
@@ -179,7 +179,7 @@ impl Held {
             }
             bytes += writer.into_inner()?.len();
         }
-        self.taken(since, bytes)
+        self.taken(since, Some(bytes))
     }
 
     /// The sink's own way, on the records.
@@ -188,7 +188,27 @@ impl Held {
         let messages = self.messages.clone();
         let since = (Instant::now(), measure::thread_cpu()?);
         let files = self.files(messages)?;
-        self.taken(since, files.iter().map(|file| file.bytes.len()).sum())
+        self.taken(since, Some(files.iter().map(|file| file.bytes.len()).sum()))
+    }
+
+    /// The part of it that the bare writer has no part in: from records to rows.
+    pub fn rows_alone(&self) -> anyhow::Result<Taken> {
+        let origin = Origin {
+            topic: self.table.topic(),
+            partition: 0,
+        };
+        let mut rows = self.table.rows(self.registry.clone());
+        let since = (Instant::now(), measure::thread_cpu()?);
+        for message in &self.messages {
+            if let Err(error) = rows.push(origin, message) {
+                rows = rows.next().filter(|_| matches!(error, RowError::Shape)).ok_or(error)?;
+                rows.push(origin, message)?;
+            }
+            if rows.len() == BATCH_ROWS {
+                rows.take()?;
+            }
+        }
+        self.taken(since, None)
     }
 
     fn files(&self, messages: Vec<Message>) -> anyhow::Result<Vec<FileBytes>> {

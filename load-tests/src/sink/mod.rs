@@ -4,6 +4,7 @@
 //! - `bare`: the writer of the `parquet` crate alone. It gets the rows as Arrow batches that are there already, with the sink's
 //!   properties; `bare_plain` with those that a user would begin with: the crate's own, and Zstandard.
 //! - `sink`: the sink's way from records to a file's bytes, in memory: decoding Avro, the rows, the digest, the file.
+//! - `rows`: of that, decoding and the rows alone, which the bare writer has no part in; `sink_less_rows` is what remains.
 //! - `file`, `minio`: a whole sink as a process, from Kafka to a folder or a MinIO, committed.
 
 mod memory;
@@ -21,7 +22,7 @@ pub use program::SinkProgram;
 
 use crate::bank::{Bank, Site};
 use crate::report::Report;
-use memory::{Held, Taken};
+use memory::{Held, Properties, Taken};
 use process::{Place, Setting};
 
 const BUCKET: &str = "lake";
@@ -105,11 +106,7 @@ impl Sink {
         for round in 1..=self.rounds {
             eprintln!("round {round}");
             for (set, held) in &held {
-                let mut tell = |subject: &str, taken: Taken| taken.tell(&format!("{}_{subject}", set.name()), &mut report);
-                let sum = |measure: &dyn Fn(&Held) -> anyhow::Result<Taken>| held.iter().map(measure).sum::<anyhow::Result<_>>();
-                tell("bare", sum(&|held| held.bare(memory::Properties::Ours))?);
-                tell("sink", sum(&Held::sink)?);
-                tell("bare_plain", sum(&|held| held.bare(memory::Properties::Plain))?);
+                in_memory(*set, held, &mut report)?;
                 let Some(bed) = &minio else { continue };
                 for place in [Place::Folder, Place::Minio(bed.minio(), BUCKET)] {
                     let setting = Setting {
@@ -119,13 +116,13 @@ impl Sink {
                         rows_max: self.rows_max,
                         run: format!("{}-{}-{round}", set.name(), place.name()),
                     };
-                    tell(place.name(), setting.drain(&place)?);
+                    setting.drain(&place)?.tell(&subject(*set, place.name()), &mut report);
                 }
             }
         }
         for (set, _) in &held {
-            let subject = |name: &str| format!("{}_{name}", set.name());
-            for below in ["sink", "file", "minio"] {
+            let subject = |name: &str| subject(*set, name);
+            for below in ["sink", "sink_less_rows", "file", "minio"] {
                 report.ratio("cpu_us_per_row", &subject("bare"), &subject(below));
                 report.ratio("cpu_us_per_row", &subject("bare_plain"), &subject(below));
             }
@@ -151,4 +148,21 @@ impl Sink {
         }
         Ok(all)
     }
+}
+
+fn subject(set: Set, name: &str) -> String {
+    format!("{}_{name}", set.name())
+}
+
+/// A round of what needs no process.
+fn in_memory(set: Set, held: &[Held], report: &mut Report) -> anyhow::Result<()> {
+    let sum = |measure: &dyn Fn(&Held) -> anyhow::Result<Taken>| held.iter().map(measure).sum::<anyhow::Result<Taken>>();
+    sum(&|held| held.bare(Properties::Ours))?.tell(&subject(set, "bare"), report);
+    let (sink, rows) = (sum(&Held::sink)?, sum(&Held::rows_alone)?);
+    sink.tell(&subject(set, "sink"), report);
+    rows.tell(&subject(set, "rows"), report);
+    let rest = sink.cpu.saturating_sub(rows.cpu).as_secs_f64() * 1e6 / sink.rows as f64;
+    report.add(&subject(set, "sink_less_rows"), "cpu_us_per_row", rest);
+    sum(&|held| held.bare(Properties::Plain))?.tell(&subject(set, "bare_plain"), report);
+    Ok(())
 }
