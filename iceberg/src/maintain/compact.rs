@@ -11,17 +11,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use jiff::civil::Date;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::file::metadata::ParquetMetaData;
 
+use super::error::MaintainError;
+use super::orphans;
 use super::plan::{Source, runs};
 use super::rows::{Limits, Opened, Unreadable, merge};
+use super::settings::CompactSettings;
 use super::spot::{Spot, folder};
-use super::{MaintainError, orphans};
 use crate::access::Access;
 use crate::catalog::{Catalog, Loaded, TableName};
 use crate::change::{ATTEMPTS, Change, Ended};
@@ -37,32 +38,6 @@ const DATA_PATH: &str = "write.data.path";
 const FILES_AT_ONCE: usize = 5_000;
 /// About so many bytes: what a crash costs.
 const BYTES_AT_ONCE: i64 = 4 << 30;
-
-/// What is merged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CompactSettings {
-    /// Files of days before this one, in UTC.
-    pub before: Date,
-    /// Files below this size are merged, into files of up to this size, in bytes.
-    pub target_bytes: u64,
-    /// Only where so many files become one.
-    pub files_min: usize,
-    /// Merged files that no snapshot names are deleted after so long; a compaction that takes half as long from a file's first row to
-    /// its commit is given up.
-    pub orphan_age: Duration,
-}
-
-impl CompactSettings {
-    /// The defaults, for days before this one.
-    pub fn new(before: Date) -> Self {
-        Self {
-            before,
-            target_bytes: 128 << 20,
-            files_min: 4,
-            orphan_age: Duration::from_secs(86_400),
-        }
-    }
-}
 
 /// What became of a table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

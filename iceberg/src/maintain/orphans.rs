@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
-use super::MaintainError;
+use super::error::MaintainError;
 use super::spot::{Spot, folder};
 use crate::access::Access;
 use crate::catalog::now_ms;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::compact::CompactSettings;
+use super::settings::CompactSettings;
 use super::spot::Spot;
 
 /// A file of the table.

@@ -13,9 +13,10 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use sinks::parquet::layout::day_of;
 
+use super::error::MaintainError;
+use super::orphans;
 use super::rows::{Opened, Unreadable};
 use super::spot::{Spot, folder};
-use super::{MaintainError, orphans};
 use crate::access::Access;
 use crate::catalog::{Catalog, Loaded, TableName};
 use crate::change::{ATTEMPTS, Change, Ended};

@@ -24,7 +24,7 @@ use sha2::{Digest as _, Sha256};
 use sinks::parquet::footer::{self, FooterError, Identity};
 use tokio::io::AsyncWriteExt;
 
-use super::MaintainError;
+use super::error::MaintainError;
 
 /// Rows that are decoded at a time.
 const BATCH_ROWS: usize = 8_192;
