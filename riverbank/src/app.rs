@@ -16,6 +16,7 @@ use crate::assembly::{Assembly, listener, sink_settings, source_partitions};
 use crate::config::Settings;
 use crate::log::Log;
 use crate::process::{own_metrics, runtime, until_signal};
+use crate::sink_service::SinkService;
 use crate::snowpipe::Notifying;
 use crate::source::SourceWatch;
 use crate::{capture, iceberg, lake};
@@ -73,13 +74,14 @@ pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// `riverbank sink`: the sinks alone.
+/// `riverbank sink`: the sinks alone, with their metrics and health.
 pub fn sink(settings: Settings) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(async {
         let log = Log::of(&settings)?;
         let stop = until_signal()?;
         let instance = uuid::Uuid::new_v4().simple().to_string();
-        let metrics = prometheus::Registry::new();
+        let metrics = own_metrics()?;
+        let service = SinkService::start(settings.http.listen, &metrics).await?;
         let notifying = Notifying::start(&settings, &log.broker, &metrics).await?;
         let runner = sinks::SinkRunner::new(
             sink_settings(&settings, &instance[..12]),
@@ -92,14 +94,11 @@ pub fn sink(settings: Settings) -> anyhow::Result<ExitCode> {
         let sink = runner
             .with_listener(listener(notifying.as_ref(), iceberg.as_ref()))
             .start(&metrics)?;
-        let mut told = None;
         while !stop.is_cancelled() {
-            let of_tables = || iceberg.as_ref().and_then(IcebergHandle::trouble);
-            let of_snowpipe = || notifying.as_ref()?.trouble();
-            let trouble = sink.trouble().or_else(of_tables).or_else(of_snowpipe);
-            if trouble != told {
-                tracing::warn!(trouble = trouble.as_deref().unwrap_or("none"), "the sink");
-                told = trouble;
+            let of_tables = iceberg.as_ref().and_then(IcebergHandle::trouble);
+            let of_snowpipe = notifying.as_ref().and_then(Notifying::trouble);
+            if let Some(trouble) = service.report(sink.trouble(), of_tables, of_snowpipe) {
+                tracing::warn!(trouble = if trouble.is_empty() { "none" } else { &trouble }, "the sink");
             }
             let _ = tokio::time::timeout(Duration::from_secs(1), stop.cancelled()).await;
         }
@@ -115,6 +114,7 @@ pub fn sink(settings: Settings) -> anyhow::Result<ExitCode> {
         if let Some(notifying) = notifying {
             notifying.stop().await;
         }
+        service.stop().await?;
         stopped??;
         Ok(ExitCode::SUCCESS)
     })

@@ -21,6 +21,7 @@ pub mod lake;
 pub mod log;
 pub mod process;
 pub mod rejections;
+pub mod sink_service;
 pub mod snowflake;
 pub mod snowpipe;
 pub mod source;

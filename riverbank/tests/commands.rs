@@ -187,6 +187,69 @@ fn what_is_old_is_deleted_unless_somebody_needs_it() {
     assert!(of_table(&retain(&[])).contains("nothing"));
 }
 
+/// Without its store it writes nothing, and says so where probes and Prometheus look.
+#[tokio::test]
+async fn the_sinks_alone_serve_metrics_and_health() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let address = port.expect("a free port").to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_riverbank"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RIVERBANK_")) {
+        command.env_remove(name);
+    }
+    let arguments = [
+        "sink",
+        "--http-listen",
+        &address,
+        "--sink-url",
+        "s3://lake/bank",
+        "--s3-endpoint",
+        "http://127.0.0.1:1",
+        "--s3-allow-http",
+        "true",
+        "--kafka-brokers",
+        "127.0.0.1:1",
+        "--registry-url",
+        "http://127.0.0.1:1",
+    ];
+    command
+        .env("RIVERBANK_S3_ACCESS_KEY", "key")
+        .env("RIVERBANK_S3_SECRET_KEY", "secret");
+    let _sink = Running(command.args(arguments).spawn().expect("the program starts"));
+    let get = async |path: &str| {
+        let response = reqwest::get(format!("http://{address}{path}")).await.ok()?;
+        Some((response.status().as_u16(), response.text().await.ok()?))
+    };
+    let mut seen = None;
+    for _ in 0..600 {
+        seen = get("/health/ready").await;
+        if seen.as_ref().is_some_and(|(status, _)| *status == 503) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let (status, body) = seen.expect("it answers");
+    let report: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(
+        (status, &report["lake"], &report["iceberg"]),
+        (503, &false.into(), &true.into()),
+        "{body}"
+    );
+    assert!(
+        report["reasons"][0].as_str().is_some_and(|reason| !reason.is_empty()),
+        "{body}"
+    );
+    assert_eq!(get("/health/live").await.map(|(status, _)| status), Some(200));
+    let (_, metrics) = get("/metrics").await.expect("metrics");
+    for line in [
+        "riverbank_ready 0",
+        "riverbank_able{what=\"lake\"} 0",
+        "riverbank_able{what=\"snowpipe\"} 1",
+        "riverbank_sink_rows_total{table=\"bronze.accounts\"} 0",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+}
+
 #[test]
 fn iceberg_tables_that_are_not_there_yet_are_nothing_to_tend() {
     let folder = tempfile::tempdir().expect("a folder");

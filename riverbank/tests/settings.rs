@@ -205,7 +205,8 @@ fn without_authentication_it_listens_on_loopback_alone() {
     assert!(good(&sources).http.insecure_no_auth);
     // Others do not listen.
     let elsewhere = [KAFKA[0], KAFKA[1], ("RIVERBANK_HTTP_LISTEN", "0.0.0.0:8080")];
-    Settings::load(&environment(&elsewhere), Purpose::Sink).expect("a sink");
+    Settings::load(&environment(&elsewhere), Purpose::Lake).expect("a look at the lake");
+    check(&elsewhere, Purpose::Sink, refused);
 
     for (arguments, is_refused) in [
         (

@@ -84,6 +84,7 @@ impl Bench {
             ("REGISTRY_URL", "http://127.0.0.1:1".to_owned()),
             ("SINK_URL", "s3://lake/bank".to_owned()),
             ("SINK_AGE_MAX", "300ms".to_owned()),
+            ("HTTP_LISTEN", "127.0.0.1:0".to_owned()),
             ("S3_ENDPOINT", minio.endpoint().to_owned()),
             ("S3_ACCESS_KEY", minio.access_key().to_owned()),
             ("S3_SECRET_KEY", minio.secret_key().to_owned()),

@@ -21,6 +21,10 @@ pub struct Metrics {
     pub lag_records: IntGaugeVec,
     /// The age of the oldest record that was read and is in no finished file, in seconds, by table and partition.
     pub lag_seconds: GaugeVec,
+    /// The offset up to which, itself left out, everything is in finished files, by table and partition.
+    pub next_offset: IntGaugeVec,
+    /// When the last range was finished, in seconds since the epoch, by table and partition.
+    pub finished_seconds: GaugeVec,
     /// What open files and waiting records hold in memory, in bytes.
     pub memory_bytes: IntGauge,
 }
@@ -65,6 +69,20 @@ impl Metrics {
                 ),
                 TABLE_PARTITION,
             )?,
+            next_offset: IntGaugeVec::new(
+                Opts::new(
+                    "riverbank_sink_next_offset",
+                    "The first offset that is in no finished file yet",
+                ),
+                TABLE_PARTITION,
+            )?,
+            finished_seconds: GaugeVec::new(
+                Opts::new(
+                    "riverbank_sink_finished_timestamp_seconds",
+                    "When the last range of offsets was finished",
+                ),
+                TABLE_PARTITION,
+            )?,
             memory_bytes: IntGauge::new(
                 "riverbank_sink_memory_bytes",
                 "Memory that open files and waiting records hold",
@@ -82,6 +100,8 @@ impl Metrics {
         registry.register(Box::new(metrics.write_seconds.clone()))?;
         registry.register(Box::new(metrics.lag_records.clone()))?;
         registry.register(Box::new(metrics.lag_seconds.clone()))?;
+        registry.register(Box::new(metrics.next_offset.clone()))?;
+        registry.register(Box::new(metrics.finished_seconds.clone()))?;
         registry.register(Box::new(metrics.memory_bytes.clone()))?;
         Ok(metrics)
     }
@@ -94,11 +114,22 @@ impl Metrics {
         self.write_seconds.with_label_values(&[table]);
     }
 
+    /// A range is finished, and everything before it.
+    pub(crate) fn finished(&self, table: &str, partition: u32, next: i64) {
+        let partition = partition.to_string();
+        let label = [table, partition.as_str()];
+        self.next_offset.with_label_values(&label).set(next);
+        let now = jiff::Timestamp::now().as_millisecond() as f64 / 1_000.0;
+        self.finished_seconds.with_label_values(&label).set(now);
+    }
+
     /// A partition went to another member: its lag is that one's to tell.
     pub(crate) fn forget(&self, table: &str, partition: u32) {
         let partition = partition.to_string();
         // An error says that it was never told of.
         let _ = self.lag_records.remove_label_values(&[table, &partition]);
         let _ = self.lag_seconds.remove_label_values(&[table, &partition]);
+        let _ = self.next_offset.remove_label_values(&[table, &partition]);
+        let _ = self.finished_seconds.remove_label_values(&[table, &partition]);
     }
 }

@@ -154,6 +154,9 @@ impl Settings {
                 }
             }
         }
+        if matches!(purpose, Purpose::Run | Purpose::Sink) {
+            self.check_listen(reader);
+        }
         if purpose == Purpose::Run {
             self.check_run(reader, on_kafka);
         }
@@ -176,13 +179,7 @@ impl Settings {
         self.check_store(reader);
     }
 
-    fn check_run(&self, reader: &mut Reader, on_kafka: bool) {
-        if on_kafka && !reader.is_set("postgres.url") {
-            reader.problem(
-                "postgres.url",
-                "is missing: kafka.brokers is set, and writes go to the bank's database",
-            );
-        }
+    fn check_listen(&self, reader: &mut Reader) {
         if !self.http.listen.ip().to_canonical().is_loopback() && !self.http.insecure_no_auth {
             let listen = self.http.listen;
             reader.problem(
@@ -191,6 +188,15 @@ impl Settings {
                     "is {listen}, which others can reach, and the service has no authentication: it must be a loopback address \
                      such as 127.0.0.1:8080, unless http.insecure_no_auth (--insecure-no-auth) is given"
                 ),
+            );
+        }
+    }
+
+    fn check_run(&self, reader: &mut Reader, on_kafka: bool) {
+        if on_kafka && !reader.is_set("postgres.url") {
+            reader.problem(
+                "postgres.url",
+                "is missing: kafka.brokers is set, and writes go to the bank's database",
             );
         }
         if on_kafka && self.http.listen.ip().is_unspecified() && !reader.is_set("http.advertised_url") {

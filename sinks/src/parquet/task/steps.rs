@@ -450,6 +450,8 @@ impl Task {
         tools.metrics.files.with_label_values(label).inc_by(files.len() as u64);
         tools.metrics.rows.with_label_values(label).inc_by(rows);
         tools.metrics.bytes.with_label_values(label).inc_by(bytes);
+        let partition = self.partition.partition;
+        tools.metrics.finished(self.table.name(), partition, intent.end + 1);
         tracing::debug!(?intent, rows, bytes, "files are finished");
         if let Some(listener) = tools.listener {
             listener(&intent);
