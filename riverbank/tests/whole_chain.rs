@@ -169,7 +169,7 @@ async fn arrived(chain: &Chain) -> Result<(), String> {
         let files = files
             .partitions
             .iter()
-            .map(|partition| partition.rows())
+            .map(|partition| partition.rows)
             .sum::<u64>()
             .to_string();
         let found = catalog

@@ -15,12 +15,11 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
-use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::reader::{ChunkReader, Length};
 use sha2::{Digest as _, Sha256};
+use sinks::parquet::encoding;
 use sinks::parquet::footer::{self, FooterError, Identity};
 use tokio::io::AsyncWriteExt;
 
@@ -31,7 +30,7 @@ const BATCH_ROWS: usize = 8_192;
 /// What is in memory at a time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// A row group ends at so many bytes, or at the library's number of rows.
+    /// A row group ends at so many bytes, or at the sinks' number of rows.
     group_bytes: usize,
     /// A part of the upload; smaller files are one put. An object has at most 10,000 parts.
     part_bytes: usize,
@@ -44,8 +43,6 @@ impl Limits {
     };
 }
 
-/// Zstandard's own default, as for the sink's files.
-const ZSTD_LEVEL: i32 = 3;
 /// In a merged file's footer: of how many.
 const MERGED: &str = "riverbank.merged_files";
 
@@ -179,9 +176,9 @@ async fn write(
     limits: Limits,
 ) -> Result<(u64, Vec<u8>), Unreadable> {
     let mut digest = RowDigest::of(first.schema()).map_err(|error| first.wrong(error))?;
-    let properties = properties().map_err(|error| first.wrong(error))?;
     // Without what the first file's footer says of that file.
     let shape = Arc::new(Schema::new(first.schema().fields().clone()));
+    let properties = encoding::properties(&shape).map_err(|error| first.wrong(error))?;
     let writer = ArrowWriter::try_new(Vec::new(), shape, Some(properties));
     let mut writer = writer.map_err(|error| first.wrong(error))?;
     writer.append_key_value_metadata(KeyValue::new(MERGED.to_owned(), files.len().to_string()));
@@ -206,16 +203,6 @@ async fn write(
     writer.finish().map_err(|error| first.wrong(error))?;
     upload.put(std::mem::take(writer.inner_mut()).into()).await?;
     Ok(digest.finish())
-}
-
-/// As the sink's files are written.
-fn properties() -> Result<WriterProperties, ParquetError> {
-    let builder = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
-        .set_dictionary_enabled(true)
-        .set_statistics_enabled(EnabledStatistics::Page)
-        .set_created_by(concat!("riverbank ", env!("CARGO_PKG_VERSION")).to_owned());
-    Ok(builder.build())
 }
 
 /// A part of a file, as the reader of the whole asks for it.
