@@ -34,6 +34,11 @@ pub fn sink_settings(settings: &Settings, instance: &str) -> sinks::SinkSettings
         rows_max: settings.sink.rows_max,
         bytes_max: settings.sink.bytes_max,
         age_max: settings.sink.age_max,
+        multipart_bytes: match settings.sink.url.scheme() {
+            "s3" | "gs" => settings.sink.multipart_bytes,
+            // A file is renamed onto its place at once, and a copy of Azure's may be unfinished when it is answered.
+            _ => u64::MAX,
+        },
         // What a killed process held is taken over after this.
         session_timeout: Duration::from_secs(10),
         ..sinks::SinkSettings::default()

@@ -63,6 +63,7 @@ fn nothing_set_is_the_embedded_default() {
     assert_eq!(settings.http.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.engine.commit_interval, Duration::from_millis(100));
     assert_eq!(settings.sink.bytes_max, 128 << 20);
+    assert_eq!(settings.sink.multipart_bytes, 64 << 20);
     assert!(settings.sink.url.as_str().starts_with("file:///") && settings.sink.url.as_str().ends_with("/riverbank-data/lake/"));
     assert!((1..=256).contains(&settings.engine.threads));
 }

@@ -21,7 +21,9 @@ pub struct SinkSettings {
     pub age_max: Duration,
     /// What all open files of this member may hold in memory, in bytes; at this bound the largest file ends early.
     pub memory_bytes_max: u64,
-    /// After how long an attempt to reach the store is given up.
+    /// A file of so many bytes and more is uploaded in parts, side by side, where the store is fit for it.
+    pub multipart_bytes: u64,
+    /// After how long an attempt to reach the store is given up; a second more for each MiB that is sent.
     #[serde(with = "humantime_serde")]
     pub put_timeout: Duration,
     /// How faults are retried.
@@ -57,6 +59,7 @@ impl Default for SinkSettings {
             bytes_max: 128 << 20,
             age_max: Duration::from_secs(60),
             memory_bytes_max: 512 << 20,
+            multipart_bytes: 64 << 20,
             put_timeout: Duration::from_secs(60),
             retry: RetrySettings::default(),
             session_timeout: Duration::from_secs(30),

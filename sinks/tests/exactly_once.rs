@@ -113,6 +113,8 @@ fn nothing_is_lost_or_doubled_in_a_storm() {
         let mut bench = Bench::new(vec![Plain::new("a"), Plain::new("b")], seed);
         // Ranges have a record or several of a day.
         bench.apart_ms = if seed % 2 == 0 { 3_600_000 } else { 60_000 };
+        // A put, or an upload and a copy.
+        bench.settings.multipart_bytes = if seed % 3 == 0 { u64::MAX } else { 1 };
         bench.store.suffer(&Fault::ALL, 0.15);
         let mut born = 0_u64;
         let mut sinks: Vec<(String, SinkHandle)> = Vec::new();

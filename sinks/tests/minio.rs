@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use broker::kafka::{KafkaBroker, KafkaSettings};
 use broker::{Broker, CleanupPolicy, Membership, Outgoing, TopicSpec};
+use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use rand::{RngExt, SeedableRng};
@@ -59,12 +60,67 @@ fn of_many_who_create_an_object_one_does() {
     });
 }
 
+/// By a multipart upload of one part, which MinIO's and S3's completion takes the condition for.
+#[test]
+fn of_many_who_copy_onto_a_place_one_does() {
+    let bed = Testbed::builder().minio().start_blocking().unwrap();
+    testbed::block_on(async {
+        bed.minio().create_bucket("lake").await.unwrap();
+        let (store, path) = (open(&bed, "some/prefix"), Path::from("t/one.parquet"));
+        let copy = |number: usize| {
+            let (store, path) = (store.clone(), path.clone());
+            async move {
+                let own = Path::from(format!("_uploads/{number}"));
+                store.put(&own, format!("content {number}").into()).await?;
+                store.copy_if_not_exists(&own, &path).await.map(|()| number)
+            }
+        };
+        let ended = futures::future::join_all((0..16).map(copy)).await;
+        let copied: Vec<_> = ended.iter().filter_map(|end| end.as_ref().ok()).collect();
+        assert_eq!(copied.len(), 1, "{ended:?}");
+        let again = copy(99).await;
+        assert!(matches!(again, Err(Error::AlreadyExists { .. })), "{again:?}");
+        let stored = store.get(&path).await.unwrap().bytes().await.unwrap();
+        assert_eq!(stored, format!("content {}", copied[0]).as_bytes());
+    });
+}
+
+/// Files of several parts, by two owners of whom one crashes at each step.
+#[test]
+fn large_files_are_uploaded_in_parts() {
+    let mut bench = Bench::start(3);
+    bench.multipart_bytes = 6 << 20;
+    // 30 MB that nothing makes smaller: some 10 MB a partition, two parts.
+    bench.produce_wide(3_000, 10_000);
+    for step in Step::ALL {
+        let name = format!("{step:?}");
+        let sink = bench.sink(&name, Some(CrashAt::new(step, 1)));
+        wait_for("the crash", || sink.is_finished());
+        bench.produce_wide(1_000, 10_000);
+    }
+    let (first, second) = (bench.sink("first", None), bench.sink("second", None));
+    bench.prove(&[&first, &second]);
+    first.stop().unwrap();
+    second.stop().unwrap();
+    let listing = testbed::block_on(lake::list(bench.store.as_ref(), "records")).unwrap();
+    let large = listing.files.iter().filter(|file| file.bytes > 8 << 20).count();
+    assert!(large >= 1, "{:?}", listing.files);
+    testbed::block_on(bench.store.head(&Path::from("_riverbank/create-only-copy"))).unwrap();
+    // A crash leaves its upload, of which the next start deletes what is a day old.
+    let uploads = testbed::block_on(async {
+        let objects = bench.store.list(Some(&Path::from("_uploads")));
+        objects.try_collect::<Vec<_>>().await.unwrap()
+    });
+    assert!(uploads.len() <= Step::ALL.len() * PARTITIONS as usize, "{uploads:?}");
+}
+
 struct Bench {
     bed: Testbed,
     broker: Arc<KafkaBroker>,
     store: Arc<dyn ObjectStore>,
     table: Arc<Plain>,
     rng: ChaCha8Rng,
+    multipart_bytes: u64,
 }
 
 impl Bench {
@@ -83,6 +139,7 @@ impl Bench {
             store,
             table: Arc::new(Plain::new("records")),
             rng: ChaCha8Rng::seed_from_u64(seed),
+            multipart_bytes: u64::MAX,
         };
         bench.create_topic();
         bench
@@ -104,6 +161,11 @@ impl Bench {
             age_max: Duration::from_millis(300),
             put_timeout: Duration::from_secs(2),
             session_timeout: Duration::from_secs(6),
+            multipart_bytes: self.multipart_bytes,
+            rows_max: match self.multipart_bytes {
+                u64::MAX => hasty().rows_max,
+                _ => 2_000,
+            },
             ..hasty()
         };
         let tables = vec![self.table.clone() as Arc<dyn Table>];
@@ -149,6 +211,25 @@ impl Bench {
             } else {
                 producer.commit(&[], &Membership::NoGroup).unwrap();
             }
+        }
+    }
+
+    /// Writes records of so many random bytes, as text.
+    fn produce_wide(&mut self, records: u32, bytes: usize) {
+        let mut producer = self.broker.producer("wide").unwrap();
+        for _ in 0..records / 100 {
+            let mut text = || (0..bytes).map(|_| char::from(self.rng.random_range(b' '..b'~'))).collect();
+            let values: Vec<String> = (0..100).map(|_| text()).collect();
+            let all = values.iter().map(|value| Outgoing {
+                topic: "records",
+                partition: None,
+                key: None,
+                value: Some(value.as_bytes()),
+                timestamp_ms: 1_700_000_000_000,
+                headers: &[],
+            });
+            let all: Vec<_> = all.collect();
+            producer.send_all(&all).unwrap();
         }
     }
 

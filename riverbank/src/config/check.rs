@@ -91,6 +91,7 @@ impl Settings {
                 rows_max: reader.get("sink.rows_max", value::count(1, 100_000_000)),
                 bytes_max: reader.get("sink.bytes_max", value::bytes(1 << 10, 4 << 30)),
                 age_max: reader.get("sink.age_max", value::duration(ms(100), ms(86_400_000))),
+                multipart_bytes: reader.get("sink.multipart_bytes", value::bytes(5 << 20, 4 << 30)),
             },
             iceberg: IcebergSettings {
                 catalog: reader.get("iceberg.catalog", iceberg_catalog),

@@ -153,6 +153,8 @@ pub struct SinkSettings {
     pub bytes_max: u64,
     /// The longest time from a file's first record to its end.
     pub age_max: Duration,
+    /// From how many bytes on a file is uploaded in parts.
+    pub multipart_bytes: u64,
 }
 
 /// `iceberg.*`

@@ -140,6 +140,11 @@ pub const TABLE: Table = Table {
             "a file is closed this long after its first record, 100ms to 1d",
         ),
         Setting::new(
+            "sink.multipart_bytes",
+            "64MiB",
+            "from this size on a file is uploaded in parts, on s3:// and gs://, 5MiB to 4GiB",
+        ),
+        Setting::new(
             "iceberg.catalog",
             "off",
             "the catalog of Iceberg tables over the sinks' files: off, sqlite, postgres or rest",

@@ -135,7 +135,7 @@ impl Lake {
     /// Creates the file, or makes sure that the one which is there is it; `None` if it is superseded.
     async fn create(&self, ours: &FileBytes, compacted: bool) -> Result<Option<Identity>, StoreError> {
         let path = ours.file.path();
-        if self.put(path.clone(), ours.bytes.clone()).await? {
+        if self.put_file(&path, ours.bytes.clone()).await? {
             return Ok(Some(ours.identity.clone()));
         }
         let conflict = |reason: String| StoreError::Conflict {

@@ -3,7 +3,7 @@
 //! Why it is exactly once is said in [`crate::group::protocol`].
 //!
 //! - [`layout`]: the files' names. [`footer`]: what each file says of itself. [`marks`]: files that others supersede. [`digest`]: what records are.
-//! - [`writer`]: records into a file; [`encoding`]: how its columns are written. [`draft`]: a range into a file a day. `files`: these into the store; `compare`:
+//! - [`writer`]: records into a file; [`encoding`]: how its columns are written. [`draft`]: a range into a file a day. `files`: these into the store, large ones by `upload`; `compare`:
 //!   are they the same? `survey`: where the store says that a partition stands. `store`: the requests of all of these.
 //! - `task`: one partition, as a state machine. `target`: such partitions, for the group that moves them.
 //!
@@ -31,4 +31,5 @@ pub(crate) mod store;
 mod survey;
 mod target;
 mod task;
+mod upload;
 pub mod writer;

@@ -1,8 +1,9 @@
 //! What the sink asks of the object store, each with a bound on its time.
 //!
-//! `survey` asks where a partition stands, `files` writes ranges.
+//! `survey` asks where a partition stands, `files` writes ranges, `upload` large files.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,12 +47,26 @@ pub enum StoreError {
 pub struct Lake {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) timeout: Duration,
+    /// From how many bytes on a file is uploaded in parts.
+    pub(super) multipart_bytes: u64,
+    /// Whether the store was seen to refuse a copy onto what is there.
+    pub(super) copies: Arc<AtomicBool>,
 }
 
 impl Lake {
     /// A store whose answers are waited for this long.
     pub fn new(store: Arc<dyn ObjectStore>, timeout: Duration) -> Self {
-        Self { store, timeout }
+        Self {
+            store,
+            timeout,
+            multipart_bytes: u64::MAX,
+            copies: Arc::default(),
+        }
+    }
+
+    /// The same, where files of so many bytes and more are uploaded in parts, once the store was seen to be fit for it.
+    pub fn with_parts_from(self, multipart_bytes: u64) -> Self {
+        Self { multipart_bytes, ..self }
     }
 
     /// Whether the store refuses to create an object that is there: of two such puts, the second must fail. Without that, two
@@ -64,7 +79,16 @@ impl Lake {
             )
         };
         // From an earlier start, it may be there already.
-        Ok(!probe().await? || !probe().await?)
+        let keeps = !probe().await? || !probe().await?;
+        if keeps && self.multipart_bytes < u64::MAX {
+            let copies = self.keeps_what_is_copied_to().await?;
+            if !copies {
+                tracing::warn!("the store does not refuse to copy onto an object that is there: large files are put whole");
+            }
+            self.copies.store(copies, Ordering::Release);
+            self.drop_leftovers().await;
+        }
+        Ok(keeps)
     }
 
     /// Creates an object; false if one is there.

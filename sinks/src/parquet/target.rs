@@ -26,7 +26,7 @@ impl SinkRunner {
         store: Arc<dyn ObjectStore>,
         tables: Vec<Arc<dyn Table>>,
     ) -> Self {
-        let lake = Lake::new(store, settings.put_timeout);
+        let lake = Lake::new(store, settings.put_timeout).with_parts_from(settings.multipart_bytes);
         Self::to(Arc::new(Files { lake, registry }), settings, broker, tables)
     }
 }

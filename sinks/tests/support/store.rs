@@ -10,7 +10,7 @@ use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    CopyMode, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use parking_lot::Mutex;
@@ -49,6 +49,9 @@ struct Plan {
     puts: u64,
     /// It ignores that an object is to be created only.
     overwrites: bool,
+    /// It ignores that a copy is to be made only where nothing is.
+    copies_over: bool,
+    copies: u64,
     /// How often something was listed, and how many objects that brought.
     lists: u64,
     listed: Arc<AtomicU64>,
@@ -67,6 +70,8 @@ impl FaultyStore {
                 probability: 0.0,
                 puts: 0,
                 overwrites: false,
+                copies_over: false,
+                copies: 0,
                 lists: 0,
                 listed: Arc::default(),
                 hidden: None,
@@ -93,6 +98,16 @@ impl FaultyStore {
     /// From now on, it is a store that knows no `If-None-Match`, or no more.
     pub fn overwrite(&self, overwrites: bool) {
         self.plan.lock().overwrites = overwrites;
+    }
+
+    /// From now on, its copies replace what is there.
+    pub fn overwrite_copies(&self, overwrites: bool) {
+        self.plan.lock().copies_over = overwrites;
+    }
+
+    /// How many copies were asked for.
+    pub fn copies(&self) -> u64 {
+        self.plan.lock().copies
     }
 
     /// How often something was listed since the last call, and how many objects that brought.
@@ -155,14 +170,14 @@ impl ObjectStore for FaultyStore {
         if self.plan.lock().overwrites {
             opts.mode = PutMode::Overwrite;
         }
-        let counts = !["_riverbank", "_topics"]
+        let counts = !["_riverbank", "_topics", "_uploads"]
             .iter()
             .any(|notes| location.as_ref().contains(notes));
         self.plan.lock().puts += u64::from(counts);
         self.meet(self.inner.put_opts(location, payload, opts)).await
     }
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, opts).await
+        self.meet(self.inner.put_multipart_opts(location, opts)).await
     }
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.meet(self.inner.get_opts(location, options)).await
@@ -200,6 +215,14 @@ impl ObjectStore for FaultyStore {
         self.inner.list_with_delimiter(prefix).await
     }
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
+        let options = {
+            let mut plan = self.plan.lock();
+            plan.copies += 1;
+            match plan.overwrites || plan.copies_over {
+                true => CopyOptions::new().with_mode(CopyMode::Overwrite),
+                false => options,
+            }
+        };
+        self.meet(self.inner.copy_opts(from, to, options)).await
     }
 }
