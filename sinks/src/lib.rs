@@ -22,4 +22,4 @@ pub use columns::{Column, Kind};
 pub use contract::{Origin, Row, RowError, Rows, Table};
 pub use group::{Go, Listener, PartitionLag, Probe, SinkError, SinkHandle, SinkRunner, Step};
 pub use settings::{RetrySettings, SinkSettings};
-pub use target::{S3Options, TargetError, open};
+pub use target::{AzOptions, GsOptions, S3Options, StoreOptions, TargetError, open, open_with};

@@ -111,6 +111,15 @@ impl Settings {
                 region: reader.get("s3.region", value::text),
                 allow_http: reader.get("s3.allow_http", value::boolean),
             },
+            gs: GsSettings {
+                endpoint: reader.optional("gs.endpoint", value::http_url),
+                service_account: reader.optional("gs.service_account", value::secret),
+            },
+            az: AzSettings {
+                endpoint: reader.optional("az.endpoint", value::http_url),
+                account: reader.optional("az.account", value::text),
+                access_key: reader.optional("az.access_key", value::secret),
+            },
             snowflake: SnowflakeSettings::read(reader),
             snowpipe: SnowpipeSettings::read(reader),
             log: LogSettings {

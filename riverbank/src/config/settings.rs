@@ -34,6 +34,10 @@ pub struct Settings {
     pub iceberg: IcebergSettings,
     /// The object store, where `sink.url` is `s3://`.
     pub s3: S3Settings,
+    /// The object store, where `sink.url` is `gs://`.
+    pub gs: GsSettings,
+    /// The object store, where `sink.url` is `az://` or `abfss://`.
+    pub az: AzSettings,
     /// The warehouse.
     pub snowflake: SnowflakeSettings,
     /// The Snowpipe notifier.
@@ -145,7 +149,7 @@ pub struct EngineSettings {
 /// `sink.*`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkSettings {
-    /// `s3://bucket/prefix`, `file:///folder/` or `memory:///`.
+    /// `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `abfss://…`, `file:///folder/` or `memory:///`.
     pub url: Url,
     /// A file's most rows.
     pub rows_max: u64,
@@ -206,6 +210,26 @@ pub struct S3Settings {
     pub region: String,
     /// Whether the endpoint may be unencrypted.
     pub allow_http: bool,
+}
+
+/// `gs.*`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GsSettings {
+    /// The store's address; `None` is Google's.
+    pub endpoint: Option<Url>,
+    /// A service account's key, as JSON; `None` is what the environment or the machine gives.
+    pub service_account: Option<Secret>,
+}
+
+/// `az.*`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AzSettings {
+    /// The store's address; `None` is the account's at Azure.
+    pub endpoint: Option<Url>,
+    /// The storage account, unless `sink.url` names it.
+    pub account: Option<String>,
+    /// Its key; `None` is what the environment or the machine gives.
+    pub access_key: Option<Secret>,
 }
 
 /// `log.*`

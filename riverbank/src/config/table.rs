@@ -122,7 +122,7 @@ pub const TABLE: Table = Table {
         Setting::new(
             "sink.url",
             "riverbank-data/lake",
-            "where Parquet goes: s3://bucket/prefix, file:///folder or a folder",
+            "where Parquet goes: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, abfss://…, file:///folder or a folder",
         ),
         Setting::new(
             "sink.rows_max",
@@ -186,6 +186,23 @@ pub const TABLE: Table = Table {
         Setting::secret("s3.secret_key", "the secret key that belongs to s3.access_key"),
         Setting::new("s3.region", "us-east-1", "the store's region"),
         Setting::new("s3.allow_http", "false", "whether s3.endpoint may be http:// (no encryption)"),
+        Setting::optional(
+            "gs.endpoint",
+            "Google Cloud Storage's address, for an emulator; without it, Google's",
+        ),
+        Setting::secret(
+            "gs.service_account",
+            "a service account's key, as JSON; without it, what GOOGLE_* variables or the machine's own account give",
+        ),
+        Setting::optional(
+            "az.endpoint",
+            "Azure Blob Storage's address; without it, the account's at Azure",
+        ),
+        Setting::optional("az.account", "the storage account, unless sink.url names it (abfss://)"),
+        Setting::secret(
+            "az.access_key",
+            "its access key; without it, what AZURE_* variables or the machine's own identity give",
+        ),
         Setting::optional(
             "snowflake.account",
             "Snowflake's account identifier, such as myorg-bank; for riverbank warehouse and snowpipe.enabled",

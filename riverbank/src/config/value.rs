@@ -232,19 +232,26 @@ pub fn folder(value: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(value))
 }
 
-/// Where a sink writes: `s3://bucket/prefix`, `file:///folder` or `memory:///`; a plain path is a folder.
+/// Where a sink writes: `s3://bucket/prefix` and other stores, `file:///folder` or `memory:///`; a plain path is a folder.
 pub fn sink_url(value: &str) -> Result<Url, String> {
-    let form = || format!("must be s3://bucket/prefix, file:///folder or a folder, not \"{value}\"");
+    let form = || {
+        format!(
+            "must be s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///folder or a folder, not \"{value}\""
+        )
+    };
     if !value.contains("://") {
         let folder = std::path::absolute(value).map_err(|error| format!("{}: {error}", form()))?;
         return Url::from_directory_path(folder).map_err(|()| form());
     }
     let url = Url::parse(value).map_err(|_| form())?;
-    if has_login(&url) {
-        return Err("must not hold a login: s3.access_key and s3.secret_key are for that".to_owned());
+    // abfss://container@account.dfs.core.windows.net/prefix
+    let is_container = url.scheme() == "abfss" && url.password().is_none();
+    if has_login(&url) && !is_container {
+        return Err("must not hold a login: s3.access_key and s3.secret_key (gs.*, az.*) are for that".to_owned());
     }
     match url.scheme() {
-        "s3" if url.has_host() => Ok(url),
+        "s3" | "gs" | "az" if url.has_host() => Ok(url),
+        "abfss" if url.has_host() && !url.username().is_empty() => Ok(url),
         "file" | "memory" => Ok(url),
         _ => Err(form()),
     }

@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use object_store::ObjectStore;
-use sinks::{S3Options, Table};
+use sinks::{AzOptions, GsOptions, S3Options, StoreOptions, Table};
 
 pub use self::accept::accept;
 pub use self::ls::ls;
 pub use self::retain::retain;
 pub use self::verify::verify;
-use crate::config::Settings;
+use crate::config::{Secret, Settings};
 
 /// How long Kafka may take to answer, or to show another record.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,14 +35,24 @@ pub fn describe() -> anyhow::Result<ExitCode> {
 /// Opens the store that `sink.url` names.
 pub fn open(settings: &Settings) -> anyhow::Result<Arc<dyn ObjectStore>> {
     let s3 = &settings.s3;
-    let options = S3Options {
+    let revealed = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.reveal().to_owned());
+    let s3 = S3Options {
         endpoint: s3.endpoint.as_ref().map(ToString::to_string),
-        access_key: s3.access_key.as_ref().map(|key| key.reveal().to_owned()),
-        secret_key: s3.secret_key.as_ref().map(|key| key.reveal().to_owned()),
+        access_key: revealed(&s3.access_key),
+        secret_key: revealed(&s3.secret_key),
         region: Some(s3.region.clone()),
         allow_http: s3.allow_http,
     };
-    sinks::open(settings.sink.url.as_str(), &options).context("sink.url")
+    let gs = GsOptions {
+        endpoint: settings.gs.endpoint.as_ref().map(ToString::to_string),
+        service_account: revealed(&settings.gs.service_account),
+    };
+    let az = AzOptions {
+        endpoint: settings.az.endpoint.as_ref().map(ToString::to_string),
+        account: settings.az.account.clone(),
+        access_key: revealed(&settings.az.access_key),
+    };
+    sinks::open_with(settings.sink.url.as_str(), &StoreOptions { s3, gs, az }).context("sink.url")
 }
 
 /// The table of a name, or all of them.

@@ -1,32 +1,36 @@
 //! Opens the object store that a URL names.
 //!
-//! `s3://bucket/prefix` (AWS, MinIO), `file:///folder`, `memory:///`. Whatever stands behind it must refuse to create an object
-//! that is there already; S3 does by `If-None-Match`, a file system by a hard link.
+//! `s3://bucket/prefix` (AWS, MinIO), `gs://bucket/prefix`, `az://container/prefix` (or `abfss://container@account.dfs.core.windows.net/prefix`, as
+//! readers of Iceberg tables name it), `file:///folder`, `memory:///`. Whatever stands behind it must refuse to create an object that
+//! is there already: S3 and Azure do by `If-None-Match`, GCS by `x-goog-if-generation-match: 0`, a file system by a hard link.
+
+mod az;
+mod gs;
+mod s3;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, S3ConditionalPut, S3CopyIfNotExists};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
-use url::Url;
+use url::{Host, Url};
 
-/// How to reach an S3-compatible store.
+pub use self::az::AzOptions;
+pub use self::gs::GsOptions;
+pub use self::s3::S3Options;
+
+/// How to reach the stores that need more than a URL.
 #[derive(Clone, Default)]
-pub struct S3Options {
-    /// Its address, such as `http://127.0.0.1:9000`; `None` is AWS itself.
-    pub endpoint: Option<String>,
-    /// The access key; with the secret, or neither: then the machine's own role or `AWS_*` variables are used.
-    pub access_key: Option<String>,
-    /// The secret that belongs to it.
-    pub secret_key: Option<String>,
-    /// The region.
-    pub region: Option<String>,
-    /// Whether the endpoint may be `http://`.
-    pub allow_http: bool,
+pub struct StoreOptions {
+    /// `s3://`.
+    pub s3: S3Options,
+    /// `gs://`.
+    pub gs: GsOptions,
+    /// `az://` and `abfss://`.
+    pub az: AzOptions,
 }
 
 /// Why a URL does not lead to a store: a setting is wrong.
@@ -48,20 +52,38 @@ pub enum TargetError {
     Options(#[from] object_store::Error),
 }
 
-/// Opens the store; nothing is asked of it yet.
+/// Opens a store of S3, of this machine, or in memory; nothing is asked of it yet.
 pub fn open(url: &str, s3: &S3Options) -> Result<Arc<dyn ObjectStore>, TargetError> {
+    let options = StoreOptions {
+        s3: s3.clone(),
+        ..StoreOptions::default()
+    };
+    open_with(url, &options)
+}
+
+/// Opens a store; nothing is asked of it yet.
+pub fn open_with(url: &str, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>, TargetError> {
     let wrong = |reason: String| TargetError::Url {
         url: url.to_owned(),
         reason,
     };
     let parsed = Url::parse(url).map_err(|error| wrong(error.to_string()))?;
+    let host = |what: &str| {
+        let host = parsed.host_str().filter(|host| !host.is_empty());
+        host.ok_or_else(|| wrong(format!("it names no {what}")))
+    };
     match parsed.scheme() {
-        "s3" => {
-            let bucket = parsed
-                .host_str()
-                .filter(|host| !host.is_empty())
-                .ok_or_else(|| wrong("it names no bucket".into()))?;
-            Ok(under(Arc::new(open_s3(bucket, s3)?), parsed.path()))
+        "s3" => Ok(under(s3::open(host("bucket")?, &options.s3)?, parsed.path())),
+        "gs" => Ok(under(gs::open(host("bucket")?, &options.gs)?, parsed.path())),
+        "az" => Ok(under(az::open(host("container")?, None, &options.az)?, parsed.path())),
+        "abfss" => {
+            let account = host("account")?.split('.').next();
+            match parsed.username() {
+                "" => Err(wrong(
+                    "it must be abfss://container@account.dfs.core.windows.net/prefix".into(),
+                )),
+                container => Ok(under(az::open(container, account, &options.az)?, parsed.path())),
+            }
         }
         "file" => {
             let folder = parsed
@@ -72,41 +94,37 @@ pub fn open(url: &str, s3: &S3Options) -> Result<Arc<dyn ObjectStore>, TargetErr
             Ok(Arc::new(LocalFileSystem::new_with_prefix(folder)?.with_fsync(true)))
         }
         "memory" => Ok(Arc::new(InMemory::new())),
-        other => Err(wrong(format!("{other}: is not s3:, file: or memory:"))),
+        other => Err(wrong(format!("{other}: is not s3:, gs:, az:, abfss:, file: or memory:"))),
     }
 }
 
-fn open_s3(bucket: &str, s3: &S3Options) -> Result<impl ObjectStore, TargetError> {
-    // The sink retries by itself, so that its trouble is seen; the client covers only a lost connection.
-    let retry = RetryConfig {
+/// The sink retries by itself, so that its trouble is seen; the client covers only a lost connection.
+fn retries() -> RetryConfig {
+    RetryConfig {
         max_retries: 2,
         retry_timeout: Duration::from_secs(10),
         backoff: BackoffConfig::default(),
-    };
-    let client = ClientOptions::new()
-        .with_allow_http(s3.allow_http)
+    }
+}
+
+fn client(allow_http: bool) -> ClientOptions {
+    ClientOptions::new()
+        .with_allow_http(allow_http)
         .with_connect_timeout(Duration::from_secs(5))
         // The sink's own time-out ends an attempt; large files on slow lines must not hit another one first.
-        .with_timeout(Duration::from_secs(600));
-    let mut builder = AmazonS3Builder::from_env()
-        .with_bucket_name(bucket)
-        .with_conditional_put(S3ConditionalPut::ETagMatch)
-        .with_copy_if_not_exists(S3CopyIfNotExists::Multipart)
-        .with_client_options(client)
-        .with_allow_http(s3.allow_http)
-        .with_retry(retry);
-    if let Some(endpoint) = &s3.endpoint {
-        builder = builder
-            .with_endpoint(endpoint.trim_end_matches('/'))
-            .with_virtual_hosted_style_request(false);
-    }
-    if let (Some(key), Some(secret)) = (&s3.access_key, &s3.secret_key) {
-        builder = builder.with_access_key_id(key).with_secret_access_key(secret);
-    }
-    if let Some(region) = &s3.region {
-        builder = builder.with_region(region);
-    }
-    Ok(builder.build()?)
+        .with_timeout(Duration::from_secs(600))
+}
+
+/// Whether an endpoint is unencrypted, which only one of this machine may be: an emulator.
+fn is_local_http(endpoint: &str) -> bool {
+    let Ok(url) = Url::parse(endpoint) else { return false };
+    let is_local = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    url.scheme() == "http" && is_local
 }
 
 fn under(store: Arc<dyn ObjectStore>, path: &str) -> Arc<dyn ObjectStore> {
@@ -129,6 +147,9 @@ mod tests {
         assert!(refusal("lake").contains("lake"));
         assert!(refusal("ftp://host/x").contains("is not s3:"));
         assert!(refusal("s3:///prefix").contains("no bucket"));
+        assert!(refusal("gs:///prefix").contains("no bucket"));
+        assert!(refusal("az:///prefix").contains("no container"));
+        assert!(refusal("abfss://account.dfs.core.windows.net/prefix").contains("container@account"));
         assert!(refusal("file://elsewhere/lake").contains("no folder"));
     }
 
