@@ -300,7 +300,8 @@ fn a_start_does_not_look_through_the_days() {
     let (few, many) = (cost(3), cost(200));
     assert_eq!(few, many, "calls and objects");
     let [(with, _), (without, listed)] = many;
-    assert!(with <= 7 && without <= 7 && listed <= 7, "{many:?}");
+    // One of the calls looks for uploads that a crash has left.
+    assert!(with <= 8 && without <= 8 && listed <= 7, "{many:?}");
 }
 
 #[test]
