@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use object_store::ObjectStoreExt;
 use serde_json::Value;
 
@@ -24,6 +25,9 @@ pub(crate) struct Change {
     pub removed: BTreeSet<String>,
     /// How far the table is with it.
     pub progress: Progress,
+    /// The commit time that the table has come to with it. None where a snapshot of this moment is no proof that whoever commits what the
+    /// sinks finish has come so far: then readers look at the one before.
+    pub whole_until: Option<Timestamp>,
     /// The table's schema, with its id.
     pub schema: Value,
     /// What must hold, besides that the table is still as it was loaded.
@@ -45,6 +49,8 @@ pub(crate) enum Ended {
     Busy,
 }
 
+/// Forbids other engines to delete data files with the snapshots that they expire: the files are the lake's, too.
+pub(crate) const KEPT_FILES: (&str, &str) = ("gc.enabled", "false");
 /// How often a change is made again.
 pub(crate) const ATTEMPTS: u32 = 12;
 /// Before the second attempt; each further one waits twice as long, up to the last.
@@ -94,6 +100,7 @@ impl Access {
             added: &change.added,
             removed: &change.removed,
             progress: &change.progress,
+            whole_until: change.whole_until,
             schema: &change.schema,
             written: Vec::new(),
         };
@@ -102,6 +109,9 @@ impl Access {
         let mut properties = change.properties;
         let offsets = snapshot["summary"][OFFSETS].as_str().unwrap_or_default();
         properties.insert(OFFSETS.to_owned(), offsets.to_owned());
+        if metadata.property(KEPT_FILES.0).is_none() {
+            properties.insert(KEPT_FILES.0.to_owned(), KEPT_FILES.1.to_owned());
+        }
         let mut commit = Commit {
             requirements: vec![
                 Requirement::Uuid(metadata.uuid().unwrap_or_default().to_owned()),

@@ -20,7 +20,7 @@ use sinks::Table;
 
 use crate::access::Access;
 use crate::catalog::{Catalog, CatalogError, Creation, Loaded, TableName};
-use crate::change::Change;
+use crate::change::{Change, KEPT_FILES};
 use crate::data_file::{DataFile, highest};
 use crate::error::CommitError;
 use crate::expire;
@@ -141,6 +141,7 @@ impl Committer {
                 (expire::AGE.to_owned(), SNAPSHOT_AGE_MS.to_string()),
                 ("write.metadata.delete-after-commit.enabled".to_owned(), "true".to_owned()),
                 ("write.parquet.compression-codec".to_owned(), "zstd".to_owned()),
+                (KEPT_FILES.0.to_owned(), KEPT_FILES.1.to_owned()),
             ]
             .into(),
             columns,
@@ -180,6 +181,8 @@ impl Committer {
             added: files,
             removed: BTreeSet::new(),
             progress: next.clone(),
+            // With more to come, some partitions are behind what others had at the time.
+            whole_until: next.watermark_time().filter(|_| !found.more),
             schema: columns.schema(schema_id),
             requirements: Vec::new(),
             updates: Vec::new(),

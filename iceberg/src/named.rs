@@ -32,6 +32,9 @@ pub enum NamedError {
     /// A manifest.
     #[error("{0}: {1}")]
     Manifest(String, ManifestError),
+    /// A manifest that cannot be read from here.
+    #[error("{0} is not in the lake: which files it names is not known")]
+    Elsewhere(String),
     /// The offsets.
     #[error(transparent)]
     Progress(#[from] Unknown),
@@ -93,19 +96,16 @@ pub async fn of_table(
 /// The same, of metadata that were read.
 pub async fn of_metadata(metadata: &Metadata, store: &Arc<dyn ObjectStore>, place: &Place) -> Result<Named, NamedError> {
     let get = async |url: String| {
-        // What is elsewhere names nothing of the lake's.
-        let Some(path) = place.path_of(&url) else {
-            return Ok((url, None));
-        };
+        // A list or a manifest that another writer has put elsewhere may name the lake's files.
+        let path = place.path_of(&url).ok_or_else(|| NamedError::Elsewhere(url.clone()))?;
         let bytes = store.get(&path).await?.bytes().await?;
-        Ok::<_, NamedError>((url, Some(bytes)))
+        Ok::<_, NamedError>((url, bytes))
     };
     let wrong = |url: String| move |error: ManifestError| NamedError::Manifest(url, error);
     let lists = metadata.snapshots().iter().filter_map(|one| one["manifest-list"].as_str());
     let mut lists = stream::iter(lists.map(|list| get(list.to_owned()))).buffer_unordered(AT_ONCE);
     let mut manifests = BTreeSet::new();
     while let Some((url, bytes)) = lists.try_next().await? {
-        let Some(bytes) = bytes else { continue };
         let list = manifest::read_list(&bytes).map_err(wrong(url))?;
         manifests.extend(list.into_iter().map(|one| one.url));
     }
@@ -113,7 +113,6 @@ pub async fn of_metadata(metadata: &Metadata, store: &Arc<dyn ObjectStore>, plac
     let mut manifests = stream::iter(manifests.into_iter().map(get)).buffer_unordered(AT_ONCE);
     let mut files = BTreeSet::new();
     while let Some((url, bytes)) = manifests.try_next().await? {
-        let Some(bytes) = bytes else { continue };
         let urls = manifest::urls(&bytes).map_err(wrong(url))?;
         files.extend(urls.iter().filter_map(|url| place.path_of(url)));
     }

@@ -24,9 +24,14 @@ impl Place {
         format!("{}/{path}", self.0)
     }
 
-    /// The object of a URL, if it is in the lake.
+    /// The object of a URL, if it is in the lake. Other writers may say `s3a:` or `s3n:` of what is `s3:`.
     pub fn path_of(&self, url: &str) -> Option<Path> {
-        let rest = url.strip_prefix(&self.0)?.strip_prefix('/')?;
+        let own = ["s3a://", "s3n://"].iter().find_map(|scheme| url.strip_prefix(scheme));
+        let (lake, url) = match (self.0.strip_prefix("s3://"), own) {
+            (Some(lake), Some(url)) => (lake, url),
+            _ => (self.0.as_str(), url),
+        };
+        let rest = url.strip_prefix(lake)?.strip_prefix('/')?;
         Path::parse(rest.trim_end_matches('/')).ok()
     }
 }
@@ -43,6 +48,10 @@ mod tests {
                 "s3://bucket/some/prefix/t/day=2026-01-02/p=00/0-9-s1.parquet",
             ),
             (
+                "s3://bucket/some/prefix",
+                "s3a://bucket/some/prefix/t/day=2026-01-02/p=00/0-9-s1.parquet",
+            ),
+            (
                 "file:///var/a%20b/lake",
                 "file:///var/a b/lake/t/day=2026-01-02/p=00/0-9-s1.parquet",
             ),
@@ -50,7 +59,7 @@ mod tests {
             let place = Place::new(lake);
             let path = place.path_of(url).unwrap();
             assert_eq!(path.as_ref(), "t/day=2026-01-02/p=00/0-9-s1.parquet");
-            assert_eq!(place.url_of(&path), url);
+            assert_eq!(place.url_of(&path), url.replace("s3a:", "s3:"));
             assert_eq!(place.path_of("s3://bucket/some/prefix-of-others/t"), None);
         }
     }

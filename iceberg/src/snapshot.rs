@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::access::Access;
@@ -53,6 +54,8 @@ pub(crate) struct Draft<'a> {
     /// The URLs of files that are dropped.
     pub removed: &'a BTreeSet<String>,
     pub progress: &'a Progress,
+    /// The commit time that the table has come to, where a reader may rely on it.
+    pub whole_until: Option<Timestamp>,
     /// The table's schema, with its id.
     pub schema: &'a Value,
     /// What was written for it.
@@ -234,7 +237,10 @@ impl Draft<'_> {
         let ours = parent.and_then(|parent| parent["summary"].as_object());
         let ours = ours.filter(|ours| self.operation != Operation::Append && ours.contains_key(OFFSETS));
         if let Some(ours) = ours {
-            for (name, value) in ours.iter().filter(|(name, _)| name.starts_with(OURS)) {
+            for (name, value) in ours
+                .iter()
+                .filter(|(name, _)| name.starts_with(OURS) && *name != WATERMARK_TIME)
+            {
                 summary[name] = value.clone();
             }
             return summary;
@@ -242,7 +248,7 @@ impl Draft<'_> {
         if let Some(watermark) = self.progress.watermark() {
             summary[WATERMARK] = watermark.to_string().into();
         }
-        if let Some(time) = self.progress.watermark_time() {
+        if let Some(time) = self.whole_until {
             summary[WATERMARK_TIME] = time.to_string().into();
         }
         summary

@@ -142,6 +142,8 @@ async fn a_snapshot_that_changes_no_offsets_says_the_same_of_them() {
         .replace("\"next\"", "\"later\":7,\"next\"");
     summary["riverbank.offsets"] = offsets.clone().into();
     summary["riverbank.later"] = "of a newer version".into();
+    // What a reader takes for proof that whoever commits came on until then is said by commits alone.
+    assert!(summary["riverbank.watermark-time"].is_string());
     let path = bench.lake.place.path_of(&loaded.location).unwrap();
     bench.lake.store.put(&path, json.to_string().into()).await.unwrap();
     for operation in ["replace", "delete"] {
@@ -152,8 +154,11 @@ async fn a_snapshot_that_changes_no_offsets_says_the_same_of_them() {
         assert_eq!(bench.summary("operation").await, operation);
         assert_eq!(bench.summary("riverbank.offsets").await, offsets);
         assert_eq!(bench.summary("riverbank.later").await, "of a newer version");
+        assert_eq!(bench.summary("riverbank.watermark-time").await, "");
         let loaded = bench.catalog.load(&table_name()).await.unwrap().unwrap();
         assert_eq!(loaded.metadata.property("riverbank.offsets"), Some(offsets.as_str()));
+        // Else whoever expires snapshots would delete the lake's files with them.
+        assert_eq!(loaded.metadata.property("gc.enabled"), Some("false"));
     }
 }
 

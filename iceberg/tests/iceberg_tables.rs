@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use iceberg_tables::{CatalogTarget, IcebergSettings, Named, named_files};
+use iceberg_tables::{CatalogTarget, IcebergSettings, Named, NamedError, named_files};
 use object_store::ObjectStoreExt;
 use serde_json::json;
 use support::{DAY_MS, FIRST_DAY_MS, Folder, Records, catch_up, judge, progress};
@@ -174,4 +174,15 @@ async fn files_that_a_snapshot_names_are_not_spared() {
         .await
         .unwrap();
     assert!(other.files.is_empty() && !other.can_spare(&early[0].file));
+    // A list that another writer has put elsewhere may name any of them.
+    let loaded = bench.catalog.load(&support::table_name()).await.unwrap().unwrap();
+    let mut json = loaded.metadata.json().clone();
+    json["snapshots"][0]["manifest-list"] = "s3://elsewhere/snap-1.avro".into();
+    let path = bench.lake.place.path_of(&loaded.location).unwrap();
+    bench.lake.store.put(&path, json.to_string().into()).await.unwrap();
+    let unknown = named_files(&settings, &bench.lake.store, url.as_str(), support::TABLE).await;
+    assert!(
+        matches!(&unknown, Err(NamedError::Elsewhere(list)) if list.contains("elsewhere")),
+        "{unknown:?}"
+    );
 }

@@ -344,6 +344,7 @@ impl Compactor {
             added,
             removed,
             progress: Progress::read(metadata).map_err(CommitError::from)?,
+            whole_until: None,
             schema: self.access.columns(metadata)?.schema(metadata.schema_id()),
             requirements: Vec::new(),
             updates: Vec::new(),

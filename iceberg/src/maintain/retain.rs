@@ -159,6 +159,7 @@ impl Retention {
             added: Vec::new(),
             removed: old.into_iter().map(|entry| entry.url).collect::<BTreeSet<_>>(),
             progress: Progress::read(metadata).map_err(CommitError::from)?,
+            whole_until: None,
             schema: self.access.columns(metadata)?.schema(metadata.schema_id()),
             requirements: Vec::new(),
             updates: Vec::new(),
