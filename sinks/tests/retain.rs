@@ -6,14 +6,19 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use broker::{Broker, Outgoing};
 use futures::TryStreamExt;
 use jiff::civil::Date;
+use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::KeyValue;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use sinks::Step;
 use sinks::lake::{self, Depth, Keeper, Removal, Retention};
+use sinks::parquet::footer::Identity;
 use sinks::parquet::layout::{FileName, day_of};
 use support::counting::{CountingStore, copy_of};
 use support::{Bench, CrashAt, PARTITIONS, bury, rng};
@@ -223,6 +228,67 @@ fn a_day_to_come_counts_as_the_day_of_its_writing() {
     retain(&bench, Retention::of_days(30, in_a_year, false), &[]);
     assert!(!has_it(&bench));
     prove(&bench, &[]);
+}
+
+/// A file of the first day, of one row.
+fn file_of(partition: u32, start: i64, days: Option<Vec<Date>>) -> (FileName, Vec<u8>) {
+    let column: ArrayRef = Arc::new(Int64Array::from(vec![start]));
+    let batch = RecordBatch::try_from_iter([("offset", column)]).unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    let (end, schema, generation) = (start + 9, 1, 1);
+    let identity = Identity {
+        table: "records".into(),
+        topic: "records".into(),
+        partition,
+        start,
+        end,
+        schema,
+        rows: 1,
+        topic_id: None,
+        generation,
+        days,
+        digest: None,
+        superseded_by: None,
+    };
+    for (key, value) in identity.key_values() {
+        writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+    }
+    let name = FileName {
+        table: identity.table,
+        day: day(0),
+        partition,
+        generation,
+        start,
+        end,
+        schema,
+    };
+    (name, writer.into_inner().unwrap())
+}
+
+#[test]
+fn a_file_of_several_days_counts_as_the_day_of_its_writing() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    for start in [0, 10, 20] {
+        // Of an earlier version; of this one.
+        for (partition, days) in [(0, None), (1, Some(vec![day(0)]))] {
+            let (name, content) = file_of(partition, start, days);
+            runtime.block_on(store.put(&name.path(), content.into())).unwrap();
+        }
+    }
+    let gone = |retention| {
+        let removals = runtime.block_on(lake::retain(&store, "records", retention, &[])).unwrap();
+        let gone = removals
+            .iter()
+            .map(|removal| (removal.partition, removal.floor, removal.files));
+        gone.collect::<Vec<_>>()
+    };
+    // The store's clock is today's.
+    let now = jiff::Timestamp::now();
+    assert_eq!(gone(Retention::of_days(30, now, false)), [(1, 20, 2)]);
+    let in_a_year = now + std::time::Duration::from_secs(366 * 86_400);
+    assert_eq!(gone(Retention::of_days(30, in_a_year, false)), [(0, 20, 2)]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, future};
+use futures::{Stream, StreamExt, TryStreamExt, future};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -25,6 +25,7 @@ use super::LakeError;
 use super::files::{self, LakeFile, Listed, last_intents};
 use super::floors::{self, Floors, floors};
 use super::verify::{generations, is_over};
+use crate::parquet::footer::{self, FooterError};
 use crate::parquet::layout::{FileName, day_of};
 use crate::parquet::store::Lake;
 
@@ -33,6 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Files that are deleted together; S3 takes as many in one request.
 const PAGE: usize = 1_000;
+
+/// Footers that are read together.
+const FOOTERS_AT_ONCE: usize = 16;
 
 /// Somebody who reads the lake's files, and must have done with one before it goes.
 pub trait Keeper: Send + Sync {
@@ -45,7 +49,8 @@ pub trait Keeper: Send + Sync {
 /// What is to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Files of days before this one go. A file of a day to come counts as of the day on which it was written.
+    /// Files of days before this one go. A file of a day to come counts as of the day on which it was written, and so does one of an
+    /// earlier version, which may hold more days than its name says.
     pub before: Date,
     /// The current day.
     pub today: Date,
@@ -65,10 +70,36 @@ impl Retention {
         }
     }
 
-    fn is_old(&self, file: &LakeFile) -> bool {
-        let day = file.name.day;
-        day < self.before || (day > self.today && day_of(file.written_at_ms) < self.before)
+    async fn is_old(&self, store: &dyn ObjectStore, file: &LakeFile) -> Result<bool, LakeError> {
+        let (day, written) = (file.name.day, day_of(file.written_at_ms));
+        if day >= self.before {
+            return Ok(day > self.today && written < self.before);
+        }
+        if written < self.before {
+            return Ok(true);
+        }
+        // Written later than its day: of an earlier version, it may have rows of all days between.
+        match footer::read(store, &file.name.path()).await {
+            Ok(identity) => Ok(identity.days.is_some()),
+            // Another run was faster.
+            Err(FooterError::Store(object_store::Error::NotFound { .. })) => Ok(true),
+            Err(FooterError::Store(error)) => Err(error.into()),
+            Err(FooterError::Damaged(_)) => Ok(false),
+        }
     }
+}
+
+/// Files, and whether each is old.
+fn judged<'a>(
+    store: &'a dyn ObjectStore,
+    retention: Retention,
+    files: impl Stream<Item = Result<LakeFile, LakeError>> + 'a,
+) -> impl Stream<Item = Result<(LakeFile, bool), LakeError>> + 'a {
+    let judge = move |file: LakeFile| async move {
+        let is_old = retention.is_old(store, &file).await?;
+        Ok((file, is_old))
+    };
+    files.map_ok(judge).try_buffered(FOOTERS_AT_ONCE)
 }
 
 /// What goes, or has gone, of a partition's generation.
@@ -190,9 +221,15 @@ async fn look(
     keepers: &[Arc<dyn Keeper>],
 ) -> Result<BTreeMap<(u32, u32), Log>, LakeError> {
     let mut logs: BTreeMap<(u32, u32), Log> = BTreeMap::new();
-    let mut listed = files::each(store.as_ref(), table, days.to_vec());
-    while let Some(listed) = listed.try_next().await? {
-        let Listed::File(file) = listed else { continue };
+    let listed = files::each(store.as_ref(), table, days.to_vec());
+    let files = listed.try_filter_map(|listed| {
+        future::ready(Ok(match listed {
+            Listed::File(file) => Some(file),
+            Listed::Stranger(_) => None,
+        }))
+    });
+    let mut files = Box::pin(judged(store.as_ref(), retention, files));
+    while let Some((file, is_old)) = files.try_next().await? {
         let (start, end) = (file.name.start, file.name.end);
         let log = logs.entry((file.name.partition, file.name.generation)).or_insert(Log {
             stays: None,
@@ -203,7 +240,7 @@ async fn look(
         log.first = log.first.min(start);
         log.last = log.last.max((start, end));
         let lowest = |known: Option<i64>| Some(known.map_or(start, |known| known.min(start)));
-        if !retention.is_old(&file) {
+        if !is_old {
             log.stays = lowest(log.stays);
         } else if log.needed.as_ref().is_none_or(|(first, _)| start < *first)
             && let Some(keeper) = keepers.iter().find(|keeper| keeper.needs(&file.name))
@@ -229,14 +266,20 @@ async fn remove(
         .copied()
         .filter(|day| *day < retention.before || *day > retention.today);
     let listed = files::each(store.as_ref(), table, old.collect());
-    let goes = listed.try_filter_map(|listed| {
-        let Listed::File(file) = listed else {
-            return future::ready(Ok(None));
-        };
+    let floor_of = |name: &FileName| {
+        let floor = floors.get(&(name.partition, name.generation)).copied();
+        floor.filter(|floor| name.end < *floor)
+    };
+    let below = listed.try_filter_map(|listed| {
+        future::ready(Ok(match listed {
+            Listed::File(file) if floor_of(&file.name).is_some() => Some(file),
+            _ => None,
+        }))
+    });
+    let goes = judged(store.as_ref(), retention, below).try_filter_map(|(file, is_old)| {
         let log = (file.name.partition, file.name.generation);
-        let floor = floors.get(&log).copied().filter(|floor| file.name.end < *floor);
         let is_needed = || keepers.iter().any(|keeper| keeper.needs(&file.name));
-        let Some(floor) = floor.filter(|_| retention.is_old(&file) && !is_needed()) else {
+        let Some(floor) = floor_of(&file.name).filter(|_| is_old && !is_needed()) else {
             return future::ready(Ok(None));
         };
         let day = file.name.day;
