@@ -34,7 +34,7 @@ pub fn ls(settings: Settings, args: &LsArgs) -> anyhow::Result<ExitCode> {
     for table in tables(args.table.as_deref())? {
         let found = runtime.block_on(lake::overview(&store, table.name(), args.since, args.rows))?;
         let log = kafka.as_ref().map(|kafka| Log::ask(kafka, table.as_ref())).transpose()?;
-        lines(table.name(), &found, log.as_ref(), args.rows, &mut text)?;
+        lines(table.name(), &found, log.as_ref(), args, &mut text)?;
         if found.strangers > 0 {
             writeln!(
                 text,
@@ -83,7 +83,7 @@ impl Log {
 }
 
 /// One line for each partition that has files or records, and each generation of it.
-fn lines(table: &str, found: &Overview, log: Option<&Log>, with_rows: bool, text: &mut String) -> anyhow::Result<()> {
+fn lines(table: &str, found: &Overview, log: Option<&Log>, args: &LsArgs, text: &mut String) -> anyhow::Result<()> {
     let known = found.partitions.keys().map(|(partition, _)| partition + 1).max().unwrap_or(0);
     let in_kafka = log.map_or(0, |log| log.ends.len() as u32);
     for partition in 0..known.max(in_kafka) {
@@ -100,14 +100,42 @@ fn lines(table: &str, found: &Overview, log: Option<&Log>, with_rows: bool, text
             let range = or_dash(totals.map(|totals| format!("{} to {}", totals.start, totals.end)));
             let newest = totals.and_then(|totals| Timestamp::from_second(totals.written_at_ms.div_euclid(1_000)).ok());
             let newest = or_dash(newest.map(|newest| newest.to_string()));
-            let next = totals.map_or(0, |totals| totals.end + 1);
-            let behind = or_dash(log.and_then(|log| log.behind(found, partition, generation, next)));
+            // Without a file since that day, it is not known where the older ones end.
+            let none = args.since.is_none().then_some(0);
+            let next = totals.map_or(none, |totals| Some(totals.end + 1));
+            let behind = log.zip(next);
+            let behind = or_dash(behind.and_then(|(log, next)| log.behind(found, partition, generation, next)));
             write!(text, "{table:<22} {partition:>9} {generation:>10} {files:>8}")?;
-            if with_rows {
+            if args.rows {
                 write!(text, " {:>12}", totals.and_then(|totals| totals.rows).unwrap_or(0))?;
             }
             writeln!(text, " {bytes:>15} {range:>24} {newest:>20} {behind:>13}")?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_said_of_a_partition_that_has_no_file_since_a_day() {
+        let log = Log {
+            id: None,
+            ends: vec![100],
+        };
+        let behind = |since: Option<&str>| {
+            let args = LsArgs {
+                rows: false,
+                table: None,
+                since: since.map(|day| day.parse().unwrap()),
+                settings: Default::default(),
+            };
+            let mut text = String::new();
+            lines("t", &Overview::default(), Some(&log), &args, &mut text).unwrap();
+            text.split_whitespace().last().map(str::to_owned).unwrap()
+        };
+        assert_eq!((behind(None), behind(Some("2026-01-01"))), ("100".to_owned(), "-".to_owned()));
+    }
 }
