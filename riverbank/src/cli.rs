@@ -198,6 +198,12 @@ pub struct RetainArgs {
     /// Delete nothing, and say what would be deleted
     #[arg(long)]
     pub dry_run: bool,
+    /// Ask no Iceberg table, although there is one or was: files that it needs go, too
+    #[arg(long)]
+    pub without_iceberg: bool,
+    /// Do not ask what Snowpipe has loaded, although it was used: files that it needs go, too
+    #[arg(long)]
+    pub without_snowpipe: bool,
     /// The settings.
     #[command(flatten)]
     pub settings: SettingFlags,

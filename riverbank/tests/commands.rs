@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output};
 
+use serde_json::json;
+
 fn riverbank(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_riverbank"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RIVERBANK_")) {
@@ -119,6 +121,10 @@ fn what_is_old_is_deleted_unless_somebody_needs_it() {
     for file in &files {
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("folders");
         std::fs::write(file, "12345").expect("a file");
+        // Of their days' end, so that no footer is read.
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_578_200_000);
+        let opened = std::fs::File::options().write(true).open(file).expect("the file");
+        opened.set_modified(at).expect("its time");
     }
     let listed = printed(&["lake", "ls", "--sink-url", url, "--table", "bronze.accounts"]);
     let line = listed.lines().nth(1).expect("a line");
@@ -151,6 +157,16 @@ fn what_is_old_is_deleted_unless_somebody_needs_it() {
         said.contains("2 files of 2020-01-01 to 2020-01-02, 10 bytes, would be deleted: all before offset 20"),
         "{said}"
     );
+    let refused = |setting: &str, flag: &str| {
+        let output = riverbank(&["lake", "retain", "--days", "30", "--sink-url", url]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(setting) && said.contains(flag), "{said}");
+    };
+    let metadata = lake.join("bronze.accounts/metadata");
+    std::fs::create_dir_all(&metadata).expect("a folder");
+    std::fs::write(metadata.join("v1.metadata.json"), "{}").expect("metadata");
+    refused("iceberg.catalog is off", "--without-iceberg");
     let catalog = folder.path().join("iceberg.db");
     let catalog = [
         "--iceberg-catalog",
@@ -165,14 +181,29 @@ fn what_is_old_is_deleted_unless_somebody_needs_it() {
     );
     assert_eq!(there(), [true; 3]);
 
-    let snowpipe = ["--snowpipe-enabled", "true", "--snowflake-account", "myorg-bank"];
+    let snowpipe = [
+        "--snowpipe-enabled",
+        "true",
+        "--snowflake-account",
+        "myorg-bank",
+        "--without-iceberg",
+    ];
     let said = of_table(&retain(&snowpipe));
     assert!(said.contains("nothing; older files stay, which Snowpipe needs"), "{said}");
     let ledger = lake.join("_riverbank/snowpipe");
     std::fs::create_dir_all(&ledger).expect("a folder");
-    let received = r#"{"version":1,"streams":[{"table":"bronze.accounts","generation":1,"partition":0,"received":[[0,9]],"base":null}],
-        "listed_to":{},"pipes":{},"failures":[]}"#;
-    std::fs::write(ledger.join("MYORG-BANK.RIVERBANK.json"), received).expect("a ledger");
+    let note = |received: serde_json::Value, pipe: serde_json::Value, failures: serde_json::Value| {
+        let stream = json!({
+            "table": "bronze.accounts", "generation": 1, "partition": 0, "received": [received], "base": null
+        });
+        let note = json!({
+            "version": 1, "streams": [stream], "listed_to": {}, "failures": failures,
+            "pipes": { "RIVERBANK.RAW.BRONZE_ACCOUNTS_PIPE": pipe },
+        });
+        std::fs::write(ledger.join("MYORG-BANK.RIVERBANK.json"), note.to_string()).expect("a ledger");
+    };
+    let whole = json!({ "awaited": {}, "read_until": null });
+    note(json!([0, 9]), whole.clone(), json!([]));
     let said = of_table(&retain(&snowpipe));
     assert!(
         said.contains("1 files of 2020-01-01 to 2020-01-01, 5 bytes, deleted: all before offset 10; older files stay"),
@@ -180,11 +211,26 @@ fn what_is_old_is_deleted_unless_somebody_needs_it() {
     );
     assert_eq!(there(), [false, true, true]);
 
+    // What is received may be in the queue still, or has failed and is to be loaded again.
+    let beyond = json!({ "awaited": {}, "read_until": null, "untracked_at": jiff::Timestamp::now().to_string() });
+    let failure = json!([{
+        "table": "bronze.accounts", "path": "day=2020-01-02/p=00/10-19-s1.parquet", "status": "LOAD_FAILED",
+        "rows_inserted": 0, "rows_parsed": 1, "reason": "a text is no number", "received_at": null,
+    }]);
+    for (pipe, failures) in [(beyond, json!([])), (whole, failure)] {
+        note(json!([0, 29]), pipe, failures);
+        let said = of_table(&retain(&snowpipe));
+        assert!(said.contains("nothing; older files stay, which Snowpipe needs"), "{said}");
+    }
+    std::fs::remove_dir_all(&metadata).expect("no metadata");
+    refused("snowpipe.enabled is false", "--without-snowpipe");
+    assert_eq!(there(), [false, true, true]);
+
     // The last one of a partition stays.
-    let said = of_table(&retain(&[]));
+    let said = of_table(&retain(&["--without-snowpipe"]));
     assert!(said.contains("1 files") && said.contains("before offset 20"), "{said}");
     assert_eq!(there(), [false, false, true]);
-    assert!(of_table(&retain(&[])).contains("nothing"));
+    assert!(of_table(&retain(&["--without-snowpipe"])).contains("nothing"));
 }
 
 /// Without its store it writes nothing, and says so where probes and Prometheus look.

@@ -4,15 +4,19 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use object_store::path::Path;
 use rand::RngExt;
 use sinks::parquet::layout::FileName;
 use support::{Shared, TABLES};
+use warehouse::notifier::lake::Seen;
+use warehouse::notifier::memory::{Batch, Memory};
 use warehouse::notifier::metrics::Metrics;
+use warehouse::notifier::watch::Watch;
 use warehouse::notifier::worker::Worker;
 use warehouse::notifier::{NotifierSettings, Offers, PipeRule, Source};
 
@@ -304,4 +308,59 @@ async fn failed_loads_are_counted_once_and_found_after_an_absence() {
     assert!(walk.world.0.lock().history_scans > 0);
     let lag = walk.worker.as_ref().unwrap().lag(walk.world.now());
     assert!(lag.iter().all(|table| table.awaited == 0), "{lag:?}");
+}
+
+/// So many files that were written then, to be reported.
+fn batch(count: i64, written_at: Timestamp, now: Timestamp) -> Batch {
+    let mut memory = Memory::new(settings(50_000, 50_000), BTreeMap::new());
+    for start in 0..count {
+        let file = FileName {
+            table: TABLES[0].to_owned(),
+            day: "2026-02-01".parse().unwrap(),
+            partition: 0,
+            generation: 1,
+            start,
+            end: start,
+            schema: 1,
+        };
+        memory.offer(&file, now);
+        let seen = Seen {
+            size: 1,
+            written_at,
+            days: None,
+            superseded_by: None,
+        };
+        memory.seen(&file, &seen, now);
+    }
+    memory.batches(now + Duration::from_secs(60), |_| true).remove(0)
+}
+
+/// What retention asks: such a file must not be deleted.
+#[tokio::test]
+async fn it_is_noted_that_a_file_is_waited_for_and_not_tracked() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let (world, settings) = (Shared::new(1), settings(50_000, 5_000));
+    let (now, pipe) = (world.now(), &settings.pipes[TABLES[0]]);
+    let state = |watch: &Watch| watch.state().0[pipe].clone();
+
+    let mut watch = Watch::default();
+    watch.received(&batch(19_999, now, now), now);
+    assert!(state(&watch).tracks_all(now));
+    watch.received(&batch(20_003, now, now), now);
+    let mut full = state(&watch);
+    assert_eq!(full.awaited.len(), 20_000);
+    assert!(!full.tracks_all(now));
+    // Those that were tracked are loaded, and of the others nothing is known.
+    full.awaited.clear();
+    let json = serde_json::to_string(&full).unwrap();
+    let full: warehouse::notifier::watch::PipeState = serde_json::from_str(&json).unwrap();
+    assert!(!full.tracks_all(now + DAY) && full.tracks_all(now + 14 * DAY));
+
+    // A file that was written long ago, and is reported only now.
+    let mut watch = Watch::default();
+    watch.received(&batch(1, now - 20 * DAY, now), now);
+    assert!(state(&watch).tracks_all(now));
+    watch.ask(&world, TABLES[0], pipe, &settings, now).await.unwrap();
+    assert!(state(&watch).awaited.is_empty());
+    assert!(!state(&watch).tracks_all(now) && state(&watch).tracks_all(now + 14 * DAY));
 }

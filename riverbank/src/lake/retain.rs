@@ -5,10 +5,13 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use futures::TryStreamExt;
 use iceberg_tables::Named;
 use jiff::Timestamp;
 use object_store::ObjectStore;
+use object_store::path::Path;
+use sinks::Table;
 use sinks::lake::{self, Keeper, Removal, Retention};
 use sinks::parquet::layout::FileName;
 use warehouse::notifier::lake::StoreLake;
@@ -19,6 +22,7 @@ use warehouse::notifier::stream::{Received, Stream};
 use super::{PATIENCE, open, print, tables};
 use crate::cli::RetainArgs;
 use crate::config::Settings;
+use crate::config::settings::IcebergCatalog;
 use crate::process::runtime;
 use crate::{iceberg, snowflake};
 
@@ -28,16 +32,21 @@ pub fn retain(settings: Settings, args: &RetainArgs) -> anyhow::Result<ExitCode>
     let runtime = runtime()?;
     let retention = Retention::of_days(args.days, Timestamp::now(), args.dry_run);
     let mut text = format!("files of days before {}\n", retention.before);
-    let snowpipe: Option<Arc<dyn Keeper>> = match settings.snowpipe.enabled {
+    let tables = tables(args.table.as_deref())?;
+    runtime.block_on(refuse(&settings, args, &store, &tables))?;
+    let snowpipe: Option<Arc<dyn Keeper>> = match settings.snowpipe.enabled && !args.without_snowpipe {
         true => Some(Arc::new(runtime.block_on(Snowpipe::load(&settings, &store))?)),
         false => None,
     };
-    for table in tables(args.table.as_deref())? {
-        let iceberg = iceberg::settings(&settings)?;
-        let iceberg: Option<Arc<dyn Keeper>> = match iceberg {
+    let iceberg = match args.without_iceberg {
+        true => None,
+        false => iceberg::settings(&settings)?,
+    };
+    for table in tables {
+        let iceberg: Option<Arc<dyn Keeper>> = match &iceberg {
             Some(iceberg) => {
                 let url = settings.sink.url.as_str();
-                let named = runtime.block_on(iceberg_tables::named_files(&iceberg, &store, url, table.name()));
+                let named = runtime.block_on(iceberg_tables::named_files(iceberg, &store, url, table.name()));
                 Some(Arc::new(IcebergTable(named.context("ask what the Iceberg table needs")?)))
             }
             None => None,
@@ -48,6 +57,43 @@ pub fn retain(settings: Settings, args: &RetainArgs) -> anyhow::Result<ExitCode>
     }
     print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses where somebody has been at work who is not asked by these settings.
+async fn refuse(
+    settings: &Settings,
+    args: &RetainArgs,
+    store: &Arc<dyn ObjectStore>,
+    tables: &[Arc<dyn Table>],
+) -> anyhow::Result<()> {
+    if settings.iceberg.catalog == IcebergCatalog::Off && !args.without_iceberg {
+        for table in tables.iter().map(|table| table.name()) {
+            let folder = Path::from_iter([table, "metadata"]);
+            if store.list(Some(&folder)).try_next().await?.is_some() {
+                bail!(
+                    "iceberg.catalog is off, and {folder}/ has an Iceberg table's metadata: set it as the sinks have it, or give \
+                     --without-iceberg if nobody reads that table"
+                );
+            }
+        }
+    }
+    if !settings.snowpipe.enabled && !args.without_snowpipe {
+        let lake = StoreLake::new(store.clone(), PATIENCE);
+        let mut ledgers = store.list(Some(&Ledger::folder()));
+        while let Some(ledger) = ledgers.try_next().await? {
+            let path = ledger.location;
+            let ledger = Ledger::load(&lake, &path).await.with_context(|| path.to_string())?;
+            let received = ledger.received();
+            let mut used = received.keys().map(|stream| stream.table.as_str());
+            if let Some(table) = used.find(|used| tables.iter().any(|table| table.name() == *used)) {
+                bail!(
+                    "snowpipe.enabled is false, and by {path}, Snowpipe loads {table}: set it as the sinks have it, or give \
+                     --without-snowpipe if it is not used any more"
+                );
+            }
+        }
+    }
+    Ok(())
 }
 
 fn lines(table: &str, removals: &[Removal], dry_run: bool, text: &mut String) -> anyhow::Result<()> {
@@ -96,8 +142,10 @@ impl Keeper for IcebergTable {
 /// What Snowpipe has not received, or not loaded as far as is known.
 struct Snowpipe {
     received: BTreeMap<Stream, Received>,
-    /// Tables, and paths as their pipes know them.
-    awaited: BTreeSet<(String, String)>,
+    /// Tables, and paths as their pipes know them. What failed is loaded again from its file.
+    not_loaded: BTreeSet<(String, String)>,
+    /// Tables of whose received files it is not known which ones are loaded.
+    unknown: BTreeSet<String>,
 }
 
 impl Snowpipe {
@@ -105,14 +153,20 @@ impl Snowpipe {
         let lake = StoreLake::new(store.clone(), PATIENCE);
         let ledger = Ledger::load(&lake, &snowflake::ledger(settings)?).await;
         let ledger = ledger.context("ask what Snowpipe has received")?;
-        let mut awaited = BTreeSet::new();
+        let failed = ledger.failures.iter();
+        let mut not_loaded: BTreeSet<_> = failed.map(|failure| (failure.table.clone(), failure.path.clone())).collect();
+        let mut unknown = BTreeSet::new();
         for (table, pipe) in snowflake::pipes(settings)? {
-            let paths = ledger.pipes.get(&pipe).into_iter().flat_map(|pipe| pipe.awaited.keys());
-            awaited.extend(paths.map(|path| (table.clone(), path.clone())));
+            let Some(pipe) = ledger.pipes.get(&pipe) else { continue };
+            not_loaded.extend(pipe.awaited.keys().map(|path| (table.clone(), path.clone())));
+            if !pipe.tracks_all(Timestamp::now()) {
+                unknown.insert(table);
+            }
         }
         Ok(Self {
             received: ledger.received(),
-            awaited,
+            not_loaded,
+            unknown,
         })
     }
 }
@@ -127,6 +181,6 @@ impl Keeper for Snowpipe {
         let is_received = received.is_some_and(|received| received.offsets.covers(file.start, file.end));
         let path = file.to_string();
         let path = path_in_stage(&file.table, &path).to_owned();
-        !is_received || self.awaited.contains(&(file.table.clone(), path))
+        !is_received || self.unknown.contains(&file.table) || self.not_loaded.contains(&(file.table.clone(), path))
     }
 }

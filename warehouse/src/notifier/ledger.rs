@@ -47,7 +47,12 @@ pub struct StreamEntry {
 impl Ledger {
     /// Where it stands: each account and database has its own.
     pub fn path(account: &str, database: &str) -> Path {
-        Path::from_iter(["_riverbank", "snowpipe", &format!("{account}.{database}.json")])
+        Self::folder().join(format!("{account}.{database}.json"))
+    }
+
+    /// Where all of them stand.
+    pub fn folder() -> Path {
+        Path::from_iter(["_riverbank", "snowpipe"])
     }
 
     /// What is known now.

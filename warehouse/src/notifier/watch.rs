@@ -59,10 +59,20 @@ pub struct PipeState {
     pub awaited: BTreeMap<String, Awaited>,
     /// Up to when reports were read.
     pub read_until: Option<Timestamp>,
+    /// When the last of the files was reported of which nothing is known and that are not in `awaited`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untracked_at: Option<Timestamp>,
     #[serde(skip)]
     mark: Option<String>,
     #[serde(skip)]
     history_at: Option<Timestamp>,
+}
+
+impl PipeState {
+    /// Whether every file that Snowflake may still have to load is in `awaited`.
+    pub fn tracks_all(&self, now: Timestamp) -> bool {
+        self.awaited.len() < AWAITED_MAX && self.untracked_at.is_none_or(|at| at + HISTORY <= now)
+    }
 }
 
 /// What a report said that was new.
@@ -100,6 +110,7 @@ impl Watch {
         let pipe = self.pipes.entry(batch.pipe.clone()).or_default();
         for (waiting, staged) in batch.files.iter().zip(batch.staged()) {
             if pipe.awaited.len() >= AWAITED_MAX {
+                pipe.untracked_at = Some(now);
                 break;
             }
             let awaited = Awaited {
@@ -151,7 +162,11 @@ impl Watch {
         }
         if let Some(kept) = self.pipes.get_mut(pipe) {
             // What is in no history any more will be in none.
-            kept.awaited.retain(|_, file| file.written_at + HISTORY > now);
+            let is_over = |file: &Awaited| file.written_at + HISTORY <= now;
+            let over = kept.awaited.values().filter(|file| is_over(file));
+            // Written long before it was reported, a file may still wait in Snowflake.
+            kept.untracked_at = over.map(|file| file.reported_at).max().max(kept.untracked_at);
+            kept.awaited.retain(|_, file| !is_over(file));
             (kept.mark, kept.history_at, kept.read_until) = (state.mark, state.history_at, Some(now));
         }
         Ok(news)
