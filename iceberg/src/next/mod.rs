@@ -6,6 +6,9 @@
 //! record's day is what its producer says).
 //!
 //! A file counts by its footer alone: names come from listings that may be old, and are never believed.
+//!
+//! What is below a floor ([`lake::floors`]) was removed: it is neither missed nor taken in, even where a file of it is there still. Floors
+//! are read at the start, with each listing, and before anything is called missing.
 
 mod footers;
 mod names;
@@ -140,6 +143,7 @@ impl Finder {
         self.footers.clear();
         let generations = lake::generations(&self.store, &self.names.table).await?;
         let intents = self.names.intents().await?;
+        self.names.look_at_floors().await?;
         if progress.0.is_empty() {
             self.names.list(progress, None).await?;
         }
@@ -171,7 +175,9 @@ impl Finder {
             None => self.begin(search, 0).await?,
         };
         let mut count: usize = found.ranges.iter().map(|range| range.files.len()).sum();
-        while let Some((generation, next)) = place {
+        while let Some((generation, at)) = place {
+            let log = (search.partition, generation);
+            let next = self.names.floor(log).map_or(at, |floor| floor.max(at));
             let is_over = lake::is_over(search.generations, generation, search.partition);
             match self.range(search, generation, next, is_over).await? {
                 Some(range) => {
@@ -183,6 +189,8 @@ impl Finder {
                         return Ok(());
                     }
                 }
+                // What was looked for was removed: it goes on at the floor.
+                None if self.names.floor(log) > Some(next) => {}
                 None if is_over => place = self.after(search, generation).await?,
                 None => return Ok(()),
             }
@@ -196,7 +204,9 @@ impl Finder {
         for _ in 0..2 {
             self.names.list(search.progress, None).await?;
         }
-        Ok(self.names.first(search.partition, after))
+        let first = self.names.first(search.partition, after);
+        // From the floor on nothing may be missing, not even the first range.
+        Ok(first.map(|(generation, start)| (generation, self.names.floor((search.partition, generation)).unwrap_or(start))))
     }
 
     /// Where the generation begins that comes after one which is over.
@@ -214,7 +224,8 @@ impl Finder {
         }
     }
 
-    /// The range that begins at an offset, if all its files are there; of a generation that is over, those that are.
+    /// The range that begins at an offset, if all its files are there; of a generation that is over, those that are. None as well if a
+    /// floor above it was found.
     async fn range(
         &mut self,
         search: &Search<'_>,
@@ -251,6 +262,9 @@ impl Finder {
         if names.is_empty() {
             names = self.names.at(log, next)?;
         }
+        if names.is_empty() && self.names.floor(log) > Some(next) {
+            return Ok(None);
+        }
         if names.is_empty()
             && self.skips_gaps
             && let Some(start) = self.names.later(log, next)
@@ -272,10 +286,11 @@ impl Finder {
         }
         let ahead = self.names.from(log, names[0].0, AT_ONCE);
         self.footers.read_ahead(ahead).await?;
-        let range = self.whole(search, log, names, is_over).await?;
+        // Where the sink has gone on, it was whole once.
+        let was_whole = intent.is_some_and(|start| start > next);
+        let range = self.whole(search, log, names, is_over, was_whole).await?;
         match range {
-            // The sink has gone on, so it was whole once.
-            None if intent.is_some_and(|start| start > next) => Err(self.gap(log.0, next)),
+            None if was_whole && self.names.floor(log) <= Some(next) => Err(self.gap(log.0, next)),
             range => Ok(range),
         }
     }
@@ -295,6 +310,7 @@ impl Finder {
         log: Log,
         names: Vec<Short>,
         is_over: bool,
+        was_whole: bool,
     ) -> Result<Option<Range>, FindError> {
         let noted = search.generations.iter().find(|noted| noted.generation == log.1);
         let (start, end) = (names[0].0, names[0].1);
@@ -334,7 +350,11 @@ impl Finder {
         if missing {
             // What is not there any more, or not yet, is looked for anew.
             self.names.drop_range(log, start);
-            if !is_over || files.is_empty() {
+            if is_over || was_whole {
+                // Maybe it was removed since its names were listed.
+                self.names.refresh_floors().await?;
+            }
+            if !is_over || files.is_empty() || self.names.floor(log) > Some(start) {
                 return Ok(None);
             }
         }

@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use sinks::group::protocol::Intent;
+use sinks::lake::{self, Floors};
 use sinks::parquet::layout::FileName;
 
 use super::FindError;
@@ -26,6 +27,8 @@ pub(super) struct Names {
     known: BTreeMap<Log, BTreeSet<Short>>,
     /// Logs without an intent that were listed once.
     listed: BTreeSet<Log>,
+    /// What retention has removed, as of the last look.
+    floors: Option<Floors>,
 }
 
 impl Names {
@@ -35,7 +38,34 @@ impl Names {
             table: table.to_owned(),
             known: BTreeMap::new(),
             listed: BTreeSet::new(),
+            floors: None,
         }
+    }
+
+    /// Looks for what retention has removed, unless that was done.
+    pub(super) async fn look_at_floors(&mut self) -> Result<(), FindError> {
+        if self.floors.is_none() {
+            self.refresh_floors().await?;
+        }
+        Ok(())
+    }
+
+    /// Looks again for what retention has removed, and forgets its names: files of it may be there still, and are about to go.
+    pub(super) async fn refresh_floors(&mut self) -> Result<(), FindError> {
+        let floors = lake::floors(self.store.as_ref(), &self.table).await?;
+        for (log, names) in &mut self.known {
+            if let Some(floor) = floors.get(log) {
+                names.retain(|name| name.1 >= *floor);
+            }
+        }
+        self.known.retain(|_, names| !names.is_empty());
+        self.floors = Some(floors);
+        Ok(())
+    }
+
+    /// The lowest offset that retention has left.
+    pub(super) fn floor(&self, log: Log) -> Option<i64> {
+        self.floors.as_ref()?.get(&log).copied()
     }
 
     /// The partitions of which names are known.
@@ -132,7 +162,7 @@ impl Names {
         Ok(sinks::lake::last_intents(self.store.as_ref(), &self.table).await?)
     }
 
-    /// Lists the folders of the days from the one before this one on, or all.
+    /// Lists the folders of the days from the one before this one on, or all; then the floors, as what was listed may be gone.
     pub(super) async fn list(&mut self, progress: &Progress, from: Option<Date>) -> Result<(), FindError> {
         let folder = Path::from(self.table.as_str());
         let folders = match from {
@@ -161,7 +191,7 @@ impl Names {
                 }
             }
         }
-        Ok(())
+        self.refresh_floors().await
     }
 
     /// Forgets the names of what is in the table.
