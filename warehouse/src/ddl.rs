@@ -28,10 +28,13 @@ const WORDS: &[&str] = &[
     "value",
 ];
 
+/// What a table needs, if anything.
+type Statement = fn(&dyn Table) -> Option<String>;
+
 /// New tables' migrations, one for each way of loading: the tables, their pipes or Iceberg tables; and the views of their current rows,
 /// which go with all of them. Each part that begins with a comment is a file of its own.
 pub fn migrations(tables: &[Arc<dyn Table>]) -> String {
-    let ways: [(&str, fn(&dyn Table) -> Option<String>); 5] = [
+    let ways: [(&str, Statement); 5] = [
         (
             "-- when: tables=loaded\n-- Tables, with the lake's columns: append-only",
             |table| Some(create_table(table)),

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use sinks::Table;
-use sinks::lake::{self, Keeper, Removal, Retention};
+use sinks::lake::{self, Floors, Keeper, Removal, Retention};
 use sinks::parquet::layout::FileName;
 use warehouse::notifier::lake::StoreLake;
 use warehouse::notifier::ledger::Ledger;
@@ -46,8 +46,10 @@ pub fn retain(settings: Settings, args: &RetainArgs) -> anyhow::Result<ExitCode>
         let iceberg: Option<Arc<dyn Keeper>> = match &iceberg {
             Some(iceberg) => {
                 let url = settings.sink.url.as_str();
+                let floors = runtime.block_on(lake::floors(store.as_ref(), table.name()))?;
                 let named = runtime.block_on(iceberg_tables::named_files(iceberg, &store, url, table.name()));
-                Some(Arc::new(IcebergTable(named.context("ask what the Iceberg table needs")?)))
+                let named = named.context("ask what the Iceberg table needs")?;
+                Some(Arc::new(IcebergTable { named, floors }))
             }
             None => None,
         };
@@ -127,7 +129,11 @@ fn lines(table: &str, removals: &[Removal], dry_run: bool, text: &mut String) ->
 }
 
 /// What an Iceberg table has not taken in yet, and what its snapshots name.
-struct IcebergTable(Named);
+struct IcebergTable {
+    named: Named,
+    /// What was noted before: the table takes in nothing below.
+    floors: Floors,
+}
 
 impl Keeper for IcebergTable {
     fn name(&self) -> &str {
@@ -135,7 +141,11 @@ impl Keeper for IcebergTable {
     }
 
     fn needs(&self, file: &FileName) -> bool {
-        !self.0.can_spare(file)
+        let floor = self.floors.get(&(file.partition, file.generation));
+        match floor.is_some_and(|floor| file.end < *floor) {
+            true => self.named.files.contains(&file.path()),
+            false => !self.named.can_spare(file),
+        }
     }
 }
 
@@ -182,5 +192,33 @@ impl Keeper for Snowpipe {
         let path = file.to_string();
         let path = path_in_stage(&file.table, &path).to_owned();
         !is_received || self.unknown.contains(&file.table) || self.not_loaded.contains(&(file.table.clone(), path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_iceberg_table_needs_nothing_below_a_floor_but_what_it_names() {
+        let file = |start: i64| FileName {
+            table: "bronze.accounts".to_owned(),
+            day: jiff::civil::date(2026, 1, 31),
+            partition: 2,
+            generation: 1,
+            start,
+            end: start + 9,
+            schema: 1,
+        };
+        let table = IcebergTable {
+            // It has taken in nothing yet.
+            named: Named {
+                files: [file(0).path()].into(),
+                ..Named::default()
+            },
+            floors: [((2, 1), 20)].into(),
+        };
+        let needed: Vec<_> = [0, 10, 20, 30].map(|start| table.needs(&file(start))).into();
+        assert_eq!(needed, [true, false, true, true]);
     }
 }
