@@ -49,8 +49,8 @@ status: ## Say which servers of `make up` run
 	@$(BIN)/testbed status $(ARGS)
 
 report: ## Draw the key figures of a lake into one HTML page: LAKE=folder PAGE=key-figures.html
-	@tools/install.sh snowflake
 	@[ -n "$(LAKE)" ] || { echo "usage: make report LAKE=folder PAGE=key-figures.html" >&2; exit 2; }
+	@tools/install.sh snowflake
 	@tools/report.sh page "$(LAKE)" "$(or $(PAGE),key-figures.html)"
 
 dashboards: ## Write the Grafana dashboards of the key figures, after a change of warehouse/report/cards.py

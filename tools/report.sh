@@ -8,7 +8,11 @@ absolute() { (cd "$1" && pwd); }
 # Its own folder is another one.
 arguments=("$@")
 if [ $# -ge 2 ] && [ -d "$2" ]; then arguments[1]="$(absolute "$2")"; fi
-if [ "${1:-}" = page ] && [ $# = 3 ]; then arguments[2]="$(absolute "$(dirname "$3")")/$(basename "$3")"; fi
+if [ "${1:-}" = page ] && [ $# = 3 ]; then
+  # By itself, so that a folder which is not there ends it.
+  folder="$(absolute "$(dirname "$3")")"
+  arguments[2]="$folder/$(basename "$3")"
+fi
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 for folder in "${RIVERBANK_CACHE:-$HOME/.cache/riverbank}"/opt/snowflake-*; do

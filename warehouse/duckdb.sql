@@ -536,6 +536,7 @@ FROM ops.landed
 GROUP BY table_name, _topic, _generation, _partition, _offset
 HAVING COUNT(*) > 1;
 
+-- Of a source that writes in transactions, each commit takes an offset without a row: these are no loss.
 CREATE OR REPLACE VIEW ops.dq_gaps AS
 SELECT table_name, _topic, _generation, _partition, _offset + 1 AS first_missing, next_offset - 1 AS last_missing
 FROM (

@@ -106,6 +106,31 @@ fn an_empty_lake_is_right_and_a_stranger_in_it_is_wrong() {
     assert!(said.contains("notes.txt") && said.ends_with(" problems\n"), "{said}");
 }
 
+/// A proof of nothing is none, and whoever looks makes no folder and no catalog.
+#[test]
+fn a_mistyped_lake_or_catalog_is_named_and_not_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (lake, catalog) = (folder.path().join("lak"), folder.path().join("iceberk.db"));
+    let (lake_text, catalog_text) = (lake.display().to_string(), catalog.display().to_string());
+    let of_catalog = ["--iceberg-catalog", "sqlite", "--iceberg-file", catalog_text.as_str()];
+    let of_lake = ["--sink-url", lake_text.as_str()];
+    let commands: [(&[&str], &str); 5] = [
+        (&["lake", "ls"], "--sink-url"),
+        (&["lake", "verify"], "--sink-url"),
+        (&["lake", "retain", "--days", "30"], "--sink-url"),
+        (&["iceberg", "ls"], "--iceberg-file"),
+        (&["iceberg", "compact"], "--iceberg-file"),
+    ];
+    for (command, setting) in commands {
+        let more: &[&str] = if command[0] == "iceberg" { &of_catalog } else { &[] };
+        let output = riverbank(&[command, &of_lake[..], more].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
+        assert!(said.contains("there is no") && said.contains(setting), "{command:?}: {said}");
+        assert!(!lake.exists() && !catalog.exists(), "{command:?}");
+    }
+}
+
 /// Of this lake, names say all that listing and retention need.
 #[test]
 fn what_is_old_is_deleted_unless_somebody_needs_it() {
@@ -307,14 +332,18 @@ async fn the_sinks_alone_serve_metrics_and_health() {
 fn iceberg_tables_that_are_not_there_yet_are_nothing_to_tend() {
     let folder = tempfile::tempdir().expect("a folder");
     let (lake, file) = (folder.path().join("lake"), folder.path().join("iceberg.db"));
+    std::fs::create_dir_all(&lake).expect("a folder");
+    std::fs::write(&file, "").expect("a file");
     let (lake, file) = (lake.to_str().expect("a path"), file.to_str().expect("a path"));
     let settings = ["--sink-url", lake, "--iceberg-catalog", "sqlite", "--iceberg-file", file];
     let with = |arguments: &[&'static str]| printed(&[arguments, &settings].concat());
     let listed = with(&["iceberg", "ls"]);
     assert!(listed.lines().count() >= 5 && listed.contains("bronze.accounts"), "{listed}");
     let compacted = with(&["iceberg", "compact", "--table", "bronze.accounts", "--target-bytes", "64MiB"]);
+    let (days, done) = compacted.split_once('\n').expect("two lines");
+    assert!(days.starts_with("files of days before 20"), "{days}");
     assert_eq!(
-        compacted,
+        done,
         "bronze.accounts: 0 files became 0, with 0 rows; 0 bytes became 0; 0 old files deleted\n"
     );
     let retained = with(&["iceberg", "retain", "--days", "30"]);

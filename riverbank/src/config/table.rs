@@ -166,7 +166,7 @@ pub const TABLE: Table = Table {
         Setting::optional("iceberg.rest_warehouse", "the warehouse that the REST catalog is asked for"),
         Setting::optional(
             "iceberg.namespace",
-            "a namespace above those of the tables, which are bronze, gold",
+            "a namespace above those of the tables, which are bronze, silver, gold",
         ),
         Setting::new(
             "iceberg.interval",

@@ -36,6 +36,13 @@ impl Folder {
                 _ => {}
             }
         }
+        // The catalog of tables whose files are gone, with what SQLite may have beside it.
+        for suffix in ["", "-wal", "-shm", "-journal"] {
+            match std::fs::remove_file(path.join(format!("iceberg.db{suffix}"))) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).with_context(describe),
+                _ => {}
+            }
+        }
         std::fs::write(
             path.join(MARK),
             "Files of `riverbank demo`; the next one in this folder replaces them.\n",
@@ -58,5 +65,26 @@ impl Folder {
             std::fs::remove_dir_all(&self.path).with_context(|| format!("remove {}", self.path.display()))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_an_earlier_demo_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        Folder::open(Some(folder.path())).unwrap();
+        std::fs::create_dir_all(folder.path().join("lake/bronze.accounts/metadata")).unwrap();
+        for file in ["iceberg.db", "iceberg.db-wal"] {
+            std::fs::write(folder.path().join(file), "of tables whose files are gone").unwrap();
+        }
+        Folder::open(Some(folder.path())).unwrap();
+        let left: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, [MARK]);
     }
 }

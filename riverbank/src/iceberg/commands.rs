@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use iceberg_tables::catalog::open;
-use iceberg_tables::{Catalog, CompactSettings, Compactor, IcebergSettings, Place, Retention, TableName};
+use iceberg_tables::{Catalog, CatalogTarget, CompactSettings, Compactor, IcebergSettings, Place, Retention, TableName};
 use jiff::ToSpan;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -33,7 +33,14 @@ struct Tables {
 impl Tables {
     async fn open(settings: &Settings) -> anyhow::Result<Self> {
         let iceberg = super::settings(settings)?.context("iceberg.catalog is off: there are no Iceberg tables")?;
-        let (store, place) = (lake::open(settings)?, Place::new(settings.sink.url.as_str()));
+        if let CatalogTarget::Sqlite(file) = &iceberg.catalog {
+            anyhow::ensure!(
+                file.is_file(),
+                "there is no file {}: set iceberg.file (--iceberg-file) to the catalog",
+                file.display()
+            );
+        }
+        let (store, place) = (lake::open_existing(settings)?, Place::new(settings.sink.url.as_str()));
         let catalog = open(&iceberg, store.clone(), place.clone()).await?;
         Ok(Self {
             settings: iceberg,
@@ -105,6 +112,10 @@ pub fn compact(settings: &Settings, args: &CompactArgs) -> anyhow::Result<ExitCo
     runtime()?.block_on(async {
         let tables = Tables::open(settings).await?;
         let mut code = ExitCode::SUCCESS;
+        print(&format!(
+            "files of days before {} (--before changes that):\n",
+            compaction.before
+        ))?;
         for table in names {
             let (catalog, store, place) = (tables.catalog.clone(), tables.store.clone(), tables.place.clone());
             let compactor = Compactor::new(&table, tables.name(&table), catalog, store, place, compaction.clone());

@@ -7,7 +7,7 @@ use anyhow::Context;
 use broker::Broker;
 use sinks::lake::{self, Accepted};
 
-use super::{PATIENCE, open, print, tables};
+use super::{PATIENCE, open_existing, print, tables};
 use crate::config::Settings;
 use crate::log::kafka;
 use crate::process::runtime;
@@ -15,7 +15,7 @@ use crate::process::runtime;
 /// Takes a topic that was made anew, or a log that was cut off, for the next generation of a table's files.
 pub fn accept(settings: Settings, name: &str) -> anyhow::Result<ExitCode> {
     let table = &tables(Some(name))?[0];
-    let store = open(&settings)?;
+    let store = open_existing(&settings)?;
     let kafka = kafka(&settings).context("kafka.brokers is not set")?;
     let broker: Arc<dyn Broker> = Arc::new(kafka);
     let accepted = runtime()?.block_on(lake::accept(&store, &broker, table, PATIENCE))?;

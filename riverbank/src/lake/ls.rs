@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use sinks::Table;
 use sinks::lake::{self, Generation, Overview, Totals};
 
-use super::{PATIENCE, open, print, tables};
+use super::{PATIENCE, open_existing, print, tables};
 use crate::cli::LsArgs;
 use crate::config::Settings;
 use crate::log::kafka;
@@ -19,7 +19,7 @@ use crate::process::runtime;
 /// Prints every table's partitions: files, bytes, rows if they are asked for, the range of offsets, when the newest file was written,
 /// and how many offsets Kafka is ahead.
 pub fn ls(settings: Settings, args: &LsArgs) -> anyhow::Result<ExitCode> {
-    let store = open(&settings)?;
+    let store = open_existing(&settings)?;
     let kafka = kafka(&settings);
     let runtime = runtime()?;
     let rows = if args.rows {

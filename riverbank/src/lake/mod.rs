@@ -55,6 +55,21 @@ pub fn open(settings: &Settings) -> anyhow::Result<Arc<dyn ObjectStore>> {
     sinks::open_with(settings.sink.url.as_str(), &StoreOptions { s3, gs, az }).context("sink.url")
 }
 
+/// The same, of a lake that is there: whoever looks at one makes none, and a mistyped folder is no lake without a fault.
+pub fn open_existing(settings: &Settings) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    let folder = match settings.sink.url.scheme() {
+        "file" => settings.sink.url.to_file_path().ok(),
+        _ => None,
+    };
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        anyhow::bail!(
+            "there is no folder {}: set sink.url (--sink-url) to the lake",
+            folder.display()
+        );
+    }
+    open(settings)
+}
+
 /// The table of a name, or all of them.
 pub fn tables(name: Option<&str>) -> anyhow::Result<Vec<Arc<dyn Table>>> {
     let all = sinks::tables::all();

@@ -19,7 +19,7 @@ use warehouse::notifier::ledger::Ledger;
 use warehouse::notifier::settings::path_in_stage;
 use warehouse::notifier::stream::{Received, Stream};
 
-use super::{PATIENCE, open, print, tables};
+use super::{PATIENCE, open_existing, print, tables};
 use crate::cli::RetainArgs;
 use crate::config::Settings;
 use crate::config::settings::IcebergCatalog;
@@ -28,7 +28,7 @@ use crate::{iceberg, snowflake};
 
 /// Deletes the files of days that are older, or says which ones it would.
 pub fn retain(settings: Settings, args: &RetainArgs) -> anyhow::Result<ExitCode> {
-    let store = open(&settings)?;
+    let store = open_existing(&settings)?;
     let runtime = runtime()?;
     let retention = Retention::of_days(args.days, Timestamp::now(), args.dry_run);
     let mut text = format!("files of days before {}\n", retention.before);

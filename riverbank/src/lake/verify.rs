@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use sinks::Table;
 use sinks::lake::{self, Depth, Generation, Keep, PartitionReport, Problem, Scope};
 
-use super::{PATIENCE, open, print, tables};
+use super::{PATIENCE, open_existing, print, tables};
 use crate::cli::VerifyArgs;
 use crate::config::Settings;
 use crate::log::kafka;
@@ -19,7 +19,7 @@ use crate::process::runtime;
 /// Checks every table; exit code 1 if a file is wrong, or an offset is in none or in two.
 pub fn verify(settings: Settings, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let depth = if args.footers { Depth::Footers } else { Depth::Offsets };
-    let store = open(&settings)?;
+    let store = open_existing(&settings)?;
     let kafka = kafka(&settings);
     let runtime = runtime()?;
     let mut problems: Vec<Problem> = Vec::new();
