@@ -294,12 +294,17 @@ fn a_file_of_several_days_counts_as_the_day_of_its_writing() {
 #[test]
 fn what_is_lost_above_a_floor_is_missed() {
     let bench = bench(7);
+    let first = || {
+        bench
+            .files("records")
+            .into_iter()
+            .find(|file| file.name.partition == 2)
+            .unwrap()
+    };
+    let old = first().name.path();
+    let bytes = bench.block_on(async { bench.store.inner().get(&old).await.unwrap().bytes().await.unwrap() });
     retain(&bench, before(10), &[]);
-    let file = bench
-        .files("records")
-        .into_iter()
-        .find(|file| file.name.partition == 2)
-        .unwrap();
+    let file = first();
     let floor = floors(&bench)[&(2, 1)];
     assert_eq!(file.name.start, floor, "the first file begins at the floor");
     bench.block_on(async { bench.store.inner().delete(&file.name.path()).await.unwrap() });
@@ -315,12 +320,38 @@ fn what_is_lost_above_a_floor_is_missed() {
     for file in bench.files("records").iter().filter(|file| file.name.partition == 2) {
         bench.block_on(async { bench.store.inner().delete(&file.name.path()).await.unwrap() });
     }
+    // Nor does an old file hide it that a run has left which died.
+    for leftover in [false, true] {
+        if leftover {
+            bench.block_on(async { bench.store.inner().put(&old, bytes.clone().into()).await.unwrap() });
+        }
+        let problems = bench.look().1;
+        assert!(
+            problems
+                .iter()
+                .any(|problem| problem.contains(&format!("partition 2: offsets {floor} to"))),
+            "{problems:?}"
+        );
+    }
+}
+
+/// A note that no run has made: it is reported, and the last ranges stay.
+#[test]
+fn a_floor_above_all_files_hides_and_deletes_nothing_more() {
+    let bench = bench(9);
+    let note = object_store::path::Path::from("records/_retained/00001/00002/00000000000000500000.json");
+    bench.block_on(async { bench.store.inner().put(&note, "{}".into()).await.unwrap() });
     let problems = bench.look().1;
     assert!(
         problems
             .iter()
-            .any(|problem| problem.contains(&format!("partition 2: offsets {floor} to"))),
+            .any(|problem| problem.contains("partition 2: offsets 500000 to")),
         "{problems:?}"
+    );
+    retain(&bench, before(90), &[]);
+    assert!(
+        bench.files("records").iter().any(|file| file.name.partition == 2),
+        "the last range is there"
     );
 }
 

@@ -1,5 +1,6 @@
 //! `riverbank lake ls`: the files by their names, and how far they are behind Kafka.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -84,9 +85,9 @@ impl Log {
 
 /// One line for each partition that has files or records, and each generation of it.
 fn lines(table: &str, found: &Overview, log: Option<&Log>, args: &LsArgs, text: &mut String) -> anyhow::Result<()> {
-    let known = found.partitions.keys().map(|(partition, _)| partition + 1).max().unwrap_or(0);
-    let in_kafka = log.map_or(0, |log| log.ends.len() as u32);
-    for partition in 0..known.max(in_kafka) {
+    let known = found.partitions.keys().map(|(partition, _)| *partition);
+    let in_kafka = 0..log.map_or(0, |log| log.ends.len() as u32);
+    for partition in known.chain(in_kafka).collect::<BTreeSet<_>>() {
         let of_partition = found.partitions.range((partition, 0)..=(partition, u32::MAX));
         let mut totals: Vec<(u32, Option<&Totals>)> = of_partition
             .map(|((_, generation), totals)| (*generation, Some(totals)))

@@ -31,7 +31,6 @@ pub fn retain(settings: Settings, args: &RetainArgs) -> anyhow::Result<ExitCode>
     let store = open_existing(&settings)?;
     let runtime = runtime()?;
     let retention = Retention::of_days(args.days, Timestamp::now(), args.dry_run);
-    let mut text = format!("files of days before {}\n", retention.before);
     let tables = tables(args.table.as_deref())?;
     runtime.block_on(refuse(&settings, args, &store, &tables))?;
     let snowpipe: Option<Arc<dyn Keeper>> = match settings.snowpipe.enabled && !args.without_snowpipe {
@@ -42,23 +41,32 @@ pub fn retain(settings: Settings, args: &RetainArgs) -> anyhow::Result<ExitCode>
         true => None,
         false => iceberg::settings(&settings)?,
     };
+    print(&format!("files of days before {}\n", retention.before))?;
+    let mut code = ExitCode::SUCCESS;
     for table in tables {
-        let iceberg: Option<Arc<dyn Keeper>> = match &iceberg {
-            Some(iceberg) => {
+        let mut text = String::new();
+        let removals = async {
+            let mut keepers: Vec<_> = snowpipe.iter().cloned().collect();
+            if let Some(iceberg) = &iceberg {
                 let url = settings.sink.url.as_str();
-                let floors = runtime.block_on(lake::floors(store.as_ref(), table.name()))?;
-                let named = runtime.block_on(iceberg_tables::named_files(iceberg, &store, url, table.name()));
+                let floors = lake::floors(store.as_ref(), table.name()).await?;
+                let named = iceberg_tables::named_files(iceberg, &store, url, table.name()).await;
                 let named = named.context("ask what the Iceberg table needs")?;
-                Some(Arc::new(IcebergTable { named, floors }))
+                keepers.push(Arc::new(IcebergTable { named, floors }) as Arc<dyn Keeper>);
             }
-            None => None,
+            anyhow::Ok(lake::retain(&store, table.name(), retention, &keepers).await?)
         };
-        let keepers: Vec<_> = snowpipe.iter().cloned().chain(iceberg).collect();
-        let removals = runtime.block_on(lake::retain(&store, table.name(), retention, &keepers))?;
-        lines(table.name(), &removals, args.dry_run, &mut text)?;
+        // One that is in trouble holds up no other.
+        match runtime.block_on(removals) {
+            Ok(removals) => lines(table.name(), &removals, args.dry_run, &mut text)?,
+            Err(error) => {
+                code = ExitCode::FAILURE;
+                writeln!(text, "{:<22} {error:#}", table.name())?;
+            }
+        }
+        print(&text)?;
     }
-    print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 /// Refuses where somebody has been at work who is not asked by these settings.

@@ -19,12 +19,14 @@ pub(crate) fn path_of(table: &str, partition: u32, generation: u32, floor: i64) 
 /// The partition, the generation and the floor that a note's path says.
 pub(crate) fn parse(path: &Path) -> Option<((u32, u32), i64)> {
     let parts: Vec<_> = path.parts().collect();
-    let [_, folder, generation, partition, file] = parts.as_slice() else {
+    let [table, folder, generation, partition, file] = parts.as_slice() else {
         return None;
     };
     let floor = file.as_ref().strip_suffix(".json")?.parse().ok()?;
-    let log = (partition.as_ref().parse().ok()?, generation.as_ref().parse().ok()?);
-    (folder.as_ref() == "_retained").then_some((log, floor))
+    let (partition, generation) = (partition.as_ref().parse().ok()?, generation.as_ref().parse().ok()?);
+    // As it was written: whatever else is there is none of ours.
+    let is_ours = folder.as_ref() == "_retained" && floor >= 0 && path_of(table.as_ref(), partition, generation, floor) == *path;
+    is_ours.then_some(((partition, generation), floor))
 }
 
 #[cfg(test)]
@@ -39,6 +41,13 @@ mod tests {
             "bronze.accounts/_retained/00002/00003/00000000000000001000.json"
         );
         assert_eq!(parse(&path), Some(((3, 2), 1_000)));
-        assert_eq!(parse(&Path::from("t/_intents/00002/00003/00000000000000001000.json")), None);
+        for other in [
+            "t/_intents/00002/00003/00000000000000001000.json",
+            "t/_retained/00002/00003/1000.json",
+            "t/_retained/00002/00003/-0000000000000000001.json",
+            "t/_retained/00002/00003/-9223372036854775808.json",
+        ] {
+            assert_eq!(parse(&Path::from(other)), None, "{other}");
+        }
     }
 }

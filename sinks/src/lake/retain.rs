@@ -176,6 +176,10 @@ pub async fn retain(
             let highest = all.entry(*log).or_insert(floor);
             *highest = floor.max(*highest);
         }
+        // The last range stays, whatever is noted.
+        if let Some(floor) = all.get_mut(log) {
+            *floor = last.min(*floor);
+        }
     }
     if !retention.dry_run {
         let risen = all

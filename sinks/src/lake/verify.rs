@@ -210,7 +210,9 @@ impl Looked<'_> {
         }
         // A floor is an offset that stays: where no file is left, it is lost with all that followed.
         let is_lost = |partition: u32, generation: u32| {
-            let has_files = |report: &PartitionReport| (report.partition, report.generation) == (partition, generation);
+            // Those below it are leftovers.
+            let has_files =
+                |report: &PartitionReport| (report.partition, report.generation) == (partition, generation) && report.count > 0;
             self.scope.since.is_none() && !is_over(&noted, generation, partition) && !partitions.iter().any(has_files)
         };
         let floors = self

@@ -145,6 +145,9 @@ pub async fn read(store: &dyn ObjectStore, path: &Path) -> Result<Identity, Foot
 /// Reads the whole footer of an object: its size in bytes, and the Parquet metadata.
 pub async fn read_metadata(store: &dyn ObjectStore, path: &Path) -> Result<(u64, ParquetMetaData), FooterError> {
     let size = store.head(path).await?.size;
+    if size == 0 {
+        return Err(FooterError::Damaged("it is empty".to_owned()));
+    }
     let mut tail = TAIL_BYTES.min(size);
     loop {
         let bytes: Bytes = store.get_range(path, size - tail..size).await?;

@@ -68,7 +68,8 @@ impl FileName {
             schema: schema.parse().ok()?,
         };
         // One spelling only: a second one would be a second file of the same range.
-        (name.start >= 0 && name.end >= name.start && name.path() == *path).then_some(name)
+        let is_range = name.start >= 0 && name.end >= name.start && name.end < i64::MAX;
+        (is_range && name.path() == *path).then_some(name)
     }
 }
 
@@ -188,6 +189,7 @@ mod tests {
             "t/day=2023-11-14/p=03/g0-0-1-s1.parquet",
             "t/day=2023-11-14/p=03/g-0-1-s1.parquet",
             "t/day=2023-11-14/p=03/0-1-s1.parquet.tmp",
+            "t/day=2023-11-14/p=03/0-9223372036854775807-s1.parquet",
         ] {
             assert_eq!(FileName::parse(&Path::from(path)), None, "{path}");
         }
