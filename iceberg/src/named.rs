@@ -8,7 +8,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use sinks::parquet::layout::FileName;
 
-use crate::catalog::{self, Catalog, CatalogError, TableName};
+use crate::catalog::{Catalog, CatalogError, TableName};
 use crate::manifest::{self, ManifestError};
 use crate::metadata::Metadata;
 use crate::place::Place;
@@ -68,7 +68,7 @@ pub async fn named_files(
     table: &str,
 ) -> Result<Named, NamedError> {
     let place = Place::new(url);
-    let catalog = catalog::open(settings, store.clone(), place.clone()).await?;
+    let catalog = settings.open_catalog(store.clone(), place.clone()).await?;
     let name = TableName::of(table, settings.namespace.as_deref());
     of_table(catalog.as_ref(), store, &place, &name).await
 }

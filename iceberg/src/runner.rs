@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use sinks::{Listener, Table};
 use tokio::sync::{Notify, Semaphore, watch};
 
-use crate::catalog::{self, Catalog, CatalogError, TableName};
+use crate::catalog::{Catalog, CatalogError, TableName};
 use crate::committer::{Committed, Committer};
 use crate::error::CommitError;
 use crate::metrics::Metrics;
@@ -206,7 +206,7 @@ impl Work {
     /// Opens the catalog, however long that takes; `None` if it is to stop before.
     async fn open(&self, stop: &mut watch::Receiver<bool>) -> Option<Arc<dyn Catalog>> {
         loop {
-            let opened = catalog::open(&self.settings, self.store.clone(), self.place.clone()).await;
+            let opened = self.settings.open_catalog(self.store.clone(), self.place.clone()).await;
             match opened {
                 Ok(catalog) => {
                     self.shared.trouble.lock().remove("catalog");

@@ -1,9 +1,13 @@
 //! What can be set about the Iceberg tables.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::catalog::RestOptions;
+use object_store::ObjectStore;
+
+use crate::catalog::{Catalog, CatalogError, RestCatalog, RestOptions, SqlCatalog};
+use crate::place::Place;
 
 /// Where the catalog is.
 #[derive(Clone, PartialEq, Eq)]
@@ -62,5 +66,15 @@ impl IcebergSettings {
             turn_timeout: Duration::from_secs(600),
             stop_timeout: Duration::from_secs(30),
         }
+    }
+
+    /// Opens the catalog, of the tables in this lake.
+    pub async fn open_catalog(&self, store: Arc<dyn ObjectStore>, place: Place) -> Result<Arc<dyn Catalog>, CatalogError> {
+        let name = &self.name;
+        Ok(match &self.catalog {
+            CatalogTarget::Sqlite(file) => Arc::new(SqlCatalog::sqlite(file, name, store, place).await?),
+            CatalogTarget::Postgres(url) => Arc::new(SqlCatalog::postgres(url, name, store, place).await?),
+            CatalogTarget::Rest(options) => Arc::new(RestCatalog::new(options.clone())?),
+        })
     }
 }

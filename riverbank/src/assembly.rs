@@ -45,7 +45,7 @@ pub fn sink_settings(settings: &Settings, instance: &str) -> sinks::SinkSettings
     }
 }
 
-/// Who is told of each range that the sinks have finished.
+/// What is called for each range that the sinks have finished.
 pub fn listener(notifying: Option<&Notifying>, iceberg: Option<&IcebergHandle>) -> Listener {
     let listeners = [notifying.map(Notifying::listener), iceberg.map(IcebergHandle::listener)];
     let listeners: Vec<Listener> = listeners.into_iter().flatten().collect();

@@ -5,18 +5,14 @@ mod sql;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use async_trait::async_trait;
-use object_store::ObjectStore;
 
 pub use rest::{RestCatalog, RestOptions};
 pub use sql::SqlCatalog;
 
 use crate::metadata::{Metadata, Requirement, Update};
-use crate::place::Place;
 use crate::schema::Columns;
-use crate::settings::{CatalogTarget, IcebergSettings};
 
 /// A table's name in a catalog.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,20 +99,6 @@ pub trait Catalog: Send + Sync {
 
     /// Changes a table, if it is still as it was loaded as far as the requirements say.
     async fn commit(&self, table: &TableName, base: &Loaded, commit: &Commit) -> Result<(), CatalogError>;
-}
-
-/// Opens the catalog that the settings name, of the tables in this lake.
-pub async fn open(
-    settings: &IcebergSettings,
-    store: Arc<dyn ObjectStore>,
-    place: Place,
-) -> Result<Arc<dyn Catalog>, CatalogError> {
-    let name = &settings.name;
-    Ok(match &settings.catalog {
-        CatalogTarget::Sqlite(file) => Arc::new(SqlCatalog::sqlite(file, name, store, place).await?),
-        CatalogTarget::Postgres(url) => Arc::new(SqlCatalog::postgres(url, name, store, place).await?),
-        CatalogTarget::Rest(options) => Arc::new(RestCatalog::new(options.clone())?),
-    })
 }
 
 /// The clock of snapshots and metadata.

@@ -41,7 +41,7 @@ fn data_file(file: &DataFile) -> Avro {
     ])
 }
 
-/// A manifest of the files that a snapshot adds, which it and its sequence number are told by the list.
+/// A manifest of the files that a snapshot adds. The snapshot and its sequence number stand in the list.
 pub fn added(files: &[DataFile], schema: &Value, spec_id: i32, snapshot_id: i64) -> Result<Vec<u8>, ManifestError> {
     let entries = files
         .iter()

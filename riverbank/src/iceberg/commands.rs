@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use iceberg_tables::catalog::open;
 use iceberg_tables::{Catalog, CatalogTarget, CompactSettings, Compactor, IcebergSettings, Place, Retention, TableName};
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -41,7 +40,7 @@ impl Tables {
             );
         }
         let (store, place) = (lake::open_existing(settings)?, Place::new(settings.sink.url.as_str()));
-        let catalog = open(&iceberg, store.clone(), place.clone()).await?;
+        let catalog = iceberg.open_catalog(store.clone(), place.clone()).await?;
         Ok(Self {
             settings: iceberg,
             catalog,
