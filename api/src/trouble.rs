@@ -17,6 +17,10 @@ pub enum Affects {
     Writes,
     /// The lake: Parquet files are late.
     Lake,
+    /// The Iceberg tables: they lack files that are there.
+    Iceberg,
+    /// What reports files to Snowpipe: they are loaded late.
+    Snowpipe,
     /// The source: what is answered is old.
     Source,
 }

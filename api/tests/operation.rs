@@ -17,15 +17,14 @@ async fn probes() {
     let bank = Bank::new();
     assert_eq!(bank.get("/health/live").await.status, 200);
     let ready = bank.get("/health/ready").await;
-    let all_well =
-        json!({"ready": true, "reads": true, "processing": true, "writes": true, "lake": true, "source": true, "reasons": []});
+    let all_well = json!({"ready": true, "reads": true, "processing": true, "writes": true, "lake": true, "iceberg": true, "snowpipe": true, "source": true, "reasons": []});
     assert_eq!((ready.status.as_u16(), ready.json()), (200, all_well));
     // A full disk, a broker that is away: what is committed is answered.
     let held_up = "state of by-key/0 cannot be written: no space left on device";
     bank.reads.hold_up(held_up);
     let ready = bank.get("/health/ready").await;
     let expected = json!({
-        "ready": true, "reads": true, "processing": false, "writes": true, "lake": true, "source": true, "reasons": [held_up]
+        "ready": true, "reads": true, "processing": false, "writes": true, "lake": true, "iceberg": true, "snowpipe": true, "source": true, "reasons": [held_up]
     });
     assert_eq!((ready.status.as_u16(), ready.json()), (200, expected));
     assert!(
@@ -37,7 +36,7 @@ async fn probes() {
     bank.reads.stall("task group 3 is being restored");
     let ready = bank.get("/health/ready").await;
     let expected = json!({
-        "ready": false, "reads": false, "processing": false, "writes": true, "lake": true, "source": true,
+        "ready": false, "reads": false, "processing": false, "writes": true, "lake": true, "iceberg": true, "snowpipe": true, "source": true,
         "reasons": ["task group 3 is being restored", held_up]
     });
     assert_eq!((ready.status.as_u16(), ready.json()), (503, expected));
@@ -57,13 +56,13 @@ async fn reads_stay_when_other_things_are_away() {
         (
             vec![trouble(api::Affects::Lake, object_store)],
             bank.records.clone() as Arc<dyn SystemOfRecord>,
-            json!({"ready": true, "reads": true, "processing": true, "writes": true, "lake": false, "source": true, "reasons": [object_store]}),
+            json!({"ready": true, "reads": true, "processing": true, "writes": true, "lake": false, "iceberg": true, "snowpipe": true, "source": true, "reasons": [object_store]}),
         ),
         (
             vec![trouble(api::Affects::Source, silence)],
             Arc::new(Troubled(Some(SystemOfRecordError::Unavailable("10.1.2.3".to_owned())))),
             json!({
-                "ready": true, "reads": true, "processing": true, "writes": false, "lake": true, "source": false,
+                "ready": true, "reads": true, "processing": true, "writes": false, "lake": true, "iceberg": true, "snowpipe": true, "source": false,
                 "reasons": [silence, "the bank's database is away or overloaded"]
             }),
         ),
@@ -72,14 +71,14 @@ async fn reads_stay_when_other_things_are_away() {
             // It never answers.
             Arc::new(Troubled(None)),
             json!({
-                "ready": true, "reads": true, "processing": true, "writes": false, "lake": true, "source": true,
+                "ready": true, "reads": true, "processing": true, "writes": false, "lake": true, "iceberg": true, "snowpipe": true, "source": true,
                 "reasons": ["the bank's database did not answer within 500ms"]
             }),
         ),
         (
             vec![trouble(api::Affects::Reads, "the stores are gone")],
             bank.records.clone(),
-            json!({"ready": false, "reads": false, "processing": false, "writes": true, "lake": true, "source": true, "reasons": ["the stores are gone"]}),
+            json!({"ready": false, "reads": false, "processing": false, "writes": true, "lake": true, "iceberg": true, "snowpipe": true, "source": true, "reasons": ["the stores are gone"]}),
         ),
     ] {
         let parts = Parts {

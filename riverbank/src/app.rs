@@ -181,10 +181,9 @@ impl Running {
                 json: serde_json::json!({ "dot": topology.to_dot() }),
             },
             troubles: vec![Arc::new(move || {
-                let late = watched.lake_troubles().into_iter();
-                late.map(|reason| api::Trouble::new(api::Affects::Lake, reason))
-                    .chain(of_the_source.iter().flat_map(|source| source.troubles()))
-                    .collect()
+                let mut troubles = watched.lake_troubles();
+                troubles.extend(of_the_source.iter().flat_map(|source| source.troubles()));
+                troubles
             })],
             in_commit_order: assembly.source_partitions().in_commit_order(),
             source: seen.map(|seen| seen as Arc<dyn api::SourceWatch>),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use api::Affects;
 use iceberg_tables::IcebergHandle;
 use parking_lot::Mutex;
 use processors::SourcePartitions;
@@ -149,16 +150,18 @@ impl Assembly {
     }
 
     /// What the sinks, the Iceberg tables and what reports files to the warehouse complain of.
-    pub fn lake_troubles(&self) -> Vec<String> {
+    pub fn lake_troubles(&self) -> Vec<api::Trouble> {
         let running = self.running.lock();
         let of = |parts: &Parts| {
             [
-                parts.sink.trouble(),
-                parts.iceberg.as_ref().and_then(IcebergHandle::trouble),
-                parts.notifying.as_ref().and_then(Notifying::trouble),
+                (Affects::Lake, parts.sink.trouble()),
+                (Affects::Iceberg, parts.iceberg.as_ref().and_then(IcebergHandle::trouble)),
+                (Affects::Snowpipe, parts.notifying.as_ref().and_then(Notifying::trouble)),
             ]
         };
-        running.as_ref().into_iter().flat_map(of).flatten().collect()
+        let all = running.as_ref().into_iter().flat_map(of);
+        all.filter_map(|(affects, reason)| Some(api::Trouble::new(affects, reason?)))
+            .collect()
     }
 
     /// How many partitions the source's topics had at the start.

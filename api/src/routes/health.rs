@@ -36,6 +36,10 @@ pub struct ReadinessReport {
     pub writes: bool,
     /// Whether Parquet files are written as they should be.
     pub lake: bool,
+    /// Whether the Iceberg tables have what is written, as they should; true as well where there are none.
+    pub iceberg: bool,
+    /// Whether files are reported to Snowpipe as they should be; true as well where nobody asked for that.
+    pub snowpipe: bool,
     /// Whether the source is heard.
     pub source: bool,
     /// Why something is not as it should be; empty while all is well.
@@ -136,18 +140,22 @@ impl ReadinessReport {
             processing: can(Affects::Reads) && can(Affects::Processing),
             writes: can(Affects::Writes),
             lake: can(Affects::Lake),
+            iceberg: can(Affects::Iceberg),
+            snowpipe: can(Affects::Snowpipe),
             source: can(Affects::Source),
             reasons: troubles.iter().map(|trouble| trouble.reason.clone()).collect(),
         }
     }
 
     /// By name: what it can do.
-    pub(crate) fn abilities(&self) -> [(&'static str, bool); 5] {
+    pub(crate) fn abilities(&self) -> [(&'static str, bool); 7] {
         [
             ("reads", self.reads),
             ("processing", self.processing),
             ("writes", self.writes),
             ("lake", self.lake),
+            ("iceberg", self.iceberg),
+            ("snowpipe", self.snowpipe),
             ("source", self.source),
         ]
     }
