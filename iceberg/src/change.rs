@@ -12,8 +12,7 @@ use crate::catalog::{CatalogError, Commit, Loaded, now_ms};
 use crate::data_file::DataFile;
 use crate::error::CommitError;
 use crate::expire;
-use crate::manifest;
-use crate::metadata::{Requirement, Update};
+use crate::metadata::{Metadata, Requirement, Update};
 use crate::progress::{OFFSETS, Progress};
 use crate::snapshot::{Draft, Operation};
 
@@ -60,7 +59,7 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 impl Access {
     /// Changes the table by what is to be changed of it as it is now, until that is done. A catalog that did not say what came of a
     /// commit is asked again: what was done is not there to be changed any more, and what comes late is refused.
-    pub async fn until_changed<E: From<CommitError>>(
+    pub(crate) async fn until_changed<E: From<CommitError>>(
         &self,
         mut what: impl AsyncFnMut(&Loaded) -> Result<Option<Change>, E>,
     ) -> Result<Ended, E> {
@@ -90,7 +89,7 @@ impl Access {
     }
 
     /// Changes the table, if its branch is still where it was loaded. What has expired meanwhile goes.
-    pub async fn change(&self, base: &Loaded, change: Change) -> Result<(), CommitError> {
+    pub(crate) async fn change(&self, base: &Loaded, change: Change) -> Result<(), CommitError> {
         let metadata = &base.metadata;
         let mut draft = Draft {
             access: self,
@@ -113,16 +112,13 @@ impl Access {
             properties.insert(KEPT_FILES.0.to_owned(), KEPT_FILES.1.to_owned());
         }
         let mut commit = Commit {
-            requirements: vec![
-                Requirement::Uuid(metadata.uuid().unwrap_or_default().to_owned()),
-                Requirement::Main(metadata.main()),
-            ],
+            requirements: requirements(metadata),
             updates: change.updates,
         };
         commit.requirements.extend(change.requirements);
         commit.updates.push(Update::Snapshot(snapshot));
         commit.updates.push(Update::Properties(properties));
-        let expired = expire::due(metadata, now_ms());
+        let expired = expire::due(metadata, now_ms(), 1);
         if !expired.is_empty() {
             commit.updates.push(Update::Expire(expired.clone()));
         }
@@ -132,12 +128,40 @@ impl Access {
             }
             return Err(error.into());
         }
+        self.sweep_if_due(base, &expired).await;
+        Ok(())
+    }
+
+    /// Lets the snapshots expire that are due, of a table to which no commit may come for long. Another writer that is faster does it.
+    pub(crate) async fn expire(&self) -> Result<(), CommitError> {
+        loop {
+            let Some(base) = self.catalog.load(&self.name).await? else {
+                return Ok(());
+            };
+            let expired = expire::due(&base.metadata, now_ms(), 0);
+            if expired.is_empty() {
+                return Ok(());
+            }
+            let commit = Commit {
+                requirements: requirements(&base.metadata),
+                updates: vec![Update::Expire(expired.clone())],
+            };
+            match self.catalog.commit(&self.name, &base, &commit).await {
+                Ok(()) => {}
+                Err(CatalogError::Conflict(_) | CatalogError::Unknown(_)) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+            self.sweep_if_due(&base, &expired).await;
+        }
+    }
+
+    /// The same as [`Self::sweep`]; what stays is in nobody's way.
+    async fn sweep_if_due(&self, base: &Loaded, expired: &[i64]) {
         if !expired.is_empty()
-            && let Err(error) = self.sweep(base, &expired).await
+            && let Err(error) = self.sweep(base, expired).await
         {
             tracing::debug!(table = %self.name, %error, "what no snapshot names any more stays");
         }
-        Ok(())
     }
 
     /// Deletes what only snapshots have named that have expired: their lists, and the manifests that were merged since.
@@ -146,9 +170,9 @@ impl Access {
         let mut unnamed = BTreeSet::new();
         if let Some(oldest) = expire::oldest_list(&base.metadata, expired) {
             for list in &lists {
-                unnamed.extend(manifest::read_list(&self.get(list).await?)?.into_iter().map(|one| one.url));
+                unnamed.extend(self.list(list).await?.into_iter().map(|one| one.url));
             }
-            for named in manifest::read_list(&self.get(oldest).await?)? {
+            for named in self.list(oldest).await? {
                 unnamed.remove(&named.url);
             }
         }
@@ -174,6 +198,14 @@ impl Access {
             }
         }
     }
+}
+
+/// The table is this one, and its branch where it was loaded.
+fn requirements(metadata: &Metadata) -> Vec<Requirement> {
+    vec![
+        Requirement::Uuid(metadata.uuid().unwrap_or_default().to_owned()),
+        Requirement::Main(metadata.main()),
+    ]
 }
 
 /// A snapshot's id: positive, and drawn.

@@ -13,20 +13,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use object_store::ObjectStore;
 use object_store::path::Path;
 use parquet::arrow::parquet_to_arrow_schema;
 use sinks::Table;
 
 use crate::access::Access;
-use crate::catalog::{Catalog, CatalogError, Creation, Loaded, TableName};
+use crate::catalog::{CatalogError, Creation, Loaded};
 use crate::change::{Change, KEPT_FILES};
 use crate::data_file::{DataFile, highest};
 use crate::error::CommitError;
 use crate::expire;
 use crate::metadata::{Requirement, Update};
 use crate::next::{Finder, Found};
-use crate::place::Place;
 use crate::progress::{At, Progress};
 use crate::schema::{Columns, NAME_MAPPING};
 use crate::snapshot::Operation;
@@ -64,22 +62,11 @@ pub struct Committer {
 
 impl Committer {
     /// The committer of a table.
-    pub fn new(
-        table: Arc<dyn Table>,
-        name: TableName,
-        catalog: Arc<dyn Catalog>,
-        store: Arc<dyn ObjectStore>,
-        place: Place,
-    ) -> Self {
+    pub fn new(table: Arc<dyn Table>, access: Access) -> Self {
         Self {
-            finder: Finder::new(store.clone(), table.name(), FILES_MAX),
+            finder: Finder::new(access.store.clone(), table.name(), FILES_MAX),
             table,
-            access: Access {
-                name,
-                catalog,
-                store,
-                place,
-            },
+            access,
             seen: None,
         }
     }

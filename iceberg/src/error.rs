@@ -2,7 +2,7 @@
 
 use object_store::path::Path;
 
-use crate::catalog::CatalogError;
+use crate::catalog::{CatalogError, TableName};
 use crate::manifest::ManifestError;
 use crate::next::FindError;
 use crate::progress::Unknown;
@@ -20,6 +20,9 @@ pub enum CommitError {
     /// The store.
     #[error("the store failed: {0}")]
     Store(#[from] object_store::Error),
+    /// There is nothing to change.
+    #[error("the catalog has no table {0}: it has another name or namespace there, or nothing has kept it yet")]
+    NoTable(TableName),
     /// The columns.
     #[error(transparent)]
     Column(#[from] Mismatch),
@@ -27,8 +30,8 @@ pub enum CommitError {
     #[error(transparent)]
     Progress(#[from] Unknown),
     /// What the table is made of.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
+    #[error("{0}: {1}")]
+    Manifest(String, ManifestError),
     /// A footer without a shape.
     #[error("{0}: {1}")]
     Footer(Path, parquet::errors::ParquetError),

@@ -29,6 +29,7 @@ pub mod schema;
 pub mod settings;
 mod snapshot;
 
+pub use access::Access;
 pub use catalog::{Catalog, CatalogError, RestCatalog, RestOptions, SqlCatalog, TableName};
 pub use committer::{Committed, Committer};
 pub use error::CommitError;

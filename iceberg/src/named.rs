@@ -8,12 +8,12 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use sinks::parquet::layout::FileName;
 
-use crate::catalog::{Catalog, CatalogError, TableName};
+use crate::access::Access;
+use crate::catalog::CatalogError;
 use crate::manifest::{self, ManifestError};
 use crate::metadata::Metadata;
 use crate::place::Place;
 use crate::progress::{Progress, Unknown};
-use crate::settings::IcebergSettings;
 
 /// How many manifests are read at the same time.
 const AT_ONCE: usize = 8;
@@ -59,33 +59,14 @@ impl Named {
     }
 }
 
-/// The files of the lake that any snapshot of a table names which has not expired, by the catalog of these settings; `url` is the
-/// lake's, and `table` the table's name in it, such as `bronze.accounts`. Nothing, if the catalog has no such table.
-pub async fn named_files(
-    settings: &IcebergSettings,
-    store: &Arc<dyn ObjectStore>,
-    url: &str,
-    table: &str,
-) -> Result<Named, NamedError> {
-    let place = Place::new(url);
-    let catalog = settings.open_catalog(store.clone(), place.clone()).await?;
-    let name = TableName::of(table, settings.namespace.as_deref());
-    of_table(catalog.as_ref(), store, &place, &name).await
-}
-
-/// The same, by a catalog that is open.
-pub async fn of_table(
-    catalog: &dyn Catalog,
-    store: &Arc<dyn ObjectStore>,
-    place: &Place,
-    table: &TableName,
-) -> Result<Named, NamedError> {
+/// The files of the lake that any snapshot of a table names which has not expired. Nothing, if the catalog has no such table.
+pub async fn named_files(access: &Access) -> Result<Named, NamedError> {
     let mut tries = 0;
     loop {
-        let Some(loaded) = catalog.load(table).await? else {
+        let Some(loaded) = access.catalog.load(&access.name).await? else {
             return Ok(Named::default());
         };
-        match of_metadata(&loaded.metadata, store, place).await {
+        match of_metadata(&loaded.metadata, &access.store, &access.place).await {
             // A commit has put other manifests in the place of these meanwhile.
             Err(NamedError::Store(object_store::Error::NotFound { .. })) if tries < TRIES => tries += 1,
             result => return result,

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use sinks::{Listener, Table};
 use tokio::sync::{Notify, Semaphore, watch};
 
+use crate::access::Access;
 use crate::catalog::{Catalog, CatalogError, TableName};
 use crate::committer::{Committed, Committer};
 use crate::error::CommitError;
@@ -188,7 +189,15 @@ impl Work {
 
     fn begin(&self, table: Arc<dyn Table>, catalog: &Arc<dyn Catalog>) -> Running {
         let name = TableName::of(table.name(), self.settings.namespace.as_deref());
-        let committer = Committer::new(table, name, catalog.clone(), self.store.clone(), self.place.clone());
+        let committer = Committer::new(
+            table,
+            Access {
+                name,
+                catalog: catalog.clone(),
+                store: self.store.clone(),
+                place: self.place.clone(),
+            },
+        );
         let committer = match self.settings.skip_gaps {
             true => committer.with_gaps_skipped(),
             false => committer,
@@ -319,7 +328,8 @@ fn mends_itself(error: &CommitError) -> bool {
         CommitError::Find(error) => matches!(error, FindError::Store(_) | FindError::Lake(_)),
         CommitError::Column(_)
         | CommitError::Progress(_)
-        | CommitError::Manifest(_)
+        | CommitError::Manifest(..)
+        | CommitError::NoTable(_)
         | CommitError::Footer(..)
         | CommitError::Elsewhere(_)
         | CommitError::Gone(_) => false,

@@ -9,7 +9,7 @@ use crate::access::Access;
 use crate::catalog::{Loaded, now_ms};
 use crate::data_file::DataFile;
 use crate::error::CommitError;
-use crate::manifest::{self, Entry, ManifestFile};
+use crate::manifest::{self, Entry, ManifestError, ManifestFile};
 use crate::progress::{OFFSETS, Progress, WATERMARK, WATERMARK_TIME};
 
 /// So many small manifests of ours are merged into one: a list must not grow with every commit.
@@ -77,7 +77,7 @@ impl Draft<'_> {
             (manifests, gone) = self.without_removed(manifests).await?;
         }
         if !self.added.is_empty() {
-            let bytes = manifest::added(self.added, self.schema, metadata.spec_id(), self.id)?;
+            let bytes = manifest::added(self.added, self.schema, metadata.spec_id(), self.id).map_err(unwritten)?;
             let mut added = self.put(bytes).await?;
             let oldest = self.added.iter().filter_map(|file| file.since).min();
             added.min_sequence_number = oldest.unwrap_or(added.sequence_number).min(added.sequence_number);
@@ -86,7 +86,7 @@ impl Draft<'_> {
             manifests.push(added);
         }
         let (number, unique) = (self.number(), uuid::Uuid::new_v4());
-        let bytes = manifest::write_list(&manifests, self.id, metadata.main(), number)?;
+        let bytes = manifest::write_list(&manifests, self.id, metadata.main(), number).map_err(unwritten)?;
         let list = format!("{}/snap-{}-{unique}.avro", self.folder(), self.id);
         self.access.put(&list, bytes).await?;
         self.written.push(list.clone());
@@ -125,7 +125,7 @@ impl Draft<'_> {
     /// Writes manifests of files that stay.
     async fn put_kept(&mut self, entries: &[Entry], manifests: &mut Vec<ManifestFile>) -> Result<(), CommitError> {
         for entries in entries.chunks(ENTRIES_MAX) {
-            let bytes = manifest::merged(entries, self.schema, self.base.metadata.spec_id())?;
+            let bytes = manifest::merged(entries, self.schema, self.base.metadata.spec_id()).map_err(unwritten)?;
             let mut kept = self.put(bytes).await?;
             kept.min_sequence_number = oldest(entries).unwrap_or(kept.sequence_number);
             kept.files[1] = count(entries.len());
@@ -185,7 +185,7 @@ impl Draft<'_> {
         if let Some(lost) = self.removed.iter().find(|url| !found.contains(url.as_str())) {
             return Err(CommitError::Gone(lost.clone()));
         }
-        let bytes = manifest::dropped(&gone, self.schema, spec_id, self.id)?;
+        let bytes = manifest::dropped(&gone, self.schema, spec_id, self.id).map_err(unwritten)?;
         let mut dropped = self.put(bytes).await?;
         dropped.min_sequence_number = oldest(&gone).unwrap_or(dropped.sequence_number);
         dropped.files[2] = count(gone.len());
@@ -261,4 +261,8 @@ fn oldest(entries: &[Entry]) -> Option<i64> {
 
 fn count(files: usize) -> i32 {
     i32::try_from(files).unwrap_or(i32::MAX)
+}
+
+fn unwritten(error: ManifestError) -> CommitError {
+    CommitError::Manifest("a new manifest or list".to_owned(), error)
 }

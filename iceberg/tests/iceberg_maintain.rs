@@ -32,14 +32,13 @@ impl Folder {
     }
 
     fn compactor_of(&self, catalog: &Arc<dyn Catalog>, settings: CompactSettings) -> Compactor {
-        let (store, place) = (self.lake.store.clone(), self.lake.place.clone());
-        Compactor::new(support::TABLE, table_name(), catalog.clone(), store, place, settings)
+        let access = self.lake.access(catalog.clone(), self.lake.store.clone());
+        Compactor::new(support::TABLE, access, settings)
     }
 
     fn retention(&self, before: Date) -> Retention {
-        let (store, place) = (self.lake.store.clone(), self.lake.place.clone());
-        let age = Duration::from_secs(86_400);
-        Retention::new(support::TABLE, table_name(), self.catalog.clone(), store, place, before, age)
+        let access = self.lake.access(self.catalog.clone(), self.lake.store.clone());
+        Retention::new(support::TABLE, access, before, Duration::from_secs(86_400))
     }
 
     async fn merged_files(&self) -> usize {
@@ -227,9 +226,9 @@ async fn a_file_that_cannot_be_read_is_left_and_named() {
     // On either side of it.
     assert_eq!((compacted.files_before, compacted.files_after), (8, 2));
     assert!(
-        compacted.left.len() == 1 && compacted.left[0].contains("20-24"),
+        compacted.broken.len() == 1 && compacted.broken[0].contains("20-24"),
         "{:?}",
-        compacted.left
+        compacted.broken
     );
 }
 
@@ -249,8 +248,8 @@ async fn a_merged_file_that_is_not_what_was_read_changes_nothing() {
             folder: "_iceberg/",
             bytes: others[0].bytes.clone(),
         });
-        let (catalog, place) = (bench.catalog.clone(), bench.lake.place.clone());
-        let compactor = Compactor::new(support::TABLE, table_name(), catalog, garbled, place, settings());
+        let access = bench.lake.access(bench.catalog.clone(), garbled);
+        let compactor = Compactor::new(support::TABLE, access, settings());
         let refused = compactor.run().await.unwrap_err();
         let MaintainError::Differs { rows, expected, .. } = refused else {
             panic!("{refused}");

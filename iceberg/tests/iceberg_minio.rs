@@ -66,14 +66,8 @@ impl Bucket {
     }
 
     async fn committer(&self) -> iceberg_tables::Committer {
-        let (table, name) = (self.lake.table.clone(), support::table_name());
-        iceberg_tables::Committer::new(
-            table,
-            name,
-            self.catalog().await,
-            self.proxied.clone(),
-            self.lake.place.clone(),
-        )
+        let access = self.lake.access(self.catalog().await, self.proxied.clone());
+        iceberg_tables::Committer::new(self.lake.table.clone(), access)
     }
 
     async fn compactor(&self) -> Compactor {
@@ -81,15 +75,8 @@ impl Bucket {
             files_min: 2,
             ..CompactSettings::new(day_of(FIRST_DAY_MS + 9 * DAY_MS))
         };
-        let (store, place) = (self.proxied.clone(), self.lake.place.clone());
-        Compactor::new(
-            support::TABLE,
-            support::table_name(),
-            self.catalog().await,
-            store,
-            place,
-            settings,
-        )
+        let access = self.lake.access(self.catalog().await, self.proxied.clone());
+        Compactor::new(support::TABLE, access, settings)
     }
 
     fn start(&self) -> IcebergHandle {

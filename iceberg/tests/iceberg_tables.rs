@@ -5,11 +5,13 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
-use iceberg_tables::{CatalogTarget, IcebergSettings, Named, NamedError, named_files};
+use iceberg_tables::{Access, Named, NamedError, Retained, Retention, TableName, named_files};
 use object_store::ObjectStoreExt;
 use serde_json::json;
+use sinks::parquet::layout::day_of;
 use support::{DAY_MS, FIRST_DAY_MS, Folder, Records, catch_up, judge, progress};
 
 #[tokio::test]
@@ -114,6 +116,14 @@ async fn snapshots_expire_and_leave_nothing_behind() {
     // Two lists, six metadata files, and the manifests that they name.
     let files = metadata_files(&bench).await;
     assert!(files <= manifests + 9, "{files} files, {manifests} manifests");
+    // Where no commit comes any more, the next look at its old days lets them expire.
+    let access = bench.lake.access(bench.catalog.clone(), bench.lake.store.clone());
+    let retention = Retention::new(support::TABLE, access, day_of(FIRST_DAY_MS), Duration::from_secs(86_400));
+    assert_eq!(retention.run().await.unwrap(), Retained::default());
+    let loaded = bench.catalog.load(&name).await.unwrap().unwrap();
+    assert_eq!(loaded.metadata.snapshots().len(), 1);
+    assert_eq!(judge::pyiceberg(&properties, "").rows, bench.lake.written);
+    assert!(metadata_files(&bench).await < files + 1, "its list is deleted");
 }
 
 #[tokio::test]
@@ -148,11 +158,8 @@ async fn files_that_a_snapshot_names_are_not_spared() {
     // One that is not in the table yet.
     let (_, late) = bench.lake.range(0, 1, 10, 10, FIRST_DAY_MS);
     bench.lake.write(0, 10, 10, FIRST_DAY_MS).await;
-    let settings = IcebergSettings::new(CatalogTarget::Sqlite(bench.folder.path().join("catalog.db")));
-    let url = url::Url::from_file_path(bench.folder.path().join("lake")).unwrap();
-    let named = named_files(&settings, &bench.lake.store, url.as_str(), support::TABLE)
-        .await
-        .unwrap();
+    let access = bench.lake.access(bench.catalog.clone(), bench.lake.store.clone());
+    let named = named_files(&access).await.unwrap();
     let (_, early) = bench.lake.range(0, 1, 0, 10, FIRST_DAY_MS);
     let (_, of_days) = bench.lake.range(1, 1, 0, 20, FIRST_DAY_MS + DAY_MS - 600_000);
     let files: BTreeSet<_> = early.iter().chain(&of_days).map(|file| file.file.path()).collect();
@@ -170,9 +177,11 @@ async fn files_that_a_snapshot_names_are_not_spared() {
     };
     assert!(early.iter().chain(&of_days).all(|file| none.can_spare(&file.file)));
     assert!(!none.can_spare(&late[0].file), "it is still to be taken in");
-    let other = named_files(&settings, &bench.lake.store, url.as_str(), "bronze.others")
-        .await
-        .unwrap();
+    let others = Access {
+        name: TableName::of("bronze.others", None),
+        ..access.clone()
+    };
+    let other = named_files(&others).await.unwrap();
     assert!(other.files.is_empty() && !other.can_spare(&early[0].file));
     // A list that another writer has put elsewhere may name any of them.
     let loaded = bench.catalog.load(&support::table_name()).await.unwrap().unwrap();
@@ -180,7 +189,7 @@ async fn files_that_a_snapshot_names_are_not_spared() {
     json["snapshots"][0]["manifest-list"] = "s3://elsewhere/snap-1.avro".into();
     let path = bench.lake.place.path_of(&loaded.location).unwrap();
     bench.lake.store.put(&path, json.to_string().into()).await.unwrap();
-    let unknown = named_files(&settings, &bench.lake.store, url.as_str(), support::TABLE).await;
+    let unknown = named_files(&access).await;
     assert!(
         matches!(&unknown, Err(NamedError::Elsewhere(list)) if list.contains("elsewhere")),
         "{unknown:?}"

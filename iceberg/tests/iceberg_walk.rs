@@ -102,13 +102,8 @@ async fn a_committer_that_is_killed_at_any_step_leaves_nothing_behind_that_count
         let file = bench.folder.path().join("catalog.db");
         let inner = SqlCatalog::sqlite(&file, "riverbank", killed.clone(), bench.lake.place.clone());
         let catalog: Arc<dyn Catalog> = Arc::new(inner.await.unwrap());
-        let mut committer = iceberg_tables::Committer::new(
-            bench.lake.table.clone(),
-            support::table_name(),
-            catalog,
-            killed.clone(),
-            bench.lake.place.clone(),
-        );
+        let access = bench.lake.access(catalog, killed.clone());
+        let mut committer = iceberg_tables::Committer::new(bench.lake.table.clone(), access);
         let ended = committer.turn().await;
         drop(committer);
         catch_up(&mut bench.committer()).await;

@@ -129,6 +129,9 @@ pub struct IcebergRetainArgs {
     /// This table alone, such as bronze.accounts
     #[arg(long)]
     pub table: Option<String>,
+    /// Drop nothing, and say what would be dropped
+    #[arg(long)]
+    pub dry_run: bool,
     /// The settings.
     #[command(flatten)]
     pub settings: SettingFlags,
@@ -169,12 +172,9 @@ pub struct StatusArgs {
     pub settings: SettingFlags,
 }
 
-/// `riverbank lake ls …`
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct LsArgs {
-    /// Count the rows, too, which are in the files' footers: a request or two for each file
-    #[arg(long)]
-    pub rows: bool,
+/// What is looked at in a lake.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct LakeArgs {
     /// Only this table, such as bronze.accounts
     #[arg(long, value_name = "TABLE")]
     pub table: Option<String>,
@@ -184,6 +184,17 @@ pub struct LsArgs {
     /// The settings.
     #[command(flatten)]
     pub settings: SettingFlags,
+}
+
+/// `riverbank lake ls …`
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct LsArgs {
+    /// Count the rows, too, which are in the files' footers: a request or two for each file
+    #[arg(long)]
+    pub rows: bool,
+    /// Which files, by which settings.
+    #[command(flatten)]
+    pub of: LakeArgs,
 }
 
 /// `riverbank lake retain …`
@@ -225,15 +236,9 @@ pub struct VerifyArgs {
     /// Read the files' footers only, not each row's offset: fast, and finds no row that is doubled within a file
     #[arg(long)]
     pub footers: bool,
-    /// Only this table, such as bronze.accounts
-    #[arg(long, value_name = "TABLE")]
-    pub table: Option<String>,
-    /// Only the files of this UTC day and later ones, such as 2026-11-01; says from which offsets on it judged
-    #[arg(long, value_name = "DAY")]
-    pub since: Option<Date>,
-    /// The settings.
+    /// Which files, by which settings; with `--since`, it says from which offsets on it judged.
     #[command(flatten)]
-    pub settings: SettingFlags,
+    pub of: LakeArgs,
 }
 
 /// `riverbank audit …`

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use riverbank::cli::{Cli, Command, IcebergCommand, LakeCommand, TopologyCommand, WarehouseCommand};
-use riverbank::config::{LogFormat, LogSettings, Purpose, SettingFlags, Settings, SettingsError};
+use riverbank::config::{LogFormat, LogSettings, Purpose, SettingFlags, Settings, SettingsError, UsageError};
 use riverbank::{app, audit, capture, demo, describe, generate, health, iceberg, lake, snowflake, telemetry};
 
 /// The settings, or an argument, are wrong.
@@ -31,10 +31,10 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Generate(args) => generate::generate(args),
         Command::Topology(TopologyCommand::Describe(args)) => describe::describe(args),
-        Command::Lake(LakeCommand::Ls(args)) => lake::ls(load(args.settings.clone(), Purpose::Lake)?, &args),
+        Command::Lake(LakeCommand::Ls(args)) => lake::ls(load(args.of.settings.clone(), Purpose::Lake)?, &args),
         Command::Lake(LakeCommand::Describe) => lake::describe(),
         Command::Lake(LakeCommand::Accept(args)) => lake::accept(load(args.settings, Purpose::Lake)?, &args.table),
-        Command::Lake(LakeCommand::Verify(args)) => lake::verify(load(args.settings.clone(), Purpose::Lake)?, &args),
+        Command::Lake(LakeCommand::Verify(args)) => lake::verify(load(args.of.settings.clone(), Purpose::Lake)?, &args),
         Command::Lake(LakeCommand::Retain(args)) => lake::retain(load(args.settings.clone(), Purpose::Lake)?, &args),
         Command::Iceberg(IcebergCommand::Ls(flags)) => iceberg::ls(&load(flags, Purpose::Lake)?),
         Command::Iceberg(IcebergCommand::Compact(args)) => {
@@ -66,8 +66,8 @@ fn load(flags: SettingFlags, purpose: Purpose) -> anyhow::Result<Settings> {
 /// One line on standard error, and the exit code that belongs to the error.
 fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("riverbank: {error:#}");
-    match error.downcast_ref::<SettingsError>() {
-        Some(_) => ExitCode::from(EXIT_SETTINGS),
-        None => ExitCode::FAILURE,
+    match error.is::<SettingsError>() || error.is::<UsageError>() {
+        true => ExitCode::from(EXIT_SETTINGS),
+        false => ExitCode::FAILURE,
     }
 }

@@ -189,8 +189,9 @@ impl Catalog for RestCatalog {
             status if !status.is_success() => return Err(refused("load a table", status, &answer)),
             _ => {}
         }
-        let metadata = Metadata::from_json(answer["metadata"].clone()).map_err(CatalogError::Failed)?;
         let location = answer["metadata-location"].as_str().unwrap_or_default().to_owned();
+        let metadata = Metadata::from_json(answer["metadata"].clone());
+        let metadata = metadata.map_err(|reason| CatalogError::Failed(format!("{location}: {reason}")))?;
         Ok(Some(Loaded { metadata, location }))
     }
 

@@ -183,8 +183,9 @@ impl Catalog for SqlCatalog {
         let path = self.place.path_of(&location);
         let path = path.ok_or_else(|| CatalogError::Failed(format!("{location} is not in the lake")))?;
         let bytes = async { self.store.get(&path).await?.bytes().await }.await.map_err(failed)?;
-        let json = serde_json::from_slice(&bytes).map_err(failed)?;
-        let metadata = Metadata::from_json(json).map_err(CatalogError::Failed)?;
+        let damaged = |reason: &dyn fmt::Display| CatalogError::Failed(format!("{location}: {reason}"));
+        let json = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
+        let metadata = Metadata::from_json(json).map_err(|reason| damaged(&reason))?;
         Ok(Some(Loaded { metadata, location }))
     }
 

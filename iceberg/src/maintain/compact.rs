@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::file::metadata::ParquetMetaData;
 
 use super::error::MaintainError;
@@ -24,11 +24,10 @@ use super::rows::{Limits, Opened, Unreadable, merge};
 use super::settings::CompactSettings;
 use super::spot::{Spot, folder};
 use crate::access::Access;
-use crate::catalog::{Catalog, Loaded, TableName};
+use crate::catalog::Loaded;
 use crate::change::{ATTEMPTS, Change, Ended};
 use crate::data_file::DataFile;
 use crate::error::CommitError;
-use crate::place::Place;
 use crate::progress::Progress;
 use crate::snapshot::Operation;
 
@@ -56,8 +55,10 @@ pub struct Compacted {
     pub snapshots: u64,
     /// Merged files that were given up: another writer has replaced or dropped what they were merged of.
     pub given_up: u64,
-    /// Files that were left as they are, with the reason.
+    /// Files that were left as they are, with the reason: nothing is wrong with them.
     pub left: Vec<String>,
+    /// Files that are not there or cannot be read, with the reason: the table names them, and lacks their rows.
+    pub broken: Vec<String>,
     /// Merged files of earlier runs that nothing names, and that were deleted.
     pub orphans: u64,
 }
@@ -79,22 +80,10 @@ struct Merged {
 }
 
 impl Compactor {
-    /// The compactor of a table of the lake, such as `bronze.accounts`, which is `name` in the catalog.
-    pub fn new(
-        table: &str,
-        name: TableName,
-        catalog: Arc<dyn Catalog>,
-        store: Arc<dyn ObjectStore>,
-        place: Place,
-        settings: CompactSettings,
-    ) -> Self {
+    /// The compactor of a table of the lake, such as `bronze.accounts`.
+    pub fn new(table: &str, access: Access, settings: CompactSettings) -> Self {
         Self {
-            access: Access {
-                name,
-                catalog,
-                store,
-                place,
-            },
+            access,
             table: table.to_owned(),
             settings,
         }
@@ -103,10 +92,7 @@ impl Compactor {
     /// Merges what there is to merge. After an error, what was swapped is swapped.
     pub async fn run(&self) -> Result<Compacted, MaintainError> {
         let mut done = Compacted::default();
-        let loaded = self.access.catalog.load(&self.access.name).await.map_err(CommitError::from)?;
-        let Some(base) = loaded else {
-            return Ok(done);
-        };
+        let base = self.access.load().await?;
         let folder = self.folder(&base);
         let mut batch = Vec::new();
         let mut runs = self.plan(&base, &folder).await?.into_iter().peekable();
@@ -118,6 +104,7 @@ impl Compactor {
                 self.swap(&folder, std::mem::take(&mut batch), &mut done).await?;
             }
         }
+        self.access.expire().await?;
         done.orphans = self.tidy().await?;
         Ok(done)
     }
@@ -192,7 +179,7 @@ impl Compactor {
             let (sources, opened): (Vec<_>, Vec<_>) = files.into_iter().unzip();
             match self.write(folder, sources, &opened, begun).await {
                 Ok(merged) => batch.extend(merged),
-                Err(MaintainError::Commit(error @ CommitError::Footer(..))) => done.left.push(error.to_string()),
+                Err(MaintainError::Commit(error @ CommitError::Footer(..))) => done.broken.push(error.to_string()),
                 Err(error) => return Err(error),
             }
         }
@@ -202,9 +189,9 @@ impl Compactor {
     /// A file that is not there, or that cannot be read, holds up no other.
     fn leave(&self, error: Unreadable, done: &mut Compacted) -> Result<(), MaintainError> {
         match error {
-            Unreadable::Store(error @ object_store::Error::NotFound { .. }) => done.left.push(error.to_string()),
+            Unreadable::Store(error @ object_store::Error::NotFound { .. }) => done.broken.push(error.to_string()),
             Unreadable::Store(error) => return Err(error.into()),
-            error @ Unreadable::Content(..) => done.left.push(error.to_string()),
+            error @ Unreadable::Content(..) => done.broken.push(error.to_string()),
         }
         Ok(())
     }

@@ -4,13 +4,12 @@
 //! expired. Offsets stay as they are, so that what was dropped never comes back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use sinks::parquet::layout::day_of;
 
 use super::error::MaintainError;
@@ -18,11 +17,10 @@ use super::orphans;
 use super::rows::{Opened, Unreadable};
 use super::spot::{Spot, folder};
 use crate::access::Access;
-use crate::catalog::{Catalog, Loaded, TableName};
+use crate::catalog::Loaded;
 use crate::change::{ATTEMPTS, Change, Ended};
 use crate::error::CommitError;
 use crate::manifest::Entry;
-use crate::place::Place;
 use crate::progress::Progress;
 use crate::snapshot::Operation;
 
@@ -54,39 +52,38 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// The retention of a table of the lake, such as `bronze.accounts`, which is `name` in the catalog: days before this one, in UTC, are
-    /// not kept. Merged files that nothing names are deleted after `orphan_age`.
-    pub fn new(
-        table: &str,
-        name: TableName,
-        catalog: Arc<dyn Catalog>,
-        store: Arc<dyn ObjectStore>,
-        place: Place,
-        before: Date,
-        orphan_age: Duration,
-    ) -> Self {
+    /// The retention of a table of the lake, such as `bronze.accounts`: days before this one, in UTC, are not kept. Merged files that
+    /// nothing names are deleted after `orphan_age`.
+    pub fn new(table: &str, access: Access, before: Date, orphan_age: Duration) -> Self {
         Self {
-            access: Access {
-                name,
-                catalog,
-                store,
-                place,
-            },
+            access,
             table: table.to_owned(),
             before,
             orphan_age,
         }
     }
 
+    /// What [`Self::run`] would drop; merged files that no snapshot names are not counted.
+    pub async fn look(&self) -> Result<Retained, MaintainError> {
+        let base = self.access.load().await?;
+        let old = self.old(&base, &mut BTreeMap::new(), usize::MAX).await?;
+        Ok(Retained {
+            files: old.len() as u64,
+            rows: old.iter().map(|entry| entry.rows.unsigned_abs()).sum(),
+            ..Retained::default()
+        })
+    }
+
     /// Drops what there is to drop.
     pub async fn run(&self) -> Result<Retained, MaintainError> {
+        self.access.load().await?;
         let mut done = Retained::default();
         // A file's last day, where its path alone does not say it.
         let mut days: BTreeMap<String, Date> = BTreeMap::new();
         loop {
             let mut dropped = (0, 0);
             let ended = self.access.until_changed(async |base: &Loaded| {
-                let old = self.old(base, &mut days).await?;
+                let old = self.old(base, &mut days, FILES_AT_ONCE).await?;
                 dropped = (old.len() as u64, old.iter().map(|entry| entry.rows.unsigned_abs()).sum());
                 match old.is_empty() {
                     true => Ok(None),
@@ -103,12 +100,13 @@ impl Retention {
                 Ended::Busy => return Err(MaintainError::Busy(ATTEMPTS)),
             }
         }
+        self.access.expire().await?;
         done.orphans = orphans::sweep(&self.access, &self.table, self.orphan_age).await?;
         Ok(done)
     }
 
-    /// Files all of whose rows are too old.
-    async fn old(&self, base: &Loaded, days: &mut BTreeMap<String, Date>) -> Result<Vec<Entry>, MaintainError> {
+    /// Files all of whose rows are too old, about so many.
+    async fn old(&self, base: &Loaded, days: &mut BTreeMap<String, Date>, limit: usize) -> Result<Vec<Entry>, MaintainError> {
         let folder = folder(&self.table, base.metadata.uuid().unwrap_or_default());
         let mut old = Vec::new();
         for one in self.access.manifests(&base.metadata).await? {
@@ -128,7 +126,7 @@ impl Retention {
             days.extend(known);
             let is_old = |(entry, day): &(Entry, Date)| *days.get(&entry.url).unwrap_or(day) < self.before;
             old.extend(candidates.into_iter().filter(is_old).map(|(entry, _)| entry));
-            if old.len() >= FILES_AT_ONCE {
+            if old.len() >= limit {
                 break;
             }
         }

@@ -46,10 +46,7 @@ impl Bench {
     pub fn committer(&self) -> Committer {
         Committer::new(
             self.lake.table.clone(),
-            super::table_name(),
-            self.catalog.clone(),
-            self.faulty.clone(),
-            self.lake.place.clone(),
+            self.lake.access(self.catalog.clone(), self.faulty.clone()),
         )
     }
 
@@ -64,8 +61,7 @@ impl Bench {
             target_bytes: 20_000,
             ..CompactSettings::new(day_of(FIRST_DAY_MS + 9 * DAY_MS))
         };
-        let place = self.lake.place.clone();
-        Compactor::new(super::TABLE, super::table_name(), catalog, store, place, settings)
+        Compactor::new(super::TABLE, self.lake.access(catalog, store), settings)
     }
 
     /// How many snapshots put files in the place of others.

@@ -22,7 +22,7 @@ use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
 use arrow::error::ArrowError;
 use broker::Message;
 use iceberg_tables::manifest;
-use iceberg_tables::{Catalog, Committer, Place, Progress, TableName};
+use iceberg_tables::{Access, Catalog, Committer, Place, Progress, TableName};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
@@ -266,13 +266,17 @@ impl Lake {
     }
 
     pub fn committer(&self, catalog: &Arc<dyn Catalog>) -> Committer {
-        Committer::new(
-            self.table.clone(),
-            table_name(),
-            catalog.clone(),
-            self.store.clone(),
-            self.place.clone(),
-        )
+        Committer::new(self.table.clone(), self.access(catalog.clone(), self.store.clone()))
+    }
+
+    /// The table, by this catalog and this store.
+    pub fn access(&self, catalog: Arc<dyn Catalog>, store: Arc<dyn ObjectStore>) -> Access {
+        Access {
+            name: table_name(),
+            catalog,
+            store,
+            place: self.place.clone(),
+        }
     }
 
     /// What the Iceberg table has; panics on a file or a row that is there twice.

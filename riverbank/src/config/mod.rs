@@ -29,7 +29,7 @@ pub mod table;
 pub mod value;
 
 pub use check::Purpose;
-pub use error::{Origin, Problem, SettingsError};
+pub use error::{Origin, Problem, SettingsError, UsageError};
 pub use flags::SettingFlags;
 pub use layers::Sources;
 pub use setting::{Setting, Table};

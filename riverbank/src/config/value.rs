@@ -249,6 +249,11 @@ pub fn sink_url(value: &str) -> Result<Url, String> {
     if has_login(&url) && !is_container {
         return Err("must not hold a login: s3.access_key and s3.secret_key (gs.*, az.*) are for that".to_owned());
     }
+    if let Some(rest) = url.query().or(url.fragment()) {
+        return Err(format!(
+            "must end with the prefix: what follows ? or # (\"{rest}\") would be left out"
+        ));
+    }
     match url.scheme() {
         "s3" | "gs" | "az" if url.has_host() => Ok(url),
         "abfss" if url.has_host() && !url.username().is_empty() => Ok(url),

@@ -3,55 +3,37 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use iceberg_tables::{Catalog, CatalogTarget, CompactSettings, Compactor, IcebergSettings, Place, Retention, TableName};
+use anyhow::{Context, bail};
+use iceberg_tables::{CatalogTarget, CommitError, CompactSettings, Compactor, MaintainError, Retention};
 use jiff::ToSpan;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use object_store::ObjectStore;
 
+use super::IcebergTables;
 use crate::cli::{CompactArgs, IcebergRetainArgs};
-use crate::config::Settings;
+use crate::config::{Settings, UsageError};
 use crate::lake;
 use crate::process::runtime;
 
 /// When merged files that nothing names are deleted.
 const ORPHAN_AGE: Duration = Duration::from_secs(86_400);
 
-/// The catalog and the lake.
-struct Tables {
-    settings: IcebergSettings,
-    catalog: Arc<dyn Catalog>,
-    store: Arc<dyn ObjectStore>,
-    place: Place,
-}
-
-impl Tables {
-    async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let iceberg = super::settings(settings)?.context("iceberg.catalog is off: there are no Iceberg tables")?;
-        if let CatalogTarget::Sqlite(file) = &iceberg.catalog {
-            anyhow::ensure!(
-                file.is_file(),
-                "there is no file {}: set iceberg.file (--iceberg-file) to the catalog",
-                file.display()
-            );
-        }
-        let (store, place) = (lake::open_existing(settings)?, Place::new(settings.sink.url.as_str()));
-        let catalog = iceberg.open_catalog(store.clone(), place.clone()).await?;
-        Ok(Self {
-            settings: iceberg,
-            catalog,
-            store,
-            place,
-        })
+/// The tables of a catalog and a lake that are there: whoever looks at one makes none.
+async fn existing(settings: &Settings) -> anyhow::Result<IcebergTables> {
+    let off = || UsageError("iceberg.catalog is off: there are no Iceberg tables".to_owned());
+    let iceberg = super::settings(settings)?.ok_or_else(off)?;
+    if let CatalogTarget::Sqlite(file) = &iceberg.catalog
+        && !file.is_file()
+    {
+        let file = file.display();
+        bail!(UsageError(format!(
+            "there is no file {file}: set iceberg.file (--iceberg-file) to the catalog"
+        )));
     }
-
-    fn name(&self, table: &str) -> TableName {
-        TableName::of(table, self.settings.namespace.as_deref())
-    }
+    let store = lake::open_existing(settings)?;
+    IcebergTables::open(iceberg, settings, &store).await
 }
 
 /// The names of the lake's tables, or the one that was asked for.
@@ -60,16 +42,24 @@ fn names(asked: Option<&str>) -> anyhow::Result<Vec<String>> {
     Ok(tables.iter().map(|table| table.name().to_owned()).collect())
 }
 
-/// Prints each table's newest snapshot.
+/// Prints each table's newest snapshot; exit code 1 if one could not be read.
 pub fn ls(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
     let text = runtime()?.block_on(async {
-        let tables = Tables::open(settings).await?;
+        let tables = existing(settings).await?;
         let mut text = format!(
             "{:<24} {:>9} {:>9} {:>12} {:>14} {:>14} {:>21}\n",
             "table", "snapshots", "files", "rows", "bytes", "position", "newest snapshot"
         );
         for table in names(None)? {
-            let loaded = tables.catalog.load(&tables.name(&table)).await?;
+            let loaded = match tables.load(&table).await {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    code = ExitCode::FAILURE;
+                    writeln!(text, "{table:<24} {error}")?;
+                    continue;
+                }
+            };
             let metadata = loaded.as_ref().map(|loaded| &loaded.metadata);
             let snapshot = metadata.and_then(|metadata| metadata.current_snapshot());
             let of = |name: &str| {
@@ -93,10 +83,10 @@ pub fn ls(settings: &Settings) -> anyhow::Result<ExitCode> {
         anyhow::Ok(text)
     })?;
     print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
-/// Merges small files, table by table; exit code 1 if one of the tables could not be compacted.
+/// Merges small files, table by table; exit code 1 if one of the tables could not be compacted, or lacks files.
 pub fn compact(settings: &Settings, args: &CompactArgs) -> anyhow::Result<ExitCode> {
     let names = names(args.table.as_deref())?;
     let compaction = CompactSettings {
@@ -109,15 +99,15 @@ pub fn compact(settings: &Settings, args: &CompactArgs) -> anyhow::Result<ExitCo
         orphan_age: ORPHAN_AGE,
     };
     runtime()?.block_on(async {
-        let tables = Tables::open(settings).await?;
-        let mut code = ExitCode::SUCCESS;
+        let tables = existing(settings).await?;
+        lake::check_clock(&tables.store).await?;
+        let mut verdict = Verdict::of(names.len());
         print(&format!(
             "files of days before {} (--before changes that):\n",
             compaction.before
         ))?;
         for table in names {
-            let (catalog, store, place) = (tables.catalog.clone(), tables.store.clone(), tables.place.clone());
-            let compactor = Compactor::new(&table, tables.name(&table), catalog, store, place, compaction.clone());
+            let compactor = Compactor::new(&table, tables.access(&table), compaction.clone());
             let mut text = String::new();
             match compactor.run().await {
                 Ok(done) => {
@@ -136,15 +126,19 @@ pub fn compact(settings: &Settings, args: &CompactArgs) -> anyhow::Result<ExitCo
                     for reason in done.left {
                         writeln!(text, "  left as it is: {reason}")?;
                     }
+                    for reason in done.broken {
+                        verdict.failed = true;
+                        writeln!(text, "  wrong, and left as it is: {reason}")?;
+                    }
                 }
                 Err(error) => {
-                    code = ExitCode::FAILURE;
+                    verdict.add(&error);
                     writeln!(text, "{table}: {error}")?;
                 }
             }
             print(&text)?;
         }
-        Ok(code)
+        Ok(verdict.code())
     })
 }
 
@@ -153,25 +147,67 @@ pub fn retain(settings: &Settings, args: &IcebergRetainArgs) -> anyhow::Result<E
     let names = names(args.table.as_deref())?;
     let before = days_ago(args.days)?;
     runtime()?.block_on(async {
-        let tables = Tables::open(settings).await?;
-        let mut code = ExitCode::SUCCESS;
+        let tables = existing(settings).await?;
+        if !args.dry_run {
+            lake::check_clock(&tables.store).await?;
+        }
+        let mut verdict = Verdict::of(names.len());
         for table in names {
-            let (catalog, store, place) = (tables.catalog.clone(), tables.store.clone(), tables.place.clone());
-            let retention = Retention::new(&table, tables.name(&table), catalog, store, place, before, ORPHAN_AGE);
-            let text = match retention.run().await {
+            let retention = Retention::new(&table, tables.access(&table), before, ORPHAN_AGE);
+            let done = match args.dry_run {
+                true => retention.look().await,
+                false => retention.run().await,
+            };
+            let text = match done {
+                Ok(done) if args.dry_run => format!(
+                    "{table}: {} files with {} rows of days before {before} would be dropped\n",
+                    done.files, done.rows
+                ),
                 Ok(done) => format!(
                     "{table}: {} files with {} rows of days before {before} dropped; {} old files deleted\n",
                     done.files, done.rows, done.orphans
                 ),
                 Err(error) => {
-                    code = ExitCode::FAILURE;
+                    verdict.add(&error);
                     format!("{table}: {error}\n")
                 }
             };
             print(&text)?;
         }
-        Ok(code)
+        Ok(verdict.code())
     })
+}
+
+/// How it went with all tables.
+struct Verdict {
+    failed: bool,
+    /// Tables that the catalog has, perhaps.
+    there: usize,
+}
+
+impl Verdict {
+    fn of(tables: usize) -> Self {
+        Self {
+            failed: false,
+            there: tables,
+        }
+    }
+
+    /// A table that is not there yet is none that failed.
+    fn add(&mut self, error: &MaintainError) {
+        match error {
+            MaintainError::Commit(CommitError::NoTable(_)) => self.there -= 1,
+            _ => self.failed = true,
+        }
+    }
+
+    /// Where the catalog has none of them, it is another one, or has them in another namespace.
+    fn code(&self) -> ExitCode {
+        match self.failed || self.there == 0 {
+            true => ExitCode::FAILURE,
+            false => ExitCode::SUCCESS,
+        }
+    }
 }
 
 /// The UTC day that was so many days ago.

@@ -5,7 +5,10 @@ mod commands;
 use std::sync::Arc;
 
 use anyhow::Context;
-use iceberg_tables::{Catalog, CatalogTarget, IcebergHandle, IcebergSettings, Place, RestOptions, SqlCatalog, TableName};
+use iceberg_tables::catalog::Loaded;
+use iceberg_tables::{
+    Access, Catalog, CatalogError, CatalogTarget, IcebergHandle, IcebergSettings, Place, RestOptions, TableName,
+};
 use object_store::ObjectStore;
 use sinks::lake::{Depth, verify};
 
@@ -67,20 +70,61 @@ fn target(settings: &Settings) -> anyhow::Result<Option<CatalogTarget>> {
     })
 }
 
+/// The tables of an open catalog, and the lake that they are of.
+pub struct IcebergTables {
+    /// The lake.
+    pub store: Arc<dyn ObjectStore>,
+    catalog: Arc<dyn Catalog>,
+    place: Place,
+    namespace: Option<String>,
+}
+
+impl IcebergTables {
+    /// Opens the catalog, once for all tables.
+    pub async fn open(iceberg: IcebergSettings, settings: &Settings, store: &Arc<dyn ObjectStore>) -> anyhow::Result<Self> {
+        let (store, place) = (store.clone(), Place::new(settings.sink.url.as_str()));
+        let catalog = iceberg.open_catalog(store.clone(), place.clone()).await?;
+        Ok(Self {
+            store,
+            catalog,
+            place,
+            namespace: iceberg.namespace,
+        })
+    }
+
+    /// A table of the lake, such as `bronze.accounts`.
+    pub fn access(&self, table: &str) -> Access {
+        Access {
+            name: TableName::of(table, self.namespace.as_deref()),
+            catalog: self.catalog.clone(),
+            store: self.store.clone(),
+            place: self.place.clone(),
+        }
+    }
+
+    /// What the catalog has of it.
+    async fn load(&self, table: &str) -> Result<Option<Loaded>, CatalogError> {
+        let access = self.access(table);
+        access.catalog.load(&access.name).await
+    }
+}
+
 /// The demo's tables have the rows of their files.
 pub async fn check(settings: &Settings, store: &Arc<dyn ObjectStore>) -> anyhow::Result<Vec<Check>> {
-    let (file, place) = (&settings.iceberg.file, Place::new(settings.sink.url.as_str()));
-    let catalog = SqlCatalog::sqlite(file, NAME, store.clone(), place).await?;
+    let iceberg = self::settings(settings)?.context("the demo has no Iceberg tables")?;
+    let tables = IcebergTables::open(iceberg, settings, store).await?;
     let mut checks = Vec::new();
     for table in sinks::tables::all() {
-        let name = TableName::of(table.name(), settings.iceberg.namespace.as_deref());
-        let loaded = catalog.load(&name).await?;
+        let loaded = tables.load(table.name()).await?;
         let snapshot = loaded.as_ref().and_then(|loaded| loaded.metadata.current_snapshot());
         let rows = snapshot.and_then(|snapshot| snapshot["summary"]["total-records"].as_str()?.parse::<u64>().ok());
         let rows = rows.unwrap_or(0);
         let report = verify(store, table.name(), Depth::Footers).await?;
         let in_files = report.rows();
-        let mut check = Check::of(format!("{name}: {rows} rows in the Iceberg table, as in its files"));
+        let mut check = Check::of(format!(
+            "{}: {rows} rows in the Iceberg table, as in its files",
+            tables.access(table.name()).name
+        ));
         if rows != in_files {
             check.problems.push(format!("the files have {in_files} rows"));
         }

@@ -18,7 +18,7 @@ use crate::log::kafka;
 use crate::process::runtime;
 
 /// Prints every table's partitions: files, bytes, rows if they are asked for, the range of offsets, when the newest file was written,
-/// and how many offsets Kafka is ahead.
+/// and how many offsets Kafka is ahead; exit code 1 if a table could not be listed.
 pub fn ls(settings: Settings, args: &LsArgs) -> anyhow::Result<ExitCode> {
     let store = open_existing(&settings)?;
     let kafka = kafka(&settings);
@@ -32,21 +32,22 @@ pub fn ls(settings: Settings, args: &LsArgs) -> anyhow::Result<ExitCode> {
         "{:<22} {:>9} {:>10} {:>8}{rows} {:>15} {:>24} {:>20} {:>13}\n",
         "table", "partition", "generation", "files", "bytes", "offsets", "newest", "behind"
     );
-    for table in tables(args.table.as_deref())? {
-        let found = runtime.block_on(lake::overview(&store, table.name(), args.since, args.rows))?;
-        let log = kafka.as_ref().map(|kafka| Log::ask(kafka, table.as_ref())).transpose()?;
-        lines(table.name(), &found, log.as_ref(), args, &mut text)?;
-        if found.strangers > 0 {
-            writeln!(
-                text,
-                "{:<22} {} objects are no files of the lake",
-                table.name(),
-                found.strangers
-            )?;
+    let mut code = ExitCode::SUCCESS;
+    for table in tables(args.of.table.as_deref())? {
+        // One that is in trouble holds up no other.
+        match runtime.block_on(lake::overview(&store, table.name(), args.of.since, args.rows)) {
+            Ok(found) => {
+                let log = kafka.as_ref().map(|kafka| Log::ask(kafka, table.as_ref())).transpose()?;
+                lines(table.name(), &found, log.as_ref(), args, &mut text)?;
+            }
+            Err(error) => {
+                code = ExitCode::FAILURE;
+                writeln!(text, "{:<22} not listed: {error}", table.name())?;
+            }
         }
     }
     print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 /// What Kafka has of a table.
@@ -102,7 +103,7 @@ fn lines(table: &str, found: &Overview, log: Option<&Log>, args: &LsArgs, text: 
             let newest = totals.and_then(|totals| Timestamp::from_second(totals.written_at_ms.div_euclid(1_000)).ok());
             let newest = or_dash(newest.map(|newest| newest.to_string()));
             // Without a file since that day, it is not known where the older ones end.
-            let none = args.since.is_none().then_some(0);
+            let none = args.of.since.is_none().then_some(0);
             let next = totals.map_or(none, |totals| Some(totals.end + 1));
             let behind = log.zip(next);
             let behind = or_dash(behind.and_then(|(log, next)| log.behind(found, partition, generation, next)));
@@ -113,12 +114,16 @@ fn lines(table: &str, found: &Overview, log: Option<&Log>, args: &LsArgs, text: 
             writeln!(text, " {bytes:>15} {range:>24} {newest:>20} {behind:>13}")?;
         }
     }
+    if found.strangers > 0 {
+        writeln!(text, "{table:<22} {} objects are no files of the lake", found.strangers)?;
+    }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::LakeArgs;
 
     #[test]
     fn nothing_is_said_of_a_partition_that_has_no_file_since_a_day() {
@@ -129,9 +134,10 @@ mod tests {
         let behind = |since: Option<&str>| {
             let args = LsArgs {
                 rows: false,
-                table: None,
-                since: since.map(|day| day.parse().unwrap()),
-                settings: Default::default(),
+                of: LakeArgs {
+                    since: since.map(|day| day.parse().unwrap()),
+                    ..LakeArgs::default()
+                },
             };
             let mut text = String::new();
             lines("t", &Overview::default(), Some(&log), &args, &mut text).unwrap();

@@ -13,18 +13,22 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use object_store::ObjectStore;
+use anyhow::{Context, bail, ensure};
+use jiff::Timestamp;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use sinks::{AzOptions, GsOptions, S3Options, StoreOptions, Table};
 
 pub use self::accept::accept;
 pub use self::ls::ls;
 pub use self::retain::retain;
 pub use self::verify::verify;
-use crate::config::{Secret, Settings};
+use crate::config::{Secret, Settings, UsageError};
 
 /// How long Kafka may take to answer, or to show another record.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How far this machine's clock and the store's may be apart, where files are deleted by their age.
+const CLOCKS_APART: Duration = Duration::from_secs(3_600);
 
 /// Prints what every table holds, column by column.
 pub fn describe() -> anyhow::Result<ExitCode> {
@@ -62,12 +66,30 @@ pub fn open_existing(settings: &Settings) -> anyhow::Result<Arc<dyn ObjectStore>
         _ => None,
     };
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        anyhow::bail!(
-            "there is no folder {}: set sink.url (--sink-url) to the lake",
-            folder.display()
-        );
+        let folder = folder.display();
+        bail!(UsageError(format!(
+            "there is no folder {folder}: set sink.url (--sink-url) to the lake"
+        )));
     }
     open(settings)
+}
+
+/// Compares this machine's clock with the store's, by an object that is written and deleted: who is years ahead would delete all there is.
+pub async fn check_clock(store: &Arc<dyn ObjectStore>) -> anyhow::Result<()> {
+    let path = Path::from(format!("_clock/{}", uuid::Uuid::new_v4()));
+    store
+        .put(&path, Vec::new().into())
+        .await
+        .context("ask the store for the time")?;
+    let there = store.head(&path).await;
+    store.delete(&path).await.context("ask the store for the time")?;
+    let there = Timestamp::from_millisecond(there.context("ask the store for the time")?.last_modified.timestamp_millis())?;
+    let here = Timestamp::now();
+    ensure!(
+        here.duration_since(there).unsigned_abs() < CLOCKS_APART,
+        "this machine's clock says {here:.0}, and the store's {there:.0}: nothing is deleted by a clock that may be wrong"
+    );
+    Ok(())
 }
 
 /// The table of a name, or all of them.
@@ -76,7 +98,7 @@ pub fn tables(name: Option<&str>) -> anyhow::Result<Vec<Arc<dyn Table>>> {
     let Some(name) = name else { return Ok(all) };
     let names: Vec<String> = all.iter().map(|table| table.name().to_owned()).collect();
     let table = all.into_iter().find(|table| table.name() == name);
-    let table = table.with_context(|| format!("there is no table {name}; there are {}", names.join(", ")))?;
+    let table = table.ok_or_else(|| UsageError(format!("there is no table {name}; there are {}", names.join(", "))))?;
     Ok(vec![table])
 }
 

@@ -19,12 +19,13 @@ use warehouse::notifier::ledger::Ledger;
 use warehouse::notifier::settings::path_in_stage;
 use warehouse::notifier::stream::{Received, Stream};
 
-use super::{PATIENCE, open_existing, print, tables};
+use super::{PATIENCE, check_clock, open_existing, print, tables};
 use crate::cli::RetainArgs;
 use crate::config::Settings;
 use crate::config::settings::IcebergCatalog;
+use crate::iceberg::{self, IcebergTables};
 use crate::process::runtime;
-use crate::{iceberg, snowflake};
+use crate::snowflake;
 
 /// Deletes the files of days that are older, or says which ones it would.
 pub fn retain(settings: Settings, args: &RetainArgs) -> anyhow::Result<ExitCode> {
@@ -32,7 +33,13 @@ pub fn retain(settings: Settings, args: &RetainArgs) -> anyhow::Result<ExitCode>
     let runtime = runtime()?;
     let retention = Retention::of_days(args.days, Timestamp::now(), args.dry_run);
     let tables = tables(args.table.as_deref())?;
-    runtime.block_on(refuse(&settings, args, &store, &tables))?;
+    runtime.block_on(async {
+        refuse(&settings, args, &store, &tables).await?;
+        match args.dry_run {
+            true => Ok(()),
+            false => check_clock(&store).await,
+        }
+    })?;
     let snowpipe: Option<Arc<dyn Keeper>> = match settings.snowpipe.enabled && !args.without_snowpipe {
         true => Some(Arc::new(runtime.block_on(Snowpipe::load(&settings, &store))?)),
         false => None,
@@ -41,6 +48,10 @@ pub fn retain(settings: Settings, args: &RetainArgs) -> anyhow::Result<ExitCode>
         true => None,
         false => iceberg::settings(&settings)?,
     };
+    let iceberg = match iceberg {
+        Some(of_tables) => Some(runtime.block_on(IcebergTables::open(of_tables, &settings, &store))?),
+        None => None,
+    };
     print(&format!("files of days before {}\n", retention.before))?;
     let mut code = ExitCode::SUCCESS;
     for table in tables {
@@ -48,11 +59,7 @@ pub fn retain(settings: Settings, args: &RetainArgs) -> anyhow::Result<ExitCode>
         let removals = async {
             let mut keepers: Vec<_> = snowpipe.iter().cloned().collect();
             if let Some(iceberg) = &iceberg {
-                let url = settings.sink.url.as_str();
-                let floors = lake::floors(store.as_ref(), table.name()).await?;
-                let named = iceberg_tables::named_files(iceberg, &store, url, table.name()).await;
-                let named = named.context("ask what the Iceberg table needs")?;
-                keepers.push(Arc::new(IcebergTable { named, floors }) as Arc<dyn Keeper>);
+                keepers.push(Arc::new(iceberg.keeper(table.name()).await?) as Arc<dyn Keeper>);
             }
             anyhow::Ok(lake::retain(&store, table.name(), retention, &keepers).await?)
         };
@@ -141,6 +148,16 @@ struct IcebergTable {
     named: Named,
     /// What was noted before: the table takes in nothing below.
     floors: Floors,
+}
+
+impl IcebergTables {
+    async fn keeper(&self, table: &str) -> anyhow::Result<IcebergTable> {
+        let access = self.access(table);
+        let floors = lake::floors(access.store.as_ref(), table).await?;
+        let named = iceberg_tables::named_files(&access).await;
+        let named = named.context("ask what the Iceberg table needs")?;
+        Ok(IcebergTable { named, floors })
+    }
 }
 
 impl Keeper for IcebergTable {
