@@ -132,9 +132,11 @@ pub fn one_that_takes_too_long_is_aborted_and_its_producer_fenced(setup: &dyn Se
     reading.glance();
     write(world.transactions("p").as_mut(), &[record(&topic, 0, "k", "kept")]);
     reading.glance();
-    assert_eq!((in_order(&reading), reading.polled.ends.len()), (Vec::new(), 0));
+    // On a busy machine the coordinator may have come to its end by now.
+    assert!(in_order(&reading).is_empty() || !reading.polled.ends.is_empty(), "shown before the end");
     setup.pass_time();
     reading.until("the end", |polled| !polled.ends.is_empty());
+    reading.until_count(1);
     assert_eq!(in_order(&reading), ["kept"]);
     let refused = slow.commit(&[], &Membership::NoGroup);
     assert!(matches!(refused, Err(BrokerError::Fenced(_))), "{refused:?}");
