@@ -8,11 +8,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use bytes::Bytes;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use system_of_record::Version;
 
 use crate::forward::{FORWARDED, PARTITIONS};
 use crate::problem::Problem;
 use crate::state::AppState;
-use crate::system_of_record::Version;
 
 /// A JSON body. 415 without the media type, 400 if it is not JSON, 422 if it is not of this shape.
 #[derive(Debug)]

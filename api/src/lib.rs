@@ -20,7 +20,6 @@ mod serve;
 mod settings;
 mod source;
 mod state;
-pub mod system_of_record;
 mod trouble;
 
 pub use layers::router;

@@ -6,10 +6,10 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use system_of_record::{Entity, SystemOfRecordError};
 use utoipa::ToSchema;
 
 use crate::reads::ReadError;
-use crate::system_of_record::{Entity, SystemOfRecordError};
 
 /// What comes before a problem's name in its type.
 pub const TYPE_PREFIX: &str = "urn:riverbank:problem:";

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use prometheus::{HistogramOpts, HistogramVec, IntGauge, IntGaugeVec, Opts, Registry};
+use system_of_record::SystemOfRecord;
 
 use crate::HttpSettings;
 use crate::forward::Forwarder;
 use crate::lists::Lists;
 use crate::reads::Reads;
 use crate::source::SourceWatch;
-use crate::system_of_record::SystemOfRecord;
 use crate::trouble::Troubles;
 
 /// The running topology, as `/topology` shows it.

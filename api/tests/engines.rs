@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use api::reads::Reads;
 use api::serve;
-use api::system_of_record::InProcess;
 use broker::in_process::InProcessBroker;
 use processors::SourcePartitions;
 use serde_json::{Value, json};
 use support::http::{account_of, deposit, limits, person, router};
 use support::until;
+use system_of_record::InProcess;
 use tokio::net::TcpListener;
 use topology::clock::SystemClock;
 use topology::store::MemoryBackends;

@@ -5,12 +5,12 @@ mod support;
 use std::sync::Arc;
 
 use api::Parts;
-use api::system_of_record::{SystemOfRecord, SystemOfRecordError};
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 use support::http::{Bank, limits, send};
 use support::troubled::Troubled;
+use system_of_record::{SystemOfRecord, SystemOfRecordError};
 
 #[tokio::test]
 async fn probes() {

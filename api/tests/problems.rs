@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::HttpSettings;
-use api::system_of_record::SystemOfRecordError;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 use support::follower::Owner;
 use support::http::{Bank, account_of, deposit, limits, person, router, send, with_body};
 use support::troubled::Troubled;
+use system_of_record::SystemOfRecordError;
 
 #[tokio::test]
 async fn paths_and_queries() {

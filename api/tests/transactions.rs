@@ -4,11 +4,11 @@ mod support;
 
 use std::sync::Arc;
 
-use api::system_of_record::{Account, Busy, Change, Customer, Row, SystemOfRecord, SystemOfRecordError, Transaction};
 use async_trait::async_trait;
 use schemas::{AccountId, CustomerId, TransactionId};
 use serde_json::{Value, json};
 use support::http::{Bank, account_of, deposit, limits, person, router, send, with_body};
+use system_of_record::{Account, Busy, Change, Customer, Row, SystemOfRecord, SystemOfRecordError, Transaction};
 
 #[tokio::test]
 async fn an_amount_is_a_string_written_in_one_way() {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use api::system_of_record::{InProcess, Postgres, PostgresSettings, SystemOfRecord};
 use iceberg_tables::IcebergHandle;
+use system_of_record::{InProcess, Postgres, PostgresSettings, SystemOfRecord};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

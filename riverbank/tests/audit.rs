@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use api::system_of_record::InProcess;
 use axum::extract::Path;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -18,6 +17,7 @@ use schemas::gold::AccountBalance;
 use schemas::silver::{Account, Posting, Transaction};
 use schemas::topics::{ACCOUNT_BALANCES, SILVER_ACCOUNTS, SILVER_CUSTOMERS, SILVER_POSTINGS, SILVER_TRANSACTIONS};
 use schemas::{AccountId, Money};
+use system_of_record::InProcess;
 use tokio_util::sync::CancellationToken;
 use wire::{Codec, Topic, Wire};
 

@@ -4,9 +4,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::system_of_record::{Postgres, PostgresSettings};
 use riverbank::generate::{Pace, Profile, RecordTeller, SimulatedBank, Totals, drive};
 use sqlx::PgPool;
+use system_of_record::{Postgres, PostgresSettings};
 use testbed::Testbed;
 
 /// The rows that the totals speak of are the rows that are there, and the books balance.

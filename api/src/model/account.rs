@@ -3,6 +3,7 @@
 use schemas::silver::{AccountStatus, AccountType};
 use schemas::{AccountId, Currency, CustomerId, silver};
 use serde::{Deserialize, Serialize};
+use system_of_record::{AccountDraft, AccountUpdate, Amount, Entity, Version};
 use utoipa::ToSchema;
 
 use super::values::amount;
@@ -10,7 +11,6 @@ use super::{AccountStatusCode, AccountTypeCode, accepted, instant, money};
 use crate::page::Listed;
 use crate::problem::Problem;
 use crate::routes::Resource;
-use crate::system_of_record::{self, AccountDraft, AccountUpdate, Amount, Entity, Version};
 
 /// An account. Its balance, which moves with every transaction, is at `/accounts/{id}/balance`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

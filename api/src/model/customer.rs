@@ -2,12 +2,12 @@
 
 use schemas::{CustomerId, silver};
 use serde::{Deserialize, Serialize};
+use system_of_record::{CustomerDraft, Entity, Version};
 use utoipa::ToSchema;
 
 use super::{accepted, instant};
 use crate::page::Listed;
 use crate::routes::Resource;
-use crate::system_of_record::{self, CustomerDraft, Entity, Version};
 
 /// A customer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -3,13 +3,13 @@
 use schemas::silver::{TransactionStatus, TransactionType};
 use schemas::{AccountId, TransactionId, silver};
 use serde::{Deserialize, Deserializer, Serialize};
+use system_of_record::{Amount, Entity, TransactionDraft, TransactionUpdate, Version};
 use utoipa::ToSchema;
 
 use super::values::amount;
 use super::{TransactionStatusCode, TransactionTypeCode, instant};
 use crate::page::Listed;
 use crate::routes::Resource;
-use crate::system_of_record::{self, Amount, Entity, TransactionDraft, TransactionUpdate, Version};
 
 /// A transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

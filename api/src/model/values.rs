@@ -5,8 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use schemas::{Currency, Money};
 use serde::{Deserializer, de};
-
-use crate::system_of_record::Amount;
+use system_of_record::Amount;
 
 /// Decimal places that any amount may have; its currency may have fewer.
 const PLACES_MAX: usize = 4;

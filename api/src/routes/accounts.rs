@@ -6,6 +6,7 @@ use axum::response::Response;
 use schemas::silver::AccountStatus;
 use schemas::{AccountId, CustomerId};
 use serde::Deserialize;
+use system_of_record::SystemOfRecordExt;
 use utoipa::IntoParams;
 
 use super::rows::{created, expected, one, page, written};
@@ -15,7 +16,6 @@ use crate::page::{Cursor, Page, limit};
 use crate::problem::Problem;
 use crate::reads::AccountFilter;
 use crate::state::AppState;
-use crate::system_of_record::{self, SystemOfRecordExt};
 
 /// Which accounts.
 #[derive(Debug, Deserialize, IntoParams)]

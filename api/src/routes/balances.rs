@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use schemas::AccountId;
+use system_of_record::Entity;
 
 use super::rows::relay;
 use crate::extract::{Asked, Id};
@@ -11,7 +12,6 @@ use crate::model::Balance;
 use crate::problem::Problem;
 use crate::reads::{Located, Reading};
 use crate::state::AppState;
-use crate::system_of_record::Entity;
 
 /// An account's balance, with what it reflects.
 #[utoipa::path(

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use schemas::CustomerId;
 use serde::Deserialize;
+use system_of_record::SystemOfRecordExt;
 use utoipa::IntoParams;
 
 use super::rows::{created, expected, one, page, written};
@@ -14,7 +15,6 @@ use crate::model::{Customer, CustomerInput};
 use crate::page::{Cursor, Page, limit};
 use crate::problem::Problem;
 use crate::state::AppState;
-use crate::system_of_record::{self, SystemOfRecordExt};
 
 /// Which customers.
 #[derive(Debug, Deserialize, IntoParams)]

@@ -6,11 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use system_of_record::SystemOfRecordError;
 use utoipa::ToSchema;
 
 use crate::source::SourceReport;
 use crate::state::AppState;
-use crate::system_of_record::SystemOfRecordError;
 use crate::trouble::{Affects, Trouble};
 
 /// How long the database is waited for: less than a probe waits, since reads do not need it.

@@ -5,6 +5,7 @@ use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::future::join_all;
+use system_of_record::{Entity, SystemOfRecordError, Version};
 
 use crate::extract::{Asked, IfMatch, etag};
 use crate::forward::{Forwarder, PARTITIONS, Reply};
@@ -12,7 +13,6 @@ use crate::page::{Cursor, Listed, Page, merge};
 use crate::problem::Problem;
 use crate::reads::{Instance, Located, Part, ReadError, Reading, Reads, Rows, Scan, Scattered};
 use crate::state::App;
-use crate::system_of_record::{Entity, SystemOfRecordError, Version};
 
 /// A kind of row, as clients see it.
 pub trait Resource: Listed {

@@ -7,6 +7,7 @@ use axum::response::Response;
 use schemas::silver::TransactionStatus;
 use schemas::{AccountId, TransactionId};
 use serde::Deserialize;
+use system_of_record::{SystemOfRecordExt, TransactionUpdate};
 use utoipa::IntoParams;
 
 use super::rows::{created, expected, one, page, written};
@@ -16,7 +17,6 @@ use crate::page::{Cursor, Page, limit};
 use crate::problem::Problem;
 use crate::reads::TransactionFilter;
 use crate::state::AppState;
-use crate::system_of_record::{self, SystemOfRecordExt, TransactionUpdate};
 
 /// Which transactions.
 #[derive(Debug, Deserialize, IntoParams)]

@@ -13,9 +13,8 @@ use schemas::bronze::{AccountRow, CustomerRow, Source, TransactionRow};
 use schemas::gold::AccountBalance;
 use schemas::silver::{Account, Customer, Transaction};
 use schemas::{AccountId, CustomerId, Money, TransactionId};
+use system_of_record::conformance::events::{ChangeEvent, change_events};
 use wire::MemoryRegistry;
-
-use super::events::{Told, told};
 
 /// The rows of one instance. A row's partition is what its id leaves when divided by the number of partitions.
 pub struct Follower {
@@ -83,22 +82,22 @@ impl Follower {
     /// Reads the change topics to their ends.
     pub fn catch_up(&self) {
         let mut state = self.state.lock();
-        let events = told(&self.broker, self.registry.clone());
+        let events = change_events(&self.broker, self.registry.clone());
         state.customers.clear();
         state.accounts.clear();
         state.transactions.clear();
         for event in &events {
             let source = event.source();
             match event {
-                Told::Customer(envelope) => {
+                ChangeEvent::Customer(envelope) => {
                     let after = envelope.after.as_ref().map(|row| customer(row, source));
                     put(&mut state.customers, CustomerId(event.id()), after);
                 }
-                Told::Account(envelope) => {
+                ChangeEvent::Account(envelope) => {
                     let after = envelope.after.as_ref().map(|row| account(row, source));
                     put(&mut state.accounts, AccountId(event.id()), after);
                 }
-                Told::Transaction(envelope) => {
+                ChangeEvent::Transaction(envelope) => {
                     let after = envelope.after.as_ref().map(|row| transaction(row, source));
                     put(&mut state.transactions, TransactionId(event.id()), after);
                 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::reads::Reads;
-use api::system_of_record::{InProcess, SystemOfRecord};
 use api::{HttpSettings, Parts, TopologyDescription};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use broker::in_process::InProcessBroker;
 use serde_json::{Value, json};
+use system_of_record::{InProcess, SystemOfRecord};
 use topology::clock::SystemClock;
 use tower::ServiceExt;
 use wire::MemoryRegistry;

@@ -2,8 +2,6 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-pub mod events;
-pub mod flaky;
 pub mod follower;
 pub mod http;
 pub mod troubled;

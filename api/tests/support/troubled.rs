@@ -1,8 +1,8 @@
 //! A database in trouble.
 
-use api::system_of_record::{Account, Change, Customer, Row, SystemOfRecord, SystemOfRecordError, Transaction};
 use async_trait::async_trait;
 use schemas::{AccountId, CustomerId, TransactionId};
+use system_of_record::{Account, Change, Customer, Row, SystemOfRecord, SystemOfRecordError, Transaction};
 
 /// It fails so, or never answers.
 pub struct Troubled(pub Option<SystemOfRecordError>);

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::ensure;
-use api::system_of_record::InProcess;
 use broker::{InProcessBroker, Message};
 use riverbank::generate::{Pace, Profile, RecordTeller, SimulatedBank, drive};
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
+use system_of_record::InProcess;
 use topology::clock::SystemClock;
 use wire::FileRegistry;
 

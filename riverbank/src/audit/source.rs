@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use api::system_of_record::InProcess;
 use connect::{ColumnPatterns, captured_columns};
 use futures::TryStreamExt;
 use schemas::Money;
@@ -11,6 +10,7 @@ use schemas::bronze::{AccountRow, CustomerRow, TransactionRow};
 use schemas::time::{INSTANT_MAX, INSTANT_MIN};
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
+use system_of_record::InProcess;
 
 /// A row of one of the three tables.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use api::system_of_record::{Postgres, PostgresSettings, SystemOfRecord};
 use broker::TopicPartition;
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
+use system_of_record::{Postgres, PostgresSettings, SystemOfRecord};
 
 use super::args::GenerateArgs;
 use super::bank::SimulatedBank;

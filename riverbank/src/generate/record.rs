@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use api::system_of_record::{
-    AccountDraft, Change, CustomerDraft, Ref, Row, SystemOfRecord, SystemOfRecordError, TransactionDraft,
-};
 use parking_lot::RwLock;
+use system_of_record::{AccountDraft, Change, CustomerDraft, Ref, Row, SystemOfRecord, SystemOfRecordError, TransactionDraft};
 
 use super::ids::{Ids, Missing};
 use super::operation::{Batch, Draft, Operation, Person};

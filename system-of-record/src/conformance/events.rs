@@ -1,4 +1,4 @@
-//! The change topics, read back.
+//! The change topics of an implementation that writes them, read back.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,32 +11,39 @@ use wire::{Codec, MemoryRegistry, Wire};
 
 /// An event of any table.
 #[derive(Debug, Clone)]
-pub enum Told {
+pub enum ChangeEvent {
+    /// Of `customers`.
     Customer(Envelope<CustomerRow>),
+    /// Of `accounts`.
     Account(Envelope<AccountRow>),
+    /// Of `transactions`.
     Transaction(Envelope<TransactionRow>),
 }
 
 macro_rules! of_each {
-    ($told:expr, $envelope:ident => $value:expr) => {
-        match $told {
-            Told::Customer($envelope) => $value,
-            Told::Account($envelope) => $value,
-            Told::Transaction($envelope) => $value,
+    ($event:expr, $envelope:ident => $value:expr) => {
+        match $event {
+            ChangeEvent::Customer($envelope) => $value,
+            ChangeEvent::Account($envelope) => $value,
+            ChangeEvent::Transaction($envelope) => $value,
         }
     };
 }
 
-impl Told {
+impl ChangeEvent {
+    /// The table, as the event names it.
     pub fn table(&self) -> &str {
         &self.source().table
     }
+    /// What happened to the row.
     pub fn op(&self) -> Op {
         of_each!(self, envelope => envelope.op)
     }
+    /// Where in the source it happened.
     pub fn source(&self) -> &Source {
         of_each!(self, envelope => &envelope.source)
     }
+    /// The row's id.
     pub fn id(&self) -> i64 {
         of_each!(self, envelope => envelope.after.as_ref().or(envelope.before.as_ref()).expect("a row").id)
     }
@@ -59,6 +66,7 @@ pub fn records(broker: &InProcessBroker, topic: &str) -> Vec<Message> {
     polled.messages
 }
 
+/// How many tombstones a topic has.
 pub fn tombstones(broker: &InProcessBroker, topic: &str) -> usize {
     records(broker, topic)
         .iter()
@@ -67,23 +75,23 @@ pub fn tombstones(broker: &InProcessBroker, topic: &str) -> usize {
 }
 
 /// Every event of every table, by position in the source's log.
-pub fn told(broker: &InProcessBroker, registry: Arc<MemoryRegistry>) -> Vec<Told> {
+pub fn change_events(broker: &InProcessBroker, registry: Arc<MemoryRegistry>) -> Vec<ChangeEvent> {
     let codec = Codec::reader(registry);
     let mut all = Vec::new();
     all.extend(
         of_table(broker, &codec, "bank.public.customers")
             .into_iter()
-            .map(Told::Customer),
+            .map(ChangeEvent::Customer),
     );
     all.extend(
         of_table(broker, &codec, "bank.public.accounts")
             .into_iter()
-            .map(Told::Account),
+            .map(ChangeEvent::Account),
     );
     all.extend(
         of_table(broker, &codec, "bank.public.transactions")
             .into_iter()
-            .map(Told::Transaction),
+            .map(ChangeEvent::Transaction),
     );
     all.sort_by_key(|event| event.source().lsn);
     all
@@ -106,19 +114,22 @@ where
 /// The tables that the events make.
 #[derive(Debug, Default)]
 pub struct Replayed {
+    /// By id.
     pub customers: BTreeMap<i64, CustomerRow>,
+    /// By id.
     pub accounts: BTreeMap<i64, AccountRow>,
+    /// By id.
     pub transactions: BTreeMap<i64, TransactionRow>,
 }
 
 /// Applies the events, each of which must begin where the one before it has left the row.
-pub fn replay(events: &[Told]) -> Replayed {
+pub fn replay(events: &[ChangeEvent]) -> Replayed {
     let mut tables = Replayed::default();
     for event in events {
         match event {
-            Told::Customer(envelope) => step(&mut tables.customers, event.id(), envelope),
-            Told::Account(envelope) => step(&mut tables.accounts, event.id(), envelope),
-            Told::Transaction(envelope) => step(&mut tables.transactions, event.id(), envelope),
+            ChangeEvent::Customer(envelope) => step(&mut tables.customers, event.id(), envelope),
+            ChangeEvent::Account(envelope) => step(&mut tables.accounts, event.id(), envelope),
+            ChangeEvent::Transaction(envelope) => step(&mut tables.transactions, event.id(), envelope),
         }
     }
     tables

@@ -2,7 +2,7 @@
 
 use sqlx::error::DatabaseError;
 
-use crate::system_of_record::{Busy, Change, Rule, SystemOfRecordError};
+use crate::{Busy, Change, Rule, SystemOfRecordError};
 
 /// Why a commit stopped.
 #[derive(Debug)]

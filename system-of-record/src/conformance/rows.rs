@@ -1,12 +1,13 @@
 //! Rows come back as they were written; versions tell them apart; a commit is all or nothing.
 
-use api::system_of_record::{
-    AccountUpdate, Change, CustomerDraft, Entity, Ref, SystemOfRecord, SystemOfRecordError, SystemOfRecordExt, TransactionDraft,
-};
 use schemas::silver::{AccountStatus, AccountType, TransactionStatus};
 use schemas::{CustomerId, TransactionId};
 
-use super::{account, account_of, balance, customer, deposit, money, person, post, transfer};
+use super::samples::{account, account_of, balance, customer, deposit, money, person, post, transfer};
+use crate::{
+    AccountDraft, AccountUpdate, Change, CustomerDraft, Entity, Ref, Rule, SystemOfRecord, SystemOfRecordError,
+    SystemOfRecordExt, TransactionDraft,
+};
 
 pub async fn check(records: &dyn SystemOfRecord) {
     customers(records).await;
@@ -192,15 +193,15 @@ async fn several_changes(records: &dyn SystemOfRecord) {
     let opening = account_of(CustomerId(0), "EUR", "5.00");
     let changes = [
         Change::InsertCustomer(person()),
-        Change::InsertAccount(api::system_of_record::AccountDraft {
+        Change::InsertAccount(AccountDraft {
             customer_id: Ref::Made(0),
             ..opening.clone()
         }),
-        Change::InsertAccount(api::system_of_record::AccountDraft {
+        Change::InsertAccount(AccountDraft {
             customer_id: Ref::Made(0),
             ..opening
         }),
-        Change::InsertTransaction(api::system_of_record::TransactionDraft {
+        Change::InsertTransaction(TransactionDraft {
             account_id: Ref::Made(1),
             related_account_id: Some(Ref::Made(2)),
             status: TransactionStatus::Pending,
@@ -228,7 +229,7 @@ async fn several_changes(records: &dyn SystemOfRecord) {
         Change::InsertTransaction(transfer(from.id, to.id, "1.01")),
     ];
     let error = records.commit(&refused).await.expect_err("more than is there");
-    assert_eq!(error, api::system_of_record::Rule::NotOverdrawn.into());
+    assert_eq!(error, Rule::NotOverdrawn.into());
     assert_eq!(
         (balance(records, from.id).await, balance(records, to.id).await),
         (money("5.00"), money("5.00"))

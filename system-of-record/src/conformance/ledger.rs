@@ -1,15 +1,13 @@
 //! Balances follow transactions: exactly, whatever happens to them, and however many write at once.
 
-use api::system_of_record::{
-    Account, Rule, SystemOfRecord, SystemOfRecordError, SystemOfRecordExt, Transaction, TransactionDraft,
-};
 use futures::future::join_all;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
 use schemas::silver::{TransactionStatus, TransactionType};
 use schemas::{AccountId, Money};
 
-use super::{account, balance, deposit, money, post, transfer, withdrawal};
+use super::samples::{account, balance, deposit, money, post, transfer, withdrawal};
+use crate::{Account, Rule, SystemOfRecord, SystemOfRecordError, SystemOfRecordExt, Transaction, TransactionDraft};
 
 pub async fn check(records: &dyn SystemOfRecord) {
     by_hand(records).await;

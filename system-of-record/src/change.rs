@@ -3,7 +3,7 @@
 use schemas::silver::{AccountStatus, AccountType, TransactionStatus, TransactionType};
 use schemas::{AccountId, Currency, CustomerId, Money, TransactionId};
 
-use super::{Transaction, Version};
+use crate::{Transaction, Version};
 
 /// An amount of money, and how many decimal places it was written with: `12.300` is no amount of EUR, though its value would be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

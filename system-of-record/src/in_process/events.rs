@@ -8,7 +8,7 @@ use wire::{Codec, Registry, Topic, Wire, WireError};
 
 use super::outbox::Event;
 use super::tables::Touched;
-use crate::system_of_record::{Account, Customer, Transaction};
+use crate::{Account, Customer, Transaction};
 
 /// How far apart two changes are in the log: about what a small row takes in Postgres' one.
 const LSN_STEP: i64 = 128;

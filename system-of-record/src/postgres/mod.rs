@@ -1,4 +1,4 @@
-//! The bank's database. Its own constraints and triggers keep the rules; here their names become [`Rule`](super::Rule)s.
+//! The bank's database. Its own constraints and triggers keep the rules; here their names become [`Rule`](crate::Rule)s.
 //!
 //! A conflict with another transaction (a deadlock, say) is tried again. When the connection breaks during a commit, Postgres is
 //! asked by the transaction's id what became of it. Who waits for a row that somebody holds does so for a bounded time, and with
@@ -20,7 +20,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection, PgPool};
 use tokio::sync::Semaphore;
 
-use super::{Account, Busy, Change, Customer, Entity, Row, SystemOfRecord, SystemOfRecordError, Transaction, checks};
+use crate::{Account, Busy, Change, Customer, Entity, Row, SystemOfRecord, SystemOfRecordError, Transaction, checks};
 use gates::{Gates, Passed, rows_of};
 use refusals::Stop;
 

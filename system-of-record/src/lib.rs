@@ -2,10 +2,11 @@
 //!
 //! [`SystemOfRecord`] is the port. It commits [`Change`]s, several of them together or not at all, and tells which
 //! [`Rule`] forbids one. [`Postgres`] is the bank's database; [`InProcess`] keeps the same rules in memory and sends the same
-//! change events that Debezium would, for the embedded default. One conformance suite runs on both.
+//! change events that Debezium would, for the embedded default. The suite in [`conformance`] runs on both.
 
 mod change;
 mod checks;
+pub mod conformance;
 mod error;
 pub mod in_process;
 mod port;

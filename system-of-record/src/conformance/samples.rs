@@ -1,26 +1,11 @@
-//! What every system of record must do. Each case brings its own customers, so that all of them share one database.
-
-mod ledger;
-mod refusals;
-mod rows;
-mod states;
+//! Rows for the cases: each brings its own customers.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use api::system_of_record::{
-    Account, AccountDraft, Customer, CustomerDraft, SystemOfRecord, SystemOfRecordExt, Transaction, TransactionDraft,
-};
 use schemas::silver::{AccountType, TransactionStatus, TransactionType};
 use schemas::{AccountId, CustomerId, Money};
 
-/// Runs the whole suite.
-pub async fn check(records: &dyn SystemOfRecord) {
-    records.check().await.expect("it can be reached");
-    rows::check(records).await;
-    refusals::check(records).await;
-    ledger::check(records).await;
-    states::check(records).await;
-}
+use crate::{Account, AccountDraft, Customer, CustomerDraft, SystemOfRecord, SystemOfRecordExt, Transaction, TransactionDraft};
 
 static CUSTOMERS: AtomicU32 = AtomicU32::new(0);
 
@@ -34,10 +19,12 @@ pub fn person() -> CustomerDraft {
     }
 }
 
+/// A new customer.
 pub async fn customer(records: &dyn SystemOfRecord) -> Customer {
     records.insert_customer(person()).await.expect("a customer")
 }
 
+/// An account that a customer could open.
 pub fn account_of(customer: CustomerId, currency: &str, opening: &str) -> AccountDraft {
     AccountDraft {
         customer_id: customer.into(),
@@ -47,16 +34,19 @@ pub fn account_of(customer: CustomerId, currency: &str, opening: &str) -> Accoun
     }
 }
 
+/// A new account of a new customer.
 pub async fn account(records: &dyn SystemOfRecord, currency: &str, opening: &str) -> Account {
     let owner = customer(records).await;
     let draft = account_of(owner.id, currency, opening);
     records.insert_account(draft).await.expect("an account")
 }
 
+/// An amount.
 pub fn money(text: &str) -> Money {
     text.parse().expect("an amount")
 }
 
+/// A completed deposit.
 pub fn deposit(account: AccountId, amount: &str) -> TransactionDraft {
     TransactionDraft {
         account_id: account.into(),
@@ -67,6 +57,7 @@ pub fn deposit(account: AccountId, amount: &str) -> TransactionDraft {
     }
 }
 
+/// A completed withdrawal.
 pub fn withdrawal(account: AccountId, amount: &str) -> TransactionDraft {
     TransactionDraft {
         txn_type: TransactionType::Withdrawal,
@@ -74,6 +65,7 @@ pub fn withdrawal(account: AccountId, amount: &str) -> TransactionDraft {
     }
 }
 
+/// A completed transfer.
 pub fn transfer(from: AccountId, to: AccountId, amount: &str) -> TransactionDraft {
     TransactionDraft {
         txn_type: TransactionType::Transfer,
@@ -82,10 +74,12 @@ pub fn transfer(from: AccountId, to: AccountId, amount: &str) -> TransactionDraf
     }
 }
 
+/// Commits a transaction that must be accepted.
 pub async fn post(records: &dyn SystemOfRecord, draft: TransactionDraft) -> Transaction {
     records.insert_transaction(draft).await.expect("a transaction")
 }
 
+/// An account's balance.
 pub async fn balance(records: &dyn SystemOfRecord, id: AccountId) -> Money {
     records.account(id).await.expect("a look-up").expect("the account").balance
 }

@@ -1,16 +1,14 @@
 //! A Postgres that others use as well: rows that they hold, ids that they brought along.
 
-#[allow(dead_code, reason = "its cases run elsewhere; here it lends its helpers")]
-mod conformance;
-
 use std::time::Duration;
 
-use api::system_of_record::{
-    Busy, Change, Postgres, PostgresSettings, Ref, SystemOfRecord, SystemOfRecordError, SystemOfRecordExt, TransactionUpdate,
-};
-use conformance::{account, account_of, balance, deposit, money, person, post, transfer};
 use schemas::{AccountId, CustomerId};
 use sqlx::{Connection, PgConnection};
+use system_of_record::conformance::samples::{account, account_of, balance, deposit, money, person, post, transfer};
+use system_of_record::{
+    AccountDraft, Busy, Change, Postgres, PostgresSettings, Ref, Row, SystemOfRecord, SystemOfRecordError, SystemOfRecordExt,
+    TransactionDraft, TransactionUpdate,
+};
 use testbed::Testbed;
 
 async fn bank() -> (Testbed, String) {
@@ -214,17 +212,17 @@ async fn imported_ids_are_passed_over() {
     let records = Postgres::connect_lazy(&url, &PostgresSettings::default()).expect("a URL");
     let changes = [
         Change::InsertCustomer(person()),
-        Change::InsertAccount(api::system_of_record::AccountDraft {
+        Change::InsertAccount(AccountDraft {
             customer_id: Ref::Made(0),
             ..account_of(CustomerId(0), "EUR", "5.00")
         }),
-        Change::InsertTransaction(api::system_of_record::TransactionDraft {
+        Change::InsertTransaction(TransactionDraft {
             account_id: Ref::Made(1),
             ..deposit(AccountId(0), "1.00")
         }),
     ];
     let rows = records.commit(&changes).await.expect("all of it");
-    let ids: Vec<i64> = rows.iter().map(api::system_of_record::Row::id).collect();
+    let ids: Vec<i64> = rows.iter().map(Row::id).collect();
     // Right after the imported ones, and after the ids that a try drew which came to nothing at the next table.
     assert_eq!(ids, [43, 42, 20_001]);
     let more = records

@@ -3,7 +3,7 @@
 use schemas::silver::{AccountStatus, AccountType, TransactionStatus, TransactionType};
 use schemas::{AccountId, Currency, CustomerId, Money, TransactionId, silver};
 
-use super::SystemOfRecordError;
+use crate::SystemOfRecordError;
 
 /// Tells versions of a row apart: a fingerprint of the columns that a client can see and that are not moved by other rows (an
 /// account's balance, and the time of its last move, are). The same from the database and from the state stores, and the

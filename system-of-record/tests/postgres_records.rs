@@ -1,10 +1,9 @@
 //! The conformance suite on a real Postgres, with the real schema.
 
-mod conformance;
-
 use std::time::Duration;
 
-use api::system_of_record::{Postgres, PostgresSettings, SystemOfRecord, SystemOfRecordError, SystemOfRecordExt};
+use system_of_record::conformance::{self, samples::person};
+use system_of_record::{Postgres, PostgresSettings, SystemOfRecord, SystemOfRecordError, SystemOfRecordExt};
 use testbed::Testbed;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,11 +26,11 @@ async fn conforms() {
 /// While the database is away, that is what is said; then it goes on without a restart.
 async fn check_outage(bed: &Testbed, records: &Postgres) {
     bed.postgres().kill().expect("kill");
-    let refused = records.insert_customer(conformance::person()).await;
+    let refused = records.insert_customer(person()).await;
     assert!(matches!(refused, Err(SystemOfRecordError::Unavailable(_))), "{refused:?}");
     assert!(matches!(records.check().await, Err(SystemOfRecordError::Unavailable(_))));
     bed.postgres().start().await.expect("it starts again");
-    records.insert_customer(conformance::person()).await.expect("it goes on");
+    records.insert_customer(person()).await.expect("it goes on");
 }
 
 #[tokio::test]

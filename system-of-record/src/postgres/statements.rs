@@ -7,10 +7,8 @@ use sqlx::query::Query;
 use sqlx::{PgConnection, Row as _};
 
 use super::refusals::Stop;
-use crate::system_of_record::checks::{self, resolve};
-use crate::system_of_record::{
-    Account, Amount, Change, Customer, Entity, Row, SystemOfRecordError, Transaction, TransactionDraft, Version,
-};
+use crate::checks::{self, resolve};
+use crate::{Account, Amount, Change, Customer, Entity, Row, SystemOfRecordError, Transaction, TransactionDraft, Version};
 
 type Statement = Query<'static, sqlx::Postgres, PgArguments>;
 type Written<T> = Result<T, Stop>;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use schemas::{AccountId, CustomerId, TransactionId};
 
-use crate::system_of_record::{Account, Customer, Transaction};
+use crate::{Account, Customer, Transaction};
 
 /// One changed row: as it was and as it is. At least one of the two is there.
 #[derive(Debug, Clone, PartialEq)]

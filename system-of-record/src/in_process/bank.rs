@@ -6,8 +6,8 @@ use schemas::silver::{AccountStatus, TransactionStatus, TransactionType};
 use schemas::{AccountId, Currency, CustomerId, Money, TransactionId};
 
 use super::tables::Tables;
-use crate::system_of_record::checks::{self, AMOUNT_MAX, resolve};
-use crate::system_of_record::{
+use crate::checks::{self, AMOUNT_MAX, resolve};
+use crate::{
     Account, AccountDraft, AccountUpdate, Change, Customer, CustomerDraft, Entity, Row, Rule, SystemOfRecordError, Transaction,
     TransactionDraft, TransactionUpdate, Version,
 };

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use schemas::{AccountId, CustomerId, TransactionId};
 
-use super::{
+use crate::{
     Account, AccountDraft, AccountUpdate, Change, Customer, CustomerDraft, Row, SystemOfRecordError, Transaction,
     TransactionDraft, TransactionUpdate, Version,
 };

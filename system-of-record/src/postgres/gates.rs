@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::system_of_record::{Busy, Change, Entity, Ref};
+use crate::{Busy, Change, Entity, Ref};
 
 /// A row, by table and id.
 pub(super) type Key = (Entity, i64);

@@ -1,12 +1,12 @@
 //! What may become of a transaction, on an open account and on a closed one, and what an update leaves as it is.
 
-use api::system_of_record::{
+use schemas::silver::{TransactionStatus, TransactionType};
+
+use super::samples::{account, balance, deposit, money, post, transfer, withdrawal};
+use crate::{
     Amount, Change, Rule, SystemOfRecord, SystemOfRecordError, SystemOfRecordExt, Transaction, TransactionDraft,
     TransactionUpdate,
 };
-use schemas::silver::{TransactionStatus, TransactionType};
-
-use super::{account, balance, deposit, money, post, transfer, withdrawal};
 
 pub async fn check(records: &dyn SystemOfRecord) {
     one_way(records).await;

@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use api::system_of_record::{
-    AMOUNT_MAX, AccountUpdate, Change, CustomerDraft, Rule, SystemOfRecord, SystemOfRecordError, SystemOfRecordExt,
-    TransactionDraft,
-};
 use schemas::silver::{AccountStatus, AccountType, TransactionStatus};
 use schemas::{AccountId, CustomerId, Money};
 
-use super::{account, account_of, customer, deposit, money, person, post, transfer, withdrawal};
+use super::samples::{account, account_of, customer, deposit, money, person, post, transfer, withdrawal};
+use crate::{
+    AMOUNT_MAX, Account, AccountDraft, AccountUpdate, Change, CustomerDraft, Rule, SystemOfRecord, SystemOfRecordError,
+    SystemOfRecordExt, TransactionDraft,
+};
 
 pub async fn check(records: &dyn SystemOfRecord) {
     rules(records).await;
@@ -27,7 +27,7 @@ async fn rules(records: &dyn SystemOfRecord) {
     records.close_account(closed.id, None).await.expect("close");
     let nobody = CustomerId(i64::MAX);
     let nowhere = AccountId(i64::MAX);
-    let update = |account: &api::system_of_record::Account, currency: &str, owner: CustomerId| Change::UpdateAccount {
+    let update = |account: &Account, currency: &str, owner: CustomerId| Change::UpdateAccount {
         id: account.id.into(),
         to: AccountUpdate {
             customer_id: owner.into(),
@@ -124,7 +124,7 @@ async fn values(records: &dyn SystemOfRecord) {
     };
     let opened = |currency: &str, amount: Money| {
         let draft = account_of(owner.id, currency, "0");
-        Change::InsertAccount(api::system_of_record::AccountDraft {
+        Change::InsertAccount(AccountDraft {
             opening_balance: amount.into(),
             ..draft
         })

@@ -1,19 +1,18 @@
 //! The system of record in memory: the conformance suite, and its change events.
 
-mod conformance;
 mod support;
 
 use std::sync::Arc;
 
-use api::system_of_record::{Account, Change, InProcess, SystemOfRecord, SystemOfRecordExt};
 use broker::in_process::InProcessBroker;
 use schemas::bronze::Op;
-use support::events::{Told, told};
 use support::flaky::FlakyBroker;
+use system_of_record::conformance;
+use system_of_record::conformance::events::{self, ChangeEvent, change_events};
+use system_of_record::conformance::samples::{account, deposit, money, person, post, transfer};
+use system_of_record::{Account, Change, InProcess, SystemOfRecord, SystemOfRecordExt};
 use topology::clock::SystemClock;
 use wire::MemoryRegistry;
-
-use conformance::{account, deposit, money, person, post, transfer};
 
 fn start(broker: Arc<dyn broker::Broker>) -> (InProcess, Arc<MemoryRegistry>) {
     let registry = Arc::new(MemoryRegistry::default());
@@ -33,10 +32,10 @@ async fn every_change_is_told_as_debezium_tells_it() {
     let (records, registry) = start(Arc::new(broker.clone()));
     let from = account(&records, "EUR", "10.00").await;
     let to = account(&records, "EUR", "0").await;
-    let before = told(&broker, registry.clone()).len();
+    let before = change_events(&broker, registry.clone()).len();
 
     let moved = post(&records, transfer(from.id, to.id, "4.00")).await;
-    let events = told(&broker, registry.clone()).split_off(before);
+    let events = change_events(&broker, registry.clone()).split_off(before);
     let shape: Vec<_> = events.iter().map(|event| (event.table(), event.id(), event.op())).collect();
     let expected = [
         ("transactions", moved.id.0, Op::Create),
@@ -46,7 +45,7 @@ async fn every_change_is_told_as_debezium_tells_it() {
     assert_eq!(shape, expected);
     assert!(events.iter().all(|event| event.source().tx_id == events[0].source().tx_id));
     assert!(events.iter().all(|event| event.source().ts_us == events[0].source().ts_us));
-    let Told::Account(debited) = &events[1] else {
+    let ChangeEvent::Account(debited) = &events[1] else {
         panic!("an account")
     };
     let balances = (&debited.before, &debited.after);
@@ -61,19 +60,19 @@ async fn every_change_is_told_as_debezium_tells_it() {
 
     let before = before + events.len();
     records.delete_transaction(moved.id, None).await.expect("delete");
-    let events = told(&broker, registry.clone()).split_off(before);
+    let events = change_events(&broker, registry.clone()).split_off(before);
     assert_eq!((events[0].table(), events[0].op()), ("transactions", Op::Delete));
-    let Told::Transaction(gone) = &events[0] else {
+    let ChangeEvent::Transaction(gone) = &events[0] else {
         panic!("a transaction")
     };
     assert_eq!(
         (gone.before.as_ref().map(|row| row.id), &gone.after),
         (Some(moved.id.0), &None)
     );
-    assert_eq!(support::events::tombstones(&broker, "bank.public.transactions"), 1);
+    assert_eq!(events::tombstones(&broker, "bank.public.transactions"), 1);
 
     // What is refused is never told; nor is a change that changes nothing.
-    let count = told(&broker, registry.clone()).len();
+    let count = change_events(&broker, registry.clone()).len();
     records
         .insert_transaction(transfer(from.id, to.id, "99.00"))
         .await
@@ -83,7 +82,7 @@ async fn every_change_is_told_as_debezium_tells_it() {
         Change::InsertTransaction(transfer(from.id, to.id, "99.00")),
     ];
     records.commit(&refused).await.expect_err("more than is there");
-    assert_eq!(told(&broker, registry).len(), count);
+    assert_eq!(change_events(&broker, registry).len(), count);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,12 +148,12 @@ async fn a_log_that_is_away_is_told() {
 
 /// The log has each change once, in order, each on top of the one before it; and all of them make the tables.
 fn check_replay(records: &InProcess, broker: &InProcessBroker, registry: Arc<MemoryRegistry>) {
-    let events = told(broker, registry);
+    let events = change_events(broker, registry);
     assert!(
         events.windows(2).all(|pair| pair[0].source().lsn < pair[1].source().lsn),
         "positions rise, each once"
     );
-    let replayed = support::events::replay(&events);
+    let replayed = events::replay(&events);
     let balances = |rows: Vec<Account>| rows.into_iter().map(|row| (row.id.0, row.balance)).collect::<Vec<_>>();
     let told: Vec<_> = replayed
         .accounts

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use topology::clock::Clock;
 use wire::{Registry, WireError};
 
-use super::{Account, Change, Customer, Row, SystemOfRecord, SystemOfRecordError, Transaction, checks};
+use crate::{Account, Change, Customer, Row, SystemOfRecord, SystemOfRecordError, Transaction, checks};
 use bank::Bank;
 use events::Events;
 use outbox::{Batch, Outbox};

@@ -3,7 +3,7 @@
 use schemas::silver::{TransactionStatus, TransactionType};
 use schemas::{AccountId, Currency, Money};
 
-use super::{
+use crate::{
     Account, AccountDraft, Amount, CHANGES_MAX, Change, CustomerDraft, Ref, Row, Rule, SystemOfRecordError, Transaction,
     TransactionDraft,
 };
@@ -15,7 +15,7 @@ const NAME_CHARS_MAX: usize = 100;
 const EMAIL_CHARS_MAX: usize = 255;
 
 /// Checks every change of a commit.
-pub(super) fn check(changes: &[Change]) -> Result<(), SystemOfRecordError> {
+pub(crate) fn check(changes: &[Change]) -> Result<(), SystemOfRecordError> {
     if changes.is_empty() || changes.len() > CHANGES_MAX {
         let count = changes.len();
         return Err(SystemOfRecordError::Internal(format!(
@@ -83,7 +83,7 @@ fn account(draft: &AccountDraft) -> Result<(), SystemOfRecordError> {
 }
 
 /// An account that changes its currency changes to one that is still in use.
-pub(super) fn current(currency: Currency) -> Result<(), SystemOfRecordError> {
+pub(crate) fn current(currency: Currency) -> Result<(), SystemOfRecordError> {
     if currency.is_current() {
         return Ok(());
     }
@@ -105,7 +105,7 @@ fn amount(Amount { value, .. }: Amount) -> Result<(), SystemOfRecordError> {
 }
 
 /// Checks a transaction's columns.
-pub(super) fn transaction(draft: &TransactionDraft) -> Result<(), SystemOfRecordError> {
+pub(crate) fn transaction(draft: &TransactionDraft) -> Result<(), SystemOfRecordError> {
     amount(draft.amount)?;
     related_account(draft.txn_type, draft.account_id, draft.related_account_id)
 }
@@ -125,12 +125,12 @@ fn related_account(
 }
 
 /// Checks an account as a change would leave it.
-pub(super) fn account_row(row: &Account) -> Result<(), SystemOfRecordError> {
+pub(crate) fn account_row(row: &Account) -> Result<(), SystemOfRecordError> {
     opening_scale(row.opening_balance.into(), row.currency)
 }
 
 /// Checks a transaction as a change would leave it, given its account's currency.
-pub(super) fn transaction_row(row: &Transaction, currency: Currency) -> Result<(), SystemOfRecordError> {
+pub(crate) fn transaction_row(row: &Transaction, currency: Currency) -> Result<(), SystemOfRecordError> {
     if row.amount.fits_scale(currency.minor_digits()) {
         Ok(())
     } else {
@@ -139,7 +139,7 @@ pub(super) fn transaction_row(row: &Transaction, currency: Currency) -> Result<(
 }
 
 /// Checks that an amount was written with no more places than its account's currency has.
-pub(super) fn written_places(amount: Amount, currency: Currency) -> Result<(), SystemOfRecordError> {
+pub(crate) fn written_places(amount: Amount, currency: Currency) -> Result<(), SystemOfRecordError> {
     if amount.is_written_for(currency) {
         Ok(())
     } else {
@@ -153,7 +153,7 @@ pub(super) fn written_places(amount: Amount, currency: Currency) -> Result<(), S
 /// PENDING ──► COMPLETED ──► REVERSED
 ///    └──────► FAILED
 /// ```
-pub(super) fn status_flow(from: TransactionStatus, to: TransactionStatus) -> Result<(), SystemOfRecordError> {
+pub(crate) fn status_flow(from: TransactionStatus, to: TransactionStatus) -> Result<(), SystemOfRecordError> {
     use TransactionStatus::{Completed, Failed, Pending, Reversed};
     match (from, to) {
         (Pending, Completed | Failed) | (Completed, Reversed) => Ok(()),
@@ -163,7 +163,7 @@ pub(super) fn status_flow(from: TransactionStatus, to: TransactionStatus) -> Res
 }
 
 /// The id that a reference stands for, given the rows that earlier changes of the commit left.
-pub(super) fn resolve<I: Copy>(reference: Ref<I>, made: &[Row], id_of: fn(&Row) -> Option<I>) -> Result<I, SystemOfRecordError> {
+pub(crate) fn resolve<I: Copy>(reference: Ref<I>, made: &[Row], id_of: fn(&Row) -> Option<I>) -> Result<I, SystemOfRecordError> {
     match reference {
         Ref::Id(id) => Ok(id),
         Ref::Made(index) => made
