@@ -57,10 +57,12 @@ dashboards: ## Write the Grafana dashboards of the key figures, after a change o
 	@tools/install.sh snowflake
 	@tools/report.sh dashboards
 
-lint: ## Check what CI checks before the tests: format, lints, dependency directions, scripts, Prometheus rules
-	@tools/install.sh build prometheus
+lint: ## Check what CI checks before the tests: format, lints, directions and circles of dependencies, scripts, Prometheus rules
+	@tools/install.sh build prometheus lint
 	cargo fmt --all --check
 	tools/check-directions.sh
+	tools/check-circles.py --test
+	tools/check-circles.py
 	tools/check-scripts.sh
 	tools/check-monitoring.sh
 	cargo clippy --workspace -- -D warnings

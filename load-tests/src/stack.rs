@@ -18,13 +18,13 @@ pub const BUCKET: &str = "lake";
 /// `riverbank run`, with the settings of the environment.
 pub fn run_riverbank() -> anyhow::Result<()> {
     let settings = Settings::load(&Sources::of_process(None, BTreeMap::new()), Purpose::Run)?;
-    riverbank::app::run(settings).map(drop)
+    riverbank::commands::run::run(settings).map(drop)
 }
 
 /// `riverbank warehouse apply`, with the settings of the environment.
 pub fn apply_warehouse() -> anyhow::Result<()> {
     let settings = Settings::load(&Sources::of_process(None, BTreeMap::new()), Purpose::Warehouse)?;
-    riverbank::snowflake::apply(settings).map(drop)
+    riverbank::commands::warehouse::apply(settings).map(drop)
 }
 
 /// The servers, and what this builder has besides, with the bank's schema and an empty bucket; nothing is captured yet.

@@ -8,50 +8,22 @@ use std::time::Duration;
 
 use anyhow::Context;
 use api::Affects;
-use iceberg_tables::IcebergHandle;
 use parking_lot::Mutex;
 use processors::SourcePartitions;
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
-use sinks::{Listener, SinkHandle, SinkRunner};
 use tokio::runtime::Handle;
 use topology::clock::SystemClock;
 use topology::store::{Backends, RocksBackends, RocksSettings};
 use topology::{Engine, EngineError, EngineParts, EngineSettings, Metrics, Queries};
 
 use crate::config::Settings;
-use crate::log::Log;
+use crate::lake_writers::LakeWriters;
+use crate::open::log::Log;
 use crate::rejections::Rejections;
-use crate::snowpipe::Notifying;
-use crate::{iceberg, lake, source_counters, upgrade};
+use crate::{source_counters, upgrade};
 
 /// How long the broker may take to name a topic's partitions.
 const TOPICS_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// The sinks' settings.
-pub fn sink_settings(settings: &Settings, instance: &str) -> sinks::SinkSettings {
-    sinks::SinkSettings {
-        group: format!("{}-sinks", processors::APPLICATION),
-        client_id: format!("{}-sink-{instance}", processors::APPLICATION),
-        rows_max: settings.sink.rows_max,
-        bytes_max: settings.sink.bytes_max,
-        age_max: settings.sink.age_max,
-        multipart_bytes: match settings.sink.url.scheme() {
-            "s3" | "gs" => settings.sink.multipart_bytes,
-            // A file is renamed onto its place at once, and a copy of Azure's may be unfinished when it is answered.
-            _ => u64::MAX,
-        },
-        // What a killed process held is taken over after this.
-        session_timeout: Duration::from_secs(10),
-        ..sinks::SinkSettings::default()
-    }
-}
-
-/// What is called for each range that the sinks have finished.
-pub fn listener(notifying: Option<&Notifying>, iceberg: Option<&IcebergHandle>) -> Listener {
-    let listeners = [notifying.map(Notifying::listener), iceberg.map(IcebergHandle::listener)];
-    let listeners: Vec<Listener> = listeners.into_iter().flatten().collect();
-    Arc::new(move |intent| listeners.iter().for_each(|listener| listener(intent)))
-}
 
 /// Engine and sinks at work.
 ///
@@ -66,9 +38,7 @@ pub struct Assembly {
 
 struct Parts {
     engine: Engine,
-    sink: SinkHandle,
-    iceberg: Option<IcebergHandle>,
-    notifying: Option<Notifying>,
+    lake: LakeWriters,
     rejections: Rejections,
 }
 
@@ -108,21 +78,7 @@ impl Assembly {
             }
             engine => engine?,
         };
-        let runner = SinkRunner::new(
-            sink_settings(settings, &instance),
-            log.broker.clone(),
-            log.registry.clone(),
-            lake::open(settings)?,
-            sinks::tables::all(),
-        );
-        let notifying = match settings.snowpipe.enabled {
-            true => Handle::current().block_on(Notifying::start(settings, &log.broker, metrics))?,
-            false => None,
-        };
-        let iceberg = iceberg::start(settings, metrics)?;
-        let sink = runner
-            .with_listener(listener(notifying.as_ref(), iceberg.as_ref()))
-            .start(metrics)?;
+        let lake = Handle::current().block_on(LakeWriters::start(settings, log, &instance, metrics))?;
         let rejections = Rejections::follow(log, metrics)?;
         Ok(Self {
             queries: engine.queries(),
@@ -131,9 +87,7 @@ impl Assembly {
             keeps_tasks: settings.engine.stop_keeps_tasks,
             running: Mutex::new(Some(Parts {
                 engine,
-                sink,
-                iceberg,
-                notifying,
+                lake,
                 rejections,
             })),
         })
@@ -153,11 +107,9 @@ impl Assembly {
     pub fn lake_troubles(&self) -> Vec<api::Trouble> {
         let running = self.running.lock();
         let of = |parts: &Parts| {
-            [
-                (Affects::Lake, parts.sink.trouble()),
-                (Affects::Iceberg, parts.iceberg.as_ref().and_then(IcebergHandle::trouble)),
-                (Affects::Snowpipe, parts.notifying.as_ref().and_then(Notifying::trouble)),
-            ]
+            [Affects::Lake, Affects::Iceberg, Affects::Snowpipe]
+                .into_iter()
+                .zip(parts.lake.troubles())
         };
         let all = running.as_ref().into_iter().flat_map(of);
         all.filter_map(|(affects, reason)| Some(api::Trouble::new(affects, reason?)))
@@ -200,15 +152,7 @@ impl Assembly {
             parts.engine.stop();
         }
         drop(parts.rejections);
-        let sink = parts.sink.stop();
-        // After the sink, whose last files are then in the tables; and whatever became of it.
-        let iceberg = parts.iceberg.map(IcebergHandle::stop);
-        if let Some(notifying) = parts.notifying {
-            Handle::current().block_on(notifying.stop());
-        }
-        sink?;
-        iceberg.transpose()?;
-        Ok(())
+        parts.lake.stop()
     }
 }
 

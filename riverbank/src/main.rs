@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use riverbank::cli::{Cli, Command, IcebergCommand, LakeCommand, TopologyCommand, WarehouseCommand};
+use riverbank::commands::{audit, connect, demo, health, iceberg, lake, run, sink, topology, warehouse};
 use riverbank::config::{LogFormat, LogSettings, Purpose, SettingFlags, Settings, SettingsError, UsageError};
-use riverbank::{app, audit, capture, demo, describe, generate, health, iceberg, lake, snowflake, telemetry};
+use riverbank::{generate, telemetry};
 
 /// The settings, or an argument, are wrong.
 const EXIT_SETTINGS: u8 = 2;
@@ -19,9 +20,9 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run(flags) => app::run(load(flags, Purpose::Run)?),
-        Command::Sink(flags) => app::sink(load(flags, Purpose::Sink)?),
-        Command::Connect(flags) => capture::set_up(load(flags, Purpose::Connect)?),
+        Command::Run(flags) => run::run(load(flags, Purpose::Run)?),
+        Command::Sink(flags) => sink::sink(load(flags, Purpose::Sink)?),
+        Command::Connect(flags) => connect::connect(load(flags, Purpose::Connect)?),
         Command::Demo(args) => {
             telemetry::init(&LogSettings {
                 level: "warn".to_owned(),
@@ -30,7 +31,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             demo::demo(args)
         }
         Command::Generate(args) => generate::generate(args),
-        Command::Topology(TopologyCommand::Describe(args)) => describe::describe(args),
+        Command::Topology(TopologyCommand::Describe(args)) => topology::describe(args),
         Command::Lake(LakeCommand::Ls(args)) => lake::ls(load(args.of.settings.clone(), Purpose::Lake)?, &args),
         Command::Lake(LakeCommand::Describe) => lake::describe(),
         Command::Lake(LakeCommand::Accept(args)) => lake::accept(load(args.settings, Purpose::Lake)?, &args.table),
@@ -45,11 +46,11 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             let settings = load(args.settings.clone(), Purpose::Lake)?;
             iceberg::retain(&settings, &args)
         }
-        Command::Warehouse(WarehouseCommand::Plan(flags)) => snowflake::plan(load(flags, Purpose::Plan)?),
-        Command::Warehouse(WarehouseCommand::Apply(flags)) => snowflake::apply(load(flags, Purpose::Warehouse)?),
-        Command::Warehouse(WarehouseCommand::Ddl(args)) => snowflake::ddl(&args.tables, args.duckdb),
+        Command::Warehouse(WarehouseCommand::Plan(flags)) => warehouse::plan(load(flags, Purpose::Plan)?),
+        Command::Warehouse(WarehouseCommand::Apply(flags)) => warehouse::apply(load(flags, Purpose::Warehouse)?),
+        Command::Warehouse(WarehouseCommand::Ddl(args)) => warehouse::ddl(&args.tables, args.duckdb),
         Command::Warehouse(WarehouseCommand::Status(args)) => {
-            snowflake::status(load(args.settings, Purpose::Warehouse)?, args.days)
+            warehouse::status(load(args.settings, Purpose::Warehouse)?, args.days)
         }
         Command::Audit(args) => audit::audit(load(args.settings.clone(), Purpose::Audit)?, &args),
         Command::Health(args) => health::health(args),

@@ -16,7 +16,7 @@ use schemas::silver::Rejected;
 use schemas::topics::SILVER_REJECTED;
 use wire::{Codec, Wire};
 
-use crate::log::Log;
+use crate::open::log::Log;
 
 /// Records of one poll, and how long it waits for the first.
 const POLL_RECORDS: usize = 1_000;

@@ -16,7 +16,7 @@ use warehouse::notifier::{Notifier, NotifierHandle, NotifierSettings, Offers, So
 use warehouse::snowflake::{Retries, Snowpipe};
 
 use crate::config::{Secret, Settings};
-use crate::{lake, snowflake};
+use crate::open::{lake, snowflake};
 
 /// How long the last files may take to be reported at a stop; what is left then is found by the next start.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
@@ -42,7 +42,7 @@ impl Notifying {
             return Ok(None);
         }
         let of_notifier = notifier_settings(settings)?;
-        let store = StoreLake::new(lake::open(settings)?, of_notifier.store_timeout);
+        let store = StoreLake::new(lake::store(settings)?, of_notifier.store_timeout);
         // The notifier tries again by itself, and goes on with other pipes meanwhile.
         let retries = Retries {
             attempts_max: 2,

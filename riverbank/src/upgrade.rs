@@ -20,7 +20,7 @@ use topology::clock::Clock;
 use topology::store::{KeyValue, StoreKey};
 use wire::{Codec, Wire};
 
-use crate::log::Log;
+use crate::open::log::Log;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a topic's end may stay away without a record: a transaction that nobody ended hides it.

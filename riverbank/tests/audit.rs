@@ -8,11 +8,12 @@ use axum::extract::Path;
 use axum::routing::get;
 use axum::{Json, Router};
 use broker::Outgoing;
-use riverbank::app::{Running, in_process_records};
 use riverbank::audit::{Audit, Check, Patience, Service, Source, check_files, check_served};
 use riverbank::config::{Purpose, Settings, Sources};
 use riverbank::generate::{Pace, Profile, RecordTeller, SimulatedBank, drive};
-use riverbank::log::Log;
+use riverbank::open::log::Log;
+use riverbank::open::records;
+use riverbank::running::Running;
 use schemas::gold::AccountBalance;
 use schemas::silver::{Account, Posting, Transaction};
 use schemas::topics::{ACCOUNT_BALANCES, SILVER_ACCOUNTS, SILVER_CUSTOMERS, SILVER_POSTINGS, SILVER_TRANSACTIONS};
@@ -46,7 +47,7 @@ impl Bank {
         let folder = tempfile::tempdir().expect("a folder");
         let settings = settings(folder.path());
         let log = Log::in_process(folder.path().join("schemas")).expect("a log");
-        let records = in_process_records(&log).await.expect("a system of record");
+        let records = records::in_process(&log).await.expect("a system of record");
         let running = Running::start(&settings, &log, records.clone(), prometheus::Registry::new())
             .await
             .expect("it starts");
@@ -162,7 +163,7 @@ async fn what_does_not_agree_is_found_and_named() {
     check(&served.expect("it answers"), &[&format!("account {id}: booked is")]);
     running.stop().await.expect("it ends");
     let files = check_files(
-        &riverbank::lake::open(&bank.settings).expect("a lake"),
+        &riverbank::open::lake::store(&bank.settings).expect("a lake"),
         &bank.log.broker,
         true,
     )

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use broker::Outgoing;
 use dashboards::{dashboard_queries, is_of_the_source, monitoring, recorded_names, rule_queries, unanswered};
-use riverbank::app::{Running, in_process_records};
 use riverbank::config::{Purpose, Settings, Sources};
 use riverbank::generate::{Pace, Profile, RecordTeller, SimulatedBank, drive};
-use riverbank::log::Log;
+use riverbank::open::log::Log;
+use riverbank::open::records;
 use riverbank::process::process_metrics;
+use riverbank::running::Running;
 use schemas::bronze::{AccountRow, CdcKey, Envelope, Op, Source};
 use schemas::topics::CDC_ACCOUNTS;
 use serde_json::Value;
@@ -144,7 +145,7 @@ async fn every_query_finds_what_it_asks_for_in_the_running_bank() {
     snowpipe.failed_loads.with_label_values(table).inc();
     snowpipe.failures.with_label_values(&["report"]).inc();
     snowpipe.events.with_label_values(&["sink"]).inc();
-    let records = in_process_records(&log).await.expect("a system of record");
+    let records = records::in_process(&log).await.expect("a system of record");
     let running = Running::start(&settings, &log, records.clone(), metrics)
         .await
         .expect("the bank opens");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use broker::in_process::InProcessBroker;
 use broker::{Broker, CleanupPolicy, Committed, GroupOptions, Outgoing, TopicPartition, TopicSpec};
 use processors::{SourcePartitions, bank, stores};
-use riverbank::log::Log;
+use riverbank::open::log::Log;
 use riverbank::upgrade::take_over;
 use schemas::bronze::{CdcKey, Envelope, Op, Source, TransactionRow};
 use schemas::silver::TransactionStatus;

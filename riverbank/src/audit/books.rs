@@ -10,7 +10,7 @@ use schemas::topics::{ACCOUNT_BALANCES, SILVER_ACCOUNTS, SILVER_CUSTOMERS, SILVE
 use schemas::{AccountId, Currency, Money, MoneyError, TransactionId};
 use wire::{Codec, Wire};
 
-use crate::log::Log;
+use crate::open::log::Log;
 
 /// How long the log may show nothing.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use broker::Broker;
 use object_store::ObjectStore;
 use sinks::lake::{Depth, compare_with_log, verify};
 
-use super::Check;
+use super::check::Check;
 
 /// How long the log may show nothing.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -6,9 +6,9 @@ use std::time::Duration;
 use schemas::bronze::Row;
 
 use super::books::Emitted;
+use super::check::{Check, EXAMPLES_MAX};
 use super::expected::{Table, Verdict, judge};
 use super::questions::Questions;
-use super::{Check, EXAMPLES_MAX};
 
 /// A table's part of the audit.
 pub(super) struct OfTable<E: Table> {

@@ -10,12 +10,12 @@ use schemas::{AccountId, Currency, Money, TransactionId};
 
 use super::balances::{Sums, add, by_emitted_rows, difference, is_half, ledger, open};
 use super::books::{Books, Entries};
+use super::check::{Check, LOOK_INTERVAL};
 use super::questions::Questions;
 use super::rows::OfTable;
-use super::served::{Progress, Service};
+use super::service::{Progress, Service};
 use super::source::{Position, Source, SourceRow, Wanted};
-use super::{Check, LOOK_INTERVAL};
-use crate::log::Log;
+use crate::open::log::Log;
 
 /// How often the log says that the audit waits.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);

@@ -15,11 +15,12 @@ use super::bank::SimulatedBank;
 use super::drive::{Pace, drive};
 use super::profile::{Plan, Target};
 use super::record::RecordTeller;
-use crate::app::in_process_records;
 use crate::config::{Problem, Purpose, Secret, Settings, SettingsError, Sources};
-use crate::log::Log;
+use crate::open::log::Log;
+use crate::open::records;
+use crate::print::print;
 use crate::process::{runtime, until_signal};
-use crate::{say, telemetry};
+use crate::telemetry;
 
 /// How long Kafka may take to say what is in a topic.
 const KAFKA_TIMEOUT: Duration = Duration::from_secs(30);
@@ -46,7 +47,7 @@ async fn run(plan: Plan, settings: Settings) -> anyhow::Result<()> {
     };
     let seed = plan.seed.unwrap_or_else(|| rand::random::<u32>().into());
     let lanes = SimulatedBank::lanes(seed, plan.profile, plan.connections);
-    say(format_args!("seed {seed}, {} connections; Ctrl-C ends it\n", lanes.len()))?;
+    print(format_args!("seed {seed}, {} connections; Ctrl-C ends it\n", lanes.len()))?;
     let pace = Pace {
         rate: plan.rate,
         count: plan.count,
@@ -54,7 +55,7 @@ async fn run(plan: Plan, settings: Settings) -> anyhow::Result<()> {
         stop: until_signal()?,
     };
     let totals = drive(lanes, Arc::new(RecordTeller::new(records)), pace).await?;
-    say(format_args!("{totals}"))
+    print(totals)
 }
 
 fn missing(setting: &str, why: &str) -> anyhow::Error {
@@ -97,7 +98,7 @@ async fn topics(settings: &Settings) -> anyhow::Result<Arc<dyn SystemOfRecord>> 
     if let Some(topic) = found {
         bail!("{topic} holds a bank's changes already, and a second bank would give its rows the same ids; use empty topics");
     }
-    Ok(in_process_records(&log).await?)
+    Ok(records::in_process(&log).await?)
 }
 
 /// The first of the change topics that has ever had a record.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use wire::{Codec, WireError, decode_avro};
 
 use super::Watched;
-use crate::log::Log;
+use crate::open::log::Log;
 
 /// Records of one poll, and how long it waits for the first.
 const POLL_RECORDS: usize = 100;

@@ -4,6 +4,7 @@
 //! through the whole way (Postgres, slot, Debezium, Kafka, here), and where the way is broken, the looks at Connect and at the
 //! database say where. Every instance watches by itself; none of this takes anything from what it can answer.
 
+mod connector;
 mod heartbeat;
 mod looks;
 mod metrics;
@@ -17,7 +18,8 @@ use tokio::task::JoinHandle;
 use topology::clock::SystemClock;
 
 use crate::config::Settings;
-use crate::log::Log;
+use crate::open::log::Log;
+pub use connector::supervise;
 use heartbeat::Follower;
 pub use watched::Watched;
 

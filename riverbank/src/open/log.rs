@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker::{Broker, InProcessBroker, KafkaBroker, KafkaSettings};
 use wire::{FileRegistry, HttpRegistry, Registry};
 
 use crate::config::Settings;
+
+/// How long Kafka may take to answer a command, or to show another record.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Both of them.
 #[derive(Clone)]

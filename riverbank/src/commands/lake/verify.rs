@@ -12,15 +12,16 @@ use object_store::ObjectStore;
 use sinks::Table;
 use sinks::lake::{self, Depth, Generation, Keep, LakeError, PartitionReport, Problem, Scope};
 
-use super::{PATIENCE, open_existing, print, tables};
 use crate::cli::VerifyArgs;
 use crate::config::Settings;
-use crate::log::kafka;
+use crate::open::lake::{existing_store, tables};
+use crate::open::log::{PATIENCE, kafka};
+use crate::print::print;
 use crate::process::runtime;
 
 /// Checks every table; exit code 1 if a file is wrong, or an offset is in none or in two, or a table could not be checked.
 pub fn verify(settings: Settings, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
-    let store = open_existing(&settings)?;
+    let store = existing_store(&settings)?;
     let kafka = kafka(&settings);
     let runtime = runtime()?;
     let mut problems: Vec<Problem> = Vec::new();
@@ -36,7 +37,7 @@ pub fn verify(settings: Settings, args: &VerifyArgs) -> anyhow::Result<ExitCode>
                 writeln!(text, "{:<22} not checked: {error:#}", table.name())?;
             }
         }
-        print(&text)?;
+        print(text)?;
     }
     let mut text = String::new();
     for problem in &problems {
@@ -48,7 +49,7 @@ pub fn verify(settings: Settings, args: &VerifyArgs) -> anyhow::Result<ExitCode>
         (n, 0, _) => writeln!(text, "{n} problems")?,
         (n, tables, _) => writeln!(text, "{n} problems, and {tables} tables were not checked")?,
     }
-    print(&text)?;
+    print(text)?;
     Ok(match problems.is_empty() && unchecked == 0 {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

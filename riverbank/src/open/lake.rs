@@ -1,15 +1,5 @@
-//! `riverbank lake …`: what is in the lake, how far it is behind Kafka, that nothing is missing or doubled, what its tables' columns
-//! are, that a topic which was made anew goes on there, and that what is old goes.
-//!
-//! [`ls`], [`verify`], [`retain`], [`accept`]: a command each.
+//! The lake's object store and its tables.
 
-mod accept;
-mod ls;
-mod retain;
-mod verify;
-
-use std::io::Write as _;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,25 +9,13 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use sinks::{AzOptions, GsOptions, S3Options, StoreOptions, Table};
 
-pub use self::accept::accept;
-pub use self::ls::ls;
-pub use self::retain::retain;
-pub use self::verify::verify;
 use crate::config::{Secret, Settings, UsageError};
 
-/// How long Kafka may take to answer, or to show another record.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How far this machine's clock and the store's may be apart, where files are deleted by their age.
 const CLOCKS_APART: Duration = Duration::from_secs(3_600);
 
-/// Prints what every table holds, column by column.
-pub fn describe() -> anyhow::Result<ExitCode> {
-    print(&sinks::tables::describe())?;
-    Ok(ExitCode::SUCCESS)
-}
-
 /// Opens the store that `sink.url` names.
-pub fn open(settings: &Settings) -> anyhow::Result<Arc<dyn ObjectStore>> {
+pub fn store(settings: &Settings) -> anyhow::Result<Arc<dyn ObjectStore>> {
     let s3 = &settings.s3;
     let revealed = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.reveal().to_owned());
     let s3 = S3Options {
@@ -60,7 +38,7 @@ pub fn open(settings: &Settings) -> anyhow::Result<Arc<dyn ObjectStore>> {
 }
 
 /// The same, of a lake that is there: whoever looks at one makes none, and a mistyped folder is no lake without a fault.
-pub fn open_existing(settings: &Settings) -> anyhow::Result<Arc<dyn ObjectStore>> {
+pub fn existing_store(settings: &Settings) -> anyhow::Result<Arc<dyn ObjectStore>> {
     let folder = match settings.sink.url.scheme() {
         "file" => settings.sink.url.to_file_path().ok(),
         _ => None,
@@ -71,7 +49,7 @@ pub fn open_existing(settings: &Settings) -> anyhow::Result<Arc<dyn ObjectStore>
             "there is no folder {folder}: set sink.url (--sink-url) to the lake"
         )));
     }
-    open(settings)
+    store(settings)
 }
 
 /// Compares this machine's clock with the store's, by an object that is written and deleted: who is years ahead would delete all there is.
@@ -100,11 +78,4 @@ pub fn tables(name: Option<&str>) -> anyhow::Result<Vec<Arc<dyn Table>>> {
     let table = all.into_iter().find(|table| table.name() == name);
     let table = table.ok_or_else(|| UsageError(format!("there is no table {name}; there are {}", names.join(", "))))?;
     Ok(vec![table])
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    std::io::stdout()
-        .lock()
-        .write_all(text.as_bytes())
-        .context("write to standard output")
 }

@@ -1,131 +1,22 @@
-//! The program's commands, put together from the settings.
+//! Engine, sinks and HTTP service at work, as `run` and `demo` have them.
 
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use iceberg_tables::IcebergHandle;
-use system_of_record::{InProcess, Postgres, PostgresSettings, SystemOfRecord};
+use anyhow::Context;
+use system_of_record::SystemOfRecord;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use topology::clock::SystemClock;
-
-use crate::assembly::{Assembly, listener, sink_settings, source_partitions};
+use crate::assembly::{Assembly, source_partitions};
 use crate::config::Settings;
-use crate::log::Log;
-use crate::process::{own_metrics, runtime, until_signal};
-use crate::sink_service::SinkService;
-use crate::snowpipe::Notifying;
+use crate::open::log::Log;
 use crate::source::SourceWatch;
-use crate::{capture, iceberg, lake};
 
 /// Between two looks at whether the engine has ended by itself.
 const END_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// Between two looks at whether the engine must be started again.
-const RESTART_CHECK_INTERVAL: Duration = Duration::from_secs(5);
-
-/// `riverbank run`: the stream processor, the HTTP service and the sinks, until SIGTERM.
-pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
-    runtime()?.block_on(async {
-        let log = Log::of(&settings)?;
-        let records: Arc<dyn SystemOfRecord> = match &settings.postgres.url {
-            Some(url) => {
-                let connections_max = settings.postgres.connections;
-                let limits = PostgresSettings {
-                    connections_max,
-                    ..PostgresSettings::default()
-                };
-                Arc::new(Postgres::connect_lazy(url.reveal(), &limits).context("postgres.url")?)
-            }
-            None => in_process_records(&log).await?,
-        };
-        let stop = until_signal()?;
-        capture::watch(&settings);
-        let mut running = Running::start(&settings, &log, records.clone(), own_metrics()?).await?;
-        loop {
-            tracing::info!(address = %running.address, "riverbank runs");
-            let reason = tokio::select! {
-                () = stop.cancelled() => None,
-                reason = running.must_restart(&log) => Some(reason),
-                reason = running.ended() => {
-                    running.stop().await?;
-                    bail!(reason);
-                }
-            };
-            let Some(reason) = reason else {
-                running.stop().await?;
-                return Ok(ExitCode::SUCCESS);
-            };
-            running.stop_for_restart().await?;
-            tracing::warn!(reason, "starting again, with the topics as they are now");
-            running = loop {
-                match Running::start(&settings, &log, records.clone(), own_metrics()?).await {
-                    Ok(running) => break running,
-                    Err(error) => tracing::error!("cannot start again yet: {error:#}"),
-                }
-                tokio::select! {
-                    () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
-                    () = tokio::time::sleep(RESTART_CHECK_INTERVAL) => {}
-                }
-            };
-        }
-    })
-}
-
-/// `riverbank sink`: the sinks alone, with their metrics and health.
-pub fn sink(settings: Settings) -> anyhow::Result<ExitCode> {
-    runtime()?.block_on(async {
-        let log = Log::of(&settings)?;
-        let stop = until_signal()?;
-        let instance = uuid::Uuid::new_v4().simple().to_string();
-        let metrics = own_metrics()?;
-        let service = SinkService::start(settings.http.listen, &metrics).await?;
-        let notifying = Notifying::start(&settings, &log.broker, &metrics).await?;
-        let runner = sinks::SinkRunner::new(
-            sink_settings(&settings, &instance[..12]),
-            log.broker.clone(),
-            log.registry.clone(),
-            lake::open(&settings)?,
-            sinks::tables::all(),
-        );
-        let iceberg = iceberg::start(&settings, &metrics)?;
-        let sink = runner
-            .with_listener(listener(notifying.as_ref(), iceberg.as_ref()))
-            .start(&metrics)?;
-        while !stop.is_cancelled() {
-            let of_tables = iceberg.as_ref().and_then(IcebergHandle::trouble);
-            let of_snowpipe = notifying.as_ref().and_then(Notifying::trouble);
-            if let Some(trouble) = service.report(sink.trouble(), of_tables, of_snowpipe) {
-                tracing::warn!(trouble = if trouble.is_empty() { "none" } else { &trouble }, "the sink");
-            }
-            let _ = tokio::time::timeout(Duration::from_secs(1), stop.cancelled()).await;
-        }
-        // The last files are in the tables, and reported, before they end.
-        let stopped = tokio::task::spawn_blocking(move || {
-            let sink = sink.stop();
-            let iceberg = iceberg.map(IcebergHandle::stop).transpose();
-            sink?;
-            iceberg?;
-            anyhow::Ok(())
-        })
-        .await;
-        if let Some(notifying) = notifying {
-            notifying.stop().await;
-        }
-        service.stop().await?;
-        stopped??;
-        Ok(ExitCode::SUCCESS)
-    })
-}
-
-/// The system of record in this process, which writes its own change log.
-pub async fn in_process_records(log: &Log) -> anyhow::Result<Arc<InProcess>> {
-    let log = log.clone();
-    let start = move || InProcess::start(log.broker, log.registry, Arc::new(SystemClock));
-    Ok(Arc::new(tokio::task::spawn_blocking(start).await??))
-}
+pub(crate) const RESTART_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Engine, sinks and HTTP service at work.
 pub struct Running {
@@ -213,7 +104,7 @@ impl Running {
 
     /// Waits until the engine cannot go on as it was started, and could if it were started again: partitions were added to a topic
     /// of the source. (Of any other input a start would refuse them; what is there answers on, and readiness says why it stands.)
-    async fn must_restart(&self, log: &Log) -> String {
+    pub async fn must_restart(&self, log: &Log) -> String {
         loop {
             tokio::time::sleep(RESTART_CHECK_INTERVAL).await;
             let Some(reason) = self.assembly.must_restart() else {
@@ -230,7 +121,7 @@ impl Running {
     }
 
     /// Waits until the engine has ended by itself, and says why.
-    async fn ended(&self) -> String {
+    pub async fn ended(&self) -> String {
         loop {
             if let Some(reason) = self.assembly.ended() {
                 return reason;
@@ -245,7 +136,7 @@ impl Running {
     }
 
     /// The same, where a start follows at once: what this instance works on is kept for it.
-    async fn stop_for_restart(self) -> anyhow::Result<()> {
+    pub async fn stop_for_restart(self) -> anyhow::Result<()> {
         self.end(Assembly::stop_for_restart).await
     }
 

@@ -1,36 +1,17 @@
-//! The Iceberg tables over the sinks' files, as the settings have them.
-
-mod commands;
+//! The catalog of the Iceberg tables over the sinks' files.
 
 use std::sync::Arc;
 
 use anyhow::Context;
 use iceberg_tables::catalog::Loaded;
-use iceberg_tables::{
-    Access, Catalog, CatalogError, CatalogTarget, IcebergHandle, IcebergSettings, Place, RestOptions, TableName,
-};
+use iceberg_tables::{Access, Catalog, CatalogError, CatalogTarget, IcebergSettings, Place, RestOptions, TableName};
 use object_store::ObjectStore;
-use sinks::lake::{Depth, verify};
 
-pub use commands::{compact, ls, retain};
-
-use crate::audit::Check;
 use crate::config::Settings;
 use crate::config::settings::IcebergCatalog;
-use crate::lake;
 
 /// The catalog's own name in a database that others may share.
 const NAME: &str = "riverbank";
-
-/// Starts to keep the tables, if they are asked for.
-pub fn start(settings: &Settings, metrics: &prometheus::Registry) -> anyhow::Result<Option<IcebergHandle>> {
-    let Some(iceberg) = self::settings(settings)? else {
-        return Ok(None);
-    };
-    let (store, url) = (lake::open(settings)?, settings.sink.url.as_str());
-    let tables = sinks::tables::all();
-    Ok(Some(IcebergHandle::start(iceberg, store, url, tables, metrics)?))
-}
 
 /// The settings of the tables, if they are asked for.
 pub fn settings(settings: &Settings) -> anyhow::Result<Option<IcebergSettings>> {
@@ -103,32 +84,8 @@ impl IcebergTables {
     }
 
     /// What the catalog has of it.
-    async fn load(&self, table: &str) -> Result<Option<Loaded>, CatalogError> {
+    pub async fn load(&self, table: &str) -> Result<Option<Loaded>, CatalogError> {
         let access = self.access(table);
         access.catalog.load(&access.name).await
     }
-}
-
-/// The demo's tables have the rows of their files.
-pub async fn check(settings: &Settings, store: &Arc<dyn ObjectStore>) -> anyhow::Result<Vec<Check>> {
-    let iceberg = self::settings(settings)?.context("the demo has no Iceberg tables")?;
-    let tables = IcebergTables::open(iceberg, settings, store).await?;
-    let mut checks = Vec::new();
-    for table in sinks::tables::all() {
-        let loaded = tables.load(table.name()).await?;
-        let snapshot = loaded.as_ref().and_then(|loaded| loaded.metadata.current_snapshot());
-        let rows = snapshot.and_then(|snapshot| snapshot["summary"]["total-records"].as_str()?.parse::<u64>().ok());
-        let rows = rows.unwrap_or(0);
-        let report = verify(store, table.name(), Depth::Footers).await?;
-        let in_files = report.rows();
-        let mut check = Check::of(format!(
-            "{}: {rows} rows in the Iceberg table, as in its files",
-            tables.access(table.name()).name
-        ));
-        if rows != in_files {
-            check.problems.push(format!("the files have {in_files} rows"));
-        }
-        checks.push(check);
-    }
-    Ok(checks)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use futures::TryStreamExt;
@@ -19,17 +20,21 @@ use warehouse::notifier::ledger::Ledger;
 use warehouse::notifier::settings::path_in_stage;
 use warehouse::notifier::stream::{Received, Stream};
 
-use super::{PATIENCE, check_clock, open_existing, print, tables};
 use crate::cli::RetainArgs;
 use crate::config::Settings;
 use crate::config::settings::IcebergCatalog;
-use crate::iceberg::{self, IcebergTables};
+use crate::open::iceberg::{self, IcebergTables};
+use crate::open::lake::{check_clock, existing_store, tables};
+use crate::open::snowflake;
+use crate::print::print;
 use crate::process::runtime;
-use crate::snowflake;
+
+/// How long the lake's store may take to answer.
+const STORE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Deletes the files of days that are older, or says which ones it would.
 pub fn retain(settings: Settings, args: &RetainArgs) -> anyhow::Result<ExitCode> {
-    let store = open_existing(&settings)?;
+    let store = existing_store(&settings)?;
     let runtime = runtime()?;
     let retention = Retention::of_days(args.days, Timestamp::now(), args.dry_run);
     let tables = tables(args.table.as_deref())?;
@@ -52,14 +57,14 @@ pub fn retain(settings: Settings, args: &RetainArgs) -> anyhow::Result<ExitCode>
         Some(of_tables) => Some(runtime.block_on(IcebergTables::open(of_tables, &settings, &store))?),
         None => None,
     };
-    print(&format!("files of days before {}\n", retention.before))?;
+    print(format_args!("files of days before {}\n", retention.before))?;
     let mut code = ExitCode::SUCCESS;
     for table in tables {
         let mut text = String::new();
         let removals = async {
             let mut keepers: Vec<_> = snowpipe.iter().cloned().collect();
             if let Some(iceberg) = &iceberg {
-                keepers.push(Arc::new(iceberg.keeper(table.name()).await?) as Arc<dyn Keeper>);
+                keepers.push(Arc::new(IcebergTable::of(iceberg, table.name()).await?) as Arc<dyn Keeper>);
             }
             anyhow::Ok(lake::retain(&store, table.name(), retention, &keepers).await?)
         };
@@ -71,7 +76,7 @@ pub fn retain(settings: Settings, args: &RetainArgs) -> anyhow::Result<ExitCode>
                 writeln!(text, "{:<22} {error:#}", table.name())?;
             }
         }
-        print(&text)?;
+        print(text)?;
     }
     Ok(code)
 }
@@ -95,7 +100,7 @@ async fn refuse(
         }
     }
     if !settings.snowpipe.enabled && !args.without_snowpipe {
-        let lake = StoreLake::new(store.clone(), PATIENCE);
+        let lake = StoreLake::new(store.clone(), STORE_TIMEOUT);
         let mut ledgers = store.list(Some(&Ledger::folder()));
         while let Some(ledger) = ledgers.try_next().await? {
             let path = ledger.location;
@@ -150,13 +155,13 @@ struct IcebergTable {
     floors: Floors,
 }
 
-impl IcebergTables {
-    async fn keeper(&self, table: &str) -> anyhow::Result<IcebergTable> {
-        let access = self.access(table);
+impl IcebergTable {
+    async fn of(tables: &IcebergTables, table: &str) -> anyhow::Result<Self> {
+        let access = tables.access(table);
         let floors = lake::floors(access.store.as_ref(), table).await?;
         let named = iceberg_tables::named_files(&access).await;
         let named = named.context("ask what the Iceberg table needs")?;
-        Ok(IcebergTable { named, floors })
+        Ok(Self { named, floors })
     }
 }
 
@@ -185,7 +190,7 @@ struct Snowpipe {
 
 impl Snowpipe {
     async fn load(settings: &Settings, store: &Arc<dyn ObjectStore>) -> anyhow::Result<Self> {
-        let lake = StoreLake::new(store.clone(), PATIENCE);
+        let lake = StoreLake::new(store.clone(), STORE_TIMEOUT);
         let ledger = Ledger::load(&lake, &snowflake::ledger(settings)?).await;
         let ledger = ledger.context("ask what Snowpipe has received")?;
         let failed = ledger.failures.iter();

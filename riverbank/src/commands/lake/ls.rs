@@ -11,16 +11,17 @@ use jiff::Timestamp;
 use sinks::Table;
 use sinks::lake::{self, Generation, Overview, Totals};
 
-use super::{PATIENCE, open_existing, print, tables};
 use crate::cli::LsArgs;
 use crate::config::Settings;
-use crate::log::kafka;
+use crate::open::lake::{existing_store, tables};
+use crate::open::log::{PATIENCE, kafka};
+use crate::print::print;
 use crate::process::runtime;
 
 /// Prints every table's partitions: files, bytes, rows if they are asked for, the range of offsets, when the newest file was written,
 /// and how many offsets Kafka is ahead; exit code 1 if a table could not be listed.
 pub fn ls(settings: Settings, args: &LsArgs) -> anyhow::Result<ExitCode> {
-    let store = open_existing(&settings)?;
+    let store = existing_store(&settings)?;
     let kafka = kafka(&settings);
     let runtime = runtime()?;
     let rows = if args.rows {
@@ -46,7 +47,7 @@ pub fn ls(settings: Settings, args: &LsArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    print(&text)?;
+    print(text)?;
     Ok(code)
 }
 

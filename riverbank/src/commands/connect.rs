@@ -12,27 +12,16 @@ use crate::config::Settings;
 
 /// Between two attempts to reach Postgres.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Between two looks at the connector.
-const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 const POSTGRES_PORT: u16 = 5432;
 
 /// Runs the command.
-pub fn set_up(settings: Settings) -> anyhow::Result<ExitCode> {
+pub fn connect(settings: Settings) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("start a runtime")?;
     runtime.block_on(run(settings))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Looks after the connector while the program runs, where `connect.url` says whom to ask: Connect itself starts nothing
-/// again that has failed. Several instances may do so at once.
-pub fn watch(settings: &Settings) {
-    if let Some(worker) = settings.connect.url.clone() {
-        let name = settings.source.connector.clone();
-        tokio::spawn(async move { connect::supervise(worker.as_str(), &name, WATCH_INTERVAL).await });
-    }
 }
 
 async fn run(settings: Settings) -> anyhow::Result<()> {

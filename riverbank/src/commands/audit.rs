@@ -1,22 +1,21 @@
 //! `riverbank audit`.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use connect::{ColumnPatterns, ConnectorProbe};
 
-use super::{Audit, Check, Patience, PostgresSource, Service, Source, check_files, check_served};
+use crate::audit::{Audit, Check, Patience, PostgresSource, Service, Source, check_files, check_served, report};
 use crate::cli::AuditArgs;
 use crate::config::Settings;
-use crate::lake;
-use crate::log::Log;
+use crate::open::lake;
+use crate::open::log::Log;
 use crate::process::runtime;
 
 /// Checks the books of the bank that the settings name, while it runs. Exit code 1 if they do not balance.
 pub fn audit(settings: Settings, args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let checks = runtime()?.block_on(run(&settings, args))?;
-    tell(&checks).context("write to standard output")?;
+    report(&checks)?;
     // What could not be judged is not proved.
     Ok(match checks.iter().all(|check| check.holds() && check.unjudged == 0) {
         true => ExitCode::SUCCESS,
@@ -45,7 +44,7 @@ async fn run(settings: &Settings, args: &AuditArgs) -> anyhow::Result<Vec<Check>
     let served = check_served(&mut audit, &service, args.accounts_max, patience).await;
     checks.extend(served.unwrap_or_else(|error| failed("HTTP: what is served", error)));
     drop(audit);
-    let files = async { check_files(&lake::open(settings)?, &log.broker, false).await };
+    let files = async { check_files(&lake::store(settings)?, &log.broker, false).await };
     checks.extend(
         files
             .await
@@ -66,19 +65,4 @@ async fn excluded(settings: &Settings) -> anyhow::Result<ColumnPatterns> {
             own
         }
     })
-}
-
-/// One line for each check, and what is wrong or worth knowing beneath it.
-pub fn tell(checks: &[Check]) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    checks.iter().try_for_each(|check| write!(out, "{check}"))?;
-    let unjudged: usize = checks.iter().map(|check| check.unjudged).sum();
-    match (checks.iter().all(Check::holds), unjudged) {
-        (true, 0) => writeln!(out, "The books balance."),
-        (true, _) => writeln!(
-            out,
-            "The books balance, but for {unjudged} that changed too often to be judged."
-        ),
-        (false, _) => writeln!(out, "The books do not balance."),
-    }
 }

@@ -7,15 +7,16 @@ use anyhow::Context;
 use broker::Broker;
 use sinks::lake::{self, Accepted};
 
-use super::{PATIENCE, open_existing, print, tables};
 use crate::config::Settings;
-use crate::log::kafka;
+use crate::open::lake::{existing_store, tables};
+use crate::open::log::{PATIENCE, kafka};
+use crate::print::print;
 use crate::process::runtime;
 
 /// Takes a topic that was made anew, or a log that was cut off, for the next generation of a table's files.
 pub fn accept(settings: Settings, name: &str) -> anyhow::Result<ExitCode> {
     let table = &tables(Some(name))?[0];
-    let store = open_existing(&settings)?;
+    let store = existing_store(&settings)?;
     let kafka = kafka(&settings).context("kafka.brokers is not set")?;
     let broker: Arc<dyn Broker> = Arc::new(kafka);
     let accepted = runtime()?.block_on(lake::accept(&store, &broker, table, PATIENCE))?;
@@ -28,6 +29,6 @@ pub fn accept(settings: Settings, name: &str) -> anyhow::Result<ExitCode> {
             next.generation
         ),
     };
-    print(&text)?;
+    print(text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -13,13 +13,16 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Running, in_process_records};
-use crate::audit::{Audit, Check, Patience, Service, Source, check_files, check_served, tell};
+use crate::audit::{Audit, Check, Patience, Service, Source, check_files, check_iceberg, check_served, report};
 use crate::cli::DemoArgs;
 use crate::config::{Purpose, Settings, Sources};
 use crate::generate::{Pace, Profile, RecordTeller, SimulatedBank, Totals, drive};
-use crate::log::Log;
+use crate::open::iceberg::{self, IcebergTables};
+use crate::open::log::Log;
+use crate::open::{lake, records};
+use crate::print::print;
 use crate::process::{process_metrics, runtime, until_signal};
+use crate::running::Running;
 use folder::Folder;
 
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -42,8 +45,8 @@ async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let log = Log::in_process(folder.path().join("schemas"))?;
     let metrics = prometheus::Registry::new();
     process_metrics(&metrics)?;
-    let records = in_process_records(&log).await?;
-    say(format_args!(
+    let records = records::in_process(&log).await?;
+    print(format_args!(
         "Starting the bank: log, state stores, Parquet and system of record in this process\n"
     ))?;
     let running = Running::start(&settings, &log, records.clone(), metrics).await?;
@@ -64,16 +67,18 @@ async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     welcome(&args, &running, &folder).await?;
     let totals = watch(busy, &running, &mut audit, &stop).await?;
 
-    say(format_args!("\n{totals}\nChecking the books:\n"))?;
+    print(format_args!("\n{totals}\nChecking the books:\n"))?;
     let service = Service::at(address(&running)?)?;
     let mut checks = audit.run(PATIENCE, None).await?;
     checks.extend(check_served(&mut audit, &service, usize::MAX, PATIENCE).await?);
     running.stop().await?;
-    let lake = crate::lake::open(&settings)?;
+    let lake = lake::store(&settings)?;
     checks.extend(check_files(&lake, &log.broker, true).await?);
-    checks.extend(crate::iceberg::check(&settings, &lake).await?);
+    let tables = iceberg::settings(&settings)?.context("the demo has no Iceberg tables")?;
+    let tables = IcebergTables::open(tables, &settings, &lake).await?;
+    checks.extend(check_iceberg(&tables).await?);
     let balanced = checks.iter().all(Check::holds);
-    tell(&checks).context("write to standard output")?;
+    report(&checks)?;
     folder.close(balanced)?;
     Ok(if balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -135,7 +140,7 @@ async fn welcome(args: &DemoArgs, running: &Running, folder: &Folder) -> anyhow:
     let lake = lake.display();
     let catalog = folder.path().join("iceberg.db");
     let catalog = catalog.display();
-    say(format_args!(
+    print(format_args!(
         "
 Riverbank is open (seed {}, {} operations a second)
 
@@ -179,13 +184,9 @@ async fn watch(
                 let waiting: i64 = running.queries().lag().iter().map(|lag| lag.records).sum();
                 let trouble = running.queries().readiness().reasons;
                 if !stop.is_cancelled() {
-                    say(format_args!("  {} postings in the journal, {waiting} records wait {}\n", audit.postings(), trouble.join("; ")))?;
+                    print(format_args!("  {} postings in the journal, {waiting} records wait {}\n", audit.postings(), trouble.join("; ")))?;
                 }
             }
         }
     }
-}
-
-fn say(text: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
-    crate::say(text)
 }

@@ -1,0 +1,12 @@
+//! The commands, a file or a folder for each. None knows another one: what several need is in the rooms beside this one.
+
+pub mod audit;
+pub mod connect;
+pub mod demo;
+pub mod health;
+pub mod iceberg;
+pub mod lake;
+pub mod run;
+pub mod sink;
+pub mod topology;
+pub mod warehouse;
