@@ -25,17 +25,18 @@ without() {
 
 cargo metadata --format-version 1 >/dev/null   # fetches what --offline needs below
 
-without wire             schemas broker topology processors sinks system-of-record api connect testbed riverbank rocksdb rdkafka sqlx axum
-without schemas          broker topology processors sinks system-of-record api connect testbed riverbank rocksdb rdkafka sqlx axum
-without broker           schemas topology processors sinks system-of-record api connect testbed riverbank rocksdb sqlx axum
-without topology         schemas processors sinks system-of-record api connect testbed riverbank sqlx axum
-without processors       sinks system-of-record api connect testbed riverbank sqlx axum
-without system-of-record processors sinks warehouse iceberg-tables api connect testbed riverbank axum
-without sinks            warehouse iceberg-tables topology processors system-of-record api connect testbed riverbank rocksdb sqlx axum
-without iceberg-tables   warehouse topology processors system-of-record api connect testbed riverbank rocksdb axum
-without warehouse        iceberg-tables topology processors system-of-record api connect testbed riverbank rocksdb sqlx
-without api              sinks warehouse iceberg-tables connect testbed riverbank
-without connect          wire schemas broker topology processors sinks system-of-record api testbed riverbank rocksdb rdkafka axum
+without wire             schemas broker topology processors sinks system-of-record api connect testbed simulator riverbank rocksdb rdkafka sqlx axum
+without schemas          broker topology processors sinks system-of-record api connect testbed simulator riverbank rocksdb rdkafka sqlx axum
+without broker           schemas topology processors sinks system-of-record api connect testbed simulator riverbank rocksdb sqlx axum
+without topology         schemas processors sinks system-of-record api connect testbed simulator riverbank sqlx axum
+without processors       sinks system-of-record api connect testbed simulator riverbank sqlx axum
+without system-of-record processors sinks warehouse iceberg-tables api connect testbed simulator riverbank axum
+without simulator        processors sinks warehouse iceberg-tables api connect testbed riverbank axum
+without sinks            warehouse iceberg-tables topology processors system-of-record api connect testbed simulator riverbank rocksdb sqlx axum
+without iceberg-tables   warehouse topology processors system-of-record api connect testbed simulator riverbank rocksdb axum
+without warehouse        iceberg-tables topology processors system-of-record api connect testbed simulator riverbank rocksdb sqlx
+without api              sinks warehouse iceberg-tables connect testbed simulator riverbank
+without connect          wire schemas broker topology processors sinks system-of-record api testbed simulator riverbank rocksdb rdkafka axum
 without riverbank        testbed
 
 [ "$failed" = 0 ] && echo "directions: every dependency points the right way"

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use jiff::civil::Date;
 
+use crate::commands::generate::GenerateArgs;
 use crate::config::SettingFlags;
-use crate::generate::GenerateArgs;
 
 /// A bank's data as a stream: from the commit in Postgres to live balances, compacted topics and Parquet.
 ///

@@ -2,9 +2,9 @@
 //!
 //! The rooms beside this one know little of each other; here they meet. [`cli`] says what can be asked, [`config`] what
 //! can be set, [`commands`] has a file for each command. [`open`] opens what the settings name; [`running`] is the whole at work,
-//! which `run` and `demo` share; [`generate`] simulates the bank that feeds it.
+//! which `run` and `demo` share.
 //!
-//! Why a library with a thin `main.rs`? So that tests read settings, simulate banks and run the program in their own
+//! Why a library with a thin `main.rs`? So that tests read settings and run the program in their own
 //! process through the same functions as the command line.
 
 mod assembly;
@@ -12,7 +12,6 @@ pub mod audit;
 pub mod cli;
 pub mod commands;
 pub mod config;
-pub mod generate;
 mod lake_writers;
 pub mod open;
 pub mod print;

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use riverbank::cli::{Cli, Command, IcebergCommand, LakeCommand, TopologyCommand, WarehouseCommand};
-use riverbank::commands::{audit, connect, demo, health, iceberg, lake, run, sink, topology, warehouse};
+use riverbank::commands::{audit, connect, demo, generate, health, iceberg, lake, run, sink, topology, warehouse};
 use riverbank::config::{LogFormat, LogSettings, Purpose, SettingFlags, Settings, SettingsError, UsageError};
-use riverbank::{generate, telemetry};
+use riverbank::telemetry;
 
 /// The settings, or an argument, are wrong.
 const EXIT_SETTINGS: u8 = 2;

@@ -10,7 +10,6 @@ use axum::{Json, Router};
 use broker::Outgoing;
 use riverbank::audit::{Audit, Check, Patience, Service, Source, check_files, check_served};
 use riverbank::config::{Purpose, Settings, Sources};
-use riverbank::generate::{Pace, Profile, RecordTeller, SimulatedBank, drive};
 use riverbank::open::log::Log;
 use riverbank::open::records;
 use riverbank::running::Running;
@@ -18,6 +17,7 @@ use schemas::gold::AccountBalance;
 use schemas::silver::{Account, Posting, Transaction};
 use schemas::topics::{ACCOUNT_BALANCES, SILVER_ACCOUNTS, SILVER_CUSTOMERS, SILVER_POSTINGS, SILVER_TRANSACTIONS};
 use schemas::{AccountId, Money};
+use simulator::{Pace, Profile, RecordTarget, SimulatedBank, drive};
 use system_of_record::InProcess;
 use tokio_util::sync::CancellationToken;
 use wire::{Codec, Topic, Wire};
@@ -63,7 +63,7 @@ impl Bank {
             run_for: None,
             stop: CancellationToken::new(),
         };
-        drive(lanes, Arc::new(RecordTeller::new(records.clone())), pace)
+        drive(lanes, Arc::new(RecordTarget::new(records.clone())), pace)
             .await
             .expect("the simulated bank works");
         let bank = Self {

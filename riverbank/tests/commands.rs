@@ -50,7 +50,7 @@ fn the_topology_is_described_from_the_change_log_to_the_balances() {
 }
 
 #[test]
-fn a_knob_of_the_generator_that_is_wrong_ends_with_exit_code_2_and_one_line() {
+fn a_setting_of_the_generator_that_is_wrong_ends_with_exit_code_2_and_one_line() {
     let output = riverbank(&["generate", "--rate", "fast", "--connections", "0"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use broker::Outgoing;
 use dashboards::{dashboard_queries, is_of_the_source, monitoring, recorded_names, rule_queries, unanswered};
 use riverbank::config::{Purpose, Settings, Sources};
-use riverbank::generate::{Pace, Profile, RecordTeller, SimulatedBank, drive};
 use riverbank::open::log::Log;
 use riverbank::open::records;
 use riverbank::process::process_metrics;
@@ -19,6 +18,7 @@ use riverbank::running::Running;
 use schemas::bronze::{AccountRow, CdcKey, Envelope, Op, Source};
 use schemas::topics::CDC_ACCOUNTS;
 use serde_json::Value;
+use simulator::{Pace, Profile, RecordTarget, SimulatedBank, drive};
 use testbed::Testbed;
 use tokio_util::sync::CancellationToken;
 use wire::{Codec, Wire};
@@ -165,7 +165,7 @@ async fn every_query_finds_what_it_asks_for_in_the_running_bank() {
         },
         2,
     );
-    let busy = tokio::spawn(drive(lanes, Arc::new(RecordTeller::new(records)), pace));
+    let busy = tokio::spawn(drive(lanes, Arc::new(RecordTarget::new(records)), pace));
     send_bad_records(&log);
 
     let configuration = configuration(folder.path(), &running.address.to_string());

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use riverbank::generate::{Pace, Profile, RecordTeller, SimulatedBank, Totals, drive};
+use simulator::{Pace, Profile, RecordTarget, SimulatedBank, Totals, drive};
 use sqlx::PgPool;
 use system_of_record::{Postgres, PostgresSettings};
 use testbed::Testbed;
@@ -40,7 +40,7 @@ async fn a_database_that_is_killed_gets_every_operation_once() {
     println!("seed {seed}");
 
     let postgres = Postgres::connect_lazy(&url, &PostgresSettings::default()).expect("an address");
-    let teller = RecordTeller::new(Arc::new(postgres));
+    let target = RecordTarget::new(Arc::new(postgres));
     let lanes = SimulatedBank::lanes(
         seed,
         Profile {
@@ -54,7 +54,7 @@ async fn a_database_that_is_killed_gets_every_operation_once() {
         count: Some(6_000),
         ..Pace::default()
     };
-    let busy = tokio::spawn(drive(lanes, Arc::new(teller), pace));
+    let busy = tokio::spawn(drive(lanes, Arc::new(target), pace));
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(900)).await;
         bed.postgres().restart().await.expect("Postgres comes back");
@@ -65,7 +65,7 @@ async fn a_database_that_is_killed_gets_every_operation_once() {
         .unwrap_or_else(|error| panic!("seed {seed}: {error:#}"));
     println!("{totals}");
     assert!(totals.retries > 0, "the kills went unnoticed");
-    assert_eq!(totals.surprises, 0, "seed {seed}: {totals}");
+    assert_eq!(totals.unexpected_refusals, 0, "seed {seed}: {totals}");
     assert_eq!(totals.operations() + totals.refusals(), 6_000 + 40 + 80);
     check(&PgPool::connect(&url).await.expect("a connection"), &totals).await;
 }

@@ -16,10 +16,10 @@ use source::{Records, TOPICS};
 /// Settings of the scenario.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Bank {
-    /// Operations of the simulated bank after its founding; each is one change event or more.
+    /// Operations of the simulated bank after its initial customers and accounts; each is one change event or more.
     #[arg(long, default_value_t = 200_000)]
     operations: u64,
-    /// Customers that it is founded with, two accounts each.
+    /// Customers that it opens with, two accounts each.
     #[arg(long, default_value_t = 20_000)]
     customers: u64,
     /// Partitions of all topics.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use broker::{InProcessBroker, Message};
-use riverbank::generate::{Pace, Profile, RecordTeller, SimulatedBank, drive};
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
+use simulator::{Pace, Profile, RecordTarget, SimulatedBank, drive};
 use system_of_record::InProcess;
 use topology::clock::SystemClock;
 use wire::FileRegistry;
@@ -37,13 +37,13 @@ pub fn events(registry: &Path, seed: u64, customers: u64, operations: u64) -> an
     };
     let totals = testbed::block_on(drive(
         SimulatedBank::lanes(seed, profile, LANES),
-        Arc::new(RecordTeller::new(records)),
+        Arc::new(RecordTarget::new(records)),
         pace,
     ))?;
     ensure!(
-        totals.surprises == 0,
+        totals.unexpected_refusals == 0,
         "the bank refused what it should not have: {:?}",
-        totals.first_surprise
+        totals.first_unexpected
     );
     TOPICS.iter().map(|topic| records::read(&log, topic)).collect()
 }

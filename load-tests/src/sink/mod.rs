@@ -30,10 +30,10 @@ const BUCKET: &str = "lake";
 /// Settings of the scenario.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Sink {
-    /// Operations of the simulated bank after its founding; each is one change event or more.
+    /// Operations of the simulated bank after its initial customers and accounts; each is one change event or more.
     #[arg(long, default_value_t = 300_000)]
     operations: u64,
-    /// Customers that it is founded with, two accounts each.
+    /// Customers that it opens with, two accounts each.
     #[arg(long, default_value_t = 20_000)]
     customers: u64,
     /// How often everything is measured, in turns; the medians are reported.

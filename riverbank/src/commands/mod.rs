@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod connect;
 pub mod demo;
+pub mod generate;
 pub mod health;
 pub mod iceberg;
 pub mod lake;

@@ -100,7 +100,7 @@ impl Chain {
     /// Has the simulated bank write into Postgres until it is stopped.
     pub fn write(&self, seed: u64) -> Writer {
         let config = self.stack.bed.folder().join("bank.yaml");
-        std::fs::write(&config, BANK).expect("the bank's knobs are written");
+        std::fs::write(&config, BANK).expect("the bank's settings are written");
         let log = self.stack.bed.folder().join("bank.log");
         let file = std::fs::File::create(&log).expect("a log is made");
         let child = Command::new("setpriv")

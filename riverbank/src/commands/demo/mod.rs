@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use simulator::{DriveError, Pace, Profile, RecordTarget, SimulatedBank, Totals, drive};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{Audit, Check, Patience, Service, Source, check_files, check_iceberg, check_served, report};
 use crate::cli::DemoArgs;
 use crate::config::{Purpose, Settings, Sources};
-use crate::generate::{Pace, Profile, RecordTeller, SimulatedBank, Totals, drive};
 use crate::open::iceberg::{self, IcebergTables};
 use crate::open::log::Log;
 use crate::open::{lake, records};
@@ -53,7 +53,7 @@ async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     ready(&running).await?;
 
     let busy = {
-        let teller = Arc::new(RecordTeller::new(records.clone()));
+        let target = Arc::new(RecordTarget::new(records.clone()));
         let lanes = SimulatedBank::lanes(args.seed, Profile::default(), 4);
         let pace = Pace {
             rate: Some(args.rate),
@@ -61,7 +61,7 @@ async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
             run_for: args.run_for,
             stop: stop.clone(),
         };
-        tokio::spawn(drive(lanes, teller, pace))
+        tokio::spawn(drive(lanes, target, pace))
     };
     let mut audit = Audit::new(&log, Source::InProcess(records.clone()))?;
     welcome(&args, &running, &folder).await?;
@@ -169,7 +169,7 @@ Riverbank is open (seed {}, {} operations a second)
 
 /// Tells now and then how it goes, until the simulated bank ends.
 async fn watch(
-    mut busy: tokio::task::JoinHandle<anyhow::Result<Totals>>,
+    mut busy: tokio::task::JoinHandle<Result<Totals, DriveError>>,
     running: &Running,
     audit: &mut Audit,
     stop: &CancellationToken,
@@ -178,7 +178,7 @@ async fn watch(
     ticks.tick().await;
     loop {
         tokio::select! {
-            ended = &mut busy => return ended?,
+            ended = &mut busy => return Ok(ended??),
             _ = ticks.tick() => {
                 audit.follow()?;
                 let waiting: i64 = running.queries().lag().iter().map(|lag| lag.records).sum();

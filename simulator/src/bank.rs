@@ -1,33 +1,26 @@
 //! The simulated bank: an endless, repeatable stream of what happens in a bank.
 //!
-//! A bank is simulated by one or more **lanes**, one for each connection that writes. All lanes know the founding
+//! A bank is simulated by one or more **lanes**, one for each connection that writes. All lanes know the initial
 //! customers and accounts; after that, each has a random stream, customers, accounts and transactions of its own, and
 //! touches those of another lane in one way only: it sends money to accounts that are never closed. So what a lane does
 //! never depends on how far the others are, the same seed always makes the same operations, and nothing that a lane
-//! does is refused for want of money, except where it tries to on purpose.
-//!
-//! ```
-//! use riverbank::generate::{Profile, SimulatedBank};
-//!
-//! let first: Vec<_> = SimulatedBank::new(42, Profile::default()).take(3).collect();
-//! let again: Vec<_> = SimulatedBank::new(42, Profile::default()).take(3).collect();
-//! assert_eq!(first, again);
-//! ```
+//! does is refused for insufficient funds, except where it tries to on purpose.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use rand::distr::weighted::WeightedIndex;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::book::{Account, Book, hundredths};
-use super::founding::Founding;
-use super::mix::{Kind, draw_kind};
-use super::operation::{AccountRef, Batch, CustomerRef, Draft, Operation, Person, TransactionRef};
-use super::profile::Profile;
+use crate::book::{Account, Book, hundredths};
+use crate::mix::{Kind, Kinds};
+use crate::operation::{AccountRef, Batch, CustomerRef, Draft, Operation, Person, TransactionRef};
+use crate::population::{self, InitialPopulation};
+use crate::profile::Profile;
 
-/// Customers and accounts that are founded in one commit, at most.
-const FOUNDING_BATCH: usize = 40;
+/// Customers and accounts of the initial population in one commit, at most.
+const POPULATION_BATCH: usize = 40;
 
 /// One lane of a simulated bank; as an iterator it never ends.
 #[derive(Debug)]
@@ -36,7 +29,9 @@ pub struct SimulatedBank {
     lane: u64,
     lanes: u64,
     pub(super) profile: Arc<Profile>,
-    pub(super) founding: Arc<Founding>,
+    pub(super) population: Arc<InitialPopulation>,
+    pub(super) currencies: WeightedIndex<u64>,
+    kinds: Kinds,
     pub(super) rng: ChaCha8Rng,
     pub(super) book: Book,
     pub(super) customers: Vec<Customer>,
@@ -46,7 +41,7 @@ pub struct SimulatedBank {
     drawn: Drawn,
 }
 
-/// How many of each the lane has made since the founding.
+/// How many of each the lane has made beside the initial population.
 #[derive(Debug, Default)]
 struct Drawn {
     customers: u64,
@@ -78,21 +73,23 @@ impl SimulatedBank {
 
     /// A bank of so many lanes, or as many as it has customers if those are fewer.
     pub fn lanes(seed: u64, profile: Profile, lanes: usize) -> Vec<Self> {
-        let founding = Founding::draw(seed, &profile);
+        let population = InitialPopulation::draw(seed, &profile);
         let profile = Arc::new(profile);
         let lanes = (lanes.max(1) as u64).min(profile.customers);
         (0..lanes)
-            .map(|lane| Self::lane(seed, lane, lanes, Arc::clone(&profile), Arc::clone(&founding)))
+            .map(|lane| Self::lane(seed, lane, lanes, Arc::clone(&profile), Arc::clone(&population)))
             .collect()
     }
 
-    fn lane(seed: u64, lane: u64, lanes: u64, profile: Arc<Profile>, founding: Arc<Founding>) -> Self {
+    fn lane(seed: u64, lane: u64, lanes: u64, profile: Arc<Profile>, population: Arc<InitialPopulation>) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(lane + 1); // stream 0 drew the founding
+        rng.set_stream(lane + 1); // stream 0 drew the initial population
         let mut bank = Self {
             seed,
             lane,
             lanes,
+            currencies: population::currencies(&profile),
+            kinds: Kinds::of(&profile.mix),
             profile,
             rng,
             book: Book::default(),
@@ -101,9 +98,9 @@ impl SimulatedBank {
             pending: VecDeque::new(),
             queued: None,
             drawn: Drawn::default(),
-            founding: Arc::clone(&founding),
+            population: Arc::clone(&population),
         };
-        for (n, person) in (0..).zip(&founding.customers).filter(|(n, _)| n % lanes == lane) {
+        for (n, person) in (0..).zip(&population.customers).filter(|(n, _)| n % lanes == lane) {
             let person = person.clone();
             bank.customers.push(Customer {
                 customer: CustomerRef(n),
@@ -113,7 +110,7 @@ impl SimulatedBank {
             });
         }
         for (n, account) in (0..)
-            .zip(&founding.accounts)
+            .zip(&population.accounts)
             .filter(|(_, account)| account.customer.0 % lanes == lane)
         {
             bank.book.open(Account {
@@ -127,12 +124,12 @@ impl SimulatedBank {
         bank
     }
 
-    /// What founds this lane's part of the bank. Every lane's founding comes before any lane's first batch.
-    pub fn founding(&self) -> Vec<Batch> {
+    /// This lane's part of the initial population. That of every lane comes before any lane's first batch.
+    pub fn population(&self) -> Vec<Batch> {
         let mut batches: Vec<Batch> = Vec::new();
         let per_customer = self.profile.accounts_per_customer;
         for (n, person) in (0..)
-            .zip(&self.founding.customers)
+            .zip(&self.population.customers)
             .filter(|(n, _)| n % self.lanes == self.lane)
         {
             let mut operations = vec![Operation::AddCustomer {
@@ -141,7 +138,7 @@ impl SimulatedBank {
             }];
             let first = n * per_customer;
             operations.extend((first..first + per_customer).map(|n| {
-                let account = &self.founding.accounts[n as usize];
+                let account = &self.population.accounts[n as usize];
                 Operation::OpenAccount {
                     account: AccountRef(n),
                     customer: account.customer,
@@ -151,7 +148,9 @@ impl SimulatedBank {
                 }
             }));
             match batches.last_mut() {
-                Some(batch) if batch.operations.len() + operations.len() <= FOUNDING_BATCH => batch.operations.extend(operations),
+                Some(batch) if batch.operations.len() + operations.len() <= POPULATION_BATCH => {
+                    batch.operations.extend(operations)
+                }
                 _ => batches.push(Batch {
                     operations,
                     to_be_refused: false,
@@ -162,11 +161,11 @@ impl SimulatedBank {
     }
 
     pub(super) fn next_customer(&mut self) -> CustomerRef {
-        CustomerRef(self.founding.customers.len() as u64 + Self::number(&mut self.drawn.customers, self.lane, self.lanes))
+        CustomerRef(self.population.customers.len() as u64 + Self::number(&mut self.drawn.customers, self.lane, self.lanes))
     }
 
     pub(super) fn next_account(&mut self) -> AccountRef {
-        AccountRef(self.founding.accounts.len() as u64 + Self::number(&mut self.drawn.accounts, self.lane, self.lanes))
+        AccountRef(self.population.accounts.len() as u64 + Self::number(&mut self.drawn.accounts, self.lane, self.lanes))
     }
 
     pub(super) fn next_transaction(&mut self) -> TransactionRef {
@@ -189,7 +188,7 @@ impl Iterator for SimulatedBank {
         while operations.len() < size {
             let kind = match self.queued.take() {
                 Some(kind) => kind,
-                None => draw_kind(&mut self.rng, &self.profile.mix),
+                None => self.kinds.draw(&mut self.rng),
             };
             if kind == Kind::Overdraw {
                 // The bank refuses the whole commit, so nothing else may be in it.
@@ -202,9 +201,9 @@ impl Iterator for SimulatedBank {
                 self.queued = Some(kind);
                 break;
             }
-            match self.act(kind) {
-                acts if acts.is_empty() => operations.push(self.fallback()),
-                acts => operations.extend(acts),
+            match self.operations(kind) {
+                none if none.is_empty() => operations.push(self.fallback()),
+                drawn => operations.extend(drawn),
             }
         }
         Some(Batch {

@@ -6,14 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use riverbank::config::Sources;
-use riverbank::generate::{
-    AccountRef, Batch, CustomerRef, Draft, Operation, Pace, Plan, Profile, SimulatedBank, Teller, TellerError, Totals,
-    TransactionRef, Verdict, drive,
-};
-use riverbank::generate::{Target, knobs};
 use schemas::silver::{TransactionStatus, TransactionType};
 use schemas::{Currency, Money};
+use simulator::{
+    AccountRef, Batch, CustomerRef, Draft, Operation, Outcome, Pace, Profile, SimulatedBank, Target, TargetError, Totals,
+    TransactionRef, drive,
+};
 
 /// A bank with every rule of the real one, checked row by row and at once.
 #[derive(Debug, Default, Clone)]
@@ -154,28 +152,28 @@ fn refuse_if(refused: bool, reason: &str) -> Result<(), String> {
 
 /// Commits to a strict bank; fails as often as it is told to, and gives the other lanes a turn.
 #[derive(Default)]
-struct StrictTeller {
+struct StrictTarget {
     bank: Mutex<StrictBank>,
     calls: AtomicU64,
     fail_one_in: u64,
 }
 
-impl Teller for StrictTeller {
-    async fn commit(&self, batch: &Batch) -> Result<Verdict, TellerError> {
+impl Target for StrictTarget {
+    async fn commit(&self, batch: &Batch) -> Result<Outcome, TargetError> {
         tokio::task::yield_now().await;
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         if self.fail_one_in > 0 && call.is_multiple_of(self.fail_one_in) {
-            return Err(TellerError::Again("deadlock detected".into()));
+            return Err(TargetError::Retry("deadlock detected".into()));
         }
         let mut bank = self.bank.lock();
         let mut next = bank.clone();
         for operation in &batch.operations {
             if let Err(reason) = next.apply(operation) {
-                return Ok(Verdict::Refused(format!("{reason}: {operation:?}")));
+                return Ok(Outcome::Refused(format!("{reason}: {operation:?}")));
             }
         }
         *bank = next;
-        Ok(Verdict::Committed)
+        Ok(Outcome::Committed)
     }
 }
 
@@ -187,13 +185,13 @@ fn small() -> Profile {
 }
 
 async fn run(seed: u64, profile: Profile, lanes: usize, fail_one_in: u64, pace: Pace) -> (Totals, StrictBank) {
-    let teller = Arc::new(StrictTeller {
+    let target = Arc::new(StrictTarget {
         fail_one_in,
-        ..StrictTeller::default()
+        ..StrictTarget::default()
     });
-    let totals = drive(SimulatedBank::lanes(seed, profile, lanes), Arc::clone(&teller), pace).await;
+    let totals = drive(SimulatedBank::lanes(seed, profile, lanes), Arc::clone(&target), pace).await;
     let totals = totals.unwrap_or_else(|error| panic!("seed {seed}: {error:#}"));
-    let bank = teller.bank.lock().clone();
+    let bank = target.bank.lock().clone();
     (totals, bank)
 }
 
@@ -210,7 +208,7 @@ fn the_same_seed_makes_the_same_operations_and_another_seed_others() {
         let lanes = SimulatedBank::lanes(seed, Profile::default(), 4);
         lanes
             .into_iter()
-            .map(|lane| (lane.founding(), lane.take(1_000).collect()))
+            .map(|lane| (lane.population(), lane.take(1_000).collect()))
             .collect()
     };
     assert_eq!(draw(7), draw(7));
@@ -221,7 +219,7 @@ fn the_same_seed_makes_the_same_operations_and_another_seed_others() {
 fn every_kind_of_operation_occurs() {
     let bank = SimulatedBank::new(42, Profile::default());
     let kinds: BTreeSet<&str> = bank
-        .founding()
+        .population()
         .into_iter()
         .chain(bank.take(5_000))
         .flat_map(|batch| batch.operations)
@@ -235,7 +233,7 @@ async fn the_bank_refuses_only_what_was_meant_to_be_refused() {
     for seed in 0..12 {
         let lanes = 1 + seed as usize % 4;
         let (totals, bank) = run(seed, small(), lanes, 0, count(1_500)).await;
-        assert_eq!(totals.surprises, 0, "seed {seed}, {lanes} lanes: {totals}");
+        assert_eq!(totals.unexpected_refusals, 0, "seed {seed}, {lanes} lanes: {totals}");
         assert!(totals.refusals() > 0, "seed {seed}: nothing was overdrawn on purpose");
         let founded = 12 + 24;
         assert_eq!(totals.operations() + totals.refusals(), 1_500 + founded, "seed {seed}");
@@ -252,7 +250,7 @@ async fn a_tiny_bank_of_many_lanes_goes_on_for_ever() {
             ..Profile::default()
         };
         let (totals, _) = run(seed, profile, 16, 0, count(2_000)).await;
-        assert_eq!(totals.surprises, 0, "seed {seed}: {totals}");
+        assert_eq!(totals.unexpected_refusals, 0, "seed {seed}: {totals}");
     }
 }
 
@@ -263,7 +261,7 @@ async fn amounts_of_a_currency_without_cents_are_whole() {
         ..small()
     };
     let (totals, bank) = run(5, profile, 2, 0, count(1_000)).await;
-    assert_eq!(totals.surprises, 0, "{totals}");
+    assert_eq!(totals.unexpected_refusals, 0, "{totals}");
     assert!(bank.transactions.values().all(|draft| draft.amount.fits_scale(0)));
 }
 
@@ -278,11 +276,11 @@ async fn commits_that_failed_are_tried_again_and_nothing_is_missing() {
 
 #[tokio::test]
 async fn the_same_seed_twice_into_the_same_bank_is_refused_with_advice() {
-    let teller = Arc::new(StrictTeller::default());
-    drive(SimulatedBank::lanes(1, small(), 2), Arc::clone(&teller), count(10))
+    let target = Arc::new(StrictTarget::default());
+    drive(SimulatedBank::lanes(1, small(), 2), Arc::clone(&target), count(10))
         .await
         .expect("the first run");
-    let error = drive(SimulatedBank::lanes(1, small(), 2), teller, count(10))
+    let error = drive(SimulatedBank::lanes(1, small(), 2), target, count(10))
         .await
         .expect_err("the second run");
     assert!(format!("{error:#}").contains("give another --seed"), "{error:#}");
@@ -318,58 +316,4 @@ async fn the_rate_is_kept_and_the_time_ends_the_run() {
     pace.stop.cancel();
     let (totals, _) = run(9, small(), 3, 0, pace).await;
     assert_eq!(totals.operations(), 0);
-}
-
-#[test]
-fn config_yaml_shows_every_knob_at_its_default() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../config.yaml");
-    let text = std::fs::read_to_string(path).expect("config.yaml");
-    let sources = Sources {
-        config: Some(path.into()),
-        ..Sources::default()
-    };
-    let shown = Plan::load(&sources).unwrap_or_else(|error| panic!("{error}"));
-    let default = Plan::load(&Sources::default()).expect("the defaults are right");
-    assert_eq!(shown, default);
-    for setting in knobs::TABLE.settings {
-        let leaf = setting.key.rsplit('.').next().expect("a name");
-        assert!(text.contains(&format!("{leaf}:")), "{} is not in config.yaml", setting.key);
-    }
-}
-
-#[test]
-fn a_knob_that_is_wrong_is_named() {
-    let flags = [
-        ("rate", "fast"),
-        ("amount.max", "0.50"),
-        ("into", "mysql://x"),
-        ("mix.deposits", "1"),
-        ("savings", "101%"),
-    ];
-    let flags = flags
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect();
-    let error = Plan::load(&Sources {
-        flags,
-        ..Sources::default()
-    })
-    .expect_err("wrong")
-    .to_string();
-    for name in [
-        "rate (--rate) must",
-        "amount.max (--amount-max) must not",
-        "into (--into) must",
-        "mix.deposits is no",
-        "savings (",
-    ] {
-        assert!(error.contains(name), "{name} is not in {error}");
-    }
-    let flags = [("into".to_owned(), "postgres://u:hunter2@h/d".to_owned())].into();
-    let plan = Plan::load(&Sources {
-        flags,
-        ..Sources::default()
-    })
-    .expect("right");
-    assert!(matches!(plan.into, Target::Database(_)) && !format!("{plan:?}").contains("hunter2"));
 }

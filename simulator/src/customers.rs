@@ -1,14 +1,14 @@
-//! What becomes of customers and their accounts: they come, change, and go.
+//! Operations on customers and their accounts.
 
 use schemas::Money;
 use schemas::silver::{TransactionStatus, TransactionType};
 
-use super::bank::{Customer, SimulatedBank};
-use super::book::{Account, hundredths};
-use super::draw::TRIES;
-use super::founding;
-use super::operation::{Draft, Operation};
-use super::people;
+use crate::bank::{Customer, SimulatedBank};
+use crate::book::{Account, hundredths};
+use crate::draw::TRIES;
+use crate::operation::{Draft, Operation};
+use crate::people;
+use crate::population;
 
 impl SimulatedBank {
     pub(super) fn change_customer(&mut self) -> Option<Operation> {
@@ -50,7 +50,7 @@ impl SimulatedBank {
         let place = waiting.or_else(|| self.draw_place(self.customers.len()))?;
         self.customers[place].has_account = true;
         let customer = self.customers[place].customer;
-        let (account_type, currency, opening_balance) = founding::account(&mut self.rng, &self.profile);
+        let (account_type, currency, opening_balance) = population::account(&mut self.rng, &self.profile, &self.currencies);
         let account = self.next_account();
         let spendable = hundredths(opening_balance);
         self.book.open(Account {

@@ -1,8 +1,8 @@
-//! The knobs of the simulated bank, by name: the same kind of table as the program's settings.
+//! The simulated bank's settings by name, in the same kind of table as the program's.
 
 use crate::config::{Setting, Table};
 
-/// Every knob, in the order of `config.yaml`.
+/// Every setting, in the order of `config.yaml`.
 pub const TABLE: Table = Table {
     environment: false,
     settings: &[
@@ -22,7 +22,7 @@ pub const TABLE: Table = Table {
         ),
         Setting::optional(
             "count",
-            "end after this many operations, those that found the bank not counted",
+            "end after this many operations, those of the initial customers and accounts not counted",
         ),
         Setting::optional("for", "end after this time, such as 30s or 5m"),
         Setting::new("connections", "4", "connections that write at the same time, 1 to 64"),

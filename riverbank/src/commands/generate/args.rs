@@ -1,4 +1,4 @@
-//! The generator's flags: each overrides the knob of the same name in `config.yaml`.
+//! The flags: each overrides the setting of the same name in `config.yaml`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::config::Sources;
 /// `riverbank generate …`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct GenerateArgs {
-    /// File with the knobs of the simulated bank, YAML or TOML; config.yaml shows them all
+    /// File with the settings of the simulated bank, YAML or TOML; config.yaml shows them all
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The seed: the same one makes the same operations; without it one is drawn and printed
@@ -25,7 +25,7 @@ pub struct GenerateArgs {
     /// Operations a second, all connections together; 0 is as fast as possible
     #[arg(long)]
     pub rate: Option<String>,
-    /// End after this many operations (those that found the bank not counted)
+    /// End after this many operations (those of the initial customers and accounts not counted)
     #[arg(long)]
     pub count: Option<String>,
     /// End after this time, such as 30s or 5m
@@ -40,7 +40,7 @@ pub struct GenerateArgs {
 }
 
 impl GenerateArgs {
-    /// The knobs' sources: the file, then these flags.
+    /// The settings' sources: the file, then these flags.
     pub fn sources(&self) -> Sources {
         let given = [
             ("seed", &self.seed),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::operation::Batch;
-use super::teller::Verdict;
+use crate::operation::Batch;
+use crate::target::Outcome;
 
 /// Counts of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,9 +17,9 @@ pub struct Totals {
     /// Commits that are in force.
     pub commits: u64,
     /// Batches that were refused although they ought to have been accepted: somebody else changes these accounts, too.
-    pub surprises: u64,
+    pub unexpected_refusals: u64,
     /// The first such refusal, in the bank's words.
-    pub first_surprise: Option<String>,
+    pub first_unexpected: Option<String>,
     /// Times that a commit was tried again.
     pub retries: u64,
     /// How long it took.
@@ -28,21 +28,21 @@ pub struct Totals {
 
 impl Totals {
     /// Counts a batch.
-    pub fn count(&mut self, batch: &Batch, verdict: &Verdict) {
-        let by_kind = match verdict {
-            Verdict::Committed => &mut self.applied,
-            Verdict::Refused(_) => &mut self.refused,
+    pub fn count(&mut self, batch: &Batch, outcome: &Outcome) {
+        let by_kind = match outcome {
+            Outcome::Committed => &mut self.applied,
+            Outcome::Refused(_) => &mut self.refused,
         };
         for operation in &batch.operations {
             *by_kind.entry(operation.kind()).or_default() += 1;
         }
-        match verdict {
-            Verdict::Committed => self.commits += 1,
-            Verdict::Refused(reason) if !batch.to_be_refused => {
-                self.surprises += 1;
-                self.first_surprise.get_or_insert_with(|| reason.clone());
+        match outcome {
+            Outcome::Committed => self.commits += 1,
+            Outcome::Refused(reason) if !batch.to_be_refused => {
+                self.unexpected_refusals += 1;
+                self.first_unexpected.get_or_insert_with(|| reason.clone());
             }
-            Verdict::Refused(_) => {}
+            Outcome::Refused(_) => {}
         }
     }
 
@@ -78,11 +78,11 @@ impl fmt::Display for Totals {
         if self.retries > 0 {
             writeln!(f, "  {:<24} {:>10}", "commits tried again", self.retries)?;
         }
-        if let Some(reason) = &self.first_surprise {
+        if let Some(reason) = &self.first_unexpected {
             writeln!(
                 f,
                 "  {} commits were refused that should not have been; the first: {reason}",
-                self.surprises
+                self.unexpected_refusals
             )?;
         }
         Ok(())

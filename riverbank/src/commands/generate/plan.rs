@@ -1,16 +1,17 @@
-//! What the simulated bank is like, and a whole run of it: read from `config.yaml` and flags, checked as a whole.
+//! A whole run of the simulated bank: read from `config.yaml` and flags, checked as a whole.
 
 use std::time::Duration;
 
 use schemas::{Currency, Money};
+use simulator::{Mix, Profile, Range};
 
-use super::knobs::TABLE;
+use super::table::TABLE;
 use crate::config::reader::Reader;
 use crate::config::{Secret, SettingsError, Sources, value};
 
 /// Where operations go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub enum Destination {
     /// This database.
     Database(Secret),
     /// The database of the setting `postgres.url`.
@@ -19,66 +20,13 @@ pub enum Target {
     Topics,
 }
 
-/// What the simulated bank is like.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Profile {
-    /// Customers at the start.
-    pub customers: u64,
-    /// Accounts of each at the start.
-    pub accounts_per_customer: u64,
-    /// The most operations of one commit.
-    pub operations_per_commit: u64,
-    /// Currencies, the most frequent first; never empty.
-    pub currencies: Vec<Currency>,
-    /// Share of savings accounts, in percent.
-    pub savings_percent: u32,
-    /// What accounts open with, in hundredths.
-    pub opening_balance: Range,
-    /// What transactions move, in hundredths.
-    pub amount: Range,
-    /// Share of transactions that begin as PENDING, in percent.
-    pub pending_percent: u32,
-    /// Share of the pending ones that fail, in percent.
-    pub failed_percent: u32,
-    /// How frequent each kind is.
-    pub mix: Mix,
-}
-
-/// From `min` to `max`, both included, in hundredths of the currency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Range {
-    /// The least.
-    pub min: i64,
-    /// The most.
-    pub max: i64,
-}
-
-/// Weights: a kind's share is its weight divided by their sum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each is the weight of the kind that it is called by; see the table")]
-pub struct Mix {
-    pub deposit: u64,
-    pub withdrawal: u64,
-    pub transfer: u64,
-    pub settle: u64,
-    pub reverse: u64,
-    pub correct: u64,
-    pub remove: u64,
-    pub overdraw: u64,
-    pub customer_change: u64,
-    pub customer_add: u64,
-    pub customer_remove: u64,
-    pub account_open: u64,
-    pub account_close: u64,
-}
-
 /// A whole run: the bank, how fast, how long, where to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// The seed, if one was given.
     pub seed: Option<u64>,
     /// Where to.
-    pub into: Target,
+    pub into: Destination,
     /// Operations a second; `None` is as fast as possible.
     pub rate: Option<u32>,
     /// End after this many.
@@ -91,14 +39,8 @@ pub struct Plan {
     pub profile: Profile,
 }
 
-impl Default for Profile {
-    fn default() -> Self {
-        Plan::load(&Sources::default()).expect("the defaults are right").profile
-    }
-}
-
 impl Plan {
-    /// Reads and checks the knobs.
+    /// Reads and checks the settings.
     pub fn load(sources: &Sources) -> Result<Self, SettingsError> {
         let mut reader = Reader::new(TABLE, sources);
         let plan = Self::read(&mut reader);
@@ -126,7 +68,7 @@ impl Plan {
         let (second, year) = (Duration::from_millis(1), Duration::from_secs(365 * 86_400));
         Self {
             seed: reader.optional("seed", number(0, u64::MAX)),
-            into: reader.get("into", target),
+            into: reader.get("into", destination),
             rate: Some(reader.get("rate", number(0, 1_000_000)) as u32).filter(|rate| *rate > 0),
             count: reader.optional("count", number(1, u64::MAX / 2)),
             run_for: reader.optional("for", value::duration(second, year)),
@@ -172,12 +114,12 @@ fn read_mix(reader: &mut Reader) -> Mix {
     }
 }
 
-fn target(text: &str) -> Result<Target, String> {
+fn destination(text: &str) -> Result<Destination, String> {
     match text {
-        "postgres" => Ok(Target::Settings),
-        "topics" => Ok(Target::Topics),
+        "postgres" => Ok(Destination::Settings),
+        "topics" => Ok(Destination::Topics),
         url => match value::postgres_url(url) {
-            Ok(url) => Ok(Target::Database(url)),
+            Ok(url) => Ok(Destination::Database(url)),
             Err(_) => Err("must be postgres://user:password@host/database, postgres or topics".to_owned()),
         },
     }

@@ -6,7 +6,7 @@ use fake::locales::EN;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::operation::{CustomerRef, Person};
+use crate::operation::{CustomerRef, Person};
 
 /// Draws a customer.
 pub fn draw(rng: &mut ChaCha8Rng, seed: u64, customer: CustomerRef) -> Person {
@@ -23,7 +23,7 @@ pub fn draw(rng: &mut ChaCha8Rng, seed: u64, customer: CustomerRef) -> Person {
 /// Draws how a customer is called from now on: most change their address, some marry.
 pub fn change(rng: &mut ChaCha8Rng, seed: u64, customer: CustomerRef, person: &Person, version: u64) -> Person {
     let mut changed = person.clone();
-    if rng.random_range(0..4) == 0 {
+    if rng.random_ratio(1, 4) {
         changed.last_name = LastName(EN).fake_with_rng::<&str, _>(rng).to_owned();
     }
     changed.email = email(rng, &changed.first_name, &changed.last_name, seed, customer, version);
@@ -35,11 +35,7 @@ pub fn change(rng: &mut ChaCha8Rng, seed: u64, customer: CustomerRef, person: &P
 fn email(rng: &mut ChaCha8Rng, first: &str, last: &str, seed: u64, customer: CustomerRef, version: u64) -> String {
     let plain = |name: &str| name.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
     let name = format!("{}.{}", plain(first), plain(last));
-    let name = if rng.random_range(0..8) == 0 {
-        name
-    } else {
-        name.to_lowercase()
-    };
+    let name = if rng.random_ratio(1, 8) { name } else { name.to_lowercase() };
     let version = if version > 1 { format!(".v{version}") } else { String::new() };
     format!("{name}.{seed:x}-{}{version}@example.com", customer.0)
 }

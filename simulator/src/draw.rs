@@ -7,15 +7,15 @@ use rand_chacha::ChaCha8Rng;
 use schemas::silver::TransactionStatus;
 use schemas::{Currency, Money};
 
-use super::bank::{Known, SimulatedBank};
-use super::book::{Account, hundredths};
-use super::founding;
-use super::operation::AccountRef;
-use super::profile::Range;
+use crate::bank::{Known, SimulatedBank};
+use crate::book::{Account, hundredths};
+use crate::operation::AccountRef;
+use crate::population;
+use crate::profile::Range;
 
 /// Pending transactions of a lane, at most; beyond, new ones are completed at once.
 pub(super) const PENDING_MAX: usize = 64;
-/// How often an act looks for a fitting row before it gives up.
+/// How often a fitting row is looked for before there is none.
 pub(super) const TRIES: usize = 8;
 
 impl SimulatedBank {
@@ -41,7 +41,7 @@ impl SimulatedBank {
             if range.max < range.min {
                 continue;
             }
-            let amount = founding::amount(&mut self.rng, range, account.currency);
+            let amount = population::amount(&mut self.rng, range, account.currency);
             if hundredths(amount) <= account.spendable {
                 return Some((account, amount));
             }
@@ -52,9 +52,9 @@ impl SimulatedBank {
     /// Another account of the same currency: mostly any in the bank, sometimes one of the lane's own.
     pub(super) fn draw_receiver(&mut self, sender: AccountRef, currency: Currency) -> Option<AccountRef> {
         for _ in 0..TRIES {
-            let anywhere = self.rng.random_range(0..3) > 0;
+            let anywhere = self.rng.random_ratio(2, 3);
             let public = self
-                .founding
+                .population
                 .public
                 .get(&currency)
                 .filter(|accounts| anywhere && !accounts.is_empty());
@@ -76,7 +76,7 @@ impl SimulatedBank {
     }
 
     pub(super) fn draw_status(&mut self) -> TransactionStatus {
-        let pending = self.rng.random_range(0..100) < self.profile.pending_percent && self.pending.len() < PENDING_MAX;
+        let pending = self.rng.random_ratio(self.profile.pending_percent, 100) && self.pending.len() < PENDING_MAX;
         if pending {
             TransactionStatus::Pending
         } else {

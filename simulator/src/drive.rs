@@ -1,19 +1,18 @@
-//! Takes the lanes' batches to a bank: each lane one after the other, the lanes side by side, at the pace that was asked.
+//! Takes the lanes' batches to a target: those of a lane one after the other, the lanes side by side, at a pace.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
 use parking_lot::Mutex;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::bank::SimulatedBank;
-use super::operation::Batch;
-use super::teller::{Teller, TellerError, Verdict};
-use super::totals::Totals;
+use crate::bank::SimulatedBank;
+use crate::operation::Batch;
+use crate::target::{Outcome, Target, TargetError};
+use crate::totals::Totals;
 
 /// How often a commit is tried before the run ends with its error; with the waits between, about half a minute.
 const ATTEMPTS: u32 = 12;
@@ -27,25 +26,46 @@ pub struct Pace {
     /// Operations a second, all lanes together; `None` is as fast as possible. A bank that falls behind is given the
     /// operations that are due all the same: the load does not wait for it.
     pub rate: Option<u32>,
-    /// End after so many operations, those that found the bank not counted.
+    /// End after so many operations, those of the initial population not counted.
     pub count: Option<u64>,
-    /// End after this time, the founding not counted.
+    /// End after this time, that for the initial population not counted.
     pub run_for: Option<Duration>,
     /// Ends the run between two commits.
     pub stop: CancellationToken,
 }
 
-/// Founds the bank and keeps it busy. The totals count both.
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DriveError {
+    /// The initial population was refused: take an empty bank, or another seed.
+    #[error("the bank refuses its first customers ({0}); if it holds those of this seed already, give another --seed")]
+    Occupied(String),
+    /// The target took no batch, however often it was tried.
+    #[error("the bank cannot be reached after {attempts} attempts")]
+    Unreachable {
+        /// How often it was tried.
+        attempts: u32,
+        /// What the target said last.
+        source: TargetError,
+    },
+    /// A lane panicked.
+    #[error("a lane ended early")]
+    Lane(#[from] JoinError),
+}
+
+/// Writes the initial population, then keeps the bank busy. The totals count both.
 ///
 /// # Errors
-/// When the bank cannot be reached any more, or already has customers of this seed.
-pub async fn drive<T: Teller>(lanes: Vec<SimulatedBank>, teller: Arc<T>, pace: Pace) -> anyhow::Result<Totals> {
+///
+/// If the target cannot be reached any more, or already has customers of this seed.
+pub async fn drive<T: Target>(lanes: Vec<SimulatedBank>, target: Arc<T>, pace: Pace) -> Result<Totals, DriveError> {
     let started = Instant::now();
     let totals = Arc::new(Mutex::new(Totals::default()));
-    let founding = lanes
+    let populations = lanes
         .iter()
-        .map(|lane| found(lane.founding(), Arc::clone(&teller), Arc::clone(&totals), pace.stop.clone()));
-    all(founding).await.context("found the bank")?;
+        .map(|lane| populate(lane.population(), Arc::clone(&target), Arc::clone(&totals), pace.stop.clone()));
+    all(populations).await?;
 
     let schedule = Arc::new(Schedule::new(&pace));
     let number = lanes.len() as u64;
@@ -55,7 +75,7 @@ pub async fn drive<T: Teller>(lanes: Vec<SimulatedBank>, teller: Arc<T>, pace: P
             lane,
             quota,
             Arc::clone(&schedule),
-            Arc::clone(&teller),
+            Arc::clone(&target),
             Arc::clone(&totals),
             pace.stop.clone(),
         )
@@ -67,47 +87,47 @@ pub async fn drive<T: Teller>(lanes: Vec<SimulatedBank>, teller: Arc<T>, pace: P
 }
 
 /// Runs all of them side by side; the first error ends the others.
-async fn all(tasks: impl Iterator<Item = impl Future<Output = anyhow::Result<()>> + Send + 'static>) -> anyhow::Result<()> {
-    let mut set: JoinSet<anyhow::Result<()>> = tasks.collect();
+async fn all(
+    tasks: impl Iterator<Item = impl Future<Output = Result<(), DriveError>> + Send + 'static>,
+) -> Result<(), DriveError> {
+    let mut set: JoinSet<Result<(), DriveError>> = tasks.collect();
     while let Some(ended) = set.join_next().await {
-        ended.context("a lane ended early")??;
+        ended??;
     }
     Ok(())
 }
 
-async fn found<T: Teller>(
+async fn populate<T: Target>(
     batches: Vec<Batch>,
-    teller: Arc<T>,
+    target: Arc<T>,
     totals: Arc<Mutex<Totals>>,
     stop: CancellationToken,
-) -> anyhow::Result<()> {
+) -> Result<(), DriveError> {
     for batch in batches {
         if stop.is_cancelled() {
             return Ok(());
         }
-        let (verdict, retries) = commit(&*teller, &batch).await?;
+        let (outcome, retries) = commit(&*target, &batch).await?;
         let mut totals = totals.lock();
         totals.retries += retries;
-        totals.count(&batch, &verdict);
-        if let Verdict::Refused(reason) = verdict {
-            return Err(anyhow!(
-                "the bank refuses its first customers ({reason}); if it was founded by this seed before, give another --seed"
-            ));
+        totals.count(&batch, &outcome);
+        if let Outcome::Refused(reason) = outcome {
+            return Err(DriveError::Occupied(reason));
         }
     }
     Ok(())
 }
 
-async fn work<T: Teller>(
+async fn work<T: Target>(
     mut lane: SimulatedBank,
     mut quota: Option<u64>,
     schedule: Arc<Schedule>,
-    teller: Arc<T>,
+    target: Arc<T>,
     totals: Arc<Mutex<Totals>>,
     stop: CancellationToken,
-) -> anyhow::Result<()> {
+) -> Result<(), DriveError> {
     while quota != Some(0) {
-        let mut batch = lane.next().context("a simulated bank never ends")?;
+        let mut batch = lane.next().expect("a simulated bank never ends");
         if let Some(left) = &mut quota {
             batch.operations.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
             *left -= batch.operations.len() as u64;
@@ -120,26 +140,31 @@ async fn work<T: Teller>(
         if !go_on {
             return Ok(());
         }
-        let (verdict, retries) = commit(&*teller, &batch).await?;
+        let (outcome, retries) = commit(&*target, &batch).await?;
         let mut totals = totals.lock();
         totals.retries += retries;
-        totals.count(&batch, &verdict);
+        totals.count(&batch, &outcome);
     }
     Ok(())
 }
 
 /// Commits a batch, again and again while the bank says that nothing of it is in force. Returns how often again.
-async fn commit<T: Teller>(teller: &T, batch: &Batch) -> anyhow::Result<(Verdict, u64)> {
+async fn commit<T: Target>(target: &T, batch: &Batch) -> Result<(Outcome, u64), DriveError> {
     let mut wait = WAIT;
     for attempt in 1..=ATTEMPTS {
-        match teller.commit(batch).await {
-            Ok(verdict) => return Ok((verdict, u64::from(attempt - 1))),
-            Err(TellerError::Again(reason)) if attempt < ATTEMPTS => {
+        match target.commit(batch).await {
+            Ok(outcome) => return Ok((outcome, u64::from(attempt - 1))),
+            Err(TargetError::Retry(reason)) if attempt < ATTEMPTS => {
                 tracing::debug!(attempt, reason, "commit again");
                 sleep(wait).await;
                 wait = (wait * 2).min(WAIT_MAX);
             }
-            Err(error) => return Err(anyhow!("the bank cannot be reached after {attempt} attempts: {error}")),
+            Err(source) => {
+                return Err(DriveError::Unreachable {
+                    attempts: attempt,
+                    source,
+                });
+            }
         }
     }
     unreachable!("the last attempt returns")

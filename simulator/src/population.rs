@@ -1,34 +1,37 @@
-//! The bank as it opens: customers and accounts that every lane knows before the first transaction.
+//! The initial population: customers and accounts that every lane knows before the first transaction.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::Arc;
 
+use rand::distr::Distribution;
+use rand::distr::weighted::WeightedIndex;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use schemas::silver::AccountType;
 use schemas::{Currency, Money};
 
-use super::operation::{AccountRef, CustomerRef, Person};
-use super::people;
-use super::profile::{Profile, Range};
+use crate::operation::{AccountRef, CustomerRef, Person};
+use crate::people;
+use crate::profile::{Profile, Range};
 
-/// One in how many founding accounts is private to its lane, and may be closed.
+/// One in how many initial accounts is private to its lane, and may be closed.
 const PRIVATE_ONE_IN: u32 = 4;
 
-/// The bank on its first day.
+/// The customers and accounts that the bank opens with.
 #[derive(Debug)]
-pub struct Founding {
+pub struct InitialPopulation {
     /// Customers, in the order of their numbers.
     pub customers: Vec<Person>,
     /// Accounts, in the order of their numbers.
-    pub accounts: Vec<FoundingAccount>,
+    pub accounts: Vec<InitialAccount>,
     /// Accounts that any lane may send to, by currency: they are never closed.
     pub public: BTreeMap<Currency, Vec<AccountRef>>,
 }
 
-/// An account on the first day.
+/// An account that the bank opens with.
 #[derive(Debug, Clone)]
-pub struct FoundingAccount {
+pub struct InitialAccount {
     /// Whose it is.
     pub customer: CustomerRef,
     /// Its kind.
@@ -41,20 +44,21 @@ pub struct FoundingAccount {
     pub private: bool,
 }
 
-impl Founding {
-    /// Draws the bank of a seed.
+impl InitialPopulation {
+    /// Draws the population of a seed.
     pub fn draw(seed: u64, profile: &Profile) -> Arc<Self> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let customers = (0..profile.customers)
             .map(|n| people::draw(&mut rng, seed, CustomerRef(n)))
             .collect();
+        let currencies = currencies(profile);
         let number = profile.customers * profile.accounts_per_customer;
-        let accounts: Vec<FoundingAccount> = (0..number)
+        let accounts: Vec<InitialAccount> = (0..number)
             .map(|n| {
                 let customer = CustomerRef(n / profile.accounts_per_customer);
-                let (account_type, currency, opening_balance) = account(&mut rng, profile);
-                let private = rng.random_range(0..PRIVATE_ONE_IN) == 0;
-                FoundingAccount {
+                let (account_type, currency, opening_balance) = account(&mut rng, profile, &currencies);
+                let private = rng.random_ratio(1, PRIVATE_ONE_IN);
+                InitialAccount {
                     customer,
                     account_type,
                     currency,
@@ -75,21 +79,23 @@ impl Founding {
     }
 }
 
+/// The weights of the currencies: half of all accounts are in the first one, and its share of the other half.
+pub fn currencies(profile: &Profile) -> WeightedIndex<u64> {
+    let others = profile.currencies.len().saturating_sub(1);
+    let first = profile.currencies.len() as u64 + 1;
+    let weights = iter::once(first).chain(iter::repeat_n(1, others));
+    WeightedIndex::new(weights).expect("the first weight is above zero")
+}
+
 /// Draws a new account's kind, currency and opening balance.
-pub fn account(rng: &mut ChaCha8Rng, profile: &Profile) -> (AccountType, Currency, Money) {
-    let savings = rng.random_range(0..100) < profile.savings_percent;
+pub fn account(rng: &mut ChaCha8Rng, profile: &Profile, currencies: &WeightedIndex<u64>) -> (AccountType, Currency, Money) {
+    let savings = rng.random_ratio(profile.savings_percent, 100);
     let account_type = if savings {
         AccountType::Savings
     } else {
         AccountType::Checking
     };
-    // The first currency gets half of all accounts, and its share of the other half.
-    let place = if rng.random_range(0..2) == 0 {
-        0
-    } else {
-        rng.random_range(0..profile.currencies.len() as u64) as usize
-    };
-    let currency = profile.currencies[place];
+    let currency = profile.currencies[currencies.sample(rng)];
     (account_type, currency, amount(rng, profile.opening_balance, currency))
 }
 

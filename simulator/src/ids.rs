@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use schemas::{AccountId, CustomerId, TransactionId};
 
-use super::operation::{AccountRef, Batch, CustomerRef, Operation, TransactionRef};
+use crate::operation::{AccountRef, Batch, CustomerRef, Operation, TransactionRef};
 
 /// Transactions whose ids are kept, at most. Lanes change only some hundred of their latest ones, so this is far more
 /// than they ask for, and bounds the memory of a run that lasts for days.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use schemas::silver::{TransactionStatus, TransactionType};
 use schemas::{Currency, Money};
 
-use super::operation::{AccountRef, Draft};
+use crate::operation::{AccountRef, Draft};
 
 /// An account of this lane.
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ impl Book {
         self.places.get(&account).map(|place| &self.open[*place])
     }
 
-    /// Replaces one version of a transaction by another (`None`: not there), if every account can bear it; otherwise
+    /// Replaces one version of a transaction by another (`None`: not there), if every account's funds suffice; otherwise
     /// nothing changes and the answer is `false`. An account that is not this lane's can only be given to.
     pub fn replace(&mut self, old: Option<&Draft>, new: Option<&Draft>) -> bool {
         let mut net: Vec<(AccountRef, i64)> = Vec::new();
@@ -82,11 +82,11 @@ impl Book {
                 None => net.push((account, amount)),
             }
         }
-        let bearable = net.iter().all(|(account, amount)| match self.get(*account) {
+        let suffices = net.iter().all(|(account, amount)| match self.get(*account) {
             Some(known) => known.spendable + amount >= 0,
             None => *amount >= 0,
         });
-        if bearable {
+        if suffices {
             for (account, amount) in net {
                 if let Some(place) = self.places.get(&account) {
                     self.open[*place].spendable += amount;
@@ -95,7 +95,7 @@ impl Book {
             self.count_pending(old, -1);
             self.count_pending(new, 1);
         }
-        bearable
+        suffices
     }
 
     fn count_pending(&mut self, draft: Option<&Draft>, by: i32) {

@@ -1,26 +1,26 @@
-//! How a lane turns a kind into operations on transactions that their accounts can bear.
+//! Operations on transactions, such that their accounts' funds suffice.
 //!
-//! An act that finds nothing to act on (no pending transaction, no money) returns no operation, and a deposit takes its
+//! Where there is nothing to operate on (no pending transaction, no money) there is no operation, and a deposit takes its
 //! place: the stream never stalls.
 
 use rand::RngExt;
 use schemas::Money;
 use schemas::silver::{TransactionStatus, TransactionType};
 
-use super::bank::{Known, SimulatedBank};
-use super::draw::{PENDING_MAX, take};
-use super::founding;
-use super::mix::Kind;
-use super::operation::{AccountRef, ChangeReason, Draft, Operation};
+use crate::bank::{Known, SimulatedBank};
+use crate::draw::{PENDING_MAX, take};
+use crate::mix::Kind;
+use crate::operation::{AccountRef, ChangeReason, Draft, Operation};
+use crate::population;
 
 /// Transactions that a lane keeps in mind for later changes, at most; the oldest one is forgotten.
 const RECENT_MAX: usize = 512;
-/// What an overdraw tries to take, in hundredths: more than everything that was ever brought in.
-const UNTHINKABLE: i64 = 999_999_999_999_900;
+/// What an overdraw tries to take, in hundredths: more than everything that was ever deposited.
+const OVERDRAFT: i64 = 999_999_999_999_900;
 
 impl SimulatedBank {
-    /// Operations of this kind, or none where there is nothing to act on.
-    pub(super) fn act(&mut self, kind: Kind) -> Vec<Operation> {
+    /// Operations of this kind, or none where there is nothing to operate on.
+    pub(super) fn operations(&mut self, kind: Kind) -> Vec<Operation> {
         let one = |operation: Option<Operation>| operation.into_iter().collect();
         match kind {
             Kind::Deposit => vec![self.fallback()],
@@ -42,7 +42,7 @@ impl SimulatedBank {
     /// A deposit, which is always possible.
     pub(super) fn fallback(&mut self) -> Operation {
         let account = self.draw_account();
-        let amount = founding::amount(&mut self.rng, self.profile.amount, account.currency);
+        let amount = population::amount(&mut self.rng, self.profile.amount, account.currency);
         let status = self.draw_status();
         self.post(Draft {
             account: account.account,
@@ -51,7 +51,7 @@ impl SimulatedBank {
             related: None,
             status,
         })
-        .expect("any account can bear a deposit")
+        .expect("a deposit needs no funds")
     }
 
     /// An attempt to take what is not there.
@@ -59,7 +59,7 @@ impl SimulatedBank {
         let draft = Draft {
             account: self.draw_account().account,
             txn_type: TransactionType::Withdrawal,
-            amount: Money::from_hundredths(UNTHINKABLE.into()),
+            amount: Money::from_hundredths(OVERDRAFT.into()),
             related: None,
             status: TransactionStatus::Completed,
         };
@@ -108,7 +108,7 @@ impl SimulatedBank {
 
     fn settle(&mut self) -> Option<Operation> {
         let known = take(&mut self.rng, &mut self.pending)?;
-        let failed = self.rng.random_range(0..100) < self.profile.failed_percent;
+        let failed = self.rng.random_ratio(self.profile.failed_percent, 100);
         let status = if failed {
             TransactionStatus::Failed
         } else {
@@ -142,7 +142,7 @@ impl SimulatedBank {
             self.remember(known);
             return None;
         };
-        let amount = founding::amount(&mut self.rng, self.profile.amount, currency);
+        let amount = population::amount(&mut self.rng, self.profile.amount, currency);
         let draft = Draft {
             amount,
             ..known.draft.clone()
@@ -150,7 +150,7 @@ impl SimulatedBank {
         self.change(known, draft, ChangeReason::Correct)
     }
 
-    /// Changes a transaction, if its accounts can bear it; it is remembered in either case.
+    /// Changes a transaction, if its accounts' funds suffice; it is remembered in either case.
     fn change(&mut self, known: Known, draft: Draft, reason: ChangeReason) -> Option<Operation> {
         if draft == known.draft || !self.book.replace(Some(&known.draft), Some(&draft)) {
             self.remember(known);
@@ -169,7 +169,7 @@ impl SimulatedBank {
     }
 
     fn remove(&mut self) -> Option<Operation> {
-        let from_pending = self.rng.random_range(0..4) == 0 && !self.pending.is_empty();
+        let from_pending = self.rng.random_ratio(1, 4) && !self.pending.is_empty();
         let known = take(&mut self.rng, if from_pending { &mut self.pending } else { &mut self.recent })?;
         if !self.is_open(&known.draft) || !self.book.replace(Some(&known.draft), None) {
             self.remember(known);
@@ -196,7 +196,7 @@ impl SimulatedBank {
     /// Whether every account that a transaction names is open still.
     fn is_open(&self, draft: &Draft) -> bool {
         let public = |account: AccountRef| {
-            self.founding
+            self.population
                 .accounts
                 .get(account.0 as usize)
                 .is_some_and(|account| !account.private)

@@ -1,4 +1,9 @@
-//! `riverbank generate`: reads the knobs, opens the target, keeps it busy until the end or Ctrl-C, prints the totals.
+//! `riverbank generate`: reads the settings of the simulated bank, opens the database or the topics, keeps them busy until the
+//! end or Ctrl-C, prints the totals.
+
+mod args;
+mod plan;
+pub mod table;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -8,13 +13,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use broker::TopicPartition;
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
+use simulator::{Pace, RecordTarget, SimulatedBank, drive};
 use system_of_record::{Postgres, PostgresSettings, SystemOfRecord};
 
-use super::args::GenerateArgs;
-use super::bank::SimulatedBank;
-use super::drive::{Pace, drive};
-use super::profile::{Plan, Target};
-use super::record::RecordTeller;
+pub use self::args::GenerateArgs;
+pub use self::plan::{Destination, Plan};
 use crate::config::{Problem, Purpose, Secret, Settings, SettingsError, Sources};
 use crate::open::log::Log;
 use crate::open::records;
@@ -36,14 +39,14 @@ pub fn generate(args: GenerateArgs) -> anyhow::Result<ExitCode> {
 
 async fn run(plan: Plan, settings: Settings) -> anyhow::Result<()> {
     let records = match (&plan.into, &settings.postgres.url) {
-        (Target::Database(url), _) | (Target::Settings, Some(url)) => postgres(url, plan.connections).await?,
-        (Target::Settings, None) => {
+        (Destination::Database(url), _) | (Destination::Settings, Some(url)) => postgres(url, plan.connections).await?,
+        (Destination::Settings, None) => {
             return Err(missing(
                 "postgres.url",
                 "`into` is postgres, which means the database of this setting",
             ));
         }
-        (Target::Topics, _) => topics(&settings).await?,
+        (Destination::Topics, _) => topics(&settings).await?,
     };
     let seed = plan.seed.unwrap_or_else(|| rand::random::<u32>().into());
     let lanes = SimulatedBank::lanes(seed, plan.profile, plan.connections);
@@ -54,7 +57,7 @@ async fn run(plan: Plan, settings: Settings) -> anyhow::Result<()> {
         run_for: plan.run_for,
         stop: until_signal()?,
     };
-    let totals = drive(lanes, Arc::new(RecordTeller::new(records)), pace).await?;
+    let totals = drive(lanes, Arc::new(RecordTarget::new(records)), pace).await?;
     print(totals)
 }
 

@@ -1,21 +1,21 @@
-//! Takes batches to a system of record, Postgres or its in-process twin, each as one commit.
+//! A system of record as the target, Postgres or its in-process twin: each batch is one commit.
 
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use system_of_record::{AccountDraft, Change, CustomerDraft, Ref, Row, SystemOfRecord, SystemOfRecordError, TransactionDraft};
 
-use super::ids::{Ids, Missing};
-use super::operation::{Batch, Draft, Operation, Person};
-use super::teller::{Teller, TellerError, Verdict};
+use crate::ids::{Ids, Missing};
+use crate::operation::{AccountRef, Batch, CustomerRef, Draft, Operation, Person, TransactionRef};
+use crate::target::{Outcome, Target, TargetError};
 
 /// A system of record, with what the simulation's rows are called there.
-pub struct RecordTeller {
+pub struct RecordTarget {
     record: Arc<dyn SystemOfRecord>,
     ids: RwLock<Ids>,
 }
 
-impl RecordTeller {
+impl RecordTarget {
     /// Writes to this system of record.
     pub fn new(record: Arc<dyn SystemOfRecord>) -> Self {
         Self {
@@ -33,30 +33,30 @@ impl RecordTeller {
     }
 }
 
-impl Teller for RecordTeller {
-    async fn commit(&self, batch: &Batch) -> Result<Verdict, TellerError> {
+impl Target for RecordTarget {
+    async fn commit(&self, batch: &Batch) -> Result<Outcome, TargetError> {
         let changes = match self.changes(batch) {
             Ok(changes) => changes,
-            Err(missing) => return Ok(Verdict::Refused(missing.to_string())),
+            Err(missing) => return Ok(Outcome::Refused(missing.to_string())),
         };
         match self.record.commit(&changes).await {
             Ok(rows) => {
                 self.ids.write().keep(batch, rows.iter().map(Row::id));
-                Ok(Verdict::Committed)
+                Ok(Outcome::Committed)
             }
-            Err(error) => judge(&error),
+            Err(error) => outcome(&error),
         }
     }
 }
 
-fn judge(error: &SystemOfRecordError) -> Result<Verdict, TellerError> {
+fn outcome(error: &SystemOfRecordError) -> Result<Outcome, TargetError> {
     use SystemOfRecordError as E;
     match error {
         E::Refused { .. } | E::Invalid { .. } | E::NotFound { .. } | E::VersionMismatch { .. } => {
-            Ok(Verdict::Refused(error.to_string()))
+            Ok(Outcome::Refused(error.to_string()))
         }
-        E::Unavailable(_) | E::Busy(_) => Err(TellerError::Again(error.to_string())),
-        E::OutcomeUnknown(_) | E::Internal(_) => Err(TellerError::GiveUp(error.to_string())),
+        E::Unavailable(_) | E::Busy(_) => Err(TargetError::Retry(error.to_string())),
+        E::OutcomeUnknown(_) | E::Internal(_) => Err(TargetError::GiveUp(error.to_string())),
     }
 }
 
@@ -118,19 +118,19 @@ impl Names<'_> {
         })
     }
 
-    fn customer(&self, wanted: super::CustomerRef) -> Result<Ref<schemas::CustomerId>, Missing> {
+    fn customer(&self, wanted: CustomerRef) -> Result<Ref<schemas::CustomerId>, Missing> {
         let makes = |operation: &Operation| matches!(operation, Operation::AddCustomer { customer, .. } if *customer == wanted);
         self.made(makes)
             .map_or_else(|| self.ids.customer(wanted).map(Ref::Id), |made| Ok(Ref::Made(made)))
     }
 
-    fn account(&self, wanted: super::AccountRef) -> Result<Ref<schemas::AccountId>, Missing> {
+    fn account(&self, wanted: AccountRef) -> Result<Ref<schemas::AccountId>, Missing> {
         let makes = |operation: &Operation| matches!(operation, Operation::OpenAccount { account, .. } if *account == wanted);
         self.made(makes)
             .map_or_else(|| self.ids.account(wanted).map(Ref::Id), |made| Ok(Ref::Made(made)))
     }
 
-    fn transaction(&self, wanted: super::TransactionRef) -> Result<Ref<schemas::TransactionId>, Missing> {
+    fn transaction(&self, wanted: TransactionRef) -> Result<Ref<schemas::TransactionId>, Missing> {
         let makes = |operation: &Operation| matches!(operation, Operation::Post { transaction, .. } if *transaction == wanted);
         self.made(makes)
             .map_or_else(|| self.ids.transaction(wanted).map(Ref::Id), |made| Ok(Ref::Made(made)))

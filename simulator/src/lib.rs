@@ -1,0 +1,40 @@
+//! A simulated bank, for demonstrations, tests and load: seeded, so that whatever it shows can be shown again.
+//!
+//! [`SimulatedBank`] says what happens, as [`Operation`]s in [`Batch`]es that commit together; [`drive()`] takes them to a
+//! [`Target`] at a pace. [`RecordTarget`] is a system of record as the target: Postgres, or its twin in the process.
+//! [`Profile`] says what the bank is like.
+//!
+//! ```
+//! use simulator::{Profile, SimulatedBank};
+//!
+//! let first: Vec<_> = SimulatedBank::new(42, Profile::default()).take(3).collect();
+//! let again: Vec<_> = SimulatedBank::new(42, Profile::default()).take(3).collect();
+//! assert_eq!(first, again);
+//! ```
+//!
+//! *Why not random SQL?* Rows that no bank would write prove little: here, references hold, money is there before it is
+//! spent, pending transactions are settled, mistakes are corrected, and what the bank must refuse is tried now and then.
+
+mod bank;
+mod book;
+mod customers;
+mod draw;
+mod drive;
+mod ids;
+mod mix;
+mod operation;
+mod people;
+mod population;
+mod profile;
+mod record_target;
+mod target;
+mod totals;
+mod transactions;
+
+pub use bank::SimulatedBank;
+pub use drive::{DriveError, Pace, drive};
+pub use operation::{AccountRef, Batch, ChangeReason, CustomerRef, Draft, Operation, Person, TransactionRef};
+pub use profile::{Mix, Profile, Range};
+pub use record_target::RecordTarget;
+pub use target::{Outcome, Target, TargetError};
+pub use totals::Totals;
