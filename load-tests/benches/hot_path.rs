@@ -74,8 +74,6 @@ impl Processor for Overlay {
     type KeyOut = i64;
     type Out = i64;
     type Stores = KeyValue<i64, Balance>;
-    const NAME: &'static str = "overlay";
-    const STORES: Self::Stores = KeyValue::new("balances");
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
         for account in 0..ACCOUNTS {
@@ -91,7 +89,11 @@ impl Processor for Overlay {
 #[divan::bench]
 fn overlay_get_and_put(bencher: Bencher<'_, '_>) {
     let builder = Builder::new("overlay");
-    drop(builder.stream(ASKED).process(|| Overlay));
+    drop(
+        builder
+            .stream(ASKED)
+            .process("overlay", KeyValue::new("balances"), || Overlay),
+    );
     let mut driver = TestDriver::new(builder.build().unwrap()).unwrap();
     let records = 64;
     bencher.counter(ItemsCount::new(records * ACCOUNTS as usize)).bench_local(|| {

@@ -18,6 +18,7 @@ use wire::{Topic, Wire};
 
 use crate::gold::{AccountEvent, LedgerEntry, PostToBalance};
 use crate::silver::{Accounts, Apply, Customers, Entity, Journal, Outcome, Transactions};
+use crate::stores;
 
 /// The application's name: its consumer group, and the prefix of its internal topics.
 pub const APPLICATION: &str = "riverbank";
@@ -77,13 +78,15 @@ pub fn bank(partitions: SourcePartitions) -> Result<Topology, EngineError> {
 
     let legs = transactions
         .flat_map_values(|_, outcome| outcome.changed())
-        .process(|| Journal)
+        .process("journal", stores::POSTED, || Journal)
         .rekeyed()
         .repartition(LEGS);
     let rows = b.changes(SILVER_ACCOUNTS).map_values(|_, row| AccountEvent::Row(row.clone()));
-    let ledger = rows
-        .merge(&legs.map_values(|_, leg| AccountEvent::Leg(leg.clone())))
-        .process(|| PostToBalance);
+    let ledger = rows.merge(&legs.map_values(|_, leg| AccountEvent::Leg(leg.clone()))).process(
+        "post-to-balance",
+        (stores::BALANCES, stores::WAITING, stores::OVERDUE),
+        || PostToBalance,
+    );
     ledger
         .flat_map_values(|_, entry| match entry {
             LedgerEntry::Posting(posting) => Some(posting.clone()),
@@ -124,7 +127,7 @@ where
     } else {
         events.rekeyed().repartition_with(by_id, 1)
     };
-    events.process(move || Apply::<E>::new(in_order))
+    events.process(E::NAME, (E::ROWS, E::TABLE), move || Apply::<E>::new(in_order))
 }
 
 /// The row's own id; the key's where the event shows no row, and none where the event is of no row.

@@ -4,21 +4,26 @@
 //! instances of the program share the work. Begin with [`dsl`] and [`Processor`]; run with [`Engine`]; ask with [`Queries`];
 //! test with [`testing::TestDriver`], which runs the same code on an in-process log.
 
+mod change;
 pub mod clock;
 pub mod dsl;
 mod error;
 mod graph;
+mod node;
 mod planted;
 mod processor;
+mod punctuators;
 pub mod query;
 mod record;
 mod runtime;
 pub mod store;
 pub mod testing;
 
+pub use change::Change;
 pub use error::{EngineError, ProcessError, StoreError};
 pub use graph::Topology;
 pub use processor::{Context, Forward, Processor, ReadAhead};
+pub use punctuators::{Punctuation, PunctuationType, Punctuator, Schedule};
 pub use query::{Answer, Queries, QueryError};
 pub use record::{Payload, Record, RecordMetadata};
 pub use runtime::{Engine, EngineParts, EngineSettings, Metrics, OnPanic, Position, TaskId};

@@ -4,13 +4,12 @@
 //! while it iterates a store. A record is processed whole or not at all: when a processor returns an error that is the
 //! record's fault, everything the record wrote is undone and it goes to the dead-letter topic.
 
-use std::time::Duration;
-
 use crate::error::ProcessError;
+use crate::punctuators::{Punctuation, Schedule};
 use crate::record::{Record, RecordMetadata};
 use crate::store::StoreSet;
 
-/// A step with state of its own.
+/// A step with state of its own. Its name and its stores are given where it is added ([`crate::dsl::Stream::process`]).
 pub trait Processor: Send + Sized + 'static {
     /// The key that comes in.
     type KeyIn: Send + 'static;
@@ -22,16 +21,15 @@ pub trait Processor: Send + Sized + 'static {
     type Out: Send + 'static;
     /// Its stores: `()`, a [`crate::store::KeyValue`], or a tuple of them.
     type Stores: StoreSet;
-    /// Its name in the topology, unique.
-    const NAME: &'static str;
-    /// Which stores.
-    const STORES: Self::Stores;
-    /// How often [`Processor::punctuate`] is called, by the wall clock; `None`: never.
-    const PUNCTUATE: Option<Duration> = None;
     /// Names what a record will ask for, by its key alone ([`crate::store::KeyValueStore::read_ahead`]): where keys lie in the
     /// backend, those of many waiting records are then looked up together, which takes half as long. A hint: what is not named
     /// is looked up when it is asked for. It works for processors that read a topic's key, with only operators in between.
     const READ_AHEAD: Option<ReadAhead<Self>> = None;
+
+    /// Called before the first record of a task: the place to schedule punctuators.
+    fn init(&mut self, schedule: &mut Schedule<'_>) {
+        let _ = schedule;
+    }
 
     /// Processes one record.
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<Self::KeyIn, Self::In>) -> Result<(), ProcessError>;
@@ -43,9 +41,9 @@ pub trait Processor: Send + Sized + 'static {
         Ok(())
     }
 
-    /// Called now and then, by the wall clock, in the same transaction as the records around it.
-    fn punctuate(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
-        let _ = cx;
+    /// Called when a punctuator is due, in the same transaction as the records around it.
+    fn punctuate(&mut self, cx: &mut Context<'_, Self>, punctuation: Punctuation) -> Result<(), ProcessError> {
+        let _ = (cx, punctuation);
         Ok(())
     }
 }
@@ -63,6 +61,8 @@ pub struct Context<'t, P: Processor> {
     pub at: &'t RecordMetadata,
     /// The wall clock, in milliseconds since the epoch.
     pub now_ms: i64,
+    /// Its punctuators. What a record schedules or cancels stays so, even if it goes to the dead-letter topic.
+    pub schedule: Schedule<'t>,
 }
 
 /// Collects what a processor forwards.

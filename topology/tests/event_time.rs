@@ -24,8 +24,6 @@ impl Processor for Keep {
     type KeyOut = i64;
     type Out = i64;
     type Stores = KeyValue<i64, i64>;
-    const NAME: &'static str = "keep";
-    const STORES: Self::Stores = NEWEST;
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
         cx.stores.put(record.key, record.value);
@@ -53,7 +51,11 @@ fn latency_ms(driver: &TestDriver, topic: &str) -> f64 {
 fn stream_time_latency_and_output_follow_the_event() {
     let builder = Builder::new("times");
     let events = builder.stream_at(EVENTS, |_, event_ms, _| *event_ms);
-    events.rekey(|key, _| key + 1).repartition(MOVED).process(|| Keep).to(SEEN);
+    events
+        .select_key(|key, _| key + 1)
+        .repartition(MOVED)
+        .process("keep", NEWEST, || Keep)
+        .to(SEEN);
     let mut driver = TestDriver::new(builder.build().unwrap()).unwrap();
     let event_ms = NOW_MS - 7_000;
     let log_ms = NOW_MS - 1_000;

@@ -48,8 +48,6 @@ impl Processor for Keep {
     type KeyOut = i64;
     type Out = Account;
     type Stores = KeyValue<i64, Account>;
-    const NAME: &'static str = "keep";
-    const STORES: Self::Stores = LAST;
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, Account>) -> Result<(), ProcessError> {
         cx.stores.put(record.key, record.value.clone());
@@ -59,7 +57,7 @@ impl Processor for Keep {
 
 fn topology() -> Topology {
     let builder = Builder::new("foreign");
-    builder.stream(ACCOUNTS).process(|| Keep);
+    builder.stream(ACCOUNTS).process("keep", LAST, || Keep);
     builder.build().unwrap()
 }
 

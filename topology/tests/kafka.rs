@@ -29,8 +29,6 @@ impl Processor for Add {
     type KeyOut = i64;
     type Out = i64;
     type Stores = (KeyValue<i64, i64>, KeyValue<i64, i64>);
-    const NAME: &'static str = "add";
-    const STORES: Self::Stores = (SUM, COUNT);
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
         let sum = cx.stores.0.get(&record.key)?.unwrap_or(0) + record.value;
@@ -45,9 +43,9 @@ fn sums() -> Topology {
     let builder = Builder::new("sums-app");
     builder
         .stream(AMOUNTS)
-        .rekey(|key, _| key % 10)
+        .select_key(|key, _| key % 10)
         .repartition(BY_KEY)
-        .process(|| Add);
+        .process("add", (SUM, COUNT), || Add);
     builder.build().unwrap()
 }
 

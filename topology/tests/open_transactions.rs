@@ -25,8 +25,6 @@ impl Processor for Sum {
     type KeyOut = i64;
     type Out = i64;
     type Stores = KeyValue<i64, i64>;
-    const NAME: &'static str = "sum";
-    const STORES: Self::Stores = TOTAL;
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
         let total = cx.stores.get(&record.key)?.unwrap_or(0) + record.value;
@@ -40,9 +38,9 @@ fn two_workers() -> TestDriver {
     let builder = Builder::new("open");
     builder
         .stream(INPUT)
-        .rekey(|key, _| key % 7)
+        .select_key(|key, _| key % 7)
         .repartition(BY_KEY)
-        .process(|| Sum)
+        .process("sum", TOTAL, || Sum)
         .to(SEEN);
     let settings = EngineSettings {
         partitions: 2,

@@ -22,7 +22,7 @@ const OTHER: KeyValue<i64, i64> = KeyValue::new("other");
 const NO_TIME: Duration = Duration::ZERO;
 
 macro_rules! sum {
-    ($name:ident, $node:literal, $store:expr) => {
+    ($name:ident) => {
         /// Adds up by key.
         struct $name;
 
@@ -32,8 +32,6 @@ macro_rules! sum {
             type KeyOut = i64;
             type Out = i64;
             type Stores = KeyValue<i64, i64>;
-            const NAME: &'static str = $node;
-            const STORES: Self::Stores = $store;
 
             fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
                 let total = cx.stores.get(&record.key)?.unwrap_or(0) + record.value;
@@ -44,8 +42,8 @@ macro_rules! sum {
     };
 }
 
-sum!(Sum, "sum", TOTAL);
-sum!(Other, "other", OTHER);
+sum!(Sum);
+sum!(Other);
 
 fn settings(partitions: u32, threads: usize) -> EngineSettings {
     EngineSettings {
@@ -78,8 +76,8 @@ fn start_beside(topology: Topology, settings: EngineSettings, topics: &[(&str, u
 fn uneven() -> Topology {
     let builder = Builder::new("uneven");
     builder.partitions(ONE, 1);
-    builder.stream(ONE).process(|| Sum);
-    builder.stream(FOUR).process(|| Other);
+    builder.stream(ONE).process("sum", TOTAL, || Sum);
+    builder.stream(FOUR).process("other", OTHER, || Other);
     builder.build().unwrap()
 }
 
@@ -174,8 +172,8 @@ fn the_topic_of_the_groups_grows_with_the_inputs() {
 fn a_repartition_topic_has_a_count_of_its_own() {
     for threads in [1, 3] {
         let builder = Builder::new("gathered");
-        let moved = builder.stream(FOUR).rekey(|key, _| key % 10);
-        moved.repartition_with(MOVED, 1).process(|| Sum);
+        let moved = builder.stream(FOUR).select_key(|key, _| key % 10);
+        moved.repartition_with(MOVED, 1).process("sum", TOTAL, || Sum);
         let mut driver = start(builder.build().unwrap(), settings(4, threads)).unwrap();
         assert_eq!(partitions_of(&driver, "four"), Some(4));
         assert_eq!(partitions_of(&driver, "moved"), Some(1));
@@ -195,7 +193,9 @@ fn a_repartition_topic_has_a_count_of_its_own() {
 fn without_state_inputs_may_have_any_partitions() {
     let builder = Builder::new("any");
     let both = builder.stream(ONE).merge(&builder.stream(FOUR));
-    both.rekey(|key, _| *key).repartition_with(MOVED, 2).process(|| Sum);
+    both.select_key(|key, _| *key)
+        .repartition_with(MOVED, 2)
+        .process("sum", TOTAL, || Sum);
     let mut driver = start_beside(builder.build().unwrap(), settings(3, 2), &[("one", 1), ("four", 4)]).unwrap();
     assert_ready(&driver);
     assert_eq!(partitions_of(&driver, "any-tasks"), Some(4));
@@ -219,7 +219,7 @@ fn assert_refused(started: Result<TestDriver, EngineError>, says: &[&str]) {
 #[test]
 fn with_state_unequal_inputs_are_refused() {
     let builder = Builder::new("state");
-    builder.stream(ONE).merge(&builder.stream(FOUR)).process(|| Sum);
+    builder.stream(ONE).merge(&builder.stream(FOUR)).process("sum", TOTAL, || Sum);
     let started = start_beside(builder.build().unwrap(), settings(4, 1), &[("one", 1)]);
     assert_refused(started, &["inputs of one", r#""one": 1"#, r#""four": 4"#]);
 }
@@ -234,7 +234,7 @@ fn state_with_other_partitions_than_its_inputs_is_refused_with_the_way_on() {
     );
     // So is a topic of ours that an operator has grown.
     let builder = Builder::new("gathered");
-    let moved = builder.stream(FOUR).rekey(|key, _| key % 10);
+    let moved = builder.stream(FOUR).select_key(|key, _| key % 10);
     moved.repartition_with(MOVED, 1).to(SEEN);
     let started = start_beside(builder.build().unwrap(), settings(4, 1), &[("moved", 3)]);
     assert_refused(started, &["moved has 3 partitions", "the topology needs 1"]);
@@ -304,8 +304,8 @@ fn partitions_that_are_added_stop_their_sub_topology_alone() {
 /// Re-keys what comes, and keeps it in one partition.
 fn gathered() -> Topology {
     let builder = Builder::new("gathered");
-    let moved = builder.stream(FOUR).rekey(|key, _| *key);
-    moved.repartition_with(MOVED, 1).process(|| Sum);
+    let moved = builder.stream(FOUR).select_key(|key, _| *key);
+    moved.repartition_with(MOVED, 1).process("sum", TOTAL, || Sum);
     builder.build().unwrap()
 }
 

@@ -30,8 +30,6 @@ impl Processor for Keep {
     type KeyOut = i64;
     type Out = i64;
     type Stores = KeyValue<i64, i64>;
-    const NAME: &'static str = "keep";
-    const STORES: Self::Stores = MAP;
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
         cx.stores.put(record.key, record.value);
@@ -42,7 +40,7 @@ impl Processor for Keep {
 /// A store of these keys in this many partitions.
 fn stored(partitions: u32, keys: &[i64]) -> TestDriver {
     let builder = Builder::new("queries");
-    builder.stream(WRITES).process(|| Keep).to(TOLD);
+    builder.stream(WRITES).process("keep", MAP, || Keep).to(TOLD);
     let settings = EngineSettings {
         partitions,
         ..EngineSettings::default()
@@ -183,7 +181,7 @@ fn who_slept_for_longer_than_the_session_answers_nothing_before_the_group_has_sp
         Arc::new(move || Duration::from_millis(clock.load(Ordering::SeqCst))),
     );
     let builder = Builder::new("queries");
-    builder.stream(WRITES).process(|| Keep).to(TOLD);
+    builder.stream(WRITES).process("keep", MAP, || Keep).to(TOLD);
     let settings = EngineSettings {
         partitions: 1,
         session_timeout: Duration::from_secs(6),

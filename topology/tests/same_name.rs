@@ -30,8 +30,6 @@ impl Processor for Sum {
     type KeyOut = i64;
     type Out = i64;
     type Stores = KeyValue<i64, i64>;
-    const NAME: &'static str = "sum";
-    const STORES: Self::Stores = TOTAL;
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
         let total = cx.stores.get(&record.key)?.unwrap_or(0) + record.value;
@@ -56,7 +54,7 @@ impl World {
 
     fn start(&self, instance: &str, backends: Arc<dyn Backends>, address: &str) -> Result<Engine, EngineError> {
         let builder = Builder::new("names");
-        builder.stream(INPUT).process(|| Sum).to(OUTPUT);
+        builder.stream(INPUT).process("sum", TOTAL, || Sum).to(OUTPUT);
         let parts = EngineParts {
             broker: self.broker.clone(),
             backends,

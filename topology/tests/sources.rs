@@ -107,8 +107,6 @@ impl Processor for Tally {
     type KeyOut = i64;
     type Out = String;
     type Stores = KeyValue<i64, i64>;
-    const NAME: &'static str = "tally";
-    const STORES: Self::Stores = TALLY;
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, String>) -> Result<(), ProcessError> {
         if record.value == "at fault" {
@@ -132,7 +130,10 @@ const TALLY: KeyValue<i64, i64> = KeyValue::new("tally");
 #[test]
 fn a_processor_is_told_of_dead_letters_on_their_way_to_it() {
     let builder = Builder::new("sources");
-    let counted = builder.stream(EVENTS).map_values(|_, text| text.clone()).process(|| Tally);
+    let counted = builder
+        .stream(EVENTS)
+        .map_values(|_, text| text.clone())
+        .process("tally", TALLY, || Tally);
     counted.to(SEEN);
     let mut driver = TestDriver::new(builder.build().unwrap()).unwrap();
     let key = 4_i64.to_be_bytes();

@@ -192,8 +192,6 @@ mod layers {
         type KeyOut = i64;
         type Out = i64;
         type Stores = KeyValue<i64, i64>;
-        const NAME: &'static str = "scan";
-        const STORES: Self::Stores = MAP;
 
         fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
             if record.value < 0 {
@@ -220,7 +218,7 @@ mod layers {
     fn a_scan_sees_all_layers_as_one_map() {
         for seed in 0..5_u64 {
             let builder = Builder::new("layers");
-            builder.stream(WRITES).process(|| Scan).to(READS);
+            builder.stream(WRITES).process("scan", MAP, || Scan).to(READS);
             let settings = EngineSettings {
                 partitions: 1,
                 ..EngineSettings::default()

@@ -27,4 +27,4 @@ pub use keys::OrderedKey;
 pub use registry::{
     FileRegistry, HttpRegistry, MemoryRegistry, RecordingRegistry, Registered, Registry, same_schema, schema_name,
 };
-pub use topic::Topic;
+pub use topic::{Topic, name};

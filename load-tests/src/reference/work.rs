@@ -200,8 +200,6 @@ impl<S: Keeping> Processor for Book<S> {
     type KeyOut = i64;
     type Out = Balance;
     type Stores = KeyValue<i64, Balance>;
-    const NAME: &'static str = "book";
-    const STORES: Self::Stores = S::STORE;
     const READ_AHEAD: Option<ReadAhead<Self>> = Some(|account, balances| balances.read_ahead(*account));
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, Posting>) -> Result<(), ProcessError> {
@@ -227,9 +225,9 @@ pub fn topology(application: &str, input: &str, output: &str, variant: Variant) 
         .repartition(repartition);
     match variant {
         Variant::Changelog => by_account
-            .process(|| Book(Own))
+            .process("book", Own::STORE, || Book(Own))
             .to_compacted(Topic::<i64, Balance>::new(name(output))),
-        Variant::Backed => drop(by_account.process(|| Book(Shared))),
+        Variant::Backed => drop(by_account.process("book", Shared::STORE, || Book(Shared))),
     }
     builder.build()
 }

@@ -1,6 +1,6 @@
 //! Balances: where legs meet their account.
 //!
-//! Both are partitioned by account. A leg that comes before its account waits in [`stores::WAITING`], is reported to the
+//! Both are partitioned by account. A leg that comes before its account waits in [`crate::stores::WAITING`], is reported to the
 //! quarantine once when the grace period is over, and is booked as soon as the account comes: late, but never lost.
 //!
 //! The account knows its currency, so the journal's entries are made here: the account's side, and for deposits and withdrawals
@@ -14,9 +14,7 @@ use schemas::silver::{Account, Leg, LegEntry, Posting, Rejected, TransactionType
 use schemas::topics::LEGS;
 use schemas::{AccountId, Currency, Money, MoneyError};
 use topology::store::KeyValue;
-use topology::{Context, ProcessError, Processor, ReadAhead, Record};
-
-use crate::stores;
+use topology::{Context, ProcessError, Processor, Punctuation, PunctuationType, ReadAhead, Record, Schedule};
 
 /// How long a leg may wait for its account before the quarantine hears of it, in milliseconds.
 pub const GRACE_MS: i64 = 60_000;
@@ -54,10 +52,11 @@ impl Processor for PostToBalance {
     type KeyOut = AccountId;
     type Out = LedgerEntry;
     type Stores = Stores;
-    const NAME: &'static str = "post-to-balance";
-    const STORES: Stores = (stores::BALANCES, stores::WAITING, stores::OVERDUE);
-    const PUNCTUATE: Option<Duration> = Some(Duration::from_secs(5));
     const READ_AHEAD: Option<ReadAhead<Self>> = Some(|account, (balances, ..)| balances.read_ahead(*account));
+
+    fn init(&mut self, schedule: &mut Schedule<'_>) {
+        schedule.every(Duration::from_secs(5), PunctuationType::WallClockTime);
+    }
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<AccountId, AccountEvent>) -> Result<(), ProcessError> {
         let id = record.key;
@@ -88,7 +87,7 @@ impl Processor for PostToBalance {
         Ok(())
     }
 
-    fn punctuate(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
+    fn punctuate(&mut self, cx: &mut Context<'_, Self>, _: Punctuation) -> Result<(), ProcessError> {
         let mut overdue: Vec<Waiting> = Vec::new();
         cx.stores.1.scan(.., |key, leg| {
             if leg.source_ts / 1000 + GRACE_MS <= cx.now_ms {

@@ -12,7 +12,7 @@ use schemas::bronze::{CdcKey, Envelope, Op};
 use schemas::silver::Rejected;
 use schemas::state::{Applied, SourcePosition, TableState};
 use topology::store::{KeyValue, KeyValueStore, StoreValue};
-use topology::{Context, ProcessError, Processor, ReadAhead, Record};
+use topology::{Context, ProcessError, Processor, Punctuation, PunctuationType, ReadAhead, Record, Schedule};
 
 use super::entity::Entity;
 use super::position::{ChangePosition, Kind, Verdict, is_outdated, judge};
@@ -79,10 +79,11 @@ where
     type KeyOut = E::Id;
     type Out = Outcome<E::Clean>;
     type Stores = (KeyValue<E::Id, Applied<E::Clean>>, KeyValue<i64, TableState>);
-    const NAME: &'static str = E::NAME;
-    const STORES: Self::Stores = (E::ROWS, E::TABLE);
-    const PUNCTUATE: Option<Duration> = Some(Duration::from_secs(1));
     const READ_AHEAD: Option<ReadAhead<Self>> = Some(|key, (rows, _)| rows.read_ahead(E::id(key.id)));
+
+    fn init(&mut self, schedule: &mut Schedule<'_>) {
+        schedule.every(Duration::from_secs(1), PunctuationType::WallClockTime);
+    }
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<CdcKey, Envelope<E::Row>>) -> Result<(), ProcessError> {
         let event = &record.value;
@@ -119,7 +120,7 @@ where
         Ok(())
     }
 
-    fn punctuate(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
+    fn punctuate(&mut self, cx: &mut Context<'_, Self>, _: Punctuation) -> Result<(), ProcessError> {
         let mut table = *self.table(cx.stores.1)?;
         E::held_rows().store(table.held.map_or(0, |held| held.rows as u64), Ordering::Relaxed);
         self.sweep(cx, &mut table)?;

@@ -1,7 +1,7 @@
 //! From transactions to what they do to accounts.
 //!
 //! A version of a transaction has effects on its accounts; a new version takes back the effects that stand and posts its own, if
-//! they differ. Entries are never edited. The effects that stand are those of the version in [`stores::POSTED`]. What a change does
+//! they differ. Entries are never edited. The effects that stand are those of the version in [`crate::stores::POSTED`]. What a change does
 //! to one account is one leg, so that it is seen whole or not at all.
 
 use schemas::silver::{Leg, LegEntry, Transaction, TransactionStatus, TransactionType};
@@ -10,7 +10,6 @@ use topology::store::KeyValue;
 use topology::{Context, ProcessError, Processor, Record};
 
 use super::apply::Change;
-use crate::stores;
 
 /// What a transaction does to one account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +63,6 @@ impl Processor for Journal {
     type KeyOut = AccountId;
     type Out = Leg;
     type Stores = KeyValue<TransactionId, i64>;
-    const NAME: &'static str = "journal";
-    const STORES: Self::Stores = stores::POSTED;
 
     fn process(
         &mut self,

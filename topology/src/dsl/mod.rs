@@ -17,10 +17,13 @@
 //! assert!(topology.to_string().contains("Sink: even"));
 //! ```
 
-mod operators;
+mod grouped;
 mod rekeyed;
 mod sink;
 mod source;
+mod stateless;
+mod stream_join;
+mod table;
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -30,16 +33,19 @@ use std::sync::Arc;
 use wire::{Registry, Topic};
 
 use crate::error::{EngineError, ProcessError};
-use crate::graph::{Graph, Kind, Node, OperatorNode, ProcessorNode, Topology};
+use crate::graph::{Graph, Kind, Topology};
+use crate::node::{Node, OperatorNode, ProcessorNode, StatefulNode};
 use crate::processor::Processor;
 use crate::record::{Record, RecordMetadata};
-use crate::store::StoreSet;
+use crate::store::{StoreDef, StoreSet, TaskStores};
 
+pub use grouped::Grouped;
 pub use rekeyed::Rekeyed;
+pub use stateless::Split;
+pub use table::{GroupedTable, Table};
 
 /// Builds a [`Topology`].
 pub struct Builder {
-    application: String,
     graph: Rc<RefCell<Graph>>,
 }
 
@@ -66,9 +72,12 @@ impl Builder {
     /// `application` names the consumer group, the internal topics and the transactional ids: two topologies of one name
     /// would share their work.
     pub fn new(application: impl Into<String>) -> Self {
-        Self {
+        let graph = Graph {
             application: application.into(),
-            graph: Rc::default(),
+            ..Graph::default()
+        };
+        Self {
+            graph: Rc::new(RefCell::new(graph)),
         }
     }
 
@@ -83,7 +92,7 @@ impl Builder {
         let graph = Rc::try_unwrap(self.graph)
             .map(RefCell::into_inner)
             .unwrap_or_else(|shared| std::mem::take(&mut *shared.borrow_mut()));
-        Topology::new(self.application, graph)
+        Topology::new(graph)
     }
 }
 
@@ -127,18 +136,75 @@ impl<K: Send + 'static, V: Send + 'static> Stream<K, V> {
         graph.add(name, Kind::Operator, make, ports, Some((self.node, self.port)))
     }
 
-    /// Adds a processor; `make` is called for every task.
-    pub fn process<P>(&self, make: impl Fn() -> P + Send + Sync + 'static) -> Stream<P::KeyOut, P::Out>
+    /// A name for a step that has none of its own: where it stands among its kind after this stream.
+    fn name_after(&self, operator: &str) -> String {
+        self.graph.borrow().operator_name(self.node, operator)
+    }
+
+    /// The internal topic through which records go to be partitioned anew.
+    fn repartition_topic<KO, VO>(&self, name: &str) -> Topic<KO, VO> {
+        Topic::named(&format!("{}-{name}-repartition", self.graph.borrow().application))
+    }
+
+    /// Adds a step without state that never fails, and has one way out.
+    fn on_changes<KO, VO, F>(&self, operator: &str, apply: F) -> Stream<KO, VO>
+    where
+        KO: Send + 'static,
+        VO: Send + 'static,
+        F: Fn(&Record<K, V>, &mut Vec<Record<KO, VO>>) + Clone + Send + Sync + 'static,
+    {
+        let node = self.operator::<KO, VO, std::convert::Infallible, _>(operator, 1, move |record, _, main, _| {
+            apply(record, main);
+            Ok(())
+        });
+        Stream::at(&self.graph, node, 0)
+    }
+
+    /// Adds a step that works with these stores: `apply` is cloned for every task.
+    fn stateful<KO, VO, F>(&self, name: String, stores: Vec<StoreDef>, apply: F) -> Stream<KO, VO>
+    where
+        KO: Send + 'static,
+        VO: Send + 'static,
+        F: FnMut(&Record<K, V>, &mut TaskStores<'_>, &mut Vec<Record<KO, VO>>) -> Result<(), ProcessError>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        let make = Arc::new(move |_: &Arc<dyn Registry>| -> Result<Box<dyn Node>, EngineError> {
+            Ok(Box::new(StatefulNode::<K, V, KO, VO, F> {
+                apply: apply.clone(),
+                waiting: Vec::new(),
+                types: PhantomData,
+            }))
+        });
+        let mut graph = self.graph.borrow_mut();
+        let kind = Kind::Processor {
+            stores: stores.iter().map(|store| store.name).collect(),
+            reads_ahead: false,
+        };
+        stores.into_iter().for_each(|store| graph.add_store(store));
+        let node = graph.add(name, kind, make, 1, Some((self.node, self.port)));
+        drop(graph);
+        Stream::at(&self.graph, node, 0)
+    }
+
+    /// Adds a processor, under a name that is unique in the topology, with its stores; `make` is called for every task.
+    pub fn process<P>(
+        &self,
+        name: impl Into<String>,
+        stores: P::Stores,
+        make: impl Fn() -> P + Send + Sync + 'static,
+    ) -> Stream<P::KeyOut, P::Out>
     where
         P: Processor<KeyIn = K, In = V>,
     {
         let mut graph = self.graph.borrow_mut();
-        let definitions = P::STORES.definitions().0;
+        let definitions = stores.definitions().0;
         let stores: Vec<&'static str> = definitions.iter().map(|d| d.name).collect();
         definitions.into_iter().for_each(|d| graph.add_store(d));
         let kind = Kind::Processor {
             stores: stores.clone(),
-            punctuate: P::PUNCTUATE,
             reads_ahead: P::READ_AHEAD.is_some(),
         };
         let make = Arc::new(move |_: &Arc<dyn Registry>| -> Result<Box<dyn Node>, EngineError> {
@@ -149,7 +215,7 @@ impl<K: Send + 'static, V: Send + 'static> Stream<K, V> {
                 waiting: Vec::new(),
             }))
         });
-        let node = graph.add(P::NAME.to_owned(), kind, make, 1, Some((self.node, self.port)));
+        let node = graph.add(name.into(), kind, make, 1, Some((self.node, self.port)));
         drop(graph);
         Stream::at(&self.graph, node, 0)
     }

@@ -30,7 +30,6 @@ impl<K: Wire, V: Wire + Payload<V>> Rekeyed<K, V> {
     fn repartition_to(&self, topic: Topic<K, V>) -> Stream<K, V> {
         self.stream.write_as(topic, TopicUse::Repartition);
         let builder = Builder {
-            application: String::new(),
             graph: self.stream.graph.clone(),
         };
         builder.stream(topic)

@@ -8,7 +8,8 @@ use wire::{Codec, Registry, Topic, Wire};
 
 use super::Stream;
 use crate::error::EngineError;
-use crate::graph::{Kind, Node, SinkNode, TopicUse};
+use crate::graph::{Kind, TopicUse};
+use crate::node::{Node, SinkNode};
 use crate::record::Payload;
 
 impl<K: Wire, V: Send + 'static> Stream<K, V> {

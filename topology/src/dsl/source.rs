@@ -6,7 +6,8 @@ use wire::{Codec, Registry, Topic, Wire};
 
 use super::{Builder, Stream};
 use crate::error::{EngineError, ProcessError};
-use crate::graph::{Arrived, Kind, Node, SourceNode, TopicUse};
+use crate::graph::{Kind, TopicUse};
+use crate::node::{Arrived, Node, SourceNode};
 use crate::record::Record;
 
 impl Builder {

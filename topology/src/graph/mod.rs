@@ -4,37 +4,26 @@
 //! through a topic; a task is a sub-topology and a partition.
 
 mod describe;
-mod node;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use broker::CleanupPolicy;
 use wire::Registry;
 
 use crate::error::EngineError;
+use crate::node::Node;
 use crate::store::StoreDef;
-
-pub(crate) use node::{Arrived, Env, Node, OperatorNode, Outgoings, ProcessorNode, SinkNode, SourceNode};
 
 pub(crate) type MakeNode = Arc<dyn Fn(&Arc<dyn Registry>) -> Result<Box<dyn Node>, EngineError> + Send + Sync>;
 
 /// What a node is, for the description and the wiring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Source {
-        topic: &'static str,
-    },
+    Source { topic: &'static str },
     Operator,
-    Processor {
-        stores: Vec<&'static str>,
-        punctuate: Option<Duration>,
-        reads_ahead: bool,
-    },
-    Sink {
-        topic: &'static str,
-    },
+    Processor { stores: Vec<&'static str>, reads_ahead: bool },
+    Sink { topic: &'static str },
 }
 
 pub(crate) struct NodeDef {
@@ -59,6 +48,8 @@ pub(crate) enum TopicUse {
 /// A topology under construction.
 #[derive(Default)]
 pub(crate) struct Graph {
+    /// Prefix of internal topics, consumer group, transactional ids.
+    pub application: String,
     pub nodes: Vec<NodeDef>,
     pub stores: Vec<StoreDef>,
     pub topics: BTreeMap<&'static str, TopicUse>,
@@ -157,7 +148,7 @@ pub struct Topology {
 }
 
 impl Topology {
-    pub(crate) fn new(application: String, graph: Graph) -> Result<Self, EngineError> {
+    pub(crate) fn new(graph: Graph) -> Result<Self, EngineError> {
         if let Some(problem) = graph.problems.first() {
             return Err(EngineError::Topology(problem.clone()));
         }
@@ -166,6 +157,7 @@ impl Topology {
             return Err(EngineError::Topology(format!("{} has no source", empty.name)));
         }
         let Graph {
+            application,
             nodes,
             stores,
             topics,

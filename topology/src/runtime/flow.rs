@@ -4,8 +4,10 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::error::ProcessError;
-use crate::graph::{Env, Node, Outgoings, Topology};
+use crate::graph::Topology;
+use crate::node::{Env, Node, Outgoings};
 use crate::planted::planted;
+use crate::punctuators::{Punctuation, Punctuators};
 use crate::record::RecordMetadata;
 use crate::store::AnyStore;
 
@@ -16,6 +18,7 @@ pub(super) struct Flow {
     pub stores: Vec<Box<dyn AnyStore>>,
     /// What the record in hand writes to topics.
     pub out: Outgoings,
+    pub punctuators: Punctuators,
     pub at: RecordMetadata,
 }
 
@@ -65,9 +68,26 @@ impl Flow {
             .try_for_each(|id| self.with_node(topology, id, now_ms, |node, env| node.dead_letter(env).map(|()| None)))
     }
 
+    /// Lets processors schedule their punctuators.
+    pub fn init(&mut self, now_ms: i64) {
+        for (id, node) in self.nodes.iter_mut().enumerate() {
+            if let Some(node) = node {
+                node.init(id, &mut self.punctuators, now_ms);
+            }
+        }
+    }
+
     /// Calls a node's punctuator.
-    pub fn punctuate(&mut self, topology: &Topology, id: usize, now_ms: i64) -> Result<(), ProcessError> {
-        self.with_node(topology, id, now_ms, |node, env| node.punctuate(env).map(|()| None))
+    pub fn punctuate(
+        &mut self,
+        topology: &Topology,
+        id: usize,
+        punctuation: Punctuation,
+        now_ms: i64,
+    ) -> Result<(), ProcessError> {
+        self.with_node(topology, id, now_ms, |node, env| {
+            node.punctuate(env, punctuation).map(|()| None)
+        })
     }
 
     fn run(&mut self, topology: &Topology, id: usize, record: &dyn Any, now_ms: i64) -> Result<(), ProcessError> {
@@ -84,8 +104,10 @@ impl Flow {
     ) -> Result<(), ProcessError> {
         let mut node = self.nodes[id].take().expect("a node is not its own descendant");
         let mut env = Env {
+            id,
             stores: &mut self.stores,
             out: &mut self.out,
+            punctuators: &mut self.punctuators,
             at: &self.at,
             now_ms,
         };

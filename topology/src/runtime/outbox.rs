@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::pack::Pack;
 use crate::error::EngineError;
-use crate::graph::{Outgoings, SubTopology, Topology};
+use crate::graph::{SubTopology, Topology};
+use crate::node::Outgoings;
 use crate::record::RecordMetadata;
 
 /// What a dead letter has of its reason, in bytes: a panic may say anything.

@@ -8,7 +8,6 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use broker::{Committed, Message, Outgoing, TopicPartition, TransactionalProducer};
 use parking_lot::RwLock;
@@ -24,8 +23,10 @@ use super::read_ahead::ReadAhead;
 use super::unknown::Unknown;
 use super::worker::OpenTransaction;
 use crate::error::{EngineError, ProcessError, StoreError};
-use crate::graph::{Kind, Node, Outgoings, SubTopology, Topology};
+use crate::graph::{SubTopology, Topology};
+use crate::node::{Node, Outgoings};
 use crate::planted::planted;
+use crate::punctuators::{PunctuationType, Punctuators};
 use crate::record::RecordMetadata;
 use crate::store::{Backend, Batch, FlushPart, StoreContext, Stored};
 
@@ -67,8 +68,8 @@ pub(crate) struct Task {
     unknown: Unknown,
     pub(super) outbox: Outbox,
     pub position: Arc<RwLock<Position>>,
-    /// Next wall-clock calls, per punctuating node.
-    punctuations: Vec<(usize, Duration, i64)>,
+    /// The highest event time that was processed, in milliseconds since the epoch; none before the first record.
+    stream_time_ms: Option<i64>,
     /// Changelog topic per store, and the offset to replay from.
     pub changelogs: Vec<(String, i64)>,
     sequence: u64,
@@ -140,15 +141,8 @@ impl Task {
         }
         let mut nodes: Vec<Option<Box<dyn Node>>> = Vec::new();
         nodes.resize_with(topology.nodes.len(), || None);
-        let mut punctuations = Vec::new();
         for &node in &sub.nodes {
             nodes[node] = Some((topology.nodes[node].make)(registry)?);
-            if let Kind::Processor {
-                punctuate: Some(every), ..
-            } = topology.nodes[node].kind
-            {
-                punctuations.push((node, every, now_ms + every.as_millis() as i64));
-            }
         }
         let inputs: Vec<Input> = sub
             .sources
@@ -164,18 +158,21 @@ impl Task {
                 input
             })
             .collect();
+        let mut flow = Flow {
+            nodes,
+            stores,
+            out: Outgoings::default(),
+            punctuators: Punctuators::default(),
+            at: RecordMetadata {
+                partition: id.partition,
+                ..RecordMetadata::default()
+            },
+        };
+        flow.init(now_ms);
         Ok(Self {
             id,
             name: id.name(topology),
-            flow: Flow {
-                nodes,
-                stores,
-                out: Outgoings::default(),
-                at: RecordMetadata {
-                    partition: id.partition,
-                    ..RecordMetadata::default()
-                },
-            },
+            flow,
             topology: topology.clone(),
             backend,
             read_ahead: ReadAhead::new(topology, &inputs),
@@ -183,7 +180,7 @@ impl Task {
             inputs,
             outbox: Outbox::new(topology, sub, source_partitions),
             position: Arc::default(),
-            punctuations,
+            stream_time_ms: None,
             changelogs,
             sequence: stored.sequence,
             valid_at_ms,
@@ -282,12 +279,17 @@ impl Task {
                 Step::DeadLetter
             }
         };
-        self.inputs[chosen].pop(self.flow.at.timestamp_ms);
+        let event_time_ms = self.flow.at.timestamp_ms;
+        self.inputs[chosen].pop(event_time_ms);
         self.dirty = true;
         self.records += 1;
         transaction.first.get_or_insert(record);
         transaction.records += 1;
         transaction.is_full |= is_alone;
+        if self.stream_time_ms.is_none_or(|before| before < event_time_ms) {
+            self.stream_time_ms = Some(event_time_ms);
+            self.punctuate_by(PunctuationType::StreamTime, event_time_ms, producer, now_ms)?;
+        }
         Ok(step)
     }
 
@@ -359,23 +361,30 @@ impl Task {
         }
     }
 
-    /// Calls the punctuators whose time has come. Returns whether any was called.
+    /// Calls the punctuators on the wall clock whose time has come. Returns whether any has written.
     pub fn punctuate(&mut self, producer: &mut dyn TransactionalProducer, now_ms: i64) -> Result<bool, EngineError> {
+        self.punctuate_by(PunctuationType::WallClockTime, now_ms, producer, now_ms)
+    }
+
+    fn punctuate_by(
+        &mut self,
+        kind: PunctuationType,
+        clock_ms: i64,
+        producer: &mut dyn TransactionalProducer,
+        now_ms: i64,
+    ) -> Result<bool, EngineError> {
         let mut any = false;
-        for i in 0..self.punctuations.len() {
-            let (id, every, due_ms) = self.punctuations[i];
-            if now_ms < due_ms {
-                continue;
-            }
-            self.punctuations[i].2 = now_ms + every.as_millis() as i64;
+        while let Some((id, punctuation)) = self.flow.punctuators.take_due(kind, clock_ms) {
             self.flow.at = RecordMetadata {
                 partition: self.id.partition,
                 offset: -1,
-                timestamp_ms: now_ms,
+                timestamp_ms: clock_ms,
                 ..RecordMetadata::default()
             };
-            self.flow.begin_record(now_ms);
-            let punctuated = catch_unwind(AssertUnwindSafe(|| self.flow.punctuate(&self.topology, id, now_ms)));
+            self.flow.begin_record(clock_ms);
+            let punctuated = catch_unwind(AssertUnwindSafe(|| {
+                self.flow.punctuate(&self.topology, id, punctuation, now_ms)
+            }));
             // Its next call is a period away: what it does to its transaction, it does not do to the next.
             let outcome = punctuated.map_err(|panic| EngineError::Panicked {
                 task: self.name.clone(),
@@ -399,9 +408,9 @@ impl Task {
         Ok(any)
     }
 
-    /// When the next punctuation is due, in milliseconds since the epoch.
+    /// When the next punctuation on the wall clock is due, in milliseconds since the epoch.
     pub fn next_punctuation_ms(&self) -> Option<i64> {
-        self.punctuations.iter().map(|(_, _, due)| *due).min()
+        self.flow.punctuators.next_wall_clock_ms()
     }
 
     /// Adds a pack that a task of this worker wrote for it.

@@ -16,6 +16,7 @@
 mod ahead;
 mod backend;
 mod folder;
+mod key_value;
 mod layer;
 mod layers;
 mod memory;
@@ -24,17 +25,17 @@ mod set;
 mod view;
 
 use std::hash::Hash;
-use std::marker::PhantomData;
 
-use wire::{OrderedKey, Topic, Wire};
+use wire::{OrderedKey, Wire};
 
 pub(crate) use backend::{AnyStore, FlushPart, LookedUp, StoreContext, StoreDef};
 pub use backend::{Backend, Backends, Batch, Entries, Stored};
+pub use key_value::{KeyValue, Timestamped, TimestampedKeyValue};
 pub use layers::KeyValueStore;
 pub use memory::MemoryBackends;
 pub use rocks::{RocksBackends, RocksSettings};
-pub(crate) use set::Slots;
-pub use set::StoreSet;
+pub(crate) use set::{Definitions, Slots, TaskStores};
+pub use set::{Store, StoreSet};
 pub use view::View;
 
 /// What can be a store's key.
@@ -53,48 +54,3 @@ pub enum Backing {
     /// A public compacted topic that holds the same data: one write serves both.
     Topic(&'static str),
 }
-
-/// A key-value store: its name and its types.
-pub struct KeyValue<K, V> {
-    name: &'static str,
-    backing: Backing,
-    types: PhantomData<fn() -> (K, V)>,
-}
-
-impl<K, V> KeyValue<K, V> {
-    /// A store with a changelog of its own.
-    pub const fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            backing: Backing::Changelog,
-            types: PhantomData,
-        }
-    }
-
-    /// A store whose changelog is this public compacted topic. Its records are the last value of each key in each
-    /// transaction, which is all that a reader of committed records could rely on anyway.
-    pub const fn backed_by(name: &'static str, topic: Topic<K, V>) -> Self {
-        Self {
-            name,
-            backing: Backing::Topic(topic.name()),
-            types: PhantomData,
-        }
-    }
-
-    /// The store's name.
-    pub const fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// Where its changes are kept.
-    pub const fn backing(&self) -> Backing {
-        self.backing
-    }
-}
-
-impl<K, V> Clone for KeyValue<K, V> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-impl<K, V> Copy for KeyValue<K, V> {}

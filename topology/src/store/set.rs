@@ -1,12 +1,11 @@
 //! How a processor names its stores: one, or a tuple of them, handed out as disjoint `&mut`s.
 
-use super::backend::AnyStore;
-use super::{KeyValue, KeyValueStore, StoreDef, StoreKey, StoreValue};
+use super::backend::{AnyStore, StoreDef};
 
 mod sealed {
     use super::{AnyStore, StoreDef};
 
-    /// Keeps the engine's inner types out of the public trait's contract.
+    /// Keeps the engine's inner types out of the public traits' contract.
     pub struct Slots<'t> {
         /// The task's stores.
         pub(crate) all: &'t mut [Box<dyn AnyStore>],
@@ -17,7 +16,17 @@ mod sealed {
 }
 pub(crate) use sealed::{Definitions, Slots};
 
-/// The stores of a processor: `()`, a [`KeyValue`], or a tuple of them.
+/// A kind of store: a name with types, and what a processor is handed to work with.
+pub trait Store: Copy + Send + Sync + 'static {
+    /// What a processor works with.
+    type Handle: 'static;
+    /// Its name, unique in the topology.
+    fn name(&self) -> &'static str;
+    #[doc(hidden)]
+    fn definition(&self) -> Definitions;
+}
+
+/// The stores of a processor: `()`, a [`Store`], or a tuple of them.
 pub trait StoreSet: Send + Sync + 'static {
     /// What the processor gets in its context.
     type Handles<'t>;
@@ -35,39 +44,52 @@ impl StoreSet for () {
     fn handles(_: Slots<'_>) {}
 }
 
-fn typed<K: StoreKey, V: StoreValue>(slot: &mut Box<dyn AnyStore>) -> &mut KeyValueStore<K, V> {
+fn typed<S: Store>(slot: &mut Box<dyn AnyStore>) -> &mut S::Handle {
     // The graph refuses two stores of one name with different types, so the slot has the type of its definition.
     slot.as_any_mut()
         .downcast_mut()
         .expect("a store has the types of its definition")
 }
 
-impl<K: StoreKey, V: StoreValue> StoreSet for KeyValue<K, V> {
-    type Handles<'t> = &'t mut KeyValueStore<K, V>;
+impl<S: Store> StoreSet for S {
+    type Handles<'t> = &'t mut S::Handle;
     fn definitions(&self) -> Definitions {
-        Definitions(vec![KeyValueStore::definition(*self)])
+        self.definition()
     }
     fn handles(slots: Slots<'_>) -> Self::Handles<'_> {
-        typed(&mut slots.all[slots.at[0]])
+        typed::<S>(&mut slots.all[slots.at[0]])
     }
 }
 
 macro_rules! tuple {
-    ($(($k:ident, $v:ident, $i:tt)),+) => {
-        impl<$($k: StoreKey, $v: StoreValue),+> StoreSet for ($(KeyValue<$k, $v>,)+) {
-            type Handles<'t> = ($(&'t mut KeyValueStore<$k, $v>,)+);
+    ($(($store:ident, $i:tt)),+) => {
+        impl<$($store: Store),+> StoreSet for ($($store,)+) {
+            type Handles<'t> = ($(&'t mut $store::Handle,)+);
             fn definitions(&self) -> Definitions {
-                Definitions(vec![$(KeyValueStore::definition(self.$i)),+])
+                Definitions([$(self.$i.definition().0),+].into_iter().flatten().collect())
             }
             fn handles(slots: Slots<'_>) -> Self::Handles<'_> {
                 let mine = slots.all.get_disjoint_mut([$(slots.at[$i]),+]);
                 let mut mine = mine.expect("a processor's stores are different ones").into_iter();
-                ($(typed::<$k, $v>(mine.next().expect("one for each type")),)+)
+                ($(typed::<$store>(mine.next().expect("one for each type")),)+)
             }
         }
     };
 }
-tuple!((K0, V0, 0));
-tuple!((K0, V0, 0), (K1, V1, 1));
-tuple!((K0, V0, 0), (K1, V1, 1), (K2, V2, 2));
-tuple!((K0, V0, 0), (K1, V1, 1), (K2, V2, 2), (K3, V3, 3));
+tuple!((S0, 0));
+tuple!((S0, 0), (S1, 1));
+tuple!((S0, 0), (S1, 1), (S2, 2));
+tuple!((S0, 0), (S1, 1), (S2, 2), (S3, 3));
+tuple!((S0, 0), (S1, 1), (S2, 2), (S3, 3), (S4, 4));
+tuple!((S0, 0), (S1, 1), (S2, 2), (S3, 3), (S4, 4), (S5, 5));
+
+/// The stores of a task, for operators that are put together at run time.
+pub(crate) struct TaskStores<'a>(pub &'a mut [Box<dyn AnyStore>]);
+
+impl TaskStores<'_> {
+    /// A store of the task, which the operator was declared with.
+    pub fn get<S: Store>(&mut self, store: S) -> &mut S::Handle {
+        let found = self.0.iter_mut().find(|one| one.name() == store.name());
+        typed::<S>(found.expect("a task has the stores of its operators"))
+    }
+}

@@ -30,8 +30,6 @@ impl Processor for Sum {
     type KeyOut = i64;
     type Out = i64;
     type Stores = (KeyValue<i64, i64>, KeyValue<i64, i64>);
-    const NAME: &'static str = "sum";
-    const STORES: Self::Stores = (TOTAL, PUBLIC);
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
         if record.value == 0 {
@@ -51,7 +49,10 @@ impl Processor for Sum {
 pub fn sums_that(act: impl Fn(&Record<i64, i64>) -> Result<(), ProcessError> + Send + Sync + 'static) -> Topology {
     let builder = Builder::new("edges");
     let act: Arc<Act> = Arc::new(act);
-    builder.stream(INPUT).process(move || Sum(act.clone())).to(OUTPUT);
+    builder
+        .stream(INPUT)
+        .process("sum", (TOTAL, PUBLIC), move || Sum(act.clone()))
+        .to(OUTPUT);
     builder.build().unwrap()
 }
 

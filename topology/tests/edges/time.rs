@@ -26,15 +26,16 @@ impl Processor for Ticking {
     type KeyOut = i64;
     type Out = i64;
     type Stores = KeyValue<i64, i64>;
-    const NAME: &'static str = "ticking";
-    const STORES: Self::Stores = COUNT;
-    const PUNCTUATE: Option<Duration> = Some(Duration::from_secs(7));
+
+    fn init(&mut self, schedule: &mut Schedule<'_>) {
+        schedule.every(Duration::from_secs(7), PunctuationType::WallClockTime);
+    }
 
     fn process(&mut self, _: &mut Context<'_, Self>, _: &Record<i64, i64>) -> Result<(), ProcessError> {
         Ok(())
     }
 
-    fn punctuate(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
+    fn punctuate(&mut self, cx: &mut Context<'_, Self>, _: Punctuation) -> Result<(), ProcessError> {
         let key = i64::from(cx.at.partition);
         let calls = cx.stores.get(&key)?.unwrap_or(0) + 1;
         cx.stores.put(key, calls);
@@ -45,7 +46,7 @@ impl Processor for Ticking {
 
 fn ticking() -> Topology {
     let builder = Builder::new("edges");
-    builder.stream(INPUT).process(|| Ticking).to(TICKS);
+    builder.stream(INPUT).process("ticking", COUNT, || Ticking).to(TICKS);
     builder.build().unwrap()
 }
 
@@ -111,9 +112,10 @@ impl Processor for Silent {
     type KeyOut = i64;
     type Out = i64;
     type Stores = KeyValue<i64, i64>;
-    const NAME: &'static str = "silent";
-    const STORES: Self::Stores = COUNT;
-    const PUNCTUATE: Option<Duration> = Some(Duration::from_secs(7));
+
+    fn init(&mut self, schedule: &mut Schedule<'_>) {
+        schedule.every(Duration::from_secs(7), PunctuationType::WallClockTime);
+    }
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
         cx.stores.put(record.key, record.value);
@@ -124,7 +126,7 @@ impl Processor for Silent {
 #[test]
 fn a_timer_that_writes_nothing_keeps_no_offset_from_being_committed_again() {
     let builder = Builder::new("edges");
-    builder.stream(INPUT).process(|| Silent);
+    builder.stream(INPUT).process("silent", COUNT, || Silent);
     let mut world = World::new(builder.build().unwrap(), one_partition());
     world.queue_ones(0..3);
     world.driver.settle();
@@ -188,8 +190,6 @@ impl Processor for Slow {
     type KeyOut = i64;
     type Out = i64;
     type Stores = KeyValue<i64, i64>;
-    const NAME: &'static str = "slow";
-    const STORES: Self::Stores = COUNT;
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
         self.0
@@ -209,9 +209,9 @@ fn slow_processors_behind_a_hand_over_do_not_outlast_their_transaction() {
     let builder = Builder::new("edges");
     builder
         .stream(INPUT)
-        .rekey(|key, _| key % 5)
+        .select_key(|key, _| key % 5)
         .repartition(BY_KEY)
-        .process(move || Slow(slow.clone()));
+        .process("slow", COUNT, move || Slow(slow.clone()));
     let mut world = World::new(builder.build().unwrap(), one_partition());
     world.queue_ones(0..5);
     world.driver.settle();

@@ -41,8 +41,6 @@ impl Processor for Sum {
     type KeyOut = i64;
     type Out = i64;
     type Stores = (KeyValue<i64, i64>, KeyValue<i64, i64>);
-    const NAME: &'static str = "sum";
-    const STORES: Self::Stores = (TOTAL, COUNT);
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
         assert!(cx.at.offset > self.0, "offset {} after {}", cx.at.offset, self.0);
@@ -67,9 +65,9 @@ fn sums() -> Topology {
     let builder = Builder::new("faults");
     builder
         .stream(INPUT)
-        .rekey(|key, _| key % 7)
+        .select_key(|key, _| key % 7)
         .repartition(BY_KEY)
-        .process(|| Sum(-1))
+        .process("sum", (TOTAL, COUNT), || Sum(-1))
         .to(SEEN);
     builder.build().unwrap()
 }

@@ -29,6 +29,8 @@ fn value(source: i64, number: i64) -> i64 {
     source << 32 | number
 }
 
+const LASTS: [KeyValue<i64, i64>; 2] = [KeyValue::new("first-last"), KeyValue::new("second-last")];
+
 /// Refuses whatever is not the next record of its source.
 struct InOrder<const HOP: usize> {
     seed: u64,
@@ -41,8 +43,6 @@ impl<const HOP: usize> Processor for InOrder<HOP> {
     type KeyOut = i64;
     type Out = i64;
     type Stores = KeyValue<i64, i64>;
-    const NAME: &'static str = ["first", "second"][HOP];
-    const STORES: Self::Stores = KeyValue::new(["first-last", "second-last"][HOP]);
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
         if self.stands_still.load(Ordering::Relaxed) {
@@ -55,7 +55,7 @@ impl<const HOP: usize> Processor for InOrder<HOP> {
             last + 1,
             "seed {}: {} saw {number} of source {source} after {last}",
             self.seed,
-            Self::NAME
+            ["first", "second"][HOP]
         );
         cx.stores.put(source, number);
         cx.out.forward(record.key, record.value);
@@ -68,15 +68,15 @@ fn two_hops(seed: u64, stands_still: &Arc<AtomicBool>) -> Topology {
     let (first, second) = (stands_still.clone(), stands_still.clone());
     builder
         .stream(INPUT)
-        .rekey(|key, _| key % 7)
+        .select_key(|key, _| key % 7)
         .repartition(FIRST)
-        .process(move || InOrder::<0> {
+        .process("first", LASTS[0], move || InOrder::<0> {
             seed,
             stands_still: first.clone(),
         })
-        .rekey(|key, _| key % 3 + 100)
+        .select_key(|key, _| key % 3 + 100)
         .repartition(SECOND)
-        .process(move || InOrder::<1> {
+        .process("second", LASTS[1], move || InOrder::<1> {
             seed,
             stands_still: second.clone(),
         });
@@ -142,8 +142,8 @@ fn check(seed: u64) -> (f64, f64) {
     (0..workers).for_each(|worker| driver.revive(worker).unwrap());
     driver.settle();
     let last = |store| driver.view::<i64, i64>(store).into_iter().collect::<BTreeMap<_, _>>();
-    assert_eq!(last(InOrder::<0>::STORES), sent, "seed {seed}: the first hop");
-    assert_eq!(last(InOrder::<1>::STORES), sent, "seed {seed}: the second hop");
+    assert_eq!(last(LASTS[0]), sent, "seed {seed}: the first hop");
+    assert_eq!(last(LASTS[1]), sent, "seed {seed}: the second hop");
     (sent.values().sum::<i64>() as f64, handed_over(&driver))
 }
 

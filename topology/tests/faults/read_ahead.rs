@@ -34,8 +34,6 @@ impl Processor for Tell {
     type KeyOut = i64;
     type Out = i64;
     type Stores = KeyValue<i64, i64>;
-    const NAME: &'static str = "tell";
-    const STORES: Self::Stores = LAST;
     const READ_AHEAD: Option<ReadAhead<Self>> = Some(|key, last| last.read_ahead(*key));
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
@@ -97,10 +95,13 @@ fn check(seed: u64) -> usize {
     let changes = builder.stream(CHANGES);
     let is_moved = random.random_bool(0.7);
     if is_moved {
-        let told = changes.rekey(|key, _| *key).repartition(MOVED).process(|| Tell);
+        let told = changes
+            .select_key(|key, _| *key)
+            .repartition(MOVED)
+            .process("tell", LAST, || Tell);
         told.to(SAW);
     } else {
-        changes.map_values(|_, value| *value).process(|| Tell).to(SAW);
+        changes.map_values(|_, value| *value).process("tell", LAST, || Tell).to(SAW);
     }
     let settings = EngineSettings {
         partitions: 2,

@@ -86,9 +86,12 @@ impl<const TICKING: bool> Processor for Keeper<TICKING> {
     type KeyOut = i64;
     type Out = i64;
     type Stores = (KeyValue<i64, i64>, KeyValue<i64, i64>, KeyValue<i64, i64>);
-    const NAME: &'static str = "keeper";
-    const STORES: Self::Stores = (TOTAL, COUNT, LAST);
-    const PUNCTUATE: Option<Duration> = if TICKING { Some(TICK) } else { None };
+
+    fn init(&mut self, schedule: &mut Schedule<'_>) {
+        if TICKING {
+            schedule.every(TICK, PunctuationType::WallClockTime);
+        }
+    }
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
         assert!(cx.at.offset > self.offset, "offset {} after {}", cx.at.offset, self.offset);
@@ -120,7 +123,7 @@ impl<const TICKING: bool> Processor for Keeper<TICKING> {
         Ok(())
     }
 
-    fn punctuate(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
+    fn punctuate(&mut self, cx: &mut Context<'_, Self>, _: Punctuation) -> Result<(), ProcessError> {
         let calls = cx.stores.1.get(&TICKS)?.unwrap_or(0) + 1;
         cx.stores.1.put(TICKS, calls);
         cx.out.forward(TICKS + i64::from(cx.at.partition), calls);
@@ -130,11 +133,15 @@ impl<const TICKING: bool> Processor for Keeper<TICKING> {
 
 pub fn books(ticking: bool) -> Topology {
     let builder = Builder::new("walk");
-    let by_group = builder.stream(INPUT).rekey(|key, _| key % GROUPS).repartition(BY_KEY);
+    let by_group = builder.stream(INPUT).select_key(|key, _| key % GROUPS).repartition(BY_KEY);
     if ticking {
-        by_group.process(|| Keeper::<true> { offset: -1 }).to(SEEN);
+        by_group
+            .process("keeper", (TOTAL, COUNT, LAST), || Keeper::<true> { offset: -1 })
+            .to(SEEN);
     } else {
-        by_group.process(|| Keeper::<false> { offset: -1 }).to(SEEN);
+        by_group
+            .process("keeper", (TOTAL, COUNT, LAST), || Keeper::<false> { offset: -1 })
+            .to(SEEN);
     }
     builder.build().unwrap()
 }

@@ -1,0 +1,54 @@
+//! The rows of a table that a condition accepts.
+
+use super::source::computed;
+use super::{OldValues, Table};
+use crate::change::Change;
+use crate::record::Record;
+use crate::store::{StoreKey, StoreValue};
+
+impl<K: StoreKey, V: StoreValue> Table<K, V> {
+    /// The rows that `keep` accepts. One that it does not accept any more is deleted.
+    ///
+    /// ```
+    /// use topology::dsl::Builder;
+    /// use topology::testing::TestDriver;
+    /// use wire::Topic;
+    ///
+    /// const PRICES: Topic<String, i64> = Topic::new("prices");
+    /// const DEAR: Topic<String, i64> = Topic::new("dear");
+    ///
+    /// let b = Builder::new("example");
+    /// b.table(PRICES, "prices").filter(|_, price| *price > 100).to_stream().to_compacted(DEAR);
+    /// let mut driver = TestDriver::new(b.build().unwrap());
+    /// driver.send(PRICES, 0, &"tea".to_owned(), Some(&120));
+    /// driver.send(PRICES, 1, &"tea".to_owned(), Some(&90));
+    /// let dear: Vec<_> = driver.drain(DEAR).into_iter().map(|record| record.value).collect();
+    /// assert_eq!(dear, [Some(120), None]);
+    /// ```
+    pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Clone + Send + Sync + 'static) -> Self {
+        let old = OldValues::of(vec![self.old.clone()]);
+        if self.rows.is_stored {
+            // Then it costs nothing, and rows that never were there are not deleted.
+            old.want();
+        }
+        let (wanted, accepts) = (old.clone(), keep.clone());
+        let changes = self.changes.on_changes("filter", move |record, out| {
+            let kept = |value: &Option<V>| value.clone().filter(|value| accepts(&record.key, value));
+            let change = Change::new(kept(&record.value.new), kept(&record.value.old));
+            if !(change.is_empty() && wanted.is_wanted()) {
+                out.push(Record::new(record.key.clone(), change, record.timestamp_ms));
+            }
+        });
+        Self {
+            changes,
+            rows: computed(&self.rows, move |key, value| Some(value).filter(|value| keep(key, value))),
+            old,
+            keeps_empty: false,
+        }
+    }
+
+    /// The rows that `drop` does not accept.
+    pub fn filter_not(&self, drop: impl Fn(&K, &V) -> bool + Clone + Send + Sync + 'static) -> Self {
+        self.filter(move |key, value| !drop(key, value))
+    }
+}

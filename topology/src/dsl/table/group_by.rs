@@ -1,0 +1,150 @@
+//! The rows of a table, gathered by another key: what a row adds is taken back when it changes.
+
+use wire::Wire;
+
+use super::{OldValues, Rows, Table, definitions};
+use crate::change::Change;
+use crate::dsl::grouped::put;
+use crate::dsl::{Rekeyed, Stream};
+use crate::record::Record;
+use crate::store::{StoreKey, StoreValue, TimestampedKeyValue};
+
+/// A table whose rows are gathered by a key of theirs.
+pub struct GroupedTable<K, V> {
+    changes: Stream<K, Change<V>>,
+}
+
+impl<K: StoreKey, V: StoreValue> Table<K, V> {
+    /// Gathers the rows by the key that `group` gives them, with a value: they go through the topic `<application>-<name>-repartition`.
+    ///
+    /// ```
+    /// use topology::dsl::Builder;
+    /// use topology::testing::TestDriver;
+    /// use wire::Topic;
+    ///
+    /// // A customer's city, and how many live in each.
+    /// const CITIES: Topic<i64, String> = Topic::new("cities");
+    /// const INHABITANTS: Topic<String, i64> = Topic::new("inhabitants");
+    ///
+    /// let b = Builder::new("example");
+    /// b.table(CITIES, "cities")
+    ///     .group_by(|customer, city| (city.clone(), *customer), "by-city")
+    ///     .count("inhabitants")
+    ///     .to_stream()
+    ///     .to_compacted(INHABITANTS);
+    /// let mut driver = TestDriver::new(b.build().unwrap());
+    /// driver.send(CITIES, 0, &1, Some(&"Bonn".to_owned()));
+    /// driver.send(CITIES, 1, &1, Some(&"Ulm".to_owned()));
+    /// let changes: Vec<_> = driver.drain(INHABITANTS).into_iter().map(|r| (r.key, r.value.unwrap())).collect();
+    /// assert_eq!(changes, [("Bonn".to_owned(), 1), ("Bonn".to_owned(), 0), ("Ulm".to_owned(), 1)]);
+    /// ```
+    pub fn group_by<KO: StoreKey, VO: Wire + Clone>(
+        &self,
+        group: impl Fn(&K, &V) -> (KO, VO) + Clone + Send + Sync + 'static,
+        name: &str,
+    ) -> GroupedTable<KO, VO> {
+        self.old.want();
+        let regrouped = self.changes.on_changes("group_by", move |record, out| {
+            let grouped = |value: &Option<V>| value.as_ref().map(|value| group(&record.key, value));
+            let (new, old) = (grouped(&record.value.new), grouped(&record.value.old));
+            let mut add = |key, change| out.push(Record::new(key, change, record.timestamp_ms));
+            match (old, new) {
+                (Some((before, old)), Some((key, new))) if before == key => add(key, Change::new(Some(new), Some(old))),
+                (old, new) => {
+                    if let Some((key, old)) = old {
+                        add(key, Change::new(None, Some(old)));
+                    }
+                    if let Some((key, new)) = new {
+                        add(key, Change::new(Some(new), None));
+                    }
+                }
+            }
+        });
+        let topic = regrouped.repartition_topic(name);
+        GroupedTable {
+            changes: Rekeyed { stream: regrouped }.repartition(topic),
+        }
+    }
+}
+
+impl<K: StoreKey, V: Wire + Clone> GroupedTable<K, V> {
+    /// How many rows each key has.
+    pub fn count(&self, store: &str) -> Table<K, i64> {
+        self.aggregate(store, || 0, |_, _, count| Some(count + 1), |_, _, count| Some(count - 1))
+    }
+
+    /// What `add` makes of the rows of a key, beginning with what `init` makes; `subtract` takes back what a row was, before what it is
+    /// now is added. `None` deletes the row.
+    pub fn aggregate<T: StoreValue>(
+        &self,
+        store: &str,
+        init: impl Fn() -> T + Clone + Send + Sync + 'static,
+        add: impl Fn(&K, &V, T) -> Option<T> + Clone + Send + Sync + 'static,
+        subtract: impl Fn(&K, &V, T) -> Option<T> + Clone + Send + Sync + 'static,
+    ) -> Table<K, T> {
+        self.fold(
+            store,
+            move |key, value, before| add(key, value, before.unwrap_or_else(&init)),
+            subtract,
+        )
+    }
+
+    /// The same, where the first row is what it begins with: `add` and `subtract` get what there is, and the row.
+    pub fn reduce(
+        &self,
+        store: &str,
+        add: impl Fn(&V, &V) -> V + Clone + Send + Sync + 'static,
+        subtract: impl Fn(&V, &V) -> V + Clone + Send + Sync + 'static,
+    ) -> Table<K, V> {
+        self.fold(
+            store,
+            move |_, value, before| {
+                Some(match before {
+                    Some(before) => add(&before, value),
+                    None => value.clone(),
+                })
+            },
+            move |_, value, before| Some(subtract(&before, value)),
+        )
+    }
+
+    fn fold<T: StoreValue>(
+        &self,
+        store: &str,
+        add: impl Fn(&K, &V, Option<T>) -> Option<T> + Clone + Send + Sync + 'static,
+        subtract: impl Fn(&K, &V, T) -> Option<T> + Clone + Send + Sync + 'static,
+    ) -> Table<K, T> {
+        let rows = TimestampedKeyValue::<K, T>::named(store);
+        let old = OldValues::known();
+        let wanted = old.clone();
+        let changes = self
+            .changes
+            .stateful(format!("{store}.table"), definitions(rows), move |record, stores, out| {
+                let (key, change) = (&record.key, &record.value);
+                let store = stores.get(rows);
+                let before = store.get(key)?;
+                let known_ms = before.as_ref().map(|row| row.timestamp_ms);
+                let before = before.map(|row| row.value);
+                let old = before.clone().filter(|_| wanted.is_wanted());
+                let (mut now, mut at_ms) = (before, record.timestamp_ms);
+                let later_ms = |at_ms: i64| known_ms.map_or(at_ms, |known| known.max(at_ms));
+                if let (Some(value), Some(row)) = (&change.old, now.clone()) {
+                    now = subtract(key, value, row);
+                    at_ms = later_ms(record.timestamp_ms);
+                }
+                if let Some(value) = &change.new {
+                    now = add(key, value, now);
+                    at_ms = later_ms(record.timestamp_ms);
+                }
+                put(store, key.clone(), now.as_ref(), at_ms);
+                out.push(Record::new(key.clone(), Change::new(now, old), at_ms));
+                Ok(())
+            });
+        Table {
+            changes,
+            rows: Rows::<K, T>::of(rows),
+            old,
+            keeps_empty: true,
+        }
+    }
+}

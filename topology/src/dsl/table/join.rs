@@ -1,0 +1,157 @@
+//! Tables joined by their keys.
+//!
+//! A change of either side looks up what the other side has. A joined row has the later event time of its two rows.
+
+use super::{OldValues, Rows, Table};
+use crate::change::Change;
+use crate::record::Record;
+use crate::store::{StoreKey, StoreValue, Timestamped};
+
+/// Which rows there are where one side has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// None.
+    Neither,
+    /// The left side's.
+    Right,
+    /// Either side's.
+    Either,
+}
+
+impl<K: StoreKey, V: StoreValue> Table<K, V> {
+    /// The rows that both tables have.
+    ///
+    /// ```
+    /// use topology::dsl::Builder;
+    /// use topology::testing::TestDriver;
+    /// use wire::Topic;
+    ///
+    /// const PRICES: Topic<String, i64> = Topic::new("prices");
+    /// const STOCK: Topic<String, i64> = Topic::new("stock");
+    /// const WORTH: Topic<String, i64> = Topic::new("worth");
+    ///
+    /// let b = Builder::new("example");
+    /// let (prices, stock) = (b.table(PRICES, "prices"), b.table(STOCK, "stock"));
+    /// prices.join(&stock, |price, count| price * count).to_stream().to_compacted(WORTH);
+    /// let mut driver = TestDriver::new(b.build().unwrap());
+    /// driver.send(PRICES, 5, &"tea".to_owned(), Some(&3));
+    /// driver.send(STOCK, 4, &"tea".to_owned(), Some(&7));
+    /// driver.send(PRICES, 6, &"tea".to_owned(), None);
+    /// let worth: Vec<_> = driver.drain(WORTH).into_iter().map(|r| (r.value, r.timestamp_ms)).collect();
+    /// assert_eq!(worth, [(Some(21), 5), (None, 6)]);
+    /// ```
+    pub fn join<W: StoreValue, VO: StoreValue>(
+        &self,
+        other: &Table<K, W>,
+        join: impl Fn(&V, &W) -> VO + Clone + Send + Sync + 'static,
+    ) -> Table<K, VO> {
+        self.joined(other, Missing::Neither, move |left, right| Some(join(left?, right?)))
+    }
+
+    /// The rows of this table, with the other's where there is one.
+    pub fn left_join<W: StoreValue, VO: StoreValue>(
+        &self,
+        other: &Table<K, W>,
+        join: impl Fn(&V, Option<&W>) -> VO + Clone + Send + Sync + 'static,
+    ) -> Table<K, VO> {
+        self.joined(other, Missing::Right, move |left, right| Some(join(left?, right)))
+    }
+
+    /// The rows that either table has. `join` is never given two `None`s.
+    pub fn outer_join<W: StoreValue, VO: StoreValue>(
+        &self,
+        other: &Table<K, W>,
+        join: impl Fn(Option<&V>, Option<&W>) -> VO + Clone + Send + Sync + 'static,
+    ) -> Table<K, VO> {
+        self.joined(other, Missing::Either, move |left, right| {
+            (left.is_some() || right.is_some()).then(|| join(left, right))
+        })
+    }
+
+    fn joined<W: StoreValue, VO: StoreValue>(
+        &self,
+        other: &Table<K, W>,
+        missing: Missing,
+        join: impl Fn(Option<&V>, Option<&W>) -> Option<VO> + Clone + Send + Sync + 'static,
+    ) -> Table<K, VO> {
+        let old = OldValues::of(vec![self.old.clone(), other.old.clone()]);
+        // A row that one side alone makes goes with it, and only what was there is deleted.
+        if missing != Missing::Neither {
+            self.old.want();
+        }
+        if missing == Missing::Either {
+            other.old.want();
+        }
+        let (by_left, by_right) = (join.clone(), join.clone());
+        let left = one_side(self, &other.rows, missing != Missing::Neither, "join", &old, by_left);
+        let right = one_side(
+            other,
+            &self.rows,
+            missing == Missing::Either,
+            "join_other",
+            &old,
+            move |right, left| by_right(left, right),
+        );
+        Table {
+            changes: left.merge(&right),
+            rows: both(&self.rows, &other.rows, join),
+            old,
+            keeps_empty: true,
+        }
+    }
+}
+
+/// What the changes of one side make. `is_kept`: its rows stay where the other side has none.
+fn one_side<K: StoreKey, V: StoreValue, W: StoreValue, VO: StoreValue>(
+    table: &Table<K, V>,
+    other: &Rows<K, W>,
+    is_kept: bool,
+    operator: &str,
+    old: &std::sync::Arc<OldValues>,
+    join: impl Fn(Option<&V>, Option<&W>) -> Option<VO> + Clone + Send + Sync + 'static,
+) -> crate::dsl::Stream<K, Change<VO>> {
+    let (look_up, wanted) = (other.look_up.clone(), old.clone());
+    // Both sides' rows are looked up, so both are of one task.
+    let stores = [table.rows.stores.clone(), other.stores.clone()].concat();
+    let name = table.changes.name_after(operator);
+    table.changes.stateful(name, stores, move |record, stores, out| {
+        let found = look_up(stores, &record.key)?;
+        let change = &record.value;
+        if found.is_none() && (!is_kept || change.is_empty()) {
+            return Ok(());
+        }
+        let at_ms = found
+            .as_ref()
+            .map_or(record.timestamp_ms, |row| row.timestamp_ms.max(record.timestamp_ms));
+        let beside = found.as_ref().map(|row| &row.value);
+        let old = match wanted.is_wanted() {
+            true => join(change.old.as_ref(), beside),
+            false => None,
+        };
+        let new = join(change.new.as_ref(), beside);
+        out.push(Record::new(record.key.clone(), Change::new(new, old), at_ms));
+        Ok(())
+    })
+}
+
+fn both<K: 'static, V: 'static, W: 'static, VO: 'static>(
+    left: &Rows<K, V>,
+    right: &Rows<K, W>,
+    join: impl Fn(Option<&V>, Option<&W>) -> Option<VO> + Send + Sync + 'static,
+) -> Rows<K, VO> {
+    let (of_left, of_right) = (left.look_up.clone(), right.look_up.clone());
+    Rows {
+        stores: [left.stores.clone(), right.stores.clone()].concat(),
+        look_up: std::sync::Arc::new(move |stores, key| {
+            let (left, right) = (of_left(stores, key)?, of_right(stores, key)?);
+            let at_ms = [
+                left.as_ref().map(|row| row.timestamp_ms),
+                right.as_ref().map(|row| row.timestamp_ms),
+            ];
+            let value = join(left.as_ref().map(|row| &row.value), right.as_ref().map(|row| &row.value));
+            let at_ms = at_ms.into_iter().flatten().max();
+            Ok(value.zip(at_ms).map(|(value, at_ms)| Timestamped::new(value, at_ms)))
+        }),
+        is_stored: false,
+    }
+}

@@ -1,0 +1,40 @@
+//! A table with other values.
+
+use super::source::computed;
+use super::{OldValues, Table};
+use crate::change::Change;
+use crate::record::Record;
+use crate::store::{StoreKey, StoreValue};
+
+impl<K: StoreKey, V: StoreValue> Table<K, V> {
+    /// Makes another value of each.
+    ///
+    /// ```
+    /// use topology::dsl::Builder;
+    /// use topology::testing::TestDriver;
+    /// use wire::Topic;
+    ///
+    /// const CENTS: Topic<String, i64> = Topic::new("cents");
+    /// const EUROS: Topic<String, i64> = Topic::new("euros");
+    ///
+    /// let b = Builder::new("example");
+    /// b.table(CENTS, "cents").map_values(|_, cents| cents / 100).to_stream().to_compacted(EUROS);
+    /// let mut driver = TestDriver::new(b.build().unwrap());
+    /// driver.send(CENTS, 0, &"tea".to_owned(), Some(&1_200));
+    /// assert_eq!(driver.drain(EUROS)[0].value, Some(12));
+    /// ```
+    pub fn map_values<VO: StoreValue>(&self, map: impl Fn(&K, &V) -> VO + Clone + Send + Sync + 'static) -> Table<K, VO> {
+        let compute = map.clone();
+        let changes = self.changes.on_changes("map_values", move |record, out| {
+            let mapped = |value: &Option<V>| value.as_ref().map(|value| map(&record.key, value));
+            let change = Change::new(mapped(&record.value.new), mapped(&record.value.old));
+            out.push(Record::new(record.key.clone(), change, record.timestamp_ms));
+        });
+        Table {
+            changes,
+            rows: computed(&self.rows, move |key, value| Some(compute(key, &value))),
+            old: OldValues::of(vec![self.old.clone()]),
+            keeps_empty: true,
+        }
+    }
+}

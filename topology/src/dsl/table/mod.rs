@@ -1,0 +1,111 @@
+//! Tables: what is known of each key now, and how it changes.
+//!
+//! A [`Table`] is a stream of [`Change`]s, and a way to look up what a key has. Where a table has a store, that is looked into; else it is
+//! computed from the tables before it.
+
+mod filter;
+mod group_by;
+mod join;
+mod map_values;
+mod materialized;
+mod source;
+mod to_stream;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Stream;
+use crate::change::Change;
+use crate::error::StoreError;
+use crate::store::{Definitions, StoreDef, StoreKey, StoreSet, StoreValue, TaskStores, Timestamped, TimestampedKeyValue};
+
+pub use group_by::GroupedTable;
+
+/// A table with keys `K` and values `V`.
+pub struct Table<K, V> {
+    pub(super) changes: Stream<K, Change<V>>,
+    pub(super) rows: Rows<K, V>,
+    pub(super) old: Arc<OldValues>,
+    /// Whether changes from nothing to nothing go on.
+    pub(super) keeps_empty: bool,
+}
+
+impl<K, V> Clone for Table<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            changes: self.changes.clone(),
+            rows: self.rows.clone(),
+            old: self.old.clone(),
+            keeps_empty: self.keeps_empty,
+        }
+    }
+}
+
+/// What a key has: the value, and the event time of its last change.
+type LookUp<K, V> = Arc<dyn Fn(&mut TaskStores<'_>, &K) -> Result<Option<Timestamped<V>>, StoreError> + Send + Sync>;
+
+/// A table's rows, to be looked up.
+pub(super) struct Rows<K, V> {
+    /// The stores that must be at hand.
+    pub stores: Vec<StoreDef>,
+    pub look_up: LookUp<K, V>,
+    /// Whether it has a store of its own.
+    pub is_stored: bool,
+}
+
+impl<K, V> Clone for Rows<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            stores: self.stores.clone(),
+            look_up: self.look_up.clone(),
+            is_stored: self.is_stored,
+        }
+    }
+}
+
+impl<K: StoreKey, V: StoreValue> Rows<K, V> {
+    /// The rows of a store.
+    pub fn of(store: TimestampedKeyValue<K, V>) -> Self {
+        Self {
+            stores: definitions(store),
+            look_up: Arc::new(move |stores, key| stores.get(store).get(key)),
+            is_stored: true,
+        }
+    }
+}
+
+pub(super) fn definitions(stores: impl StoreSet) -> Vec<StoreDef> {
+    let Definitions(definitions) = stores.definitions();
+    definitions
+}
+
+/// Whether somebody behind a table needs to know what its keys had before.
+pub(super) struct OldValues {
+    is_wanted: AtomicBool,
+    /// Whether the table can tell only if those before it do.
+    before: Vec<Arc<OldValues>>,
+}
+
+impl OldValues {
+    /// Of a table that knows by itself: it has a store.
+    pub fn known() -> Arc<Self> {
+        Self::of(Vec::new())
+    }
+
+    /// Of a table that knows by those before it.
+    pub fn of(before: Vec<Arc<Self>>) -> Arc<Self> {
+        Arc::new(Self {
+            is_wanted: AtomicBool::new(false),
+            before,
+        })
+    }
+
+    pub fn want(&self) {
+        self.is_wanted.store(true, Ordering::Relaxed);
+        self.before.iter().for_each(|table| table.want());
+    }
+
+    pub fn is_wanted(&self) -> bool {
+        self.is_wanted.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,76 @@
+//! Where tables begin.
+
+use std::sync::Arc;
+
+use wire::Topic;
+
+use super::{OldValues, Rows, Table, definitions};
+use crate::change::Change;
+use crate::dsl::{Builder, Stream};
+use crate::record::{Payload, Record};
+use crate::store::{StoreKey, StoreValue, Timestamped, TimestampedKeyValue};
+
+impl Builder {
+    /// A compacted topic as a table: each record is the newest value of its key, and a tombstone deletes it.
+    ///
+    /// ```
+    /// use topology::dsl::Builder;
+    /// use wire::Topic;
+    ///
+    /// const PRICES: Topic<String, i64> = Topic::new("prices");
+    /// const DEAR: Topic<String, i64> = Topic::new("dear");
+    ///
+    /// let b = Builder::new("example");
+    /// b.table(PRICES, "prices").filter(|_, price| *price > 100).to_stream().to_compacted(DEAR);
+    /// b.build().unwrap();
+    /// ```
+    pub fn table<K: StoreKey, V: StoreValue>(&self, topic: Topic<K, V>, store: &str) -> Table<K, V> {
+        self.changes(topic).to_table(store)
+    }
+}
+
+impl<K: StoreKey, V: Send + 'static> Stream<K, V> {
+    /// The newest value of each key as a table, in a store of this name. A record of a stream of `Option`s that is `None` deletes its key.
+    pub fn to_table<T: StoreValue>(&self, store: &str) -> Table<K, T>
+    where
+        V: Payload<T>,
+    {
+        let rows = TimestampedKeyValue::<K, T>::named(store);
+        let old = OldValues::known();
+        let wanted = old.clone();
+        let changes = self.stateful(format!("{store}.table"), definitions(rows), move |record, stores, out| {
+            let store = stores.get(rows);
+            let before = store.get(&record.key)?;
+            let new = record.value.payload().cloned();
+            match &new {
+                Some(value) => store.put(record.key.clone(), Timestamped::new(value.clone(), record.timestamp_ms)),
+                None => store.delete(record.key.clone()),
+            }
+            let old = before.map(|before| before.value).filter(|_| wanted.is_wanted());
+            out.push(Record::new(record.key.clone(), Change::new(new, old), record.timestamp_ms));
+            Ok(())
+        });
+        Table {
+            changes,
+            rows: Rows::of(rows),
+            old,
+            keeps_empty: true,
+        }
+    }
+}
+
+/// Rows that are computed from those of a table.
+pub(super) fn computed<K: 'static, V: 'static, VO>(
+    rows: &Rows<K, V>,
+    compute: impl Fn(&K, V) -> Option<VO> + Send + Sync + 'static,
+) -> Rows<K, VO> {
+    let look_up = rows.look_up.clone();
+    Rows {
+        stores: rows.stores.clone(),
+        look_up: Arc::new(move |stores, key| {
+            let found = look_up(stores, key)?;
+            Ok(found.and_then(|row| Some(Timestamped::new(compute(key, row.value)?, row.timestamp_ms))))
+        }),
+        is_stored: false,
+    }
+}

@@ -1,0 +1,100 @@
+//! Nodes at work: typed inside, with their types forgotten at the edges.
+//!
+//! Why not one chain of closures? A merge gives a node two parents. So nodes sit in an arena and hand each record to
+//! their children by reference, as `&dyn Any`; the check of its type is one comparison.
+
+mod operator;
+mod processor;
+mod sink;
+mod source;
+mod stateful;
+
+use std::any::Any;
+
+pub(crate) use operator::OperatorNode;
+pub(crate) use processor::ProcessorNode;
+pub(crate) use sink::SinkNode;
+pub(crate) use source::{Arrived, SourceNode};
+pub(crate) use stateful::StatefulNode;
+
+use crate::error::ProcessError;
+use crate::punctuators::{Punctuation, Punctuators};
+use crate::record::{Record, RecordMetadata};
+use crate::store::AnyStore;
+
+/// What a node may touch while it processes a record.
+pub(crate) struct Env<'a> {
+    /// The node's own number.
+    pub id: usize,
+    pub stores: &'a mut [Box<dyn AnyStore>],
+    pub out: &'a mut Outgoings,
+    pub punctuators: &'a mut Punctuators,
+    pub at: &'a RecordMetadata,
+    pub now_ms: i64,
+}
+
+/// Receives what a node gives to its children: output port and record.
+pub(crate) type Emit<'a> = dyn FnMut(usize, &dyn Any) -> Result<(), ProcessError> + 'a;
+
+/// A node of a task.
+pub(crate) trait Node: Send {
+    /// Processes a record of its input type; what it gives to its children waits for [`Node::emit`].
+    fn process(&mut self, record: &dyn Any, env: &mut Env<'_>) -> Result<(), ProcessError>;
+    /// Source nodes only: decodes the record in `env.at`, and returns its event time in milliseconds.
+    fn source(&mut self, env: &mut Env<'_>) -> Result<i64, ProcessError> {
+        let _ = env;
+        unreachable!("only a source node is given bytes")
+    }
+    /// Source nodes only: shows the key of a record that waits. One that cannot be read shows nothing.
+    fn show_key(&self, bytes: &[u8], show: &mut dyn FnMut(&dyn Any)) {
+        let _ = (bytes, show);
+    }
+    /// Processor nodes only: names what a record with this key will ask for.
+    fn read_ahead(&mut self, key: &dyn Any, stores: &mut [Box<dyn AnyStore>]) {
+        let _ = (key, stores);
+    }
+    /// Processor nodes only: the record in `env.at` went to the dead-letter topic.
+    fn dead_letter(&mut self, env: &mut Env<'_>) -> Result<(), ProcessError> {
+        let _ = env;
+        Ok(())
+    }
+    /// Processor nodes only: before the first record of the task.
+    fn init(&mut self, id: usize, punctuators: &mut Punctuators, now_ms: i64) {
+        let _ = (id, punctuators, now_ms);
+    }
+    /// Processor nodes only.
+    fn punctuate(&mut self, env: &mut Env<'_>, punctuation: Punctuation) -> Result<(), ProcessError> {
+        let _ = (env, punctuation);
+        Ok(())
+    }
+    /// Hands over what is waiting, and forgets it.
+    fn emit(&mut self, emit: &mut Emit<'_>) -> Result<(), ProcessError>;
+    /// Forgets what is waiting: the record failed.
+    fn clear(&mut self);
+}
+
+fn typed<K: 'static, V: 'static>(record: &dyn Any) -> &Record<K, V> {
+    // The DSL's types link only nodes whose types agree.
+    record.downcast_ref().expect("an edge links equal types")
+}
+
+/// Records that the record in hand writes to topics; sent when it is done, forgotten when it fails.
+#[derive(Default)]
+pub(crate) struct Outgoings {
+    pub arena: Vec<u8>,
+    pub entries: Vec<OutgoingEntry>,
+}
+
+pub(crate) struct OutgoingEntry {
+    pub topic: &'static str,
+    pub key_end: usize,
+    pub value_end: Option<usize>,
+    pub timestamp_ms: i64,
+}
+
+impl Outgoings {
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.entries.clear();
+    }
+}

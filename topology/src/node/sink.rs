@@ -1,0 +1,47 @@
+//! Where records leave for a topic.
+
+use std::any::Any;
+use std::marker::PhantomData;
+
+use wire::{Codec, Wire};
+
+use super::{Emit, Env, Node, OutgoingEntry, typed};
+use crate::error::ProcessError;
+use crate::record::{Payload, Record};
+
+/// Where records leave for a topic.
+pub(crate) struct SinkNode<K, V, T> {
+    pub topic: &'static str,
+    pub key: Codec,
+    pub value: Codec,
+    pub types: PhantomData<fn(K, V, T)>,
+}
+
+impl<K: Wire, V: Payload<T>, T: Wire> Node for SinkNode<K, V, T> {
+    fn process(&mut self, record: &dyn Any, env: &mut Env<'_>) -> Result<(), ProcessError> {
+        let record: &Record<K, V> = typed(record);
+        let out = &mut *env.out;
+        record.key.encode(&self.key, &mut out.arena)?;
+        let key_end = out.arena.len();
+        let value_end = match record.value.payload() {
+            Some(value) => {
+                value.encode(&self.value, &mut out.arena)?;
+                Some(out.arena.len())
+            }
+            None => None,
+        };
+        out.entries.push(OutgoingEntry {
+            topic: self.topic,
+            key_end,
+            value_end,
+            timestamp_ms: record.timestamp_ms,
+        });
+        Ok(())
+    }
+
+    fn emit(&mut self, _: &mut Emit<'_>) -> Result<(), ProcessError> {
+        Ok(())
+    }
+
+    fn clear(&mut self) {}
+}

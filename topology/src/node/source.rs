@@ -1,0 +1,107 @@
+//! Where records come in.
+
+use std::any::Any;
+
+use wire::{Codec, KEY_SCHEMA_HEADER, VALUE_SCHEMA_HEADER, Wire, WireError};
+
+use super::{Emit, Env, Node};
+use crate::error::ProcessError;
+use crate::record::{Record, RecordMetadata};
+
+/// A record as it came, for a source to read.
+pub(crate) struct Arrived<'a> {
+    at: &'a RecordMetadata,
+    key: &'a Codec,
+    value: &'a Codec,
+}
+
+impl Arrived<'_> {
+    /// The record's own time, in milliseconds since the epoch.
+    pub fn timestamp_ms(&self) -> i64 {
+        self.at.timestamp_ms
+    }
+
+    /// Its key, which it must have.
+    pub fn key<K: Wire>(&self) -> Result<K, ProcessError> {
+        let bytes = self.at.key.as_deref();
+        let bytes = bytes.ok_or_else(|| ProcessError::Record("the record has no key".to_owned()))?;
+        Ok(self.decode(bytes, self.key, KEY_SCHEMA_HEADER)?)
+    }
+
+    /// Its key, where it has one that can be read. That the registry is away says nothing of the key.
+    pub fn key_if_any<K: Wire>(&self) -> Result<Option<K>, ProcessError> {
+        let bytes = self.at.key.as_deref();
+        match bytes.map(|bytes| self.decode(bytes, self.key, KEY_SCHEMA_HEADER)) {
+            Some(Ok(key)) => Ok(Some(key)),
+            Some(Err(error)) if error.is_transient() => Err(error.into()),
+            _ => Ok(None),
+        }
+    }
+
+    /// Its value; `None` for a tombstone.
+    pub fn value<V: Wire>(&self) -> Result<Option<V>, ProcessError> {
+        let bytes = self.at.value.as_deref();
+        let decode = |bytes| self.decode(bytes, self.value, VALUE_SCHEMA_HEADER);
+        Ok(bytes.map(decode).transpose()?)
+    }
+
+    /// What a header says of the schema goes before what stands in front of the datum.
+    fn decode<T: Wire>(&self, bytes: &[u8], codec: &Codec, header: &str) -> Result<T, WireError> {
+        if T::SCHEMA.is_some() && !self.at.headers.is_empty() {
+            let mut headers = self.at.headers.iter().rev();
+            if let Some((_, Some(schema))) = headers.find(|(name, _)| name == header) {
+                return T::decode(&codec.framed(schema, bytes)?, codec);
+            }
+        }
+        T::decode(bytes, codec)
+    }
+}
+
+/// Where records come in: from bytes to a typed record.
+pub(crate) struct SourceNode<K, V, F> {
+    pub key: Codec,
+    pub value: Codec,
+    /// Makes a record of what came, or passes it over.
+    pub read: F,
+    pub waiting: Option<Record<K, V>>,
+}
+
+impl<K, V, F> Node for SourceNode<K, V, F>
+where
+    K: Wire,
+    V: Send + 'static,
+    F: Fn(&Arrived<'_>) -> Result<Option<Record<K, V>>, ProcessError> + Send + 'static,
+{
+    fn process(&mut self, _: &dyn Any, _: &mut Env<'_>) -> Result<(), ProcessError> {
+        unreachable!("a source node has no parents")
+    }
+
+    fn source(&mut self, env: &mut Env<'_>) -> Result<i64, ProcessError> {
+        self.waiting = (self.read)(&Arrived {
+            at: env.at,
+            key: &self.key,
+            value: &self.value,
+        })?;
+        Ok(self
+            .waiting
+            .as_ref()
+            .map_or(env.at.timestamp_ms, |record| record.timestamp_ms))
+    }
+
+    fn show_key(&self, bytes: &[u8], show: &mut dyn FnMut(&dyn Any)) {
+        if let Ok(key) = K::decode(bytes, &self.key) {
+            show(&key);
+        }
+    }
+
+    fn emit(&mut self, emit: &mut Emit<'_>) -> Result<(), ProcessError> {
+        match self.waiting.take() {
+            Some(record) => emit(0, &record),
+            None => Ok(()),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.waiting = None;
+    }
+}

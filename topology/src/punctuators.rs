@@ -1,0 +1,163 @@
+//! When a task calls its processors though no record comes.
+//!
+//! Each punctuator is a value that was scheduled, and can be cancelled by it. Those on stream time are aligned to the epoch, as Kafka
+//! Streams does: their first call comes with the first record. They are forgotten with the task, and scheduled anew by
+//! [`crate::Processor::init`].
+
+use std::time::Duration;
+
+/// By which clock a punctuator is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PunctuationType {
+    /// The highest event time that the task has seen: moves only with records.
+    StreamTime,
+    /// The machine's clock.
+    WallClockTime,
+}
+
+/// A punctuator that was scheduled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Punctuator(u64);
+
+/// A call of a punctuator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Punctuation {
+    /// Which one.
+    pub punctuator: Punctuator,
+    /// By which clock.
+    pub kind: PunctuationType,
+    /// What that clock says, in milliseconds since the epoch.
+    pub timestamp_ms: i64,
+}
+
+/// Where a processor schedules and cancels its punctuators.
+pub struct Schedule<'t> {
+    pub(crate) all: &'t mut Punctuators,
+    pub(crate) node: usize,
+    pub(crate) now_ms: i64,
+}
+
+impl Schedule<'_> {
+    /// Calls [`crate::Processor::punctuate`] at this interval from now on. An interval that has passed several times over makes one call.
+    pub fn every(&mut self, interval: Duration, kind: PunctuationType) -> Punctuator {
+        let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1);
+        let due_ms = match kind {
+            PunctuationType::StreamTime => 0,
+            PunctuationType::WallClockTime => self.now_ms.saturating_add(interval_ms),
+        };
+        self.all.last += 1;
+        let punctuator = Punctuator(self.all.last);
+        self.all.entries.push(Entry {
+            punctuator,
+            node: self.node,
+            kind,
+            interval_ms,
+            due_ms,
+        });
+        punctuator
+    }
+
+    /// Calls it no more.
+    pub fn cancel(&mut self, punctuator: Punctuator) {
+        let node = self.node;
+        self.all
+            .entries
+            .retain(|entry| entry.punctuator != punctuator || entry.node != node);
+    }
+}
+
+struct Entry {
+    punctuator: Punctuator,
+    node: usize,
+    kind: PunctuationType,
+    interval_ms: i64,
+    due_ms: i64,
+}
+
+/// The punctuators of a task.
+#[derive(Default)]
+pub(crate) struct Punctuators {
+    entries: Vec<Entry>,
+    last: u64,
+}
+
+impl Punctuators {
+    /// Takes the one whose time came first, of those that this clock is past; it is due again an interval later.
+    pub fn take_due(&mut self, kind: PunctuationType, clock_ms: i64) -> Option<(usize, Punctuation)> {
+        let due = self
+            .entries
+            .iter_mut()
+            .filter(|entry| entry.kind == kind && entry.due_ms <= clock_ms);
+        let entry = due.min_by_key(|entry| entry.due_ms)?;
+        let missed = (clock_ms - entry.due_ms) / entry.interval_ms;
+        let next_ms = entry.due_ms.saturating_add(entry.interval_ms.saturating_mul(missed + 1));
+        entry.due_ms = match kind {
+            PunctuationType::StreamTime => next_ms,
+            // A call that comes late is no reason for the next to come early.
+            PunctuationType::WallClockTime => clock_ms.saturating_add(entry.interval_ms),
+        };
+        let punctuation = Punctuation {
+            punctuator: entry.punctuator,
+            kind,
+            timestamp_ms: clock_ms,
+        };
+        Some((entry.node, punctuation))
+    }
+
+    /// When the next one is due by the machine's clock, in milliseconds since the epoch.
+    pub fn next_wall_clock_ms(&self) -> Option<i64> {
+        let of_wall_clock = self
+            .entries
+            .iter()
+            .filter(|entry| entry.kind == PunctuationType::WallClockTime);
+        of_wall_clock.map(|entry| entry.due_ms).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calls(all: &mut Punctuators, kind: PunctuationType, clock_ms: i64) -> Vec<usize> {
+        std::iter::from_fn(|| all.take_due(kind, clock_ms))
+            .map(|(node, _)| node)
+            .collect()
+    }
+
+    fn schedule(all: &mut Punctuators, node: usize, now_ms: i64, interval_ms: u64, kind: PunctuationType) -> Punctuator {
+        Schedule { all, node, now_ms }.every(Duration::from_millis(interval_ms), kind)
+    }
+
+    #[test]
+    fn each_is_called_once_however_late_and_none_that_was_cancelled() {
+        use PunctuationType::WallClockTime as Wall;
+        let mut all = Punctuators::default();
+        schedule(&mut all, 1, 1_000, 10, Wall);
+        let second = schedule(&mut all, 2, 1_000, 5, Wall);
+        assert_eq!(all.next_wall_clock_ms(), Some(1_005));
+        assert_eq!(calls(&mut all, Wall, 1_004), Vec::<usize>::new());
+        assert_eq!(calls(&mut all, Wall, 1_007), [2]);
+        assert_eq!(calls(&mut all, Wall, 2_000), [1, 2]);
+        let mut schedule = Schedule {
+            all: &mut all,
+            node: 1,
+            now_ms: 2_000,
+        };
+        // Another processor's is not its to cancel.
+        schedule.cancel(second);
+        schedule.node = 2;
+        schedule.cancel(second);
+        assert_eq!(calls(&mut all, Wall, 3_000), [1]);
+    }
+
+    #[test]
+    fn stream_time_is_aligned_to_the_epoch() {
+        use PunctuationType::StreamTime as Stream;
+        let mut all = Punctuators::default();
+        schedule(&mut all, 1, 77, 100, Stream);
+        assert_eq!(all.next_wall_clock_ms(), None);
+        assert_eq!(calls(&mut all, Stream, 1_234), [1]);
+        assert_eq!(calls(&mut all, Stream, 1_299), Vec::<usize>::new());
+        assert_eq!(calls(&mut all, Stream, 1_300), [1]);
+    }
+}
