@@ -54,6 +54,17 @@ pub enum EngineError {
     /// The topology itself is wrong.
     #[error("topology: {0}")]
     Topology(String),
+    /// A thread, a signal or a folder of this machine is not to be had.
+    #[error("{what}: {source}")]
+    Machine {
+        /// What was asked for.
+        what: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The metrics are registered already.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
     /// An id of the registry means something else than when state and topics were written with it.
     #[error(
         "schema {id} of the registry is {found}, and was {expected} ({subject}) when state and topics were written: this is another \
@@ -125,6 +136,14 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// A thread cannot be started.
+    pub(crate) fn thread(source: std::io::Error) -> Self {
+        Self::Machine {
+            what: "start a thread",
+            source,
+        }
+    }
+
     /// Whether something that was to be written never can be: the same again would be refused again.
     pub(crate) fn is_refused(&self) -> bool {
         matches!(self, Self::Broker(BrokerError::Refused(_)) | Self::Unencodable { .. })

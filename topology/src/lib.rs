@@ -17,6 +17,7 @@ pub mod query;
 mod record;
 mod runtime;
 pub mod store;
+mod streams;
 pub mod testing;
 
 pub use change::Change;
@@ -27,3 +28,4 @@ pub use punctuators::{Punctuation, PunctuationType, Punctuator, Schedule};
 pub use query::{Answer, Queries, QueryError};
 pub use record::{Payload, Record, RecordMetadata};
 pub use runtime::{Engine, EngineParts, EngineSettings, Metrics, OnPanic, Position, TaskId};
+pub use streams::Streams;

@@ -171,9 +171,24 @@ impl<K: Send + 'static, V: Send + 'static> Stream<K, V> {
             + Sync
             + 'static,
     {
-        let make = Arc::new(move |_: &Arc<dyn Registry>| -> Result<Box<dyn Node>, EngineError> {
+        self.stateful_with(name, stores, move |_| Ok(apply.clone()))
+    }
+
+    /// The same, where the step needs the registry: `make` is called for every task.
+    fn stateful_with<KO, VO, F>(
+        &self,
+        name: String,
+        stores: Vec<StoreDef>,
+        make: impl Fn(&Arc<dyn Registry>) -> Result<F, EngineError> + Send + Sync + 'static,
+    ) -> Stream<KO, VO>
+    where
+        KO: Send + 'static,
+        VO: Send + 'static,
+        F: FnMut(&Record<K, V>, &mut TaskStores<'_>, &mut Vec<Record<KO, VO>>) -> Result<(), ProcessError> + Send + 'static,
+    {
+        let make = Arc::new(move |registry: &Arc<dyn Registry>| -> Result<Box<dyn Node>, EngineError> {
             Ok(Box::new(StatefulNode::<K, V, KO, VO, F> {
-                apply: apply.clone(),
+                apply: make(registry)?,
                 waiting: Vec::new(),
                 types: PhantomData,
             }))

@@ -20,7 +20,7 @@ impl<K: StoreKey, V: Send + 'static> Stream<K, V> {
     /// let b = Builder::new("example");
     /// let rates = b.table(RATES, "rates");
     /// b.stream(SALES).join(&rates, |_, sale, rate| sale * rate).to(EUROS);
-    /// let mut driver = TestDriver::new(b.build().unwrap());
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
     /// driver.send(SALES, 0, &"USD".to_owned(), Some(&10));
     /// driver.send(RATES, 1, &"USD".to_owned(), Some(&2));
     /// driver.send(SALES, 2, &"USD".to_owned(), Some(&10));

@@ -158,7 +158,7 @@ impl Directory {
         std::thread::Builder::new()
             .name("directory".to_owned())
             .spawn(run)
-            .map_err(|e| EngineError::Topology(e.to_string()))
+            .map_err(EngineError::thread)
     }
 
     /// An error if another run of this name has been heard, and has claimed the name first.

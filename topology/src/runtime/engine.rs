@@ -65,7 +65,7 @@ impl Engine {
             };
             let name = format!("{}-worker-{index}", prepared.topology.application());
             let spawned = std::thread::Builder::new().name(name).spawn(run);
-            self.threads.push(spawned.map_err(|e| EngineError::Topology(e.to_string()))?);
+            self.threads.push(spawned.map_err(EngineError::thread)?);
         }
         self.threads.push(directory.start(self.stop.clone(), alive)?);
         Ok(())
@@ -131,7 +131,7 @@ const REPLACE_AFTER: Duration = Duration::from_secs(1);
 
 fn start_worker(index: usize, parts: &Parts, shared: &Arc<Shared>) -> Result<Worker, EngineError> {
     let name = format!("{}-worker-{index}", parts.topology.application());
-    let flusher = Flusher::threaded(&name, parts.metrics.clone()).map_err(|e| EngineError::Topology(e.to_string()))?;
+    let flusher = Flusher::threaded(&name, parts.metrics.clone()).map_err(EngineError::thread)?;
     Worker::new(index, parts.clone(), shared.clone(), flusher)
 }
 

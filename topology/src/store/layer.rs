@@ -46,6 +46,20 @@ impl Span {
         Self { from, to }
     }
 
+    /// The keys that begin with these bytes.
+    pub fn with_prefix(prefix: Vec<u8>) -> Self {
+        let mut to = prefix.clone();
+        // The first bytes after them all: without the highest ones at the end, one more.
+        while to.pop_if(|last| *last == u8::MAX).is_some() {}
+        if let Some(last) = to.last_mut() {
+            *last += 1;
+        }
+        Self {
+            from: prefix,
+            to: (!to.is_empty()).then_some(to),
+        }
+    }
+
     pub fn from(&self) -> &[u8] {
         &self.from
     }

@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, RangeBounds};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use wire::{Codec, WireError};
+use wire::{Codec, OrderedKey, WireError};
 
 use super::ahead::Ahead;
 use super::backend::{AnyStore, Backend, Batch, EmitChange, FlushPart, LookedUp, StoreContext, StoreDef};
@@ -131,12 +131,11 @@ impl<K: StoreKey, V: StoreValue> Shared<K, V> {
     fn scan_in_place(
         &self,
         above: &Layer<K, V>,
-        range: &impl RangeBounds<K>,
+        span: &Span,
         visit: &mut dyn FnMut(K, V) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let span = Span::of(range);
         let layers = self.layers.read_recursive();
-        let overlay = layers.merged(Some(above), &span);
+        let overlay = layers.merged(Some(above), span);
         let overlay = overlay.map(|(key, entry)| (key, entry.value.clone()));
         self.merge(overlay, self.backend.range(self.family, span.from(), span.to()), visit)
     }
@@ -250,7 +249,19 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
     /// Visits the keys of a range in order, as of this record, until told to stop. A range that has an end costs what it holds; one
     /// that has none may pass over many keys that were deleted. The order is that of [`wire::OrderedKey`].
     pub fn scan(&self, range: impl RangeBounds<K>, mut visit: impl FnMut(K, V) -> ControlFlow<()>) -> Result<(), StoreError> {
-        self.shared.scan_in_place(&self.uncommitted, &range, &mut visit)
+        self.shared.scan_in_place(&self.uncommitted, &Span::of(&range), &mut visit)
+    }
+
+    /// Visits the keys that begin with a key, in order, as of this record, until told to stop: of a store with keys `(A, B)`, those of an `A`.
+    pub fn scan_prefix(
+        &self,
+        prefix: &impl OrderedKey,
+        mut visit: impl FnMut(K, V) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut bytes = Vec::new();
+        prefix.encode_ordered(&mut bytes);
+        self.shared
+            .scan_in_place(&self.uncommitted, &Span::with_prefix(bytes), &mut visit)
     }
 
     fn write(&mut self, key: K, value: Option<V>) {

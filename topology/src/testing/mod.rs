@@ -79,7 +79,7 @@ impl TestDriver {
         let broker = InProcessBroker::with(Limits::default(), Arc::new(log_clock));
         let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());
         let told = prometheus::Registry::new();
-        let metrics = Metrics::register("test", &told).map_err(|e| EngineError::Topology(e.to_string()))?;
+        let metrics = Metrics::register("test", &told)?;
         let parts = EngineParts {
             broker: wrap(broker.clone()),
             backends,

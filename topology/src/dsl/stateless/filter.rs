@@ -16,9 +16,10 @@ impl<K: Clone + Send + 'static, V: Clone + Send + 'static> Stream<K, V> {
     ///
     /// let b = Builder::new("example");
     /// b.stream(NUMBERS).filter(|_, number| number % 20 == 0).to(RESULT);
-    /// let mut driver = TestDriver::new(b.build().unwrap());
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
     /// (1..=4).for_each(|number| driver.send(NUMBERS, number, &number, Some(&(number * 10))));
-    /// let result: Vec<_> = driver.drain(RESULT).into_iter().map(|record| (record.key, record.value.unwrap())).collect();
+    /// let mut result: Vec<_> = driver.drain(RESULT).into_iter().map(|record| (record.key, record.value.unwrap())).collect();
+    /// result.sort();
     /// assert_eq!(result, [(2, 20), (4, 40)]);
     /// ```
     pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Clone + Send + Sync + 'static) -> Stream<K, V> {

@@ -17,10 +17,11 @@ impl<K: Send + 'static, V: Send + 'static> Stream<K, V> {
     ///
     /// let b = Builder::new("example");
     /// b.stream(NUMBERS).flat_map(|key, number| (0..key % 3).map(|i| (i, *number)).collect::<Vec<_>>()).to(RESULT);
-    /// let mut driver = TestDriver::new(b.build().unwrap());
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
     /// (1..=4).for_each(|number| driver.send(NUMBERS, number, &number, Some(&(number * 10))));
-    /// let result: Vec<_> = driver.drain(RESULT).into_iter().map(|record| (record.key, record.value.unwrap())).collect();
-    /// assert_eq!(result, [(0, 10), (0, 20), (1, 20), (0, 40)]);
+    /// let mut result: Vec<_> = driver.drain(RESULT).into_iter().map(|record| (record.key, record.value.unwrap())).collect();
+    /// result.sort();
+    /// assert_eq!(result, [(0, 10), (0, 20), (0, 40), (1, 20)]);
     /// ```
     pub fn flat_map<KO: Send + 'static, VO: Send + 'static, I: IntoIterator<Item = (KO, VO)>>(
         &self,

@@ -17,9 +17,10 @@ impl<K: Clone + Send + 'static, V: Send + 'static> Stream<K, V> {
     ///
     /// let b = Builder::new("example");
     /// b.stream(NUMBERS).flat_map_values(|key, number| vec![*number; (key % 3) as usize]).to(RESULT);
-    /// let mut driver = TestDriver::new(b.build().unwrap());
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
     /// (1..=4).for_each(|number| driver.send(NUMBERS, number, &number, Some(&(number * 10))));
-    /// let result: Vec<_> = driver.drain(RESULT).into_iter().map(|record| (record.key, record.value.unwrap())).collect();
+    /// let mut result: Vec<_> = driver.drain(RESULT).into_iter().map(|record| (record.key, record.value.unwrap())).collect();
+    /// result.sort();
     /// assert_eq!(result, [(1, 10), (2, 20), (2, 20), (4, 40)]);
     /// ```
     pub fn flat_map_values<VO: Send + 'static, I: IntoIterator<Item = VO>>(

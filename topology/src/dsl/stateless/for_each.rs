@@ -21,7 +21,7 @@ impl<K: Send + 'static, V: Send + 'static> Stream<K, V> {
     /// let seen = sum.clone();
     /// let b = Builder::new("example");
     /// b.stream(NUMBERS).for_each(move |record| drop(seen.fetch_add(record.value, SeqCst)));
-    /// TestDriver::new(b.build().unwrap()).send(NUMBERS, 0, &1, Some(&7));
+    /// TestDriver::new(b.build().unwrap()).unwrap().send(NUMBERS, 0, &1, Some(&7));
     /// assert_eq!(sum.load(SeqCst), 7);
     /// ```
     pub fn for_each(&self, look: impl Fn(&Record<K, V>) + Clone + Send + Sync + 'static) {

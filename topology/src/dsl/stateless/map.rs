@@ -17,9 +17,10 @@ impl<K: Send + 'static, V: Send + 'static> Stream<K, V> {
     ///
     /// let b = Builder::new("example");
     /// b.stream(NUMBERS).map(|key, number| (number / 10, key + 1)).to(RESULT);
-    /// let mut driver = TestDriver::new(b.build().unwrap());
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
     /// (1..=4).for_each(|number| driver.send(NUMBERS, number, &number, Some(&(number * 10))));
-    /// let result: Vec<_> = driver.drain(RESULT).into_iter().map(|record| (record.key, record.value.unwrap())).collect();
+    /// let mut result: Vec<_> = driver.drain(RESULT).into_iter().map(|record| (record.key, record.value.unwrap())).collect();
+    /// result.sort();
     /// assert_eq!(result, [(1, 2), (2, 3), (3, 4), (4, 5)]);
     /// ```
     pub fn map<KO: Send + 'static, VO: Send + 'static>(

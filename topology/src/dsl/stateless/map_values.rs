@@ -17,9 +17,10 @@ impl<K: Clone + Send + 'static, V: Send + 'static> Stream<K, V> {
     ///
     /// let b = Builder::new("example");
     /// b.stream(NUMBERS).map_values(|_, number| number + 1).to(RESULT);
-    /// let mut driver = TestDriver::new(b.build().unwrap());
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
     /// (1..=4).for_each(|number| driver.send(NUMBERS, number, &number, Some(&(number * 10))));
-    /// let result: Vec<_> = driver.drain(RESULT).into_iter().map(|record| (record.key, record.value.unwrap())).collect();
+    /// let mut result: Vec<_> = driver.drain(RESULT).into_iter().map(|record| (record.key, record.value.unwrap())).collect();
+    /// result.sort();
     /// assert_eq!(result, [(1, 11), (2, 21), (3, 31), (4, 41)]);
     /// ```
     pub fn map_values<VO: Send + 'static>(&self, map: impl Fn(&K, &V) -> VO + Clone + Send + Sync + 'static) -> Stream<K, VO> {

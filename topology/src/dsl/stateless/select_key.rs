@@ -17,9 +17,10 @@ impl<K: Send + 'static, V: Clone + Send + 'static> Stream<K, V> {
     ///
     /// let b = Builder::new("example");
     /// b.stream(NUMBERS).select_key(|_, number| number / 20).to(RESULT);
-    /// let mut driver = TestDriver::new(b.build().unwrap());
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
     /// (1..=4).for_each(|number| driver.send(NUMBERS, number, &number, Some(&(number * 10))));
-    /// let result: Vec<_> = driver.drain(RESULT).into_iter().map(|record| (record.key, record.value.unwrap())).collect();
+    /// let mut result: Vec<_> = driver.drain(RESULT).into_iter().map(|record| (record.key, record.value.unwrap())).collect();
+    /// result.sort();
     /// assert_eq!(result, [(0, 10), (1, 20), (1, 30), (2, 40)]);
     /// ```
     pub fn select_key<KO: Send + 'static>(&self, key: impl Fn(&K, &V) -> KO + Clone + Send + Sync + 'static) -> Rekeyed<KO, V> {

@@ -32,9 +32,10 @@ impl<K: Clone + Send + 'static, V: Clone + Send + 'static> Stream<K, V> {
     /// let three = split.branch("three", |key, _| *key == 3 || *key == 4);
     /// let rest = split.rest("rest");
     /// even.map_values(|_, n| n + 1).merge(&three.map_values(|_, n| n + 2)).merge(&rest).to(RESULT);
-    /// let mut driver = TestDriver::new(b.build().unwrap());
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
     /// (1..=4).for_each(|number| driver.send(NUMBERS, number, &number, Some(&(number * 10))));
-    /// let result: Vec<_> = driver.drain(RESULT).into_iter().map(|record| (record.key, record.value.unwrap())).collect();
+    /// let mut result: Vec<_> = driver.drain(RESULT).into_iter().map(|record| (record.key, record.value.unwrap())).collect();
+    /// result.sort();
     /// assert_eq!(result, [(1, 10), (2, 21), (3, 32), (4, 41)]);
     /// ```
     pub fn split(&self) -> Split<K, V> {

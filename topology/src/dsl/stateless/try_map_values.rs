@@ -21,9 +21,10 @@ impl<K: Clone + Send + 'static, V: Send + 'static> Stream<K, V> {
     /// let b = Builder::new("example");
     /// let (even, odd) = b.stream(NUMBERS).try_map_values(|key, n, _| if key % 2 == 0 { Ok(*n) } else { Err(-n) });
     /// even.merge(&odd).to(RESULT);
-    /// let mut driver = TestDriver::new(b.build().unwrap());
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
     /// (1..=4).for_each(|number| driver.send(NUMBERS, number, &number, Some(&(number * 10))));
-    /// let result: Vec<_> = driver.drain(RESULT).into_iter().map(|record| (record.key, record.value.unwrap())).collect();
+    /// let mut result: Vec<_> = driver.drain(RESULT).into_iter().map(|record| (record.key, record.value.unwrap())).collect();
+    /// result.sort();
     /// assert_eq!(result, [(1, -10), (2, 20), (3, -30), (4, 40)]);
     /// ```
     pub fn try_map_values<VO: Send + 'static, E: Send + 'static>(

@@ -19,7 +19,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     ///
     /// let b = Builder::new("example");
     /// b.table(PRICES, "prices").filter(|_, price| *price > 100).to_stream().to_compacted(DEAR);
-    /// let mut driver = TestDriver::new(b.build().unwrap());
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
     /// driver.send(PRICES, 0, &"tea".to_owned(), Some(&120));
     /// driver.send(PRICES, 1, &"tea".to_owned(), Some(&90));
     /// let dear: Vec<_> = driver.drain(DEAR).into_iter().map(|record| record.value).collect();

@@ -32,10 +32,11 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     ///     .count("inhabitants")
     ///     .to_stream()
     ///     .to_compacted(INHABITANTS);
-    /// let mut driver = TestDriver::new(b.build().unwrap());
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
     /// driver.send(CITIES, 0, &1, Some(&"Bonn".to_owned()));
     /// driver.send(CITIES, 1, &1, Some(&"Ulm".to_owned()));
-    /// let changes: Vec<_> = driver.drain(INHABITANTS).into_iter().map(|r| (r.key, r.value.unwrap())).collect();
+    /// let mut changes: Vec<_> = driver.drain(INHABITANTS).into_iter().map(|r| (r.key, r.value.unwrap())).collect();
+    /// changes.sort_by_key(|(city, _)| city.clone());
     /// assert_eq!(changes, [("Bonn".to_owned(), 1), ("Bonn".to_owned(), 0), ("Ulm".to_owned(), 1)]);
     /// ```
     pub fn group_by<KO: StoreKey, VO: Wire + Clone>(

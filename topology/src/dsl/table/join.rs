@@ -33,7 +33,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     /// let b = Builder::new("example");
     /// let (prices, stock) = (b.table(PRICES, "prices"), b.table(STOCK, "stock"));
     /// prices.join(&stock, |price, count| price * count).to_stream().to_compacted(WORTH);
-    /// let mut driver = TestDriver::new(b.build().unwrap());
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
     /// driver.send(PRICES, 5, &"tea".to_owned(), Some(&3));
     /// driver.send(STOCK, 4, &"tea".to_owned(), Some(&7));
     /// driver.send(PRICES, 6, &"tea".to_owned(), None);

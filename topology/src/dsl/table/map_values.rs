@@ -19,7 +19,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     ///
     /// let b = Builder::new("example");
     /// b.table(CENTS, "cents").map_values(|_, cents| cents / 100).to_stream().to_compacted(EUROS);
-    /// let mut driver = TestDriver::new(b.build().unwrap());
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
     /// driver.send(CENTS, 0, &"tea".to_owned(), Some(&1_200));
     /// assert_eq!(driver.drain(EUROS)[0].value, Some(12));
     /// ```

@@ -18,7 +18,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     ///
     /// let b = Builder::new("example");
     /// b.table(PRICES, "prices").filter(|_, price| *price > 100).materialized("dear");
-    /// let mut driver = TestDriver::new(b.build().unwrap());
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
     /// driver.send(PRICES, 7, &"tea".to_owned(), Some(&120));
     /// let rows = driver.view(TimestampedKeyValue::<String, i64>::new("dear"));
     /// assert_eq!((rows[0].1.value, rows[0].1.timestamp_ms), (120, 7));

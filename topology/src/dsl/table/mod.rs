@@ -4,6 +4,8 @@
 //! computed from the tables before it.
 
 mod filter;
+mod fk_join;
+mod foreign_key;
 mod group_by;
 mod join;
 mod map_values;

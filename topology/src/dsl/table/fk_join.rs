@@ -1,0 +1,286 @@
+//! A table joined with another one by a key that its rows name.
+//!
+//! ```text
+//!  rows ──► subscribe ──► <name>-subscription topic ──► the foreign key's task: keeps who has it,
+//!    ▲                                                   answers them now, and whenever its row changes
+//!    └── join with the row as it is now ◄── <name>-response topic ◄──┘
+//! ```
+//!
+//! An answer says which value of the row it is for. One that is for an earlier value is dropped: a later one is on its way.
+
+use std::sync::Arc;
+
+use wire::{Codec, Registry};
+
+use super::foreign_key::{Fingerprint, Instruction, Response, Subscription, fingerprint};
+use super::{Rows, Table, definitions};
+use crate::change::Change;
+use crate::dsl::{Rekeyed, Stream};
+use crate::error::{EngineError, ProcessError};
+use crate::record::Record;
+use crate::store::{KeyValue, StoreKey, StoreValue, Timestamped};
+
+/// A row's foreign key, if it has one, and what the other table is to do with it.
+#[derive(Debug, Clone)]
+struct Ask<KO> {
+    key: Option<KO>,
+    value: Fingerprint,
+    instruction: Instruction,
+}
+
+/// Who has a foreign key, and since which event time.
+type Subscriptions<KO, K> = KeyValue<(KO, K), Timestamped<Subscription<K>>>;
+
+impl<K: StoreKey, V: StoreValue> Table<K, V> {
+    /// Joins each row with the other table's row that it names by `foreign_key`; rows that name none, or one that is not there, are not in
+    /// the result. Keeps the result in a store of this name, which the internal topics and the store of subscriptions begin with, too.
+    ///
+    /// ```
+    /// use topology::dsl::Builder;
+    /// use topology::testing::TestDriver;
+    /// use wire::Topic;
+    ///
+    /// // An account's customer, a customer's name, and the name of the customer of each account.
+    /// const ACCOUNTS: Topic<i64, i64> = Topic::new("accounts");
+    /// const CUSTOMERS: Topic<i64, String> = Topic::new("customers");
+    /// const OWNERS: Topic<i64, String> = Topic::new("owners");
+    ///
+    /// let b = Builder::new("example");
+    /// let (accounts, customers) = (b.table(ACCOUNTS, "accounts"), b.table(CUSTOMERS, "customers"));
+    /// accounts
+    ///     .fk_join(&customers, |_, customer| Some(*customer), |_, name| name.clone(), "owners")
+    ///     .to_stream()
+    ///     .to_compacted(OWNERS);
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
+    /// driver.send(ACCOUNTS, 0, &17, Some(&1));
+    /// driver.send(CUSTOMERS, 1, &1, Some(&"Ada".to_owned()));
+    /// driver.send(CUSTOMERS, 2, &1, Some(&"Ada L.".to_owned()));
+    /// let owners: Vec<_> = driver.drain(OWNERS).into_iter().map(|r| (r.key, r.value.unwrap())).collect();
+    /// assert_eq!(owners, [(17, "Ada".to_owned()), (17, "Ada L.".to_owned())]);
+    /// ```
+    pub fn fk_join<KO: StoreKey, W: StoreValue, VO: StoreValue>(
+        &self,
+        other: &Table<KO, W>,
+        foreign_key: impl Fn(&K, &V) -> Option<KO> + Clone + Send + Sync + 'static,
+        join: impl Fn(&V, &W) -> VO + Clone + Send + Sync + 'static,
+        name: &str,
+    ) -> Table<K, VO> {
+        let joined = move |row: Option<&V>, foreign: Option<&W>| Some(join(row?, foreign?));
+        self.fk_joined(other, foreign_key, inner, joined, name)
+    }
+
+    /// The same, where all rows are in the result: those that name none, or one that is not there, with `None`.
+    pub fn fk_left_join<KO: StoreKey, W: StoreValue, VO: StoreValue>(
+        &self,
+        other: &Table<KO, W>,
+        foreign_key: impl Fn(&K, &V) -> Option<KO> + Clone + Send + Sync + 'static,
+        join: impl Fn(&V, Option<&W>) -> VO + Clone + Send + Sync + 'static,
+        name: &str,
+    ) -> Table<K, VO> {
+        let joined = move |row: Option<&V>, foreign: Option<&W>| Some(join(row?, foreign));
+        self.fk_joined(other, foreign_key, left, joined, name)
+    }
+
+    fn fk_joined<KO: StoreKey, W: StoreValue, VO: StoreValue>(
+        &self,
+        other: &Table<KO, W>,
+        foreign_key: impl Fn(&K, &V) -> Option<KO> + Clone + Send + Sync + 'static,
+        asks: Asks<KO>,
+        join: impl Fn(Option<&V>, Option<&W>) -> Option<VO> + Clone + Send + Sync + 'static,
+        name: &str,
+    ) -> Table<K, VO> {
+        let subject = self
+            .changes
+            .repartition_topic::<K, V>(&format!("{name}-value"))
+            .value_subject();
+        let asked = self.subscribe(foreign_key, asks, &subject);
+        // A row that names no key has its answer at once.
+        let unasked = asked.flat_map_values(|_, ask| match ask.key {
+            Some(_) => None,
+            None => Some(Response {
+                value: ask.value,
+                foreign: None,
+            }),
+        });
+        let subscriptions = asked.flat_map(|row, ask| {
+            let subscription = |key| {
+                let (row, value, instruction) = (row.clone(), ask.value, ask.instruction);
+                (key, Subscription { row, value, instruction })
+            };
+            ask.key.clone().map(subscription)
+        });
+        let topic = asked.repartition_topic(&format!("{name}-subscription"));
+        let responses = answer(&subscriptions.repartition(topic), other, name);
+        let topic = asked.repartition_topic(&format!("{name}-response"));
+        let responses = Rekeyed { stream: responses }.repartition(topic);
+        self.joined_with(&responses.merge(&unasked), &subject, join).to_table(name)
+    }
+
+    /// What becomes of each row's foreign key.
+    fn subscribe<KO: StoreKey>(
+        &self,
+        foreign_key: impl Fn(&K, &V) -> Option<KO> + Clone + Send + Sync + 'static,
+        asks: Asks<KO>,
+        subject: &str,
+    ) -> Stream<K, Ask<KO>> {
+        self.old.want();
+        let name = self.changes.name_after("subscribe");
+        let subject = subject.to_owned();
+        self.changes.stateful_with(name, Vec::new(), move |registry| {
+            let mut fingerprints = Fingerprints::of::<V>(registry, &subject)?;
+            let foreign_key = foreign_key.clone();
+            Ok(
+                move |record: &Record<K, Change<V>>, _: &mut crate::store::TaskStores<'_>, out: &mut Vec<_>| {
+                    let change = &record.value;
+                    let key = |value: &Option<V>| value.as_ref().map(|value| foreign_key(&record.key, value));
+                    let value = match &change.new {
+                        Some(new) => Some(fingerprints.take(new)?),
+                        None => None,
+                    };
+                    for (key, instruction) in asks(key(&change.old), key(&change.new)).into_iter().flatten() {
+                        let ask = Ask { key, value, instruction };
+                        out.push(Record::new(record.key.clone(), ask, record.timestamp_ms));
+                    }
+                    Ok(())
+                },
+            )
+        })
+    }
+
+    /// Joins answers with the rows that asked, as they are now.
+    fn joined_with<W: StoreValue, VO: StoreValue>(
+        &self,
+        responses: &Stream<K, Response<W>>,
+        subject: &str,
+        join: impl Fn(Option<&V>, Option<&W>) -> Option<VO> + Clone + Send + Sync + 'static,
+    ) -> Stream<K, Option<VO>> {
+        let look_up = self.rows.look_up.clone();
+        let subject = subject.to_owned();
+        let name = responses.name_after("fk_join");
+        responses.stateful_with(name, self.rows.stores.clone(), move |registry| {
+            let mut fingerprints = Fingerprints::of::<V>(registry, &subject)?;
+            let (look_up, join) = (look_up.clone(), join.clone());
+            Ok(
+                move |record: &Record<K, Response<W>>, stores: &mut crate::store::TaskStores<'_>, out: &mut Vec<_>| {
+                    let row = look_up(stores, &record.key)?.map(|row| row.value);
+                    let now = match &row {
+                        Some(row) => Some(fingerprints.take(row)?),
+                        None => None,
+                    };
+                    if now == record.value.value {
+                        let joined = join(row.as_ref(), record.value.foreign.as_ref());
+                        out.push(Record::new(record.key.clone(), joined, record.timestamp_ms));
+                    }
+                    Ok(())
+                },
+            )
+        })
+    }
+}
+
+/// Takes values' fingerprints.
+struct Fingerprints {
+    codec: Codec,
+    bytes: Vec<u8>,
+}
+
+impl Fingerprints {
+    fn of<V: StoreValue>(registry: &Arc<dyn Registry>, subject: &str) -> Result<Self, EngineError> {
+        let codec = Codec::register::<V>(registry.clone(), subject);
+        let codec = codec.map_err(|source| EngineError::Schema {
+            subject: subject.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            codec,
+            bytes: Vec::new(),
+        })
+    }
+
+    fn take<V: StoreValue>(&mut self, value: &V) -> Result<u128, ProcessError> {
+        self.bytes.clear();
+        value.encode(&self.codec, &mut self.bytes)?;
+        Ok(fingerprint(&self.bytes))
+    }
+}
+
+/// At the foreign key's task: keeps who has it, and answers.
+fn answer<KO: StoreKey, K: StoreKey, W: StoreValue>(
+    subscriptions: &Stream<KO, Subscription<K>>,
+    other: &Table<KO, W>,
+    name: &str,
+) -> Stream<K, Response<W>> {
+    let kept = Subscriptions::<KO, K>::named(&format!("{name}-subscriptions"));
+    let stores = [definitions(kept), other.rows.stores.clone()].concat();
+    let rows: Rows<KO, W> = other.rows.clone();
+    let at_once = subscriptions.stateful(
+        subscriptions.name_after("subscriptions"),
+        stores,
+        move |record, stores, out| {
+            let subscription = &record.value;
+            let key = (record.key.clone(), subscription.row.clone());
+            let found = (rows.look_up)(stores, &record.key)?;
+            let kept = stores.get(kept);
+            match subscription.instruction {
+                Instruction::DeleteAndAnswer | Instruction::Delete => kept.delete(key),
+                _ => kept.put(key, Timestamped::new(subscription.clone(), record.timestamp_ms)),
+            }
+            let is_answered = match subscription.instruction {
+                Instruction::DeleteAndAnswer | Instruction::Answer => true,
+                Instruction::AnswerIfThere => found.is_some(),
+                Instruction::Delete => false,
+            };
+            if is_answered {
+                let at_ms = found
+                    .as_ref()
+                    .map_or(record.timestamp_ms, |row| row.timestamp_ms.max(record.timestamp_ms));
+                let ends = subscription.instruction == Instruction::DeleteAndAnswer;
+                let response = Response {
+                    value: subscription.value,
+                    foreign: found.map(|row| row.value).filter(|_| !ends),
+                };
+                out.push(Record::new(subscription.row.clone(), response, at_ms));
+            }
+            Ok(())
+        },
+    );
+    let name = other.changes.name_after("subscribers");
+    let later = other.changes.stateful(name, definitions(kept), move |record, stores, out| {
+        stores.get(kept).scan_prefix(&record.key, |(_, row), subscription| {
+            let response = Response {
+                value: subscription.value.value,
+                foreign: record.value.new.clone(),
+            };
+            out.push(Record::new(row, response, record.timestamp_ms));
+            std::ops::ControlFlow::Continue(())
+        })?;
+        Ok(())
+    });
+    at_once.merge(&later)
+}
+
+/// What is asked of the foreign keys that a row had and has: each `None` where there is no row, and within that where the row names none.
+type Asks<KO> = fn(Option<Option<KO>>, Option<Option<KO>>) -> [Option<(Option<KO>, Instruction)>; 2];
+
+fn inner<KO: PartialEq>(old: Option<Option<KO>>, new: Option<Option<KO>>) -> [Option<(Option<KO>, Instruction)>; 2] {
+    match (old.flatten(), new.flatten()) {
+        (Some(old), None) => [Some((Some(old), Instruction::DeleteAndAnswer)), None],
+        // What did not join under the same key, or not at all, has no result to delete.
+        (Some(old), Some(new)) if old == new => [None, Some((Some(new), Instruction::AnswerIfThere))],
+        (None, Some(new)) => [None, Some((Some(new), Instruction::AnswerIfThere))],
+        (Some(old), Some(new)) => [Some((Some(old), Instruction::Delete)), Some((Some(new), Instruction::Answer))],
+        (None, None) => [None, None],
+    }
+}
+
+fn left<KO: PartialEq>(old: Option<Option<KO>>, new: Option<Option<KO>>) -> [Option<(Option<KO>, Instruction)>; 2] {
+    if old.is_none() && new.is_none() {
+        return [None, None];
+    }
+    let (old, new) = (old.flatten(), new.flatten());
+    let ended = old.filter(|old| new.as_ref() != Some(old));
+    [
+        ended.map(|old| (Some(old), Instruction::Delete)),
+        Some((new, Instruction::Answer)),
+    ]
+}
