@@ -9,6 +9,7 @@
 #   tools/install.sh snowflake    the Python packages of the Snowflake emulator and of the SQL checks
 #   tools/install.sh iceberg      what reads Iceberg tables in the tests: pyiceberg, DuckDB with its extension
 #   tools/install.sh valgrind     what counts instructions
+#   tools/install.sh oracle       the judge of the engine's operators, built from topology/tests/oracle/java (and a JDK to build it)
 #   tools/install.sh all          everything above
 #   tools/install.sh lint         what `make lint` needs beside the toolchain: Python
 #   tools/install.sh bench        the load tests' Kafka Streams peer, built from load-tests/peers (and a JDK to build it)
@@ -200,35 +201,39 @@ install_registry() {
 
 install_jvm() { install_java; install_kafka; install_plugins; install_registry; }
 
-# --- the load tests' peer ----------------------------------------------------------------------------------------------
+# --- Java programs of this project -------------------------------------------------------------------------------------
 
-# Prints the folder name of the peer that these sources and versions make: an edit makes another one.
-peer_name() {
-  local sum
-  sum="$(cd "$1" && {
-    printf '%s\n' "$KAFKA_VERSION" "$AVRO_VERSION" "$SLF4J_VERSION" "$MAVEN_DEPENDENCY_PLUGIN_VERSION"
+# java_program NAME SOURCES VERSION…: builds a Maven project; opt/NAME is a link to the current one, with its jars in lib/. The
+# folder behind it is named by what it is made of, so an edit makes another one.
+java_program() {
+  local link="$1" sources="$2" sum name
+  shift 2
+  install_java
+  sum="$(cd "$sources" && {
+    printf '%s\n' "$@"
     find pom.xml src -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
   } | sha256sum)"
-  printf 'kafka-streams-peer-%s\n' "${sum:0:12}"
-}
-
-# The current one is always at opt/kafka-streams-peer (a link), its jars in lib/.
-install_bench() {
-  local sources name
-  sources="$TOOLS/../load-tests/peers/kafka-streams"
-  name="$(peer_name "$sources")"
-  install_java
+  name="$link-${sum:0:12}"
   if ! have "$name"; then
     command -v javac >/dev/null || debian default-jdk-headless
-    say "building the Kafka Streams peer"
-    maven -f "$sources/pom.xml" "-Dkafka.version=$KAFKA_VERSION" "-Davro.version=$AVRO_VERSION" \
-      "-Dslf4j.version=$SLF4J_VERSION" "-Ddependency.plugin.version=$MAVEN_DEPENDENCY_PLUGIN_VERSION" \
-      "-Dbuild.folder=$WORK/peer-build" "-Dlib=$WORK/peer/lib" package
-    land "$name" "$WORK/peer"
+    say "building $link"
+    maven -f "$sources/pom.xml" "$@" "-Dbuild.folder=$WORK/$link-build" "-Dlib=$WORK/$link/lib" package
+    land "$name" "$WORK/$link"
   fi
   # A rename replaces the old link in one step.
-  ln -s "$name" "$WORK/peer-link"
-  mv -fT "$WORK/peer-link" "$OPT/kafka-streams-peer"
+  ln -s "$name" "$WORK/$link-link"
+  mv -fT "$WORK/$link-link" "$OPT/$link"
+}
+
+install_bench() {
+  java_program kafka-streams-peer "$TOOLS/../load-tests/peers/kafka-streams" "-Dkafka.version=$KAFKA_VERSION" \
+    "-Davro.version=$AVRO_VERSION" "-Dslf4j.version=$SLF4J_VERSION" \
+    "-Ddependency.plugin.version=$MAVEN_DEPENDENCY_PLUGIN_VERSION"
+}
+
+install_oracle() {
+  java_program kafka-streams-oracle "$TOOLS/../topology/tests/oracle/java" "-Dstreams.version=$ORACLE_STREAMS_VERSION" \
+    "-Djackson.version=$JACKSON_VERSION" "-Dslf4j.version=$SLF4J_VERSION" "-Ddependency.plugin.version=$MAVEN_DEPENDENCY_PLUGIN_VERSION"
 }
 
 # --- Postgres ----------------------------------------------------------------------------------------------------------
@@ -383,11 +388,9 @@ main() {
   [ $# -gt 0 ] || set -- all
   for part in "$@"; do
     case "$part" in
-      build | jvm | postgres | minio | prometheus | snowflake | iceberg | valgrind) "install_$part" ;;
-      bench) install_bench ;;
-      lint) install_lint ;;
-      all) install_build; install_jvm; install_postgres; install_prometheus; install_minio; install_snowflake; install_iceberg; install_valgrind ;;
-      *) die "unknown part '$part': build, jvm, postgres, minio, prometheus, snowflake, iceberg, valgrind, bench, lint or all" ;;
+      build | jvm | postgres | minio | prometheus | snowflake | iceberg | valgrind | oracle | lint | bench) "install_$part" ;;
+      all) install_build; install_jvm; install_postgres; install_prometheus; install_minio; install_snowflake; install_iceberg; install_valgrind; install_oracle ;;
+      *) die "unknown part '$part': build, jvm, postgres, minio, prometheus, snowflake, iceberg, valgrind, oracle, lint, bench or all" ;;
     esac
   done
 }
