@@ -27,10 +27,8 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     /// ```
     pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Clone + Send + Sync + 'static) -> Self {
         let old = OldValues::of(vec![self.old.clone()]);
-        if self.rows.is_stored {
-            // Then it costs nothing, and rows that never were there are not deleted.
-            old.want();
-        }
+        // All tables are computed from stored ones, so old values are known, and rows that never were there are not deleted.
+        old.want();
         let (wanted, accepts) = (old.clone(), keep.clone());
         let changes = self.changes.on_changes("filter", move |record, out| {
             let kept = |value: &Option<V>| value.clone().filter(|value| accepts(&record.key, value));
