@@ -82,7 +82,8 @@ pub(crate) struct Punctuators {
 }
 
 impl Punctuators {
-    /// Takes the one whose time came first, of those that this clock is past; it is due again an interval later.
+    /// Takes the one whose time came first, of those that this clock is past; it is due again an interval after
+    /// that time, or, where several have passed meanwhile, at the next of those times that is still to come.
     pub fn take_due(&mut self, kind: PunctuationType, clock_ms: i64) -> Option<(usize, Punctuation)> {
         let due = self
             .entries
@@ -90,12 +91,7 @@ impl Punctuators {
             .filter(|entry| entry.kind == kind && entry.due_ms <= clock_ms);
         let entry = due.min_by_key(|entry| entry.due_ms)?;
         let missed = (clock_ms - entry.due_ms) / entry.interval_ms;
-        let next_ms = entry.due_ms.saturating_add(entry.interval_ms.saturating_mul(missed + 1));
-        entry.due_ms = match kind {
-            PunctuationType::StreamTime => next_ms,
-            // A call that comes late is no reason for the next to come early.
-            PunctuationType::WallClockTime => clock_ms.saturating_add(entry.interval_ms),
-        };
+        entry.due_ms = entry.due_ms.saturating_add(entry.interval_ms.saturating_mul(missed + 1));
         let punctuation = Punctuation {
             punctuator: entry.punctuator,
             kind,
