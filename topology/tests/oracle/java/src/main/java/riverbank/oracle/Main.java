@@ -36,7 +36,11 @@ public final class Main {
             try {
                 Run.of(test);
             } catch (RuntimeException refused) {
-                test.put("refused", refused.toString());
+                Throwable cause = refused;
+                while (cause.getCause() != null) {
+                    cause = cause.getCause();
+                }
+                test.put("refused", cause.toString());
             }
             return JSON.writeValueAsString(test);
         } catch (JsonProcessingException broken) {
