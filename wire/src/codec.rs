@@ -20,6 +20,40 @@ pub trait Wire: Sized + Send + Sync + 'static {
 
     /// Reads it from all of these bytes.
     fn decode(bytes: &[u8], codec: &Codec) -> Result<Self, WireError>;
+
+    /// What a record without a key has as its key, if that is a value of this type; see `Option`.
+    fn missing() -> Option<Self> {
+        None
+    }
+
+    /// Whether it is written as no key at all.
+    fn is_missing(&self) -> bool {
+        false
+    }
+}
+
+/// The key of records that may have none.
+impl<T: Wire> Wire for Option<T> {
+    const SCHEMA: Option<&'static str> = T::SCHEMA;
+
+    fn encode(&self, codec: &Codec, out: &mut Vec<u8>) -> Result<(), WireError> {
+        match self {
+            Some(value) => value.encode(codec, out),
+            None => Ok(()),
+        }
+    }
+
+    fn decode(bytes: &[u8], codec: &Codec) -> Result<Self, WireError> {
+        T::decode(bytes, codec).map(Some)
+    }
+
+    fn missing() -> Option<Self> {
+        Some(None)
+    }
+
+    fn is_missing(&self) -> bool {
+        self.is_none()
+    }
 }
 
 /// The registry, the id to write with, and the schemas met so far. Cheap to clone; clones share the schemas.

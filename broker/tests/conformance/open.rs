@@ -133,7 +133,10 @@ pub fn one_that_takes_too_long_is_aborted_and_its_producer_fenced(setup: &dyn Se
     write(world.transactions("p").as_mut(), &[record(&topic, 0, "k", "kept")]);
     reading.glance();
     // On a busy machine the coordinator may have come to its end by now.
-    assert!(in_order(&reading).is_empty() || !reading.polled.ends.is_empty(), "shown before the end");
+    assert!(
+        in_order(&reading).is_empty() || !reading.polled.ends.is_empty(),
+        "shown before the end"
+    );
     setup.pass_time();
     reading.until("the end", |polled| !polled.ends.is_empty());
     reading.until_count(1);

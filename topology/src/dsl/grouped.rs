@@ -7,13 +7,20 @@ use wire::Wire;
 use super::table::{OldValues, Rows, Table, definitions};
 use super::{Rekeyed, Stream};
 use crate::change::Change;
-use crate::error::ProcessError;
 use crate::record::{Payload, Record};
 use crate::store::{StoreKey, StoreValue, Timestamped, TimestampedKeyValue};
 
 /// A stream whose records are gathered by key.
 pub struct Grouped<K, V> {
     stream: Stream<K, V>,
+}
+
+impl<K, V> Clone for Grouped<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            stream: self.stream.clone(),
+        }
+    }
 }
 
 impl<K: StoreKey, V: Send + 'static> Stream<K, V> {
@@ -136,30 +143,36 @@ impl<K: StoreKey, V: Send + 'static> Grouped<K, V> {
     ) -> Table<K, T> {
         let rows = TimestampedKeyValue::<K, T>::named(store);
         let old = OldValues::known();
-        let wanted = old.clone();
-        let apply = move |record: &Record<K, V>, before: Option<Timestamped<T>>| {
-            let at_ms = before
-                .as_ref()
-                .map_or(record.timestamp_ms, |row| row.timestamp_ms.max(record.timestamp_ms));
-            (add(&record.key, &record.value, before.map(|row| row.value)), at_ms)
-        };
-        let changes = self
-            .stream
-            .stateful(format!("{store}.table"), definitions(rows), move |record, stores, out| {
-                let store = stores.get(rows);
-                let before = store.get(&record.key)?;
-                let old = before.as_ref().filter(|_| wanted.is_wanted()).map(|row| row.value.clone());
-                let (new, at_ms) = apply(record, before);
-                put(store, record.key.clone(), new.as_ref(), at_ms);
-                out.push(Record::new(record.key.clone(), Change::new(new, old), at_ms));
-                Ok::<_, ProcessError>(())
-            });
+        let changes = self.folded(format!("{store}.table"), rows, &old, add);
         Table {
             changes,
             rows: Rows::of(rows),
-            old: Arc::clone(&old),
+            old,
             keeps_empty: true,
         }
+    }
+
+    /// What comes of each record, in a store that others may write to as well.
+    pub(super) fn folded<T: StoreValue>(
+        &self,
+        name: String,
+        rows: TimestampedKeyValue<K, T>,
+        old: &Arc<OldValues>,
+        add: impl Fn(&K, &V, Option<T>) -> Option<T> + Clone + Send + Sync + 'static,
+    ) -> Stream<K, Change<T>> {
+        let wanted = old.clone();
+        self.stream.stateful(name, definitions(rows), move |record, stores, out| {
+            let store = stores.get(rows);
+            let before = store.get(&record.key)?;
+            let old = before.as_ref().filter(|_| wanted.is_wanted()).map(|row| row.value.clone());
+            let at_ms = before
+                .as_ref()
+                .map_or(record.timestamp_ms, |row| row.timestamp_ms.max(record.timestamp_ms));
+            let new = add(&record.key, &record.value, before.map(|row| row.value));
+            put(store, record.key.clone(), new.as_ref(), at_ms);
+            out.push(Record::new(record.key.clone(), Change::new(new, old), at_ms));
+            Ok(())
+        })
     }
 }
 

@@ -17,6 +17,7 @@
 //! assert!(topology.to_string().contains("Sink: even"));
 //! ```
 
+mod cogrouped;
 mod grouped;
 mod rekeyed;
 mod sink;
@@ -39,6 +40,7 @@ use crate::processor::Processor;
 use crate::record::{Record, RecordMetadata};
 use crate::store::{StoreDef, StoreSet, TaskStores};
 
+pub use cogrouped::Cogrouped;
 pub use grouped::Grouped;
 pub use rekeyed::Rekeyed;
 pub use stateless::Split;

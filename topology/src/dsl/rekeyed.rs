@@ -5,11 +5,74 @@ use wire::{Topic, Wire};
 
 use super::{Builder, Stream};
 use crate::graph::TopicUse;
-use crate::record::Payload;
+use crate::record::{Payload, Record};
 
-/// A stream that was given other keys. It can only be written to a topic, or be [repartitioned](Rekeyed::repartition).
+/// A stream that was given other keys. Before it meets state, it must be [repartitioned](Rekeyed::repartition) or
+/// [grouped](Rekeyed::group_by_key).
 pub struct Rekeyed<K, V> {
     pub(super) stream: Stream<K, V>,
+}
+
+/// Operators that need no state are the same as a stream's.
+impl<K: Clone + Send + 'static, V: Clone + Send + 'static> Rekeyed<K, V> {
+    /// As [`Stream::filter`].
+    pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Clone + Send + Sync + 'static) -> Self {
+        self.stream.filter(keep).rekeyed()
+    }
+
+    /// As [`Stream::filter_not`].
+    pub fn filter_not(&self, drop: impl Fn(&K, &V) -> bool + Clone + Send + Sync + 'static) -> Self {
+        self.stream.filter_not(drop).rekeyed()
+    }
+
+    /// As [`Stream::map_values`].
+    pub fn map_values<VO: Send + 'static>(&self, map: impl Fn(&K, &V) -> VO + Clone + Send + Sync + 'static) -> Rekeyed<K, VO> {
+        self.stream.map_values(map).rekeyed()
+    }
+
+    /// As [`Stream::flat_map_values`].
+    pub fn flat_map_values<VO: Send + 'static, I: IntoIterator<Item = VO>>(
+        &self,
+        map: impl Fn(&K, &V) -> I + Clone + Send + Sync + 'static,
+    ) -> Rekeyed<K, VO> {
+        self.stream.flat_map_values(map).rekeyed()
+    }
+
+    /// As [`Stream::select_key`].
+    pub fn select_key<KO: Send + 'static>(&self, key: impl Fn(&K, &V) -> KO + Clone + Send + Sync + 'static) -> Rekeyed<KO, V> {
+        self.stream.select_key(key)
+    }
+
+    /// As [`Stream::map`].
+    pub fn map<KO: Send + 'static, VO: Send + 'static>(
+        &self,
+        map: impl Fn(&K, &V) -> (KO, VO) + Clone + Send + Sync + 'static,
+    ) -> Rekeyed<KO, VO> {
+        self.stream.map(map)
+    }
+
+    /// As [`Stream::flat_map`].
+    pub fn flat_map<KO: Send + 'static, VO: Send + 'static, I: IntoIterator<Item = (KO, VO)>>(
+        &self,
+        map: impl Fn(&K, &V) -> I + Clone + Send + Sync + 'static,
+    ) -> Rekeyed<KO, VO> {
+        self.stream.flat_map(map)
+    }
+
+    /// As [`Stream::peek`].
+    pub fn peek(&self, look: impl Fn(&Record<K, V>) + Clone + Send + Sync + 'static) -> Self {
+        self.stream.peek(look).rekeyed()
+    }
+
+    /// As [`Stream::merge`].
+    pub fn merge(&self, other: &Self) -> Self {
+        self.stream.merge(&other.stream).rekeyed()
+    }
+
+    /// Looks at each record, and ends there: as [`Stream::for_each`].
+    pub fn for_each(&self, look: impl Fn(&Record<K, V>) + Clone + Send + Sync + 'static) {
+        self.stream.for_each(look);
+    }
 }
 
 impl<K: Wire, V: Wire + Payload<V>> Rekeyed<K, V> {

@@ -29,6 +29,34 @@ impl<K: Wire, V: Send + 'static> Stream<K, V> {
         self.write(topic, CleanupPolicy::Compact);
     }
 
+    /// Writes each record to the one of these append-only topics that `choose` names by its place; to none, where it names none.
+    ///
+    /// ```
+    /// use topology::dsl::Builder;
+    /// use topology::testing::TestDriver;
+    /// use wire::Topic;
+    ///
+    /// const NUMBERS: Topic<i64, i64> = Topic::new("numbers");
+    /// const EVEN: Topic<i64, i64> = Topic::new("even");
+    /// const ODD: Topic<i64, i64> = Topic::new("odd");
+    ///
+    /// let b = Builder::new("example");
+    /// b.stream(NUMBERS).to_by(&[EVEN, ODD], |_, number| Some((number % 2) as usize));
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
+    /// (1..=3).for_each(|number| driver.send(NUMBERS, number, &number, Some(&number)));
+    /// assert_eq!((driver.drain(EVEN).len(), driver.drain(ODD).len()), (1, 2));
+    /// ```
+    pub fn to_by<T: Wire>(&self, topics: &[Topic<K, T>], choose: impl Fn(&K, &V) -> Option<usize> + Clone + Send + Sync + 'static)
+    where
+        K: Clone,
+        V: Payload<T> + Clone,
+    {
+        for (place, topic) in topics.iter().enumerate() {
+            let choose = choose.clone();
+            self.filter(move |key, value| choose(key, value) == Some(place)).to(*topic);
+        }
+    }
+
     pub(super) fn write<T: Wire>(&self, topic: Topic<K, T>, cleanup: CleanupPolicy)
     where
         V: Payload<T>,

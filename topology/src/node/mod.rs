@@ -87,6 +87,8 @@ pub(crate) struct Outgoings {
 
 pub(crate) struct OutgoingEntry {
     pub topic: &'static str,
+    /// Whether it has a key.
+    pub has_key: bool,
     pub key_end: usize,
     pub value_end: Option<usize>,
     pub timestamp_ms: i64,

@@ -32,6 +32,7 @@ impl<K: Wire, V: Payload<T>, T: Wire> Node for SinkNode<K, V, T> {
         };
         out.entries.push(OutgoingEntry {
             topic: self.topic,
+            has_key: !record.key.is_missing(),
             key_end,
             value_end,
             timestamp_ms: record.timestamp_ms,

@@ -21,11 +21,12 @@ impl Arrived<'_> {
         self.at.timestamp_ms
     }
 
-    /// Its key, which it must have.
+    /// Its key, which it must have, unless that is optional.
     pub fn key<K: Wire>(&self) -> Result<K, ProcessError> {
-        let bytes = self.at.key.as_deref();
-        let bytes = bytes.ok_or_else(|| ProcessError::Record("the record has no key".to_owned()))?;
-        Ok(self.decode(bytes, self.key, KEY_SCHEMA_HEADER)?)
+        match self.at.key.as_deref() {
+            Some(bytes) => Ok(self.decode(bytes, self.key, KEY_SCHEMA_HEADER)?),
+            None => K::missing().ok_or_else(|| ProcessError::Record("the record has no key".to_owned())),
+        }
     }
 
     /// Its key, where it has one that can be read. That the registry is away says nothing of the key.

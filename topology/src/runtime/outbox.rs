@@ -57,13 +57,13 @@ impl Outbox {
         let mut start = 0;
         for entry in &out.entries {
             let end = entry.value_end.unwrap_or(entry.key_end);
-            let key = &out.arena[start..entry.key_end];
+            let key = entry.has_key.then_some(&out.arena[start..entry.key_end]);
             let value = entry.value_end.map(|end| &out.arena[entry.key_end..end]);
             start = end;
             if let Some((topic, lanes)) = self.lanes.iter_mut().find(|(topic, _)| *topic == entry.topic) {
-                let partition = partition_for_key(key, lanes.len() as u32);
+                let partition = key.map_or(0, |key| partition_for_key(key, lanes.len() as u32));
                 let lane = &mut lanes[partition as usize];
-                lane.pack.push(entry.timestamp_ms, Some(key), value);
+                lane.pack.push(entry.timestamp_ms, key, value);
                 if lane.pack.is_full() {
                     lane.send(topic, partition, &mut self.handed, producer)?;
                 }
@@ -72,7 +72,7 @@ impl Outbox {
             producer.send(Outgoing {
                 topic: entry.topic,
                 partition: None,
-                key: Some(key),
+                key,
                 value,
                 timestamp_ms: entry.timestamp_ms,
                 headers: &[],

@@ -1,5 +1,7 @@
 //! Tests of topologies: the engine's own workers, in steps, on an in-process log.
 
+mod client;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,6 +10,8 @@ use std::time::Duration;
 use broker::in_process::{InProcessBroker, Limits};
 use broker::{Broker, Outgoing, Polled, Reader, Start, TopicPartition};
 use wire::{Codec, MemoryRegistry, Registry, Topic, Wire};
+
+pub use client::Client;
 
 #[cfg(feature = "planted")]
 pub use crate::planted::plant;
@@ -206,17 +210,8 @@ impl TestDriver {
 
     /// Sends a record without processing it yet.
     pub fn queue<K: Wire, V: Wire>(&mut self, topic: Topic<K, V>, at_ms: i64, key: &K, value: Option<&V>) {
-        let register = |subject: &str| subject.to_owned();
-        let (mut key_bytes, mut value_bytes) = (Vec::new(), Vec::new());
-        let key_codec =
-            Codec::register::<K>(self.registry.clone(), &register(&topic.key_subject())).expect("the key's schema is accepted");
-        key.encode(&key_codec, &mut key_bytes).expect("the key is encoded");
-        if let Some(value) = value {
-            let codec =
-                Codec::register::<V>(self.registry.clone(), &topic.value_subject()).expect("the value's schema is accepted");
-            value.encode(&codec, &mut value_bytes).expect("the value is encoded");
-        }
-        self.queue_bytes(topic.name(), at_ms, Some(&key_bytes), value.is_some().then_some(&value_bytes));
+        let client = Client::with_registry(Arc::new(self.broker.clone()), self.registry.clone());
+        client.send(topic, at_ms, key, value).expect("the log is in this process");
     }
 
     /// Sends bytes as they are, without processing them yet.

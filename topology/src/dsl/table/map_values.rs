@@ -37,4 +37,23 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
             keeps_empty: true,
         }
     }
+
+    /// Makes another value of some; rows of which it makes `None` are not in the table.
+    pub fn filter_map_values<VO: StoreValue>(
+        &self,
+        map: impl Fn(&K, &V) -> Option<VO> + Clone + Send + Sync + 'static,
+    ) -> Table<K, VO> {
+        let compute = map.clone();
+        let changes = self.changes.on_changes("filter_map_values", move |record, out| {
+            let mapped = |value: &Option<V>| value.as_ref().and_then(|value| map(&record.key, value));
+            let change = Change::new(mapped(&record.value.new), mapped(&record.value.old));
+            out.push(Record::new(record.key.clone(), change, record.timestamp_ms));
+        });
+        Table {
+            changes,
+            rows: computed(&self.rows, move |key, value| compute(key, &value)),
+            old: OldValues::of(vec![self.old.clone()]),
+            keeps_empty: true,
+        }
+    }
 }

@@ -1,0 +1,39 @@
+//! An account's balance after each booking, asked from the state store: `cargo run --example running_balance`
+#![allow(clippy::print_stdout)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::InProcessBroker;
+use topology::Streams;
+use topology::dsl::Builder;
+use topology::store::TimestampedKeyValue;
+use topology::testing::Client;
+use wire::Topic;
+
+/// By account, in cents.
+const BOOKINGS: Topic<String, i64> = Topic::new("bookings");
+const BALANCES: Topic<String, i64> = Topic::new("balances");
+const BALANCE: TimestampedKeyValue<String, i64> = TimestampedKeyValue::new("balance");
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let b = Builder::new("running-balance");
+    let bookings = b.stream(BOOKINGS).group_by_key();
+    let balances = bookings.reduce(BALANCE.name(), |balance, booking| balance + booking);
+    balances.to_stream().to_compacted(BALANCES);
+    let log = Arc::new(InProcessBroker::new());
+    let engine = Streams::new(b.build()?).broker(log.clone()).start()?;
+
+    let client = Client::new(log);
+    for (at_ms, cents) in [(1, 10_000), (2, -2_550), (3, 399)] {
+        client.send(BOOKINGS, at_ms, &"DE-1".to_owned(), Some(&cents))?;
+    }
+    for balance in client.read(BALANCES, 3, Duration::from_secs(30))? {
+        println!("{} at {}: {:?} cents", balance.key, balance.timestamp_ms, balance.value);
+    }
+    // An instance answers for the keys that it has; it is the only one here.
+    let answer = engine.queries().get(BALANCE, &"DE-1".to_owned())?;
+    println!("now: {:?}", answer.value.map(|row| row.value));
+    engine.stop();
+    Ok(())
+}
