@@ -12,12 +12,27 @@ pub struct Change<V> {
     pub old: Option<V>,
     /// The row from now on; `None` where it is deleted.
     pub new: Option<V>,
+    /// Whether no later version is known: always, but in a versioned table. Joins and groups pass over changes that are not.
+    pub is_latest: bool,
 }
 
 impl<V> Change<V> {
     /// A change to this value, from that one.
     pub fn new(new: Option<V>, old: Option<V>) -> Self {
-        Self { old, new }
+        Self {
+            old,
+            new,
+            is_latest: true,
+        }
+    }
+
+    /// The same change of other values.
+    pub(crate) fn map<VO>(&self, map: impl Fn(&V) -> Option<VO>) -> Change<VO> {
+        Change {
+            old: self.old.as_ref().and_then(&map),
+            new: self.new.as_ref().and_then(&map),
+            is_latest: self.is_latest,
+        }
     }
 
     /// Nothing before, and nothing now.
@@ -66,7 +81,8 @@ impl<V: Wire> Wire for Change<V> {
             0 => None,
             _ => Some(V::decode(rest, codec)?),
         };
-        Ok(Self { old, new })
+        // What a later version has overtaken goes through no topic.
+        Ok(Self::new(new, old))
     }
 }
 

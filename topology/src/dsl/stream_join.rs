@@ -6,7 +6,8 @@ use crate::record::Record;
 use crate::store::{StoreKey, StoreValue};
 
 impl<K: StoreKey, V: Send + 'static> Stream<K, V> {
-    /// Joins each record with the table's row of its key, as it is when the record comes; drops those whose key has none.
+    /// Joins each record with the table's row of its key, as it is when the record comes; with a versioned table
+    /// ([`Builder::versioned_table`](super::Builder::versioned_table)), as it was at the record's event time. Drops those whose key has none.
     ///
     /// ```
     /// use topology::dsl::Builder;
@@ -52,7 +53,7 @@ impl<K: StoreKey, V: Send + 'static> Stream<K, V> {
         let look_up = table.rows.look_up.clone();
         let name = self.name_after("join");
         self.stateful(name, table.rows.stores.clone(), move |record, stores, out| {
-            let row = look_up(stores, &record.key)?;
+            let row = look_up(stores, &record.key, Some(record.timestamp_ms))?;
             if let Some(value) = join(&record.key, &record.value, row.as_ref().map(|row| &row.value)) {
                 out.push(Record::new(record.key.clone(), value, record.timestamp_ms));
             }

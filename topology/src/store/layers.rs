@@ -279,41 +279,42 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
         self.undo.push((key, before));
     }
 
+    pub(crate) fn open(store: KeyValue<K, V>, cx: &StoreContext<'_>) -> Result<Self, EngineError> {
+        let schema = |subject: String| move |source| EngineError::Schema { subject, source };
+        let topic = &cx.changelog_topic;
+        let (key_subject, value_subject) = (format!("{topic}-key"), format!("{topic}-value"));
+        let key_codec = Codec::register::<K>(cx.registry.clone(), &key_subject).map_err(schema(key_subject.clone()))?;
+        let codec = Codec::register::<V>(cx.registry.clone(), &value_subject).map_err(schema(value_subject.clone()))?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                name: store.name(),
+                layers: RwLock::new(Committed::new()),
+                backend: cx.backend.clone(),
+                family: cx.family,
+                codec,
+            }),
+            key_codec,
+            uncommitted: Layer::default(),
+            ahead: Ahead::default(),
+            undo: Vec::new(),
+            backing: store.backing(),
+            timestamp_ms: 0,
+            early: Early {
+                may_be: store.backing() == Backing::Changelog,
+                is_on: false,
+                keys: Vec::new(),
+                writes: 0,
+            },
+            scratch: Default::default(),
+        })
+    }
+
     pub(crate) fn definition(store: KeyValue<K, V>) -> StoreDef {
-        let make = move |cx: &StoreContext<'_>| -> Result<Box<dyn AnyStore>, EngineError> {
-            let schema = |subject: String| move |source| EngineError::Schema { subject, source };
-            let topic = &cx.changelog_topic;
-            let (key_subject, value_subject) = (format!("{topic}-key"), format!("{topic}-value"));
-            let key_codec = Codec::register::<K>(cx.registry.clone(), &key_subject).map_err(schema(key_subject.clone()))?;
-            let codec = Codec::register::<V>(cx.registry.clone(), &value_subject).map_err(schema(value_subject.clone()))?;
-            Ok(Box::new(KeyValueStore::<K, V> {
-                shared: Arc::new(Shared {
-                    name: store.name(),
-                    layers: RwLock::new(Committed::new()),
-                    backend: cx.backend.clone(),
-                    family: cx.family,
-                    codec,
-                }),
-                key_codec,
-                uncommitted: Layer::default(),
-                ahead: Ahead::default(),
-                undo: Vec::new(),
-                backing: store.backing(),
-                timestamp_ms: 0,
-                early: Early {
-                    may_be: store.backing() == Backing::Changelog,
-                    is_on: false,
-                    keys: Vec::new(),
-                    writes: 0,
-                },
-                scratch: Default::default(),
-            }))
-        };
         StoreDef {
             name: store.name(),
             backing: store.backing(),
             types: TypeId::of::<(K, V)>(),
-            make: Arc::new(make),
+            make: Arc::new(move |cx| Ok(Box::new(Self::open(store, cx)?))),
         }
     }
 }

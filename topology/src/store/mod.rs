@@ -22,6 +22,7 @@ mod layers;
 mod memory;
 mod rocks;
 mod set;
+mod versioned;
 mod view;
 
 use std::hash::Hash;
@@ -36,6 +37,7 @@ pub use memory::MemoryBackends;
 pub use rocks::{RocksBackends, RocksSettings};
 pub(crate) use set::{Definitions, Slots, TaskStores};
 pub use set::{Store, StoreSet};
+pub use versioned::{Put, Version, Versioned, VersionedStore};
 pub use view::View;
 
 /// What can be a store's key.

@@ -2,7 +2,6 @@
 
 use super::source::computed;
 use super::{OldValues, Table};
-use crate::change::Change;
 use crate::record::Record;
 use crate::store::{StoreKey, StoreValue};
 
@@ -31,8 +30,9 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
         old.want();
         let (wanted, accepts) = (old.clone(), keep.clone());
         let changes = self.changes.on_changes("filter", move |record, out| {
-            let kept = |value: &Option<V>| value.clone().filter(|value| accepts(&record.key, value));
-            let change = Change::new(kept(&record.value.new), kept(&record.value.old));
+            let change = record
+                .value
+                .map(|value| Some(value.clone()).filter(|value| accepts(&record.key, value)));
             if !(change.is_empty() && wanted.is_wanted()) {
                 out.push(Record::new(record.key.clone(), change, record.timestamp_ms));
             }

@@ -132,6 +132,9 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
             Ok(
                 move |record: &Record<K, Change<V>>, _: &mut crate::store::TaskStores<'_>, out: &mut Vec<_>| {
                     let change = &record.value;
+                    if !change.is_latest {
+                        return Ok(());
+                    }
                     let key = |value: &Option<V>| value.as_ref().map(|value| foreign_key(&record.key, value));
                     let value = match &change.new {
                         Some(new) => Some(fingerprints.take(new)?),
@@ -162,7 +165,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
             let (look_up, join) = (look_up.clone(), join.clone());
             Ok(
                 move |record: &Record<K, Response<W>>, stores: &mut crate::store::TaskStores<'_>, out: &mut Vec<_>| {
-                    let row = look_up(stores, &record.key)?.map(|row| row.value);
+                    let row = look_up(stores, &record.key, None)?.map(|row| row.value);
                     let now = match &row {
                         Some(row) => Some(fingerprints.take(row)?),
                         None => None,
@@ -219,7 +222,7 @@ fn answer<KO: StoreKey, K: StoreKey, W: StoreValue>(
         move |record, stores, out| {
             let subscription = &record.value;
             let key = (record.key.clone(), subscription.row.clone());
-            let found = (rows.look_up)(stores, &record.key)?;
+            let found = (rows.look_up)(stores, &record.key, None)?;
             let kept = stores.get(kept);
             match subscription.instruction {
                 Instruction::DeleteAndAnswer | Instruction::Delete => kept.delete(key),
@@ -246,6 +249,9 @@ fn answer<KO: StoreKey, K: StoreKey, W: StoreValue>(
     );
     let name = other.changes.name_after("subscribers");
     let later = other.changes.stateful(name, definitions(kept), move |record, stores, out| {
+        if !record.value.is_latest {
+            return Ok(());
+        }
         stores.get(kept).scan_prefix(&record.key, |(_, row), subscription| {
             let response = Response {
                 value: subscription.value.value,

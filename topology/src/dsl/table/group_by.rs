@@ -46,6 +46,9 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     ) -> GroupedTable<KO, VO> {
         self.old.want();
         let regrouped = self.changes.on_changes("group_by", move |record, out| {
+            if !record.value.is_latest {
+                return;
+            }
             let grouped = |value: &Option<V>| value.as_ref().map(|value| group(&record.key, value));
             let (new, old) = (grouped(&record.value.new), grouped(&record.value.old));
             let mut add = |key, change| out.push(Record::new(key, change, record.timestamp_ms));

@@ -115,8 +115,11 @@ fn one_side<K: StoreKey, V: StoreValue, W: StoreValue, VO: StoreValue>(
     let stores = [table.rows.stores.clone(), other.stores.clone()].concat();
     let name = table.changes.name_after(operator);
     table.changes.stateful(name, stores, move |record, stores, out| {
-        let found = look_up(stores, &record.key)?;
         let change = &record.value;
+        if !change.is_latest {
+            return Ok(());
+        }
+        let found = look_up(stores, &record.key, None)?;
         if found.is_none() && (!is_kept || change.is_empty()) {
             return Ok(());
         }
@@ -142,8 +145,8 @@ fn both<K: 'static, V: 'static, W: 'static, VO: 'static>(
     let (of_left, of_right) = (left.look_up.clone(), right.look_up.clone());
     Rows {
         stores: [left.stores.clone(), right.stores.clone()].concat(),
-        look_up: std::sync::Arc::new(move |stores, key| {
-            let (left, right) = (of_left(stores, key)?, of_right(stores, key)?);
+        look_up: std::sync::Arc::new(move |stores, key, _| {
+            let (left, right) = (of_left(stores, key, None)?, of_right(stores, key, None)?);
             let at_ms = [
                 left.as_ref().map(|row| row.timestamp_ms),
                 right.as_ref().map(|row| row.timestamp_ms),
@@ -152,6 +155,5 @@ fn both<K: 'static, V: 'static, W: 'static, VO: 'static>(
             let at_ms = at_ms.into_iter().flatten().max();
             Ok(value.zip(at_ms).map(|(value, at_ms)| Timestamped::new(value, at_ms)))
         }),
-        is_stored: false,
     }
 }

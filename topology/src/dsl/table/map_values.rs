@@ -2,7 +2,6 @@
 
 use super::source::computed;
 use super::{OldValues, Table};
-use crate::change::Change;
 use crate::record::Record;
 use crate::store::{StoreKey, StoreValue};
 
@@ -26,8 +25,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     pub fn map_values<VO: StoreValue>(&self, map: impl Fn(&K, &V) -> VO + Clone + Send + Sync + 'static) -> Table<K, VO> {
         let compute = map.clone();
         let changes = self.changes.on_changes("map_values", move |record, out| {
-            let mapped = |value: &Option<V>| value.as_ref().map(|value| map(&record.key, value));
-            let change = Change::new(mapped(&record.value.new), mapped(&record.value.old));
+            let change = record.value.map(|value| Some(map(&record.key, value)));
             out.push(Record::new(record.key.clone(), change, record.timestamp_ms));
         });
         Table {
@@ -45,8 +43,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     ) -> Table<K, VO> {
         let compute = map.clone();
         let changes = self.changes.on_changes("filter_map_values", move |record, out| {
-            let mapped = |value: &Option<V>| value.as_ref().and_then(|value| map(&record.key, value));
-            let change = Change::new(mapped(&record.value.new), mapped(&record.value.old));
+            let change = record.value.map(|value| map(&record.key, value));
             out.push(Record::new(record.key.clone(), change, record.timestamp_ms));
         });
         Table {

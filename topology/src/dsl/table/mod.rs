@@ -12,6 +12,7 @@ mod map_values;
 mod materialized;
 mod source;
 mod to_stream;
+mod versioned;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,16 +44,14 @@ impl<K, V> Clone for Table<K, V> {
     }
 }
 
-/// What a key has: the value, and the event time of its last change.
-type LookUp<K, V> = Arc<dyn Fn(&mut TaskStores<'_>, &K) -> Result<Option<Timestamped<V>>, StoreError> + Send + Sync>;
+/// What a key has, or, of a versioned table, had at an event time: the value, and the event time of its last change.
+type LookUp<K, V> = Arc<dyn Fn(&mut TaskStores<'_>, &K, Option<i64>) -> Result<Option<Timestamped<V>>, StoreError> + Send + Sync>;
 
 /// A table's rows, to be looked up.
 pub(super) struct Rows<K, V> {
     /// The stores that must be at hand.
     pub stores: Vec<StoreDef>,
     pub look_up: LookUp<K, V>,
-    /// Whether it has a store of its own.
-    pub is_stored: bool,
 }
 
 impl<K, V> Clone for Rows<K, V> {
@@ -60,7 +59,6 @@ impl<K, V> Clone for Rows<K, V> {
         Self {
             stores: self.stores.clone(),
             look_up: self.look_up.clone(),
-            is_stored: self.is_stored,
         }
     }
 }
@@ -70,8 +68,7 @@ impl<K: StoreKey, V: StoreValue> Rows<K, V> {
     pub fn of(store: TimestampedKeyValue<K, V>) -> Self {
         Self {
             stores: definitions(store),
-            look_up: Arc::new(move |stores, key| stores.get(store).get(key)),
-            is_stored: true,
+            look_up: Arc::new(move |stores, key, _| stores.get(store).get(key)),
         }
     }
 }

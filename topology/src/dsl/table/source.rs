@@ -67,10 +67,9 @@ pub(super) fn computed<K: 'static, V: 'static, VO>(
     let look_up = rows.look_up.clone();
     Rows {
         stores: rows.stores.clone(),
-        look_up: Arc::new(move |stores, key| {
-            let found = look_up(stores, key)?;
+        look_up: Arc::new(move |stores, key, at_ms| {
+            let found = look_up(stores, key, at_ms)?;
             Ok(found.and_then(|row| Some(Timestamped::new(compute(key, row.value)?, row.timestamp_ms))))
         }),
-        is_stored: false,
     }
 }
