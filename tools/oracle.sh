@@ -3,7 +3,7 @@
 #
 #   tools/oracle.sh answer        reads cases from standard input and writes them with Kafka Streams' outputs and stores
 #   tools/oracle.sh record        generates the recorded cases anew, has them answered, and writes topology/tests/oracle/cases
-#   tools/oracle.sh seed N [OP]   generates the case of a seed (and operator), has it answered, and compares the engine with it
+#   tools/oracle.sh seed N [OP]   has the case of a seed (and operator) answered, and compares the engine with it
 set -euo pipefail
 
 TOOLS="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::case::{Case, Found, Input, Node, Row};
 use crate::differences::DIFFERENCES;
-use crate::run::run;
+use crate::run::{Way, run};
 use crate::translate::Plant;
 
 /// Where a case differs first.
@@ -97,7 +97,13 @@ fn places<'a>(case: &'a Case, found: &Found) -> Vec<Place<'a>> {
     let expected = &case.expected;
     let topics: BTreeSet<&String> = expected.outputs.keys().chain(found.outputs.keys()).collect();
     let outputs = topics.into_iter().filter_map(|topic| {
-        let rows = |of: &Found| of.outputs.get(topic).cloned().unwrap_or_default();
+        let rows = |of: &Found| {
+            let mut rows = of.outputs.get(topic).cloned().unwrap_or_default();
+            if Way::of(case) == Way::Partitions {
+                rows.sort_by(|one, other| one.0.cmp(&other.0));
+            }
+            rows
+        };
         let said = rows_differ(&rows(expected), &rows(found))?;
         let node = behind(case, topic).unwrap_or_else(|| panic!("nobody writes to {topic}"));
         let said = format!("output {topic}, written by {} ({}): {said}", node.id, node.op);
@@ -152,7 +158,8 @@ fn show(row: Option<&Row>) -> String {
 /// Which case it is, how to run it again, and what is in it.
 pub fn heading(case: &Case) -> String {
     let Case { seed, focus, .. } = case;
-    let mut said = format!("case {focus} {seed} (tools/oracle.sh seed {seed} {focus})\n");
+    let way = Way::of(case);
+    let mut said = format!("case {focus} {seed}, {way:?} (tools/oracle.sh seed {seed} {focus})\n");
     for node in &case.nodes {
         let text = serde_json::to_string(node).unwrap_or_default();
         let _ = writeln!(said, "    {text}");

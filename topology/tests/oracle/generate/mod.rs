@@ -121,7 +121,7 @@ impl Generator<'_> {
         let read: BTreeSet<String> = self.nodes.iter().flat_map(|node| node.inputs.clone()).collect();
         for at in 0..self.tables.len() {
             if !read.contains(&self.tables[at].id) {
-                self.to_stream(at);
+                self.stream_of(at);
             }
         }
         let read: BTreeSet<String> = self.nodes.iter().flat_map(|node| node.inputs.clone()).collect();

@@ -178,7 +178,7 @@ impl Generator<'_> {
             }
             "to_stream" => {
                 let table = self.table(depth);
-                Some(Made::Stream(self.to_stream(table)))
+                Some(Made::Stream(self.stream_of(table)))
             }
             "to_table" => {
                 let from = self.stream(depth);

@@ -92,7 +92,7 @@ impl Generator<'_> {
         Some(Made::Stream(self.add_stream(Flow { id, many, ..flow })))
     }
 
-    pub(super) fn to_stream(&mut self, table: usize) -> usize {
+    pub(super) fn stream_of(&mut self, table: usize) -> usize {
         let flow = self.tables[table].clone();
         let id = self.add("to_stream", &[&flow.id], Node::default());
         self.add_stream(Flow { id, ..flow })
