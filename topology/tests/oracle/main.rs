@@ -85,10 +85,7 @@ fn test(filters: &[&str]) -> ExitCode {
     ));
     let operators = OPERATORS.iter().filter(|op| compared.needs.contains_key(**op)).count();
     for known in differences::DIFFERENCES {
-        say(&format!(
-            "oracle: deliberately another way: {} ({})",
-            known.name, known.reason
-        ));
+        say(&format!("oracle: another way on purpose: {}. {}.", known.name, known.reason));
     }
     say(&format!(
         "oracle: {operators} operators × {} cases compared with Kafka Streams; not yet: {}",
@@ -180,6 +177,8 @@ fn planted(_: &mut Compared) {
         (Plant::AggregateFromZero, "aggregate"),
         (Plant::NoSubtractor, "table_aggregate"),
         (Plant::LeftJoinDropsUnmatched, "left_join"),
+        (Plant::OuterJoinOfTheLeft, "table_outer_join"),
+        (Plant::ForeignKeyJoinDropsUnmatched, "fk_left_join"),
     ];
     for (plant, op) in plants {
         let with_it = cases.iter().filter(|case| can_run(case) && case.needs().contains(op));

@@ -50,8 +50,9 @@ fn internal_topics(case: &Case) -> usize {
         let is_rekeyed = rekeyed.contains(first);
         let changes_key = ["select_key", "map", "flat_map"].contains(&op);
         let needs_topic = is_rekeyed && ["to_table", "group_by_key", "join", "left_join"].contains(&op);
-        let is_topic = needs_topic || ["repartition", "group_by", "table_group_by"].contains(&op);
-        if changes_key {
+        let is_topic = needs_topic || ["repartition", "group_by", "table_group_by"].contains(&op) || op.starts_with("fk_");
+        let stays = is_rekeyed && !is_topic && node.key.is_none();
+        if changes_key || stays {
             rekeyed.insert(&node.id);
         }
         let before = node
@@ -60,11 +61,9 @@ fn internal_topics(case: &Case) -> usize {
             .filter_map(|input| behind.get(input.as_str()))
             .max()
             .copied();
-        // Other keys count as well: a topic that is written with them has records of several partitions.
-        behind.insert(
-            &node.id,
-            before.unwrap_or_default() + usize::from(is_topic) + usize::from(op == "group_by" && is_rekeyed),
-        );
+        // Other keys count as well: what is written with them has records of several partitions.
+        let more = usize::from(is_topic) + usize::from(changes_key) + usize::from(op == "group_by" && is_rekeyed);
+        behind.insert(&node.id, before.unwrap_or_default() + more);
     }
     behind.into_values().max().unwrap_or_default()
 }

@@ -184,6 +184,11 @@ impl Translation<'_> {
                 });
                 stored(joined, node)
             }
+            "table_outer_join" if self.plant == Some(Plant::OuterJoinOfTheLeft) => {
+                let join = function(node)?;
+                let joined = move |left: &i64, right: Option<&i64>| row(join.join(Some(*left), right.copied()));
+                stored(self.table(node, 0)?.left_join(self.table(node, 1)?, joined), node)
+            }
             "table_outer_join" => {
                 let join = function(node)?;
                 let joined = self.table(node, 0)?.outer_join(self.table(node, 1)?, move |left, right| {
@@ -191,7 +196,29 @@ impl Translation<'_> {
                 });
                 stored(joined, node)
             }
+            "fk_left_join" if self.plant == Some(Plant::ForeignKeyJoinDropsUnmatched) => self.fk_join(node)?,
+            "fk_join" => self.fk_join(node)?,
+            "fk_left_join" => {
+                let (key, join) = (key(node)?, function(node)?);
+                let key = move |_: &String, value: &i64| key.key(Some(*value));
+                let joined = move |left: &i64, right: Option<&i64>| row(join.join(Some(*left), right.copied()));
+                let (left, right) = (self.table(node, 0)?, self.table(node, 1)?);
+                Made::Table(left.fk_left_join(right, key, joined, joined_store(node)))
+            }
             other => return Err(format!("{}: the engine has no {other}", node.id)),
         })
     }
+
+    fn fk_join(&self, node: &Node) -> Result<Made, String> {
+        let (key, join) = (key(node)?, function(node)?);
+        let key = move |_: &String, value: &i64| key.key(Some(*value));
+        let joined = move |left: &i64, right: &i64| row(join.join(Some(*left), Some(*right)));
+        let (left, right) = (self.table(node, 0)?, self.table(node, 1)?);
+        Ok(Made::Table(left.fk_join(right, key, joined, joined_store(node))))
+    }
+}
+
+/// A foreign-key join always keeps its result.
+fn joined_store(node: &Node) -> &str {
+    node.store.as_deref().unwrap_or(&node.id)
 }
