@@ -21,24 +21,37 @@ pub struct Difference {
     pub text: String,
 }
 
-/// The first difference of a case; `None` if there is none, or one that is deliberate.
-pub fn difference(case: &Case, plant: Option<Plant>) -> Option<Difference> {
-    let of = |operator: &str, said: String| Difference {
-        operator: operator.to_owned(),
-        text: format!("{}{said}\n", heading(case)),
+/// What comes of comparing a case.
+#[derive(Debug)]
+pub enum Verdict {
+    Same,
+    /// It differs only where that is on purpose.
+    OnPurpose,
+    Different(Difference),
+}
+
+/// Runs a case and compares it.
+pub fn judge(case: &Case, plant: Option<Plant>) -> Verdict {
+    let of = |operator: &str, said: String| {
+        Verdict::Different(Difference {
+            operator: operator.to_owned(),
+            text: format!("{}{said}\n", heading(case)),
+        })
     };
     if let Some(reason) = &case.refused {
-        return Some(of("topology", format!("Kafka Streams refuses the topology: {reason}")));
+        return of("topology", format!("Kafka Streams refuses the topology: {reason}"));
     }
     let found = match run(case, plant) {
         Ok(found) => found,
-        Err(reason) => return Some(of("topology", reason)),
+        Err(reason) => return of("topology", reason),
     };
+    let places = places(case, &found);
     let is_deliberate = |id: &str| DIFFERENCES.iter().any(|known| (known.nodes)(case).contains(id));
-    let place = places(case, &found)
-        .into_iter()
-        .find(|place| !is_deliberate(&place.node.id))?;
-    Some(of(&place.node.op, place.said))
+    match places.iter().find(|place| !is_deliberate(&place.node.id)) {
+        Some(place) => of(&place.node.op, place.said.clone()),
+        None if places.is_empty() => Verdict::Same,
+        None => Verdict::OnPurpose,
+    }
 }
 
 /// A topic or a store that differs.
@@ -48,9 +61,17 @@ struct Place<'a> {
     said: String,
 }
 
-/// The differences of many cases, from all processors, in the cases' order.
-pub fn differences(cases: &[&Case], plant: Option<Plant>) -> Vec<Difference> {
-    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+/// What came of many cases.
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// In the order of the cases.
+    pub different: Vec<Difference>,
+    pub on_purpose: usize,
+}
+
+/// Judges cases on all processors.
+pub fn judge_all(cases: &[&Case], plant: Option<Plant>) -> Judged {
+    let (next, verdicts) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -58,16 +79,23 @@ pub fn differences(cases: &[&Case], plant: Option<Plant>) -> Vec<Difference> {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(case) = cases.get(at) else { break };
-                    if let Some(difference) = difference(case, plant) {
-                        found.lock().push((at, difference));
-                    }
+                    let verdict = judge(case, plant);
+                    verdicts.lock().push((at, verdict));
                 }
             });
         }
     });
-    let mut found = found.into_inner();
-    found.sort_by_key(|(at, _)| *at);
-    found.into_iter().map(|(_, difference)| difference).collect()
+    let mut verdicts = verdicts.into_inner();
+    verdicts.sort_by_key(|(at, _)| *at);
+    let mut judged = Judged::default();
+    for (_, verdict) in verdicts {
+        match verdict {
+            Verdict::Same => {}
+            Verdict::OnPurpose => judged.on_purpose += 1,
+            Verdict::Different(difference) => judged.different.push(difference),
+        }
+    }
+    judged
 }
 
 /// How many cases differ behind which operator, with the shortest case of each.
