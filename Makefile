@@ -57,17 +57,19 @@ dashboards: ## Write the Grafana dashboards of the key figures, after a change o
 	@tools/install.sh snowflake
 	@tools/report.sh dashboards
 
-lint: ## Check what CI checks before the tests: format, lints, directions and circles of dependencies, scripts, Prometheus rules
+lint: ## Check what CI checks before the tests: format, lints, documentation, dependencies, scripts, Prometheus rules
 	@tools/install.sh build prometheus lint
 	cargo fmt --all --check
 	tools/check-directions.sh
 	tools/check-circles.py --test
 	tools/check-circles.py
+	tools/check-dependencies.sh
 	tools/check-scripts.sh
 	tools/check-monitoring.sh
 	cargo clippy --workspace -- -D warnings
 	# In tests, an unwrap is an assertion.
 	cargo clippy --workspace --all-targets -- -D warnings -A clippy::unwrap_used
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 format: ## Format the code
 	cargo fmt --all

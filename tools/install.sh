@@ -11,7 +11,7 @@
 #   tools/install.sh valgrind     what counts instructions
 #   tools/install.sh oracle       the judge of the engine's operators, built from topology/tests/oracle/java (and a JDK to build it)
 #   tools/install.sh all          everything above
-#   tools/install.sh lint         what `make lint` needs beside the toolchain: Python
+#   tools/install.sh lint         what `make lint` needs beside the toolchain: Python, cargo-deny, cargo-machete
 #   tools/install.sh bench        the load tests' Kafka Streams peer, built from load-tests/peers (and a JDK to build it)
 #
 # Safe to repeat: each part lands under $RIVERBANK_CACHE/opt/NAME-VERSION by one rename, and is skipped when it is there.
@@ -134,6 +134,20 @@ wheel() {
 install_lint() {
   need_python
   python3 -c 'import tomllib' 2>/dev/null || die "tools/check-circles.py needs Python 3.11 or newer"
+  install_cargo_tools
+}
+
+# Without optimisations and debug information, so that it takes a minute or two; they run for seconds.
+install_cargo_tools() {
+  local name="cargo-tools-$CARGO_DENY_VERSION-$CARGO_MACHETE_VERSION" tool
+  have "$name" && return 0
+  for tool in "cargo-deny@$CARGO_DENY_VERSION" "cargo-machete@$CARGO_MACHETE_VERSION"; do
+    say "building $tool"
+    retry env CARGO_TARGET_DIR="$WORK/cargo-tools-build" CARGO_PROFILE_DEV_DEBUG=0 \
+      cargo install --quiet --debug --locked --no-track --root "$WORK/cargo-tools" "$tool" >"$WORK/cargo-tools.log" 2>&1 ||
+      { tail -n 20 "$WORK/cargo-tools.log" >&2; die "cargo install $tool failed"; }
+  done
+  land "$name" "$WORK/cargo-tools"
 }
 
 # --- the JVM servers ---------------------------------------------------------------------------------------------------

@@ -192,7 +192,7 @@ impl TryFrom<Decimal> for Money {
     }
 }
 
-/// For Avro. JSON has its own form: see [`as_text`].
+/// For Avro. Over HTTP, an amount is a text with its currency's places: see [`Money::in_currency`].
 impl Serialize for Money {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Decimal::from(*self).serialize(serializer)

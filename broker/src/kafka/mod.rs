@@ -1,7 +1,7 @@
 //! The port on Apache Kafka, by librdkafka.
 //!
 //! Each reader, group member and producer is a client of its own, used by the thread that owns it. What librdkafka would
-//! surprise us with is held in one file each: defaults in [`config`], the bulk fetch in `native`, the
+//! surprise us with is held in one file each: defaults in `config`, the bulk fetch in `native`, the
 //! cooperative rebalance in `group`, transactions whose outcome may be unknown in `producer`.
 
 mod admin;
