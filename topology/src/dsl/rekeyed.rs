@@ -79,7 +79,8 @@ impl<K: Wire, V: Wire + Payload<V>> Rekeyed<K, V> {
     /// Partitions the records by key: they go through a topic, or in memory where the same worker has the partition.
     ///
     /// The topic is the topology's own: there many records travel as one, in a form that only the engine reads. So the offsets
-    /// of [`RecordMetadata`](crate::RecordMetadata) are finer than the log's there.
+    /// of [`RecordMetadata`](crate::RecordMetadata) are finer than the log's there. A record without a key has no partition there, and
+    /// ends here.
     pub fn repartition(&self, topic: Topic<K, V>) -> Stream<K, V> {
         self.repartition_to(topic)
     }

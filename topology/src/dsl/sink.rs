@@ -75,6 +75,8 @@ impl<K: Wire, V: Send + 'static> Stream<K, V> {
                 Codec::register::<T>(registry.clone(), &topic.value_subject()).map_err(register(topic.value_subject()))?;
             Ok(Box::new(SinkNode::<K, V, T> {
                 topic: topic.name(),
+                // It is by its key that a record has a partition there.
+                needs_key: how == TopicUse::Repartition,
                 key,
                 value,
                 types: PhantomData,
