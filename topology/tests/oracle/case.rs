@@ -165,19 +165,31 @@ pub const OPERATORS: [&str; 40] = [
 pub mod feature {
     /// Records whose key is null.
     pub const NULL_KEY: &str = "null key";
-    /// A store that keeps versions.
-    pub const VERSIONED: &str = "versioned store";
+    /// A left join of a stream that may have null keys.
+    pub const NULL_KEY_LEFT: &str = "left join of a null key";
+    /// A table from a topic or a stream whose store keeps versions.
+    pub const VERSIONED: &str = "versioned table";
+    /// What another operator makes, in a store that keeps versions.
+    pub const VERSIONED_RESULT: &str = "versioned result";
     /// A stream-table join that waits for late rows.
     pub const GRACE: &str = "join with grace";
     /// A table's filter, map or join whose result has a store.
     pub const MATERIALIZED: &str = "materialized table operator";
-    /// Operators without state directly on a stream that was given other keys.
-    pub const REKEYED: &str = "stateless operator on other keys";
+    /// These operators directly on a stream that was given other keys.
+    pub const REKEYED: &str = "split, process or to_by of other keys";
+    /// A null from a function on rows, which deletes the row: a reducer, a joiner of tables.
+    pub const NULL_RESULT: &str = "null from a reducer or a joiner of tables";
 
-    /// A null from a function on rows, which deletes the row: a reducer, a table's mapper, a joiner of tables.
-    pub const NULL_RESULT: &str = "null from a function on rows";
-
-    pub const ALL: [&str; 6] = [NULL_KEY, VERSIONED, GRACE, MATERIALIZED, REKEYED, NULL_RESULT];
+    pub const ALL: [&str; 8] = [
+        NULL_KEY,
+        NULL_KEY_LEFT,
+        VERSIONED,
+        VERSIONED_RESULT,
+        GRACE,
+        MATERIALIZED,
+        REKEYED,
+        NULL_RESULT,
+    ];
 }
 
 const KEY_CHANGING: [&str; 3] = ["select_key", "map", "flat_map"];
@@ -211,23 +223,22 @@ impl Case {
         for node in &self.nodes {
             let op = node.op.as_str();
             let is_rekeyed = node.inputs.iter().any(|input| rekeyed.contains(input));
-            let stays = is_rekeyed && (STATELESS.contains(&op) || KEY_CHANGING.contains(&op));
-            if KEY_CHANGING.contains(&op) || stays || (is_rekeyed && op == "branch") {
+            let stays = is_rekeyed && (STATELESS.contains(&op) || op == "branch");
+            if KEY_CHANGING.contains(&op) || stays {
                 rekeyed.insert(&node.id);
             }
             let has_null = node.key.as_ref().is_some_and(|key| key.name == "fk_mod") && !op.starts_with("fk_");
             let mut functions = [&node.function, &node.subtract].into_iter().flatten();
-            let of_rows = matches!(
-                op,
-                "reduce" | "table_reduce" | "table_map_values" | "fk_join" | "fk_left_join"
-            ) || (op.starts_with("table_") && op.ends_with("_join"));
-            let makes_null =
-                of_rows && functions.any(|function| ["null_if", "pair_null", "chain_null"].contains(&&*function.name));
+            let of_rows = ["reduce", "table_reduce"].contains(&op)
+                || (["table_", "fk_"].iter().any(|prefix| op.starts_with(prefix)) && op.ends_with("join"));
+            let makes_null = functions.any(|function| ["pair_null", "chain_null"].contains(&&*function.name));
+            let is_table = ["table", "to_table"].contains(&op);
             let features = [
-                (makes_null, feature::NULL_RESULT),
-                (stays, feature::REKEYED),
+                (of_rows && makes_null, feature::NULL_RESULT),
+                (is_rekeyed && ["split", "process", "to_by"].contains(&op), feature::REKEYED),
                 (has_null, feature::NULL_KEY),
-                (node.versioned.is_some(), feature::VERSIONED),
+                (node.versioned.is_some() && is_table, feature::VERSIONED),
+                (node.versioned.is_some() && !is_table, feature::VERSIONED_RESULT),
                 (node.grace.is_some(), feature::GRACE),
                 (node.store.is_some() && OPTIONAL_STORE.contains(&op), feature::MATERIALIZED),
             ];
@@ -235,6 +246,9 @@ impl Case {
         }
         if self.inputs.iter().any(|input| matches!(input, Input::Record(_, None, ..))) {
             needs.insert(feature::NULL_KEY);
+        }
+        if needs.contains(feature::NULL_KEY) && needs.contains("left_join") {
+            needs.insert(feature::NULL_KEY_LEFT);
         }
         needs
     }

@@ -14,12 +14,12 @@ pub struct Difference {
 }
 
 /// All of them.
-pub const DIFFERENCES: [Difference; 4] = [
+pub const DIFFERENCES: [Difference; 5] = [
     Difference {
         name: "the first aggregate of a key has nothing before it",
         reason: "Kafka Streams tells the operators behind an aggregate that a key had the initial value before its first record: a row \
                  that never was is subtracted from a group, and its count, sum or aggregate is wrong from then on",
-        nodes: |case| behind_old_values(case, |_, node| ["count", "aggregate", "cogroup"].contains(&&*node.op)),
+        nodes: |case| behind_old_values(case, asks, |_, node| ["count", "aggregate", "cogroup"].contains(&&*node.op)),
     },
     Difference {
         name: "a stored join says what its store had before",
@@ -27,7 +27,7 @@ pub const DIFFERENCES: [Difference; 4] = [
                  second one says again that there was nothing, or another row, before: Kafka Streams passes that on, and a group \
                  behind it counts the row twice. A join with a store of its own knows better",
         nodes: |case| {
-            behind_old_values(case, |case, node| {
+            behind_old_values(case, asks, |case, node| {
                 node.store.is_some() && is_table_join(node) && meets_itself(case, node)
             })
         },
@@ -36,7 +36,12 @@ pub const DIFFERENCES: [Difference; 4] = [
         name: "a foreign-key join always keeps its result",
         reason: "Where it is not asked to, Kafka Streams does not know what the result was before, and a filter behind it deletes rows \
                  that never were there",
-        nodes: |case| behind_old_values(case, |_, node| node.op.starts_with("fk_") && node.store.is_none()),
+        nodes: |case| behind_old_values(case, asks, |_, node| node.op.starts_with("fk_") && node.store.is_none()),
+    },
+    Difference {
+        name: "a filter of a versioned table deletes only what was there",
+        reason: "Kafka Streams does not look at what the table had before, and deletes each row that does not pass",
+        nodes: |case| behind_old_values(case, is_table_filter, |_, node| node.versioned.is_some()),
     },
     Difference {
         name: "a row that names no foreign key is joined at once",
@@ -67,19 +72,27 @@ fn has_left_join(case: &Case, id: &str) -> bool {
         .any(|node| node.op == "fk_left_join" && before.contains(node.id.as_str()))
 }
 
-/// The nodes that read the old values of tables of this kind, directly or not.
-fn behind_old_values(case: &Case, is_of_kind: impl Fn(&Case, &Node) -> bool) -> BTreeSet<&str> {
+/// The nodes of a kind that read tables of another kind, directly or through others that pass on what they are told, and all behind them.
+fn behind_old_values(case: &Case, asks: impl Fn(&Node) -> bool, is_told: impl Fn(&Case, &Node) -> bool) -> BTreeSet<&str> {
     let mut tables = BTreeSet::new();
     for node in &case.nodes {
         let is_mapped = node.op == "table_map_values" && tables.contains(node.inputs[0].as_str());
-        if is_mapped || is_of_kind(case, node) {
+        if is_mapped || is_told(case, node) {
             tables.insert(node.id.as_str());
         }
     }
-    let asks = |node: &Node| ["table_filter", "table_filter_not", "table_group_by"].contains(&&*node.op) || is_table_join(node);
     behind(case, |node| {
         asks(node) && node.inputs.iter().any(|input| tables.contains(input.as_str()))
     })
+}
+
+fn is_table_filter(node: &Node) -> bool {
+    ["table_filter", "table_filter_not"].contains(&&*node.op)
+}
+
+/// Whether an operator asks for the rows as they were before.
+fn asks(node: &Node) -> bool {
+    is_table_filter(node) || node.op == "table_group_by" || is_table_join(node)
 }
 
 fn is_table_join(node: &Node) -> bool {

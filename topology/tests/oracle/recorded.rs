@@ -39,7 +39,7 @@ fn folder() -> PathBuf {
 }
 
 fn file_name(focus: &str) -> String {
-    format!("{}.jsonl", focus.replace([' ', '-'], "_"))
+    format!("{}.jsonl", focus.replace([' ', ','], "_").replace("__", "_"))
 }
 
 /// Everything that cases are generated for.

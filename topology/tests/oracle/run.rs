@@ -8,9 +8,10 @@ use std::time::Duration;
 use topology::EngineSettings;
 use topology::store::{MemoryBackends, TimestampedKeyValue};
 use topology::testing::TestDriver;
+use wire::Topic;
 
-use crate::case::{Case, Found, Input, Row};
-use crate::translate::{Built, Plant, translate};
+use crate::case::{Case, Found, Input, Node, Row, feature};
+use crate::translate::{Built, Plant, answered, asking, topics, translate};
 use crate::value::Totals;
 
 /// How a case is run: the result is the same.
@@ -31,10 +32,14 @@ impl Way {
     pub fn of(case: &Case) -> Self {
         // A punctuator begins anew with its task, and is called in the order of its keys in each.
         let has_clock = case.nodes.iter().any(|node| node.every.is_some());
+        // A versioned store has a stream time for each partition, and begins it anew after a crash.
+        let has_versions = case.nodes.iter().any(|node| node.versioned.is_some());
+        // A record without a key is in any partition.
+        let has_nulls = case.needs().contains(feature::NULL_KEY);
         match case.seed % 4 {
             0 => Self::InMemory,
-            1 if !has_clock => Self::Crashes,
-            2 if !has_clock && internal_topics(case) <= 1 => Self::Partitions,
+            1 if !has_clock && !has_versions => Self::Crashes,
+            2 if !has_clock && !has_versions && !has_nulls && internal_topics(case) <= 1 => Self::Partitions,
             _ => Self::ThroughTopics,
         }
     }
@@ -108,26 +113,63 @@ fn run_unguarded(case: &Case, plant: Option<Plant>) -> Result<Found, String> {
         ..Found::default()
     };
     for node in &case.nodes {
-        if let (Some(topic), "to") = (&node.topic, node.op.as_str()) {
-            let rows: Result<Vec<Row>, String> = driver.drain_bytes(topic).iter().map(row_of).collect();
-            found.outputs.insert(topic.clone(), rows?);
+        let topics = match node.op.as_str() {
+            "to" => node.topic.iter().map(|topic| Topic::<String, i64>::named(topic)).collect(),
+            "to_by" => topics(node),
+            _ => Vec::new(),
+        };
+        for topic in topics {
+            found
+                .outputs
+                .insert(topic.name().to_owned(), drain(&mut driver, topic.name())?);
         }
         if let Some(store) = &node.store {
-            let rows: Vec<Row> = match node.op.as_str() {
-                "process" => {
-                    let all = driver.view(Totals::store(store)).into_iter();
-                    all.map(|(key, value)| (Some(key), Some(value), None)).collect()
-                }
-                _ => {
-                    let all = driver.view(TimestampedKeyValue::<String, i64>::named(store)).into_iter();
-                    all.map(|(key, row)| (Some(key), Some(row.value), Some(row.timestamp_ms)))
-                        .collect()
-                }
-            };
-            found.stores.insert(store.clone(), rows);
+            found.stores.insert(store.clone(), contents(&mut driver, case, node, store)?);
         }
     }
     Ok(found)
+}
+
+fn drain(driver: &mut TestDriver, topic: &str) -> Result<Vec<Row>, String> {
+    driver.drain_bytes(topic).iter().map(row_of).collect()
+}
+
+fn contents(driver: &mut TestDriver, case: &Case, node: &Node, store: &str) -> Result<Vec<Row>, String> {
+    if node.versioned.is_some() {
+        return versions_of(driver, case, store);
+    }
+    if node.op == "process" {
+        let all = driver.view(Totals::store(store)).into_iter();
+        return Ok(all.map(|(key, value)| (Some(key), Some(value), None)).collect());
+    }
+    let all = driver.view(TimestampedKeyValue::<String, i64>::named(store)).into_iter();
+    Ok(all
+        .map(|(key, row)| (Some(key), Some(row.value), Some(row.timestamp_ms)))
+        .collect())
+}
+
+/// Every version that can still be asked for: each key that the case can have, as of each instant that it can have. `Run.java` does the
+/// same.
+fn versions_of(driver: &mut TestDriver, case: &Case, store: &str) -> Result<Vec<Row>, String> {
+    let mut keys: BTreeSet<String> = (0..32).map(|i| format!("k{i}")).chain(["k".to_owned()]).collect();
+    let mut instants = BTreeSet::new();
+    for input in &case.inputs {
+        if let Input::Record(_, key, _, at_ms) = input {
+            keys.extend(key.clone());
+            instants.insert(*at_ms);
+        }
+    }
+    let last_ms = instants.last().copied().unwrap_or_default();
+    for key in &keys {
+        for instant in &instants {
+            driver.queue(asking(store), last_ms, key, Some(instant));
+        }
+    }
+    driver.settle();
+    let mut rows = drain(driver, answered(store).name())?;
+    rows.sort_by(|one, other| one.0.cmp(&other.0));
+    rows.dedup_by(|one, other| (&one.0, one.2) == (&other.0, other.2));
+    Ok(rows)
 }
 
 fn row_of(message: &broker::Message) -> Result<Row, String> {

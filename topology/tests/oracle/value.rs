@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use topology::store::KeyValue;
+use topology::store::{KeyValue, Versioned};
 use topology::{Context, Payload, ProcessError, Processor, Punctuation, PunctuationType, Record, Schedule};
 use wire::{Codec, Wire, WireError};
 
@@ -74,6 +74,25 @@ impl Processor for Totals {
             out.forward_record(Record::new(key, Maybe(Some(sum)), punctuation.timestamp_ms));
             ControlFlow::Continue(())
         })?;
+        Ok(())
+    }
+}
+
+/// Asks a versioned store what a key had at a time, which comes as the value; the answer has the version's time.
+pub struct AsOf;
+
+impl Processor for AsOf {
+    type KeyIn = String;
+    type In = i64;
+    type KeyOut = String;
+    type Out = Maybe;
+    type Stores = Versioned<String, i64>;
+
+    fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<String, i64>) -> Result<(), ProcessError> {
+        if let Some(row) = cx.stores.get_as_of(&record.key, record.value)? {
+            let version = Record::new(record.key.clone(), Maybe(Some(row.value)), row.timestamp_ms);
+            cx.out.forward_record(version);
+        }
         Ok(())
     }
 }

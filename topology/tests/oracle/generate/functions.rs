@@ -13,9 +13,9 @@ impl Generator<'_> {
         self.function(&[(if with_null { "fk_mod" } else { "key_mod" }, &[&[2, 3, 4]])])
     }
 
-    pub(super) fn mapper(&mut self, of_rows: bool) -> Option<Function> {
+    pub(super) fn mapper(&mut self) -> Option<Function> {
         let mul_add = ("mul_add", [&[1, 3, -7][..], &[0, 1, 5], &[10, 1_000]]);
-        match self.makes_null(of_rows) {
+        match self.makes_null(false) {
             true => self.function(&[("null_if", &[&[3, 4]])]),
             false => self.function(&[(mul_add.0, &mul_add.1)]),
         }

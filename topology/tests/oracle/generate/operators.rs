@@ -66,7 +66,7 @@ impl Generator<'_> {
             topic: Some(topic.clone()),
             ..Node::default()
         };
-        let node = if op == "table" { self.with_store(node) } else { node };
+        let node = if op == "table" { self.with_store(op, node) } else { node };
         let versioned = node.versioned;
         Flow {
             id: self.add(op, &[], node),
@@ -111,7 +111,7 @@ impl Generator<'_> {
         self.add_table(source)
     }
 
-    /// A stream for an operator that keeps no state. One of other keys goes on where that is allowed.
+    /// A stream for an operator that the engine has for streams of other keys only where that is allowed.
     pub(super) fn plain_stream(&mut self, depth: usize) -> Option<usize> {
         let at = self.stream(depth);
         let is_fine = !self.streams[at].rekeyed || (self.allowed)(feature::REKEYED);
@@ -128,8 +128,14 @@ impl Generator<'_> {
         }
     }
 
-    pub(super) fn with_store(&mut self, node: Node) -> Node {
-        let is_versioned = (self.allowed)(feature::VERSIONED) && self.chance(0.15);
+    pub(super) fn with_store(&mut self, op: &str, node: Node) -> Node {
+        let is_table = ["table", "to_table"].contains(&op);
+        let feature = if is_table {
+            feature::VERSIONED
+        } else {
+            feature::VERSIONED_RESULT
+        };
+        let is_versioned = (self.allowed)(feature) && self.chance(0.15);
         Node {
             store: self.store(),
             versioned: is_versioned.then(|| self.one_of(&[50, 200, 1_000])),
@@ -137,9 +143,9 @@ impl Generator<'_> {
         }
     }
 
-    pub(super) fn maybe_store(&mut self, node: Node) -> Node {
+    pub(super) fn maybe_store(&mut self, op: &str, node: Node) -> Node {
         if (self.allowed)(feature::MATERIALIZED) && self.chance(0.3) {
-            self.with_store(node)
+            self.with_store(op, node)
         } else {
             node
         }
@@ -168,7 +174,7 @@ impl Generator<'_> {
                 Some(Made::Stream(self.add_stream(flow)))
             }
             "to" | "to_by" | "for_each" => {
-                let from = if op == "for_each" {
+                let from = if op == "to_by" {
                     self.plain_stream(depth)?
                 } else {
                     self.stream(depth)
@@ -183,21 +189,24 @@ impl Generator<'_> {
             "to_table" => {
                 let from = self.stream(depth);
                 let flow = self.keyed(from);
-                let node = self.with_store(Node::default());
+                let node = self.with_store(op, Node::default());
                 Some(self.made_table(op, &[&self.streams[from].id.clone()], node, flow))
             }
             "table_filter" | "table_filter_not" | "table_map_values" => {
                 let from = self.table(depth);
                 let flow = self.tables[from].clone();
                 let function = if op == "table_map_values" {
-                    self.mapper(true)
+                    self.mapper()
                 } else {
                     self.predicate()
                 };
-                let node = self.maybe_store(Node {
-                    function,
-                    ..Node::default()
-                });
+                let node = self.maybe_store(
+                    op,
+                    Node {
+                        function,
+                        ..Node::default()
+                    },
+                );
                 Some(self.made_table(op, &[&flow.id.clone()], node, flow))
             }
             "group_by_key" | "group_by" | "count" | "reduce" | "aggregate" => self.aggregate(op, depth),

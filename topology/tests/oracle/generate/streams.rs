@@ -7,7 +7,11 @@ use crate::case::{Function, Node, feature};
 
 impl Generator<'_> {
     pub(super) fn on_stream(&mut self, op: &str, depth: usize) -> Option<Made> {
-        let from = self.plain_stream(depth)?;
+        let from = if op == "process" {
+            self.plain_stream(depth)?
+        } else {
+            self.stream(depth)
+        };
         if op == "process" && self.nodes.iter().any(|node| node.op == op) {
             // There is one store of that name.
             return None;
@@ -16,10 +20,10 @@ impl Generator<'_> {
         let mut node = Node::default();
         match op {
             "filter" | "filter_not" => node.function = self.predicate(),
-            "map_values" => node.function = self.mapper(false),
+            "map_values" => node.function = self.mapper(),
             "flat_map_values" => node.function = self.function(&[("copies", &[])]),
             "select_key" => node.key = self.key(),
-            "map" => (node.key, node.function) = (self.key(), self.mapper(false)),
+            "map" => (node.key, node.function) = (self.key(), self.mapper()),
             "flat_map" => (node.key, node.function) = (self.key(), self.function(&[("copies", &[])])),
             "process" => {
                 node.store = Some("totals".to_owned());
@@ -36,7 +40,7 @@ impl Generator<'_> {
     }
 
     pub(super) fn merge(&mut self, depth: usize) -> Option<Made> {
-        let (one, other) = (self.plain_stream(depth)?, self.plain_stream(depth)?);
+        let (one, other) = (self.stream(depth), self.stream(depth));
         let (one, other) = (self.streams[one].clone(), self.streams[other].clone());
         if one.id == other.id {
             return None;

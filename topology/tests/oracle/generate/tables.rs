@@ -49,11 +49,14 @@ impl Generator<'_> {
             op
         };
         let function = if op == "count" { None } else { self.fold(op == "reduce") };
-        let node = self.with_store(Node {
-            function,
-            init: (op == "aggregate").then_some(1),
-            ..Node::default()
-        });
+        let node = self.with_store(
+            op,
+            Node {
+                function,
+                init: (op == "aggregate").then_some(1),
+                ..Node::default()
+            },
+        );
         Some(self.made_table(op, &[&group], node, flow))
     }
 
@@ -82,11 +85,14 @@ impl Generator<'_> {
             }
         }
         let functions: Vec<Function> = inputs.iter().filter_map(|_| self.fold(false)).collect();
-        let node = self.with_store(Node {
-            functions,
-            init: Some(1),
-            ..Node::default()
-        });
+        let node = self.with_store(
+            "cogroup",
+            Node {
+                functions,
+                init: Some(1),
+                ..Node::default()
+            },
+        );
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         Some(self.made_table("cogroup", &inputs, node, all?))
     }
@@ -108,12 +114,15 @@ impl Generator<'_> {
         } else {
             self.subtractor(op == "table_reduce")
         };
-        let node = self.with_store(Node {
-            function,
-            subtract,
-            init: (op == "table_aggregate").then_some(1),
-            ..Node::default()
-        });
+        let node = self.with_store(
+            op,
+            Node {
+                function,
+                subtract,
+                init: (op == "table_aggregate").then_some(1),
+                ..Node::default()
+            },
+        );
         Some(self.made_table(op, &[&group], node, flow))
     }
 
@@ -125,10 +134,13 @@ impl Generator<'_> {
         }
         let flow = self.both(&one, &other)?;
         let function = self.joiner(true);
-        let node = self.maybe_store(Node {
-            function,
-            ..Node::default()
-        });
+        let node = self.maybe_store(
+            op,
+            Node {
+                function,
+                ..Node::default()
+            },
+        );
         Some(self.made_table(op, &[&one.id, &other.id], node, flow))
     }
 
@@ -162,7 +174,7 @@ impl Generator<'_> {
             function: self.joiner(true),
             ..Node::default()
         };
-        let node = self.maybe_store(node);
+        let node = self.maybe_store(op, node);
         let flow = Flow {
             causes,
             many: true,

@@ -3,25 +3,27 @@
 //! Null values are [`Maybe`]: a stream's type says whether there are any, and before state there are none, as Kafka Streams passes over
 //! them there.
 
+mod key;
 mod operators;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use topology::Topology;
 use topology::dsl::{Builder, Grouped, GroupedTable, Rekeyed, Stream, Table};
+use topology::store::{Store, Versioned};
 use wire::Topic;
 
 use crate::case::{Case, Function, Node, Row, feature};
-use crate::value::Maybe;
+use crate::value::{AsOf, Maybe};
+use key::Key;
 
 /// What the engine does not have yet. A case that needs it is not compared.
-pub const NOT_YET: [&str; 7] = [
-    "to_by",
-    "cogroup",
-    feature::NULL_KEY,
-    feature::VERSIONED,
+pub const NOT_YET: [&str; 5] = [
+    feature::NULL_KEY_LEFT,
+    feature::VERSIONED_RESULT,
     feature::GRACE,
     feature::REKEYED,
     feature::NULL_RESULT,
@@ -49,35 +51,50 @@ pub struct Built {
 pub type Peeked = Arc<Mutex<BTreeMap<String, Vec<Row>>>>;
 
 /// What an operator made.
-enum Made {
-    Stream(Stream<String, Maybe>),
+enum Made<K> {
+    Stream(Stream<K, Maybe>),
     /// A stream whose keys a processor may have changed.
-    Processed(Stream<String, Maybe>),
-    Rekeyed(Rekeyed<String, Maybe>),
-    Branches(Vec<Stream<String, Maybe>>),
+    Processed(Stream<K, Maybe>),
+    Rekeyed(Rekeyed<K, Maybe>),
+    Branches(Vec<Stream<K, Maybe>>),
+    /// A stream that is grouped where it is aggregated, as in Kafka Streams: until then, no node stands among those of other operators.
+    ToGroup(Stream<String, Maybe>),
     Grouped(Grouped<String, i64>),
     Table(Table<String, i64>),
     GroupedTable(GroupedTable<String, i64>),
     Nothing,
 }
 
-struct Translation<'a> {
+struct Translation<'a, K> {
     builder: Builder,
-    made: BTreeMap<&'a str, Made>,
+    made: BTreeMap<&'a str, Made<K>>,
     peeked: Peeked,
     plant: Option<Plant>,
 }
 
 /// Builds the topology of a case; an error says which node cannot be built.
 pub fn translate(case: &Case, plant: Option<Plant>) -> Result<Built, String> {
+    if case.needs().contains(feature::NULL_KEY) {
+        translate_with::<Option<String>>(case, plant)
+    } else {
+        translate_with::<String>(case, plant)
+    }
+}
+
+fn translate_with<K: Key>(case: &Case, plant: Option<Plant>) -> Result<Built, String> {
     let mut translation = Translation {
         builder: Builder::new("oracle"),
-        made: BTreeMap::new(),
+        made: BTreeMap::<&str, Made<K>>::new(),
         peeked: Peeked::default(),
         plant,
     };
     for node in &case.nodes {
         let made = translation.node(node)?;
+        if let Some(versions) = versions(node) {
+            let asked: Stream<String, i64> = translation.builder.stream(asking(versions.name()));
+            let answers = asked.process(format!("{}-as-of", node.id), versions, || AsOf);
+            answers.to::<i64>(answered(versions.name()));
+        }
         translation.made.insert(&node.id, made);
     }
     let Translation {
@@ -88,41 +105,72 @@ pub fn translate(case: &Case, plant: Option<Plant>) -> Result<Built, String> {
     Ok(Built { topology, peeked })
 }
 
-impl Translation<'_> {
-    fn input(&self, node: &Node, at: usize) -> Result<&Made, String> {
+/// The versioned store of a node.
+pub fn versions(node: &Node) -> Option<Versioned<String, i64>> {
+    let retention = Duration::from_millis(node.versioned?.unsigned_abs());
+    Some(Versioned::named(node.store.as_deref()?, retention))
+}
+
+/// Where a versioned store is asked what a key had at a time, which is the value.
+pub fn asking(store: &str) -> Topic<String, i64> {
+    Topic::named(&format!("ask-{store}"))
+}
+
+/// Where its answers are.
+pub fn answered(store: &str) -> Topic<String, i64> {
+    Topic::named(&format!("answer-{store}"))
+}
+
+/// The topics of a `to_by`.
+pub fn topics(node: &Node) -> Vec<Topic<String, i64>> {
+    let prefix = node.topic.as_deref().unwrap_or_default();
+    let keys = node.key.iter().flat_map(|key| {
+        let some = (0..key.parameters[0]).map(|rest| key.key(Some(rest)));
+        some.chain([key.key(None)]).flatten()
+    });
+    keys.map(|key| Topic::named(&format!("{prefix}-{key}"))).collect()
+}
+
+impl<K: Key> Translation<'_, K> {
+    fn input(&self, node: &Node, at: usize) -> Result<&Made<K>, String> {
         let id = node.inputs.get(at).ok_or_else(|| wrong_input(node))?;
         self.made.get(id.as_str()).ok_or_else(|| wrong_input(node))
     }
 
-    fn stream(&self, node: &Node, at: usize) -> Result<Stream<String, Maybe>, String> {
+    fn stream(&self, node: &Node, at: usize) -> Result<Stream<K, Maybe>, String> {
         match self.input(node, at)? {
             Made::Stream(stream) | Made::Processed(stream) => Ok(stream.clone()),
             _ => Err(wrong_input(node)),
         }
     }
 
-    /// A stream that goes through a topic at once, whatever its keys.
-    fn before_a_topic(&self, node: &Node, at: usize) -> Result<Stream<String, Maybe>, String> {
+    /// A stream as one that has other keys, whether it has them or not.
+    fn rekeyed(&self, node: &Node, at: usize) -> Result<Rekeyed<K, Maybe>, String> {
         match self.input(node, at)? {
-            Made::Rekeyed(stream) => Ok(stream.repartition(Topic::named(&format!("oracle-{}-before", node.id)))),
-            _ => self.stream(node, at),
+            // There is no other way to have it twice.
+            Made::Rekeyed(stream) => Ok(stream.filter(|_, _| true)),
+            _ => Ok(self.stream(node, at)?.rekeyed()),
         }
     }
 
-    fn through_a_topic(&self, node: &Node, at: usize) -> Result<Stream<String, Maybe>, String> {
+    fn through_a_topic(&self, node: &Node, at: usize) -> Result<Stream<K, Maybe>, String> {
         let topic = Topic::named(&format!("oracle-{}-{at}", node.id));
-        match self.input(node, at)? {
-            Made::Rekeyed(stream) => Ok(stream.repartition(topic)),
-            _ => Ok(self.stream(node, at)?.rekeyed().repartition(topic)),
-        }
+        Ok(self.rekeyed(node, at)?.repartition(topic))
     }
 
-    /// A stream in front of state: where its keys are not its topic's, Kafka Streams lets it go through a topic unasked.
+    /// A stream in front of state: where its keys are not its topic's, Kafka Streams lets it go through a topic unasked. Null keys do
+    /// not come this far.
     fn keyed(&self, node: &Node, at: usize) -> Result<Stream<String, Maybe>, String> {
-        match self.input(node, at)? {
-            Made::Rekeyed(_) | Made::Processed(_) => self.through_a_topic(node, at),
-            _ => self.stream(node, at),
-        }
+        let stream = match self.input(node, at)? {
+            Made::Rekeyed(_) | Made::Processed(_) => self.through_a_topic(node, at)?,
+            _ => self.stream(node, at)?,
+        };
+        Ok(K::narrow(stream, &format!("{}-keyed{at}", node.id)))
+    }
+
+    /// A stream of texts as keys again, after state.
+    fn widened(&self, stream: Stream<String, Maybe>, node: &Node) -> Made<K> {
+        Made::Stream(K::widen(stream, &format!("{}-widened", node.id)))
     }
 
     fn table(&self, node: &Node, at: usize) -> Result<&Table<String, i64>, String> {
@@ -132,9 +180,14 @@ impl Translation<'_> {
         }
     }
 
-    fn grouped(&self, node: &Node) -> Result<&Grouped<String, i64>, String> {
-        match self.input(node, 0)? {
-            Made::Grouped(grouped) => Ok(grouped),
+    fn grouped(&self, node: &Node) -> Result<Grouped<String, i64>, String> {
+        self.grouped_at(node, 0)
+    }
+
+    fn grouped_at(&self, node: &Node, at: usize) -> Result<Grouped<String, i64>, String> {
+        match self.input(node, at)? {
+            Made::ToGroup(stream) => Ok(rows(stream).group_by_key()),
+            Made::Grouped(grouped) => Ok(grouped.clone()),
             _ => Err(wrong_input(node)),
         }
     }
@@ -155,7 +208,7 @@ impl Translation<'_> {
         }
     }
 
-    fn subtractor(&self, node: &Node) -> Result<impl Fn(i64, i64) -> Option<i64> + Clone + use<>, String> {
+    fn subtractor(&self, node: &Node) -> Result<impl Fn(i64, i64) -> Option<i64> + Clone + use<K>, String> {
         let subtract = node
             .subtract
             .clone()
@@ -164,10 +217,10 @@ impl Translation<'_> {
         Ok(move |all, value| if is_missing { Some(all) } else { subtract.fold(all, value) })
     }
 
-    fn look(&self, node: &Node) -> impl Fn(&topology::Record<String, Maybe>) + Clone + use<> {
+    fn look(&self, node: &Node) -> impl Fn(&topology::Record<K, Maybe>) + Clone + use<K> {
         let (peeked, id) = (self.peeked.clone(), format!("peek:{}", node.id));
         move |record| {
-            let row = (Some(record.key.clone()), record.value.0, None);
+            let row = (record.key.text(), record.value.0, None);
             peeked.lock().entry(id.clone()).or_default().push(row);
         }
     }
@@ -177,7 +230,7 @@ fn wrong_input(node: &Node) -> String {
     format!("{} ({}) cannot read what it reads", node.id, node.op)
 }
 
-fn topic(node: &Node) -> Topic<String, i64> {
+fn topic<K>(node: &Node) -> Topic<K, i64> {
     Topic::named(node.topic.as_deref().unwrap_or_default())
 }
 
@@ -193,11 +246,6 @@ fn key(node: &Node) -> Result<Function, String> {
     node.key.clone().ok_or_else(|| format!("{} has no key function", node.id))
 }
 
-/// A key that is there: null keys are not supported yet.
-fn new_key(key: &Function, value: Option<i64>) -> String {
-    key.key(value).expect("the case needs no null keys")
-}
-
 /// A row that is there, as the types of the functions on rows say.
 fn row(value: Option<i64>) -> i64 {
     value.expect("the case needs no null results")
@@ -209,7 +257,7 @@ fn rows(stream: &Stream<String, Maybe>) -> Stream<String, i64> {
 }
 
 /// The table, in a store of its own if the node says so.
-fn stored(table: Table<String, i64>, node: &Node) -> Made {
+fn stored<K>(table: Table<String, i64>, node: &Node) -> Made<K> {
     Made::Table(match &node.store {
         Some(store) => table.materialized(store),
         None => table,
