@@ -165,7 +165,7 @@ class Crate:
         """(file, file it needs) -> one of the names for which it does."""
         found = {}
         for module in self.modules.values():
-            words = set(re.findall(WORD, module.body))
+            words = set(re.findall(WORD, MOD.sub("", module.body)))
             named = [parts for name, (parts, again) in module.uses.items() if not again or name in words]
             named += module.globs
             named += [re.split(r"\s*::\s*", path) for path in PATH.findall(module.body)]
@@ -303,6 +303,11 @@ def test():
             False,
         ),
         "a folder that presents": ({"lib.rs": "mod f;", "f/mod.rs": "mod a; pub use a::A;", "f/a.rs": "use super::A;"}, "", True),
+        "a folder that presents by the same name": (
+            {"lib.rs": "mod f;", "f/mod.rs": "mod a; pub use a::a; pub struct F;", "f/a.rs": "use super::F; pub fn a() {}"},
+            "",
+            True,
+        ),
         "a folder that uses": (
             {"lib.rs": "mod f;", "f/mod.rs": "mod a; use a::A; pub struct F(A);", "f/a.rs": "use super::F; pub struct A;"},
             "",
