@@ -28,11 +28,6 @@ use crate::model::accepted;
 )]
 pub(super) struct Document;
 
-/// The document of the whole API, as `/openapi.json` serves it.
-pub fn openapi() -> Value {
-    super::split().1
-}
-
 /// Says what the code asks of parameters and bodies beyond what their types tell, and what each answer is.
 pub(super) fn finish(document: &OpenApi) -> Value {
     let mut json = serde_json::to_value(document).expect("a document is JSON");

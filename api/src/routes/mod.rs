@@ -1,6 +1,7 @@
 //! The routes, by resource.
 
 mod accounts;
+mod all;
 mod balances;
 mod customers;
 mod document;
@@ -10,42 +11,7 @@ mod rows;
 mod topology;
 mod transactions;
 
-use axum::Router;
-use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
-use utoipa_swagger_ui::SwaggerUi;
-
-pub use document::openapi;
+pub(crate) use all::all;
+pub use all::openapi;
 pub use health::{LagReport, PartitionLag};
 pub(crate) use rows::Resource;
-
-use crate::state::AppState;
-
-/// Every route, and the document that lists it: a route is in both or in neither.
-fn documented() -> OpenApiRouter<AppState> {
-    OpenApiRouter::with_openapi(document::Document::openapi())
-        .routes(routes!(customers::list, customers::create))
-        .routes(routes!(customers::read, customers::replace, customers::remove))
-        .routes(routes!(accounts::list, accounts::create))
-        .routes(routes!(accounts::read, accounts::replace, accounts::close))
-        .routes(routes!(balances::read))
-        .routes(routes!(transactions::list, transactions::create))
-        .routes(routes!(transactions::read, transactions::replace, transactions::remove))
-        .routes(routes!(health::live))
-        .routes(routes!(health::ready))
-        .routes(routes!(health::lag))
-        .routes(routes!(metrics::read))
-        .routes(routes!(topology::read))
-}
-
-/// The routes and their document.
-fn split() -> (Router<AppState>, serde_json::Value) {
-    let (router, document) = documented().split_for_parts();
-    (router, document::finish(&document))
-}
-
-pub(crate) fn all() -> Router<AppState> {
-    let (router, document) = split();
-    router.merge(SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document))
-}
