@@ -4,8 +4,7 @@ use std::marker::PhantomData;
 
 use wire::{Codec, Topic, Wire, WireError};
 
-use super::set::{Definitions, Store};
-use super::{Backing, KeyValueStore, StoreKey, StoreValue};
+use super::Backing;
 
 /// A key-value store: its name and its types.
 pub struct KeyValue<K, V> {
@@ -56,18 +55,6 @@ impl<K, V> Clone for KeyValue<K, V> {
     }
 }
 impl<K, V> Copy for KeyValue<K, V> {}
-
-impl<K: StoreKey, V: StoreValue> Store for KeyValue<K, V> {
-    type Handle = KeyValueStore<K, V>;
-
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn definition(&self) -> Definitions {
-        Definitions(vec![KeyValueStore::definition(*self)])
-    }
-}
 
 /// A key-value store whose values have the event time of their last change, as tables do.
 pub type TimestampedKeyValue<K, V> = KeyValue<K, Timestamped<V>>;

@@ -10,6 +10,7 @@ use wire::{Codec, OrderedKey, WireError};
 use super::ahead::Ahead;
 use super::backend::{AnyStore, Backend, Batch, EmitChange, FlushPart, LookedUp, StoreContext, StoreDef};
 use super::layer::{Entry, Layer, Merged, Span};
+use super::set::{Definitions, Store};
 use super::{Backing, Entries, KeyValue, StoreKey, StoreValue, View};
 use crate::error::{EngineError, ProcessError, StoreError};
 use crate::planted::planted;
@@ -316,6 +317,18 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
             types: TypeId::of::<(K, V)>(),
             make: Arc::new(move |cx| Ok(Box::new(Self::open(store, cx)?))),
         }
+    }
+}
+
+impl<K: StoreKey, V: StoreValue> Store for KeyValue<K, V> {
+    type Handle = KeyValueStore<K, V>;
+
+    fn name(&self) -> &'static str {
+        KeyValue::name(self)
+    }
+
+    fn definition(&self) -> Definitions {
+        Definitions(vec![KeyValueStore::definition(*self)])
     }
 }
 
