@@ -80,7 +80,7 @@ impl<K: StoreKey, T: StoreValue> Cogrouped<K, T> {
             changes: changes.expect("a row begins with a stream"),
             rows: Rows::of(rows),
             old,
-            keeps_empty: true,
+            all_changes: None,
         }
     }
 }

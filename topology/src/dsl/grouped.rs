@@ -148,7 +148,7 @@ impl<K: StoreKey, V: Send + 'static> Grouped<K, V> {
             changes,
             rows: Rows::of(rows),
             old,
-            keeps_empty: true,
+            all_changes: None,
         }
     }
 

@@ -28,20 +28,23 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
         let old = OldValues::of(vec![self.old.clone()]);
         // All tables are computed from stored ones, so old values are known, and rows that never were there are not deleted.
         old.want();
-        let (wanted, accepts) = (old.clone(), keep.clone());
-        let changes = self.changes.on_changes("filter", move |record, out| {
+        let accepts = keep.clone();
+        let all_changes = self.changes.on_changes("filter", move |record, out| {
             let change = record
                 .value
                 .map(|value| Some(value.clone()).filter(|value| accepts(&record.key, value)));
-            if !(change.is_empty() && wanted.is_wanted()) {
-                out.push(Record::new(record.key.clone(), change, record.timestamp_ms));
+            out.push(Record::new(record.key.clone(), change, record.timestamp_ms));
+        });
+        let changes = all_changes.on_changes("changed", |record, out| {
+            if !record.value.is_empty() {
+                out.push(record.clone());
             }
         });
         Self {
             changes,
             rows: computed(&self.rows, move |key, value| Some(value).filter(|value| keep(key, value))),
             old,
-            keeps_empty: false,
+            all_changes: Some(all_changes),
         }
     }
 

@@ -148,7 +148,7 @@ impl<K: StoreKey, V: Wire + Clone> GroupedTable<K, V> {
             changes,
             rows: Rows::<K, T>::of(rows),
             old,
-            keeps_empty: true,
+            all_changes: None,
         }
     }
 }

@@ -96,7 +96,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
             changes: left.merge(&right),
             rows: both(&self.rows, &other.rows, join),
             old,
-            keeps_empty: true,
+            all_changes: None,
         }
     }
 }

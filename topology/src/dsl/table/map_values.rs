@@ -32,7 +32,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
             changes,
             rows: computed(&self.rows, move |key, value| Some(compute(key, &value))),
             old: OldValues::of(vec![self.old.clone()]),
-            keeps_empty: true,
+            all_changes: None,
         }
     }
 
@@ -50,7 +50,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
             changes,
             rows: computed(&self.rows, move |key, value| compute(key, &value)),
             old: OldValues::of(vec![self.old.clone()]),
-            keeps_empty: true,
+            all_changes: None,
         }
     }
 }

@@ -26,14 +26,15 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     pub fn materialized(&self, store: &str) -> Self {
         let rows = TimestampedKeyValue::<K, V>::named(store);
         let old = OldValues::known();
-        let (wanted, keeps_empty) = (old.clone(), self.keeps_empty);
-        let changes = self
-            .changes
-            .stateful(format!("{store}.table"), definitions(rows), move |record, stores, out| {
+        let (wanted, is_filter) = (old.clone(), self.all_changes.is_some());
+        let changes = self.all_changes.as_ref().unwrap_or(&self.changes).stateful(
+            format!("{store}.table"),
+            definitions(rows),
+            move |record, stores, out| {
                 let store = stores.get(rows);
                 let before = store.get(&record.key)?.map(|before| before.value);
                 let new = record.value.new.clone();
-                if before.is_none() && new.is_none() && !keeps_empty && wanted.is_wanted() {
+                if before.is_none() && new.is_none() && is_filter {
                     return Ok(());
                 }
                 match &new {
@@ -43,12 +44,13 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
                 let change = Change::new(new, before.filter(|_| wanted.is_wanted()));
                 out.push(Record::new(record.key.clone(), change, record.timestamp_ms));
                 Ok(())
-            });
+            },
+        );
         Self {
             changes,
             rows: Rows::of(rows),
             old,
-            keeps_empty: true,
+            all_changes: None,
         }
     }
 }

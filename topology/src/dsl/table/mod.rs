@@ -29,8 +29,8 @@ pub struct Table<K, V> {
     pub(super) changes: Stream<K, Change<V>>,
     pub(super) rows: Rows<K, V>,
     pub(super) old: Arc<OldValues>,
-    /// Whether changes from nothing to nothing go on.
-    pub(super) keeps_empty: bool,
+    /// Changes from nothing to nothing as well, where `changes` leaves them out: for a store, which knows for certain what was there.
+    pub(super) all_changes: Option<Stream<K, Change<V>>>,
 }
 
 impl<K, V> Clone for Table<K, V> {
@@ -39,7 +39,7 @@ impl<K, V> Clone for Table<K, V> {
             changes: self.changes.clone(),
             rows: self.rows.clone(),
             old: self.old.clone(),
-            keeps_empty: self.keeps_empty,
+            all_changes: self.all_changes.clone(),
         }
     }
 }

@@ -54,7 +54,7 @@ impl<K: StoreKey, V: Send + 'static> Stream<K, V> {
             changes,
             rows: Rows::of(rows),
             old,
-            keeps_empty: true,
+            all_changes: None,
         }
     }
 }

@@ -82,7 +82,7 @@ impl<K: StoreKey, V: Send + 'static> Stream<K, V> {
             changes,
             rows,
             old,
-            keeps_empty: true,
+            all_changes: None,
         }
     }
 }
