@@ -58,7 +58,7 @@ enum Made<K> {
     Rekeyed(Rekeyed<K, Maybe>),
     Branches(Vec<Stream<K, Maybe>>),
     /// A stream that is grouped where it is aggregated, as in Kafka Streams: until then, no node stands among those of other operators.
-    ToGroup(Stream<String, Maybe>),
+    ToGroup(Node),
     Grouped(Grouped<String, i64>),
     Table(Table<String, i64>),
     GroupedTable(GroupedTable<String, i64>),
@@ -186,7 +186,7 @@ impl<K: Key> Translation<'_, K> {
 
     fn grouped_at(&self, node: &Node, at: usize) -> Result<Grouped<String, i64>, String> {
         match self.input(node, at)? {
-            Made::ToGroup(stream) => Ok(rows(stream).group_by_key()),
+            Made::ToGroup(group) => Ok(rows(&self.keyed(group, 0)?).group_by_key()),
             Made::Grouped(grouped) => Ok(grouped.clone()),
             _ => Err(wrong_input(node)),
         }
