@@ -32,7 +32,7 @@ impl Way {
     pub fn of(case: &Case) -> Self {
         // A punctuator begins anew with its task, and is called in the order of its keys in each.
         let has_clock = case.nodes.iter().any(|node| node.every.is_some());
-        // A versioned store has a stream time for each partition, and begins it anew after a crash.
+        // A versioned store has a stream time for each partition. After a crash it begins anew, and takes versions that are too late.
         let has_versions = case.nodes.iter().any(|node| node.versioned.is_some());
         // A record without a key is in any partition.
         let has_nulls = case.needs().contains(feature::NULL_KEY);

@@ -58,7 +58,7 @@ enum Made<K> {
     Rekeyed(Rekeyed<K, Maybe>),
     Branches(Vec<Stream<K, Maybe>>),
     /// A stream that is grouped where it is aggregated, as in Kafka Streams: until then, no node stands among those of other operators.
-    ToGroup(Node),
+    ToGroup(Box<Node>),
     Grouped(Grouped<String, i64>),
     Table(Table<String, i64>),
     GroupedTable(GroupedTable<String, i64>),

@@ -140,7 +140,7 @@ impl<K: Key> Translation<'_, K> {
                     None => stream.to_table(store(node)?),
                 })
             }
-            "group_by_key" => Made::ToGroup(node.clone()),
+            "group_by_key" => Made::ToGroup(Box::new(node.clone())),
             "group_by" => {
                 let key = key(node)?;
                 let grouped = move |value: &Maybe| value.0.and_then(|value| Some((key.key(Some(value))?, value)));
