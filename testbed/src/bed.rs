@@ -9,6 +9,7 @@ use crate::ports::{Lease, Ports, Turn};
 use crate::process::{Lifetime, Program};
 use crate::ready::Probe;
 use crate::servers::{BucketEvents, Kafka, KafkaConnect, Minio, Postgres, Prometheus, Registry, Snowflake};
+use crate::site::Site;
 use crate::{Server, TestbedError};
 
 /// What to start, and where.
@@ -295,37 +296,4 @@ fn wanted<'b, S>(server: &'b Option<S>, name: &str) -> &'b S {
     server
         .as_ref()
         .unwrap_or_else(|| panic!("this testbed was built without .{name}()"))
-}
-
-/// What a server needs to know of its surroundings while it is prepared.
-pub(crate) struct Site {
-    root: PathBuf,
-    pub(crate) ports: Ports,
-    pub(crate) installed: Installed,
-    lifetime: Lifetime,
-}
-
-impl Site {
-    /// A server's own folder.
-    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, TestbedError> {
-        let path = self.root.join(name);
-        std::fs::create_dir_all(&path).map_err(io(format!("create {}", path.display())))?;
-        Ok(path)
-    }
-
-    pub(crate) fn program(&self, name: &'static str, exe: &Path, folder: &Path) -> Program {
-        Program::new(name, exe, folder, self.lifetime)
-    }
-
-    /// A Java program, with a log that a reader can use.
-    pub(crate) fn java(&self, name: &'static str, folder: &Path) -> Program {
-        self.program(name, &self.installed.java(), folder).args([
-            "-Dorg.slf4j.simpleLogger.showDateTime=true",
-            "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
-            "-Dorg.slf4j.simpleLogger.showThreadName=false",
-            // Hundreds of lines of settings at each start.
-            "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
-            "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.utils.AppInfoParser=warn",
-        ])
-    }
 }

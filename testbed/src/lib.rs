@@ -31,6 +31,7 @@ mod proc_table;
 mod process;
 mod ready;
 mod servers;
+mod site;
 pub mod visible;
 
 pub use bed::{Builder, Testbed, block_on};

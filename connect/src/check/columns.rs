@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use super::{ProblemKind, SourceProblem, table_id};
+use super::names::table_id;
+use super::problem::{ProblemKind, SourceProblem};
 use crate::ColumnPatterns;
 
 /// A value that breaks a check of the column's type.

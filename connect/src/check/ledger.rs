@@ -2,7 +2,7 @@
 
 use sqlx::{PgConnection, Row};
 
-use super::{ProblemKind, SourceProblem};
+use super::problem::{ProblemKind, SourceProblem};
 
 /// The ledger's triggers by table.
 const TRIGGERS: [(&str, &[&str]); 2] = [

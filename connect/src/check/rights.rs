@@ -3,7 +3,9 @@
 use sqlx::PgConnection;
 
 use super::columns::captured;
-use super::{ProblemKind, SourceExpectations, SourceProblem, table_id};
+use super::expected::SourceExpectations;
+use super::names::table_id;
+use super::problem::{ProblemKind, SourceProblem};
 
 pub(super) async fn check(
     connection: &mut PgConnection,

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use sqlx::{PgConnection, Row};
 
-use super::{ProblemKind, SourceExpectations, SourceProblem, table_id};
+use super::expected::SourceExpectations;
+use super::names::table_id;
+use super::problem::{ProblemKind, SourceProblem};
 
 /// What the publication holds of a table.
 struct Published {

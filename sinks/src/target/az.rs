@@ -5,7 +5,8 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use object_store::azure::MicrosoftAzureBuilder;
 
-use super::{TargetError, client, is_local_http, retries};
+use super::client::{client, is_local_http, retries};
+use super::error::TargetError;
 
 /// How to reach Azure Blob Storage.
 #[derive(Clone, Default)]

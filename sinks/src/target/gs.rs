@@ -5,7 +5,8 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use object_store::gcp::GoogleCloudStorageBuilder;
 
-use super::{TargetError, client, is_local_http, retries};
+use super::client::{client, is_local_http, retries};
+use super::error::TargetError;
 
 /// How to reach Google Cloud Storage.
 #[derive(Clone, Default)]

@@ -5,20 +5,21 @@
 //! is there already: S3 and Azure do by `If-None-Match`, GCS by `x-goog-if-generation-match: 0`, a file system by a hard link.
 
 mod az;
+mod client;
+mod error;
 mod gs;
 mod s3;
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
+use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::prefix::PrefixStore;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
-use url::{Host, Url};
+use url::Url;
 
 pub use self::az::AzOptions;
+pub use self::error::TargetError;
 pub use self::gs::GsOptions;
 pub use self::s3::S3Options;
 
@@ -31,25 +32,6 @@ pub struct StoreOptions {
     pub gs: GsOptions,
     /// `az://` and `abfss://`.
     pub az: AzOptions,
-}
-
-/// Why a URL does not lead to a store: a setting is wrong.
-#[derive(Debug, thiserror::Error)]
-pub enum TargetError {
-    /// It is not a URL, or has no meaning here.
-    #[error("{url}: {reason}")]
-    Url {
-        /// The URL.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The folder cannot be made.
-    #[error("{0}: {1}")]
-    Folder(PathBuf, std::io::Error),
-    /// The store's client refuses its options.
-    #[error(transparent)]
-    Options(#[from] object_store::Error),
 }
 
 /// Opens a store of S3, of this machine, or in memory; nothing is asked of it yet.
@@ -96,35 +78,6 @@ pub fn open_with(url: &str, options: &StoreOptions) -> Result<Arc<dyn ObjectStor
         "memory" => Ok(Arc::new(InMemory::new())),
         other => Err(wrong(format!("{other}: is not s3:, gs:, az:, abfss:, file: or memory:"))),
     }
-}
-
-/// The sink retries by itself, so that its trouble is seen; the client covers only a lost connection.
-fn retries() -> RetryConfig {
-    RetryConfig {
-        max_retries: 2,
-        retry_timeout: Duration::from_secs(10),
-        backoff: BackoffConfig::default(),
-    }
-}
-
-fn client(allow_http: bool) -> ClientOptions {
-    ClientOptions::new()
-        .with_allow_http(allow_http)
-        .with_connect_timeout(Duration::from_secs(5))
-        // The sink's own time-out ends an attempt; large files on slow lines must not hit another one first.
-        .with_timeout(Duration::from_secs(600))
-}
-
-/// Whether an endpoint is unencrypted, which only one of this machine may be: an emulator.
-fn is_local_http(endpoint: &str) -> bool {
-    let Ok(url) = Url::parse(endpoint) else { return false };
-    let is_local = match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    url.scheme() == "http" && is_local
 }
 
 fn under(store: Arc<dyn ObjectStore>, path: &str) -> Arc<dyn ObjectStore> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut, S3CopyIfNotExists};
 
-use super::{TargetError, client, retries};
+use super::client::{client, retries};
+use super::error::TargetError;
 
 /// How to reach an S3-compatible store.
 #[derive(Clone, Default)]

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::{Server, controlled};
 use crate::TestbedError;
-use crate::bed::Site;
 use crate::error::io;
 use crate::process::{Program, write};
 use crate::ready::Probe;
+use crate::site::Site;
 
 /// A running broker.
 #[derive(Debug)]

@@ -2,9 +2,9 @@
 
 use super::{Server, controlled};
 use crate::TestbedError;
-use crate::bed::Site;
 use crate::process::write;
 use crate::ready::Probe;
+use crate::site::Site;
 
 /// A running worker.
 #[derive(Debug)]

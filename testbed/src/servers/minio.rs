@@ -11,8 +11,8 @@ use reqwest::StatusCode;
 
 use super::{Server, controlled};
 use crate::TestbedError;
-use crate::bed::Site;
 use crate::ready::Probe;
+use crate::site::Site;
 
 const ACCESS_KEY: &str = "riverbank";
 const SECRET_KEY: &str = "riverbank-secret";

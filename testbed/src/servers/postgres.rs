@@ -7,11 +7,11 @@ use nix::sys::signal::Signal;
 
 use super::{Server, controlled};
 use crate::TestbedError;
-use crate::bed::Site;
 use crate::error::io;
 use crate::installed::Installed;
 use crate::process::{Program, write};
 use crate::ready::Probe;
+use crate::site::Site;
 
 const SUPERUSER: &str = "postgres";
 const PASSWORD: &str = "riverbank";

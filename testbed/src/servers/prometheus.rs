@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::{Server, controlled};
 use crate::TestbedError;
-use crate::bed::Site;
 use crate::ready::Probe;
+use crate::site::Site;
 
 /// A running Prometheus.
 #[derive(Debug)]

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use super::{Server, controlled};
 use crate::TestbedError;
-use crate::bed::Site;
 use crate::error::io;
 use crate::ready::Probe;
+use crate::site::Site;
 
 /// A running registry.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{Server, controlled};
 use crate::TestbedError;
-use crate::bed::Site;
 use crate::ready::Probe;
+use crate::site::Site;
 
 const ACCOUNT: &str = "RIVERBANK-TEST";
 const USER: &str = "RIVERBANK";
