@@ -9,7 +9,8 @@ use sinks::parquet::footer::{self, FooterError, Identity};
 use sinks::parquet::layout::FileName;
 use sinks::parquet::marks::{Circle, Marks};
 
-use super::{FindError, Ready};
+use super::error::FindError;
+use super::ready::Ready;
 
 /// How many footers are read at the same time, and ahead.
 pub(super) const AT_ONCE: usize = 16;

@@ -10,40 +10,23 @@
 //! What is below a floor ([`lake::floors`]) was removed: it is neither missed nor taken in, even where a file of it is there still. Floors
 //! are read at the start, with each listing, and before anything is called missing.
 
+mod error;
 mod footers;
 mod names;
+mod ready;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::civil::Date;
 use object_store::ObjectStore;
-use object_store::path::Path;
-use parquet::file::metadata::ParquetMetaData;
-use sinks::lake::{self, Generation, LakeError};
-use sinks::parquet::layout::FileName;
+use sinks::lake::{self, Generation};
 
+pub use self::error::FindError;
 use self::footers::{AT_ONCE, Footers};
 use self::names::{Log, Names, Short};
+pub use self::ready::Ready;
 use crate::progress::Progress;
-
-/// A file with its footer.
-#[derive(Debug, Clone)]
-pub struct Ready {
-    /// Its name.
-    pub name: FileName,
-    /// Its size.
-    pub bytes: u64,
-    /// Its footer.
-    pub metadata: Arc<ParquetMetaData>,
-}
-
-impl Ready {
-    /// Its rows.
-    pub fn rows(&self) -> i64 {
-        self.metadata.file_metadata().num_rows()
-    }
-}
 
 /// A range of a partition all of whose files are there.
 #[derive(Debug, Clone)]
@@ -67,47 +50,6 @@ pub struct Found {
     pub ranges: Vec<Range>,
     /// Whether more may be there, beyond the limit.
     pub more: bool,
-}
-
-/// Why no more can be taken: an operator must look at it, unless the store failed.
-#[derive(Debug, thiserror::Error)]
-pub enum FindError {
-    /// The store.
-    #[error("the store failed: {0}")]
-    Store(#[from] object_store::Error),
-    /// What the sinks have noted.
-    #[error(transparent)]
-    Lake(#[from] LakeError),
-    /// Offsets that are in no file.
-    #[error(
-        "{table}, partition {partition}: offsets from {from} on are in no file, though later ones are (docs/runbooks/lake.md)"
-    )]
-    Gap {
-        /// The table.
-        table: String,
-        /// The partition.
-        partition: u32,
-        /// The first of them.
-        from: i64,
-    },
-    /// Offsets that are in two files.
-    #[error("{table}, partition {partition}: offset {at} is in two files (docs/runbooks/lake.md)")]
-    Overlap {
-        /// The table.
-        table: String,
-        /// The partition.
-        partition: u32,
-        /// The first of them.
-        at: i64,
-    },
-    /// A file that is not what its name says.
-    #[error("{path}: {reason}")]
-    File {
-        /// Where.
-        path: Path,
-        /// What is wrong.
-        reason: String,
-    },
 }
 
 /// Finds a table's next files.

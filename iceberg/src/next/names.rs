@@ -11,7 +11,7 @@ use sinks::group::protocol::Intent;
 use sinks::lake::{self, Floors};
 use sinks::parquet::layout::FileName;
 
-use super::FindError;
+use super::error::FindError;
 use crate::progress::Progress;
 
 /// A file's name without its table, partition and generation: start, end, day, version of the shape.

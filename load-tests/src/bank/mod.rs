@@ -1,6 +1,7 @@
 //! The bank scenario: the whole line of flow from change events to balances, and what each of its stages costs.
 
 mod program;
+mod settings;
 mod site;
 mod source;
 mod stages;
@@ -8,60 +9,13 @@ mod stages;
 use schemas::topics::{LEGS, SILVER_ACCOUNTS};
 
 pub use program::BankEngine;
+pub use settings::Bank;
 
 use crate::report::Report;
 pub(crate) use site::Site;
 use source::{Records, TOPICS};
 
-/// Settings of the scenario.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Bank {
-    /// Operations of the simulated bank after its initial customers and accounts; each is one change event or more.
-    #[arg(long, default_value_t = 200_000)]
-    operations: u64,
-    /// Customers that it opens with, two accounts each.
-    #[arg(long, default_value_t = 20_000)]
-    customers: u64,
-    /// Partitions of all topics.
-    #[arg(long, default_value_t = 4)]
-    partitions: u32,
-    /// Workers of the engine.
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
-    /// The longest transaction, in milliseconds.
-    #[arg(long, default_value_t = 100)]
-    commit_interval_ms: u64,
-    /// How often all of it is drained; the medians are told.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
-    /// What the bank's operations are drawn from.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Only the whole, not the stages one by one.
-    #[arg(long)]
-    whole_only: bool,
-    /// Hand over legs in memory, as the engine does unless it is told otherwise. The stages are drained on copies of what the
-    /// topics between them hold.
-    #[arg(long, requires = "whole_only")]
-    repartition_in_memory: bool,
-}
-
 impl Bank {
-    /// A bank of this size, for scenarios that go on from what it has processed.
-    pub(crate) fn of_size(customers: u64, operations: u64, seed: u64) -> Self {
-        Self {
-            operations,
-            customers,
-            partitions: 1,
-            threads: 1,
-            commit_interval_ms: 100,
-            rounds: 1,
-            seed,
-            whole_only: true,
-            repartition_in_memory: false,
-        }
-    }
-
     /// A Kafka whose topics hold all of its records, in one partition each. The schemas are in the folder.
     pub(crate) fn processed(&self, registry: &std::path::Path) -> anyhow::Result<Site> {
         let events = source::events(registry, self.seed, self.customers, self.operations)?;

@@ -9,8 +9,8 @@ use broker::CleanupPolicy;
 use processors::{APPLICATION, SourcePartitions};
 use testbed::Testbed;
 
-use super::Bank;
 use super::program::{BankEngine, PAUSE_MAX, Told};
+use super::settings::Bank;
 use super::source::{Records, TOPICS};
 use crate::kafka::Kafka;
 use crate::process::Running;

@@ -3,8 +3,9 @@
 use wire::{DatumError, DatumInput};
 
 use super::avro::{Avro, Field, Form, NodeId, Record};
+use super::common::COMMON;
 use super::datum::{Value, read, skip};
-use super::{COMMON, value};
+use super::value;
 use crate::columns::Column;
 
 /// The schema of a topic's change events, and what of it is where.

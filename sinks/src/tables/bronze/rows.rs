@@ -9,10 +9,11 @@ use arrow::error::ArrowError;
 use broker::Message;
 use wire::WriterSchema;
 
+use super::common::COMMON;
 use super::event::{Event, EventSchema};
 use super::registry::{Schemas, framing};
 use super::shape::Shape;
-use super::{COMMON, value};
+use super::value;
 use crate::columns::{Cell, Column, Columns};
 use crate::{Origin, Row, RowError, Rows};
 
