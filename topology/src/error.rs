@@ -54,7 +54,7 @@ pub enum EngineError {
     /// The topology itself is wrong.
     #[error("topology: {0}")]
     Topology(String),
-    /// A thread, a signal or a folder of this machine is not to be had.
+    /// The operating system refused a thread or a signal handler.
     #[error("{what}: {source}")]
     Machine {
         /// What was asked for.

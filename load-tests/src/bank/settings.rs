@@ -18,7 +18,7 @@ pub struct Bank {
     /// The longest transaction, in milliseconds.
     #[arg(long, default_value_t = 100)]
     pub(super) commit_interval_ms: u64,
-    /// How often all of it is drained; the medians are told.
+    /// How often all of it is drained; the medians are reported.
     #[arg(long, default_value_t = 3)]
     pub(super) rounds: usize,
     /// What the bank's operations are drawn from.
@@ -27,7 +27,7 @@ pub struct Bank {
     /// Only the whole, not the stages one by one.
     #[arg(long)]
     pub(super) whole_only: bool,
-    /// Hand over legs in memory, as the engine does unless it is told otherwise. The stages are drained on copies of what the
+    /// Hand over legs in memory, as the engine does by default. The stages are drained on copies of what the
     /// topics between them hold.
     #[arg(long, requires = "whole_only")]
     pub(super) repartition_in_memory: bool,

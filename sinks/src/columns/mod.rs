@@ -4,6 +4,7 @@
 
 mod buffer;
 mod cell;
+pub(crate) mod common;
 mod kind;
 
 use std::borrow::Cow;

@@ -19,7 +19,7 @@ use arrow::error::ArrowError;
 use broker::Message;
 use wire::{Codec, Registry, Topic, Wire, WireError};
 
-use crate::columns::{Cell, Column, Columns, Kind};
+use crate::columns::{Cell, Column, Columns, Kind, common};
 use crate::{Origin, Row, RowError, Rows, Table};
 
 /// What a row is, in a table of versions and in one of events.
@@ -28,17 +28,13 @@ const EVENT_OP: Column = Column::required("op", Kind::Text, "What the row is: `a
 
 /// The columns that every table of typed records has after its own and `op`.
 const COMMON: &[Column] = &[
-    Column::required("_topic", Kind::Text, "The topic that the record is from."),
-    Column::required("_partition", Kind::Int32, "Its partition."),
-    Column::required(
-        "_offset",
-        Kind::Int64,
-        "Its offset: a topic's partition and offset are in the table once.",
-    ),
+    common::TOPIC,
+    common::PARTITION,
+    common::OFFSET,
     Column::required("_timestamp", Kind::Timestamp, "The record's timestamp in Kafka."),
-    Column::nullable("_raw_key", Kind::Binary, "The record's key, where it cannot be read."),
-    Column::nullable("_raw", Kind::Binary, "The record's value, where it cannot be read."),
-    Column::nullable("_error", Kind::Text, "Why the record cannot be read."),
+    common::RAW_KEY,
+    common::RAW,
+    common::ERROR,
 ];
 
 /// Makes a cell from a record's key.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::table::{OldValues, Rows, Table};
+use super::table::{OldValues, Table};
 use super::{Grouped, Stream};
 use crate::change::Change;
 use crate::store::{StoreKey, StoreValue, TimestampedKeyValue};
@@ -76,11 +76,6 @@ impl<K: StoreKey, T: StoreValue> Cogrouped<K, T> {
         let steps = self.steps.iter().enumerate();
         let all = steps.map(|(place, step)| step(format!("{store}.table{place}"), rows, &old, init.clone()));
         let changes = all.reduce(|all, one| all.merge(&one));
-        Table {
-            changes: changes.expect("a row begins with a stream"),
-            rows: Rows::of(rows),
-            old,
-            all_changes: None,
-        }
+        Table::stored(changes.expect("a row begins with a stream"), rows, old)
     }
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use wire::Wire;
 
-use super::table::{OldValues, Rows, Table, definitions};
+use super::table::{OldValues, Table, definitions, from_first, from_init, later_ms, put};
 use super::{Rekeyed, Stream};
 use crate::change::Change;
 use crate::record::{Payload, Record};
-use crate::store::{StoreKey, StoreValue, Timestamped, TimestampedKeyValue};
+use crate::store::{StoreKey, StoreValue, TimestampedKeyValue};
 
 /// A stream whose records are gathered by key.
 pub struct Grouped<K, V> {
@@ -120,7 +120,7 @@ impl<K: StoreKey, V: Send + 'static> Grouped<K, V> {
         init: impl Fn() -> T + Clone + Send + Sync + 'static,
         add: impl Fn(&K, &V, T) -> Option<T> + Clone + Send + Sync + 'static,
     ) -> Table<K, T> {
-        self.fold(store, move |key, value, before| add(key, value, before.unwrap_or_else(&init)))
+        self.fold(store, from_init(init, add))
     }
 
     /// The same, where the first record is what it begins with: `add` gets what there is, and the next record.
@@ -128,12 +128,7 @@ impl<K: StoreKey, V: Send + 'static> Grouped<K, V> {
     where
         V: StoreValue,
     {
-        self.fold(store, move |_, value, before| {
-            Some(match before {
-                Some(before) => add(&before, value),
-                None => value.clone(),
-            })
-        })
+        self.fold(store, from_first(add))
     }
 
     fn fold<T: StoreValue>(
@@ -144,12 +139,7 @@ impl<K: StoreKey, V: Send + 'static> Grouped<K, V> {
         let rows = TimestampedKeyValue::<K, T>::named(store);
         let old = OldValues::known();
         let changes = self.folded(format!("{store}.table"), rows, &old, add);
-        Table {
-            changes,
-            rows: Rows::of(rows),
-            old,
-            all_changes: None,
-        }
+        Table::stored(changes, rows, old)
     }
 
     /// What comes of each record, in a store that others may write to as well.
@@ -165,26 +155,11 @@ impl<K: StoreKey, V: Send + 'static> Grouped<K, V> {
             let store = stores.get(rows);
             let before = store.get(&record.key)?;
             let old = before.as_ref().filter(|_| wanted.is_wanted()).map(|row| row.value.clone());
-            let at_ms = before
-                .as_ref()
-                .map_or(record.timestamp_ms, |row| row.timestamp_ms.max(record.timestamp_ms));
+            let at_ms = later_ms(before.as_ref(), record.timestamp_ms);
             let new = add(&record.key, &record.value, before.map(|row| row.value));
-            put(store, record.key.clone(), new.as_ref(), at_ms);
+            put(store, &record.key, new.as_ref(), at_ms);
             out.push(Record::new(record.key.clone(), Change::new(new, old), at_ms));
             Ok(())
         })
-    }
-}
-
-/// What a table has of a key from now on.
-pub(super) fn put<K: StoreKey, V: StoreValue>(
-    store: &mut crate::store::KeyValueStore<K, Timestamped<V>>,
-    key: K,
-    value: Option<&V>,
-    at_ms: i64,
-) {
-    match value {
-        Some(value) => store.put(key, Timestamped::new(value.clone(), at_ms)),
-        None => store.delete(key),
     }
 }

@@ -87,7 +87,7 @@ fn has_left_join(case: &Case, id: &str) -> bool {
         .any(|node| node.op == "fk_left_join" && before.contains(node.id.as_str()))
 }
 
-/// The nodes of a kind that read tables of another kind, directly or through others that pass on what they are told, and all behind them.
+/// The nodes of a kind that read tables of another kind, directly or through others that pass changes on, and all behind them.
 fn behind_old_values(case: &Case, asks: impl Fn(&Node) -> bool, is_told: impl Fn(&Case, &Node) -> bool) -> BTreeSet<&str> {
     let mut tables = BTreeSet::new();
     for node in &case.nodes {

@@ -1,6 +1,6 @@
 //! What every row of Bronze says of its record.
 
-use crate::columns::{Column, Kind};
+use crate::columns::{Column, Kind, common};
 
 /// The columns that every table of Bronze has after its rows'.
 pub(super) const COMMON: &[Column] = &[
@@ -23,14 +23,10 @@ pub(super) const COMMON: &[Column] = &[
         Kind::Text,
         "Values that their columns cannot hold, as a JSON object of column and text.",
     ),
-    Column::required("_topic", Kind::Text, "The topic that the record is from."),
-    Column::required("_partition", Kind::Int32, "Its partition."),
-    Column::required(
-        "_offset",
-        Kind::Int64,
-        "Its offset: a topic's partition and offset are in the table once.",
-    ),
-    Column::nullable("_raw_key", Kind::Binary, "The record's key, where it cannot be read."),
-    Column::nullable("_raw", Kind::Binary, "The record's value, where it cannot be read."),
-    Column::nullable("_error", Kind::Text, "Why the record cannot be read."),
+    common::TOPIC,
+    common::PARTITION,
+    common::OFFSET,
+    common::RAW_KEY,
+    common::RAW,
+    common::ERROR,
 ];

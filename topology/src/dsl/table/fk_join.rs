@@ -13,7 +13,7 @@ use std::sync::Arc;
 use wire::{Codec, Registry};
 
 use super::foreign_key::{Fingerprint, Instruction, Response, Subscription, fingerprint};
-use super::{Rows, Table, definitions};
+use super::{Rows, Table, definitions, later_ms};
 use crate::change::Change;
 use crate::dsl::{Rekeyed, Stream};
 use crate::error::{EngineError, ProcessError};
@@ -234,9 +234,7 @@ fn answer<KO: StoreKey, K: StoreKey, W: StoreValue>(
                 Instruction::Delete => false,
             };
             if is_answered {
-                let at_ms = found
-                    .as_ref()
-                    .map_or(record.timestamp_ms, |row| row.timestamp_ms.max(record.timestamp_ms));
+                let at_ms = later_ms(found.as_ref(), record.timestamp_ms);
                 let ends = subscription.instruction == Instruction::DeleteAndAnswer;
                 let response = Response {
                     value: subscription.value,

@@ -2,9 +2,8 @@
 
 use wire::Wire;
 
-use super::{OldValues, Rows, Table, definitions};
+use super::{OldValues, Table, definitions, from_first, from_init, later_ms, put};
 use crate::change::Change;
-use crate::dsl::grouped::put;
 use crate::dsl::{Rekeyed, Stream};
 use crate::record::Record;
 use crate::store::{StoreKey, StoreValue, TimestampedKeyValue};
@@ -86,11 +85,7 @@ impl<K: StoreKey, V: Wire + Clone> GroupedTable<K, V> {
         add: impl Fn(&K, &V, T) -> Option<T> + Clone + Send + Sync + 'static,
         subtract: impl Fn(&K, &V, T) -> Option<T> + Clone + Send + Sync + 'static,
     ) -> Table<K, T> {
-        self.fold(
-            store,
-            move |key, value, before| add(key, value, before.unwrap_or_else(&init)),
-            subtract,
-        )
+        self.fold(store, from_init(init, add), subtract)
     }
 
     /// The same, where the first row is what it begins with: `add` and `subtract` get what there is, and the row.
@@ -100,16 +95,7 @@ impl<K: StoreKey, V: Wire + Clone> GroupedTable<K, V> {
         add: impl Fn(&V, &V) -> V + Clone + Send + Sync + 'static,
         subtract: impl Fn(&V, &V) -> V + Clone + Send + Sync + 'static,
     ) -> Table<K, V> {
-        self.fold(
-            store,
-            move |_, value, before| {
-                Some(match before {
-                    Some(before) => add(&before, value),
-                    None => value.clone(),
-                })
-            },
-            move |_, value, before| Some(subtract(&before, value)),
-        )
+        self.fold(store, from_first(add), move |_, value, before| Some(subtract(&before, value)))
     }
 
     fn fold<T: StoreValue>(
@@ -127,28 +113,22 @@ impl<K: StoreKey, V: Wire + Clone> GroupedTable<K, V> {
                 let (key, change) = (&record.key, &record.value);
                 let store = stores.get(rows);
                 let before = store.get(key)?;
-                let known_ms = before.as_ref().map(|row| row.timestamp_ms);
+                let later_ms = later_ms(before.as_ref(), record.timestamp_ms);
                 let before = before.map(|row| row.value);
                 let old = before.clone().filter(|_| wanted.is_wanted());
                 let (mut now, mut at_ms) = (before, record.timestamp_ms);
-                let later_ms = |at_ms: i64| known_ms.map_or(at_ms, |known| known.max(at_ms));
                 if let (Some(value), Some(row)) = (&change.old, now.clone()) {
                     now = subtract(key, value, row);
-                    at_ms = later_ms(record.timestamp_ms);
+                    at_ms = later_ms;
                 }
                 if let Some(value) = &change.new {
                     now = add(key, value, now);
-                    at_ms = later_ms(record.timestamp_ms);
+                    at_ms = later_ms;
                 }
-                put(store, key.clone(), now.as_ref(), at_ms);
+                put(store, key, now.as_ref(), at_ms);
                 out.push(Record::new(key.clone(), Change::new(now, old), at_ms));
                 Ok(())
             });
-        Table {
-            changes,
-            rows: Rows::<K, T>::of(rows),
-            old,
-            all_changes: None,
-        }
+        Table::stored(changes, rows, old)
     }
 }

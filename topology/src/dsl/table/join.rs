@@ -2,7 +2,7 @@
 //!
 //! A change of either side looks up what the other side has. A joined row has the later event time of its two rows.
 
-use super::{OldValues, Rows, Table};
+use super::{OldValues, Rows, Table, later_ms};
 use crate::change::Change;
 use crate::record::Record;
 use crate::store::{StoreKey, StoreValue, Timestamped};
@@ -123,9 +123,7 @@ fn one_side<K: StoreKey, V: StoreValue, W: StoreValue, VO: StoreValue>(
         if found.is_none() && (!is_kept || change.is_empty()) {
             return Ok(());
         }
-        let at_ms = found
-            .as_ref()
-            .map_or(record.timestamp_ms, |row| row.timestamp_ms.max(record.timestamp_ms));
+        let at_ms = later_ms(found.as_ref(), record.timestamp_ms);
         let beside = found.as_ref().map(|row| &row.value);
         let old = match wanted.is_wanted() {
             true => join(change.old.as_ref(), beside),

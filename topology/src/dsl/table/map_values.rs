@@ -23,17 +23,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     /// assert_eq!(driver.drain(EUROS)[0].value, Some(12));
     /// ```
     pub fn map_values<VO: StoreValue>(&self, map: impl Fn(&K, &V) -> VO + Clone + Send + Sync + 'static) -> Table<K, VO> {
-        let compute = map.clone();
-        let changes = self.changes.on_changes("map_values", move |record, out| {
-            let change = record.value.map(|value| Some(map(&record.key, value)));
-            out.push(Record::new(record.key.clone(), change, record.timestamp_ms));
-        });
-        Table {
-            changes,
-            rows: computed(&self.rows, move |key, value| Some(compute(key, &value))),
-            old: OldValues::of(vec![self.old.clone()]),
-            all_changes: None,
-        }
+        self.mapped("map_values", move |key, value| Some(map(key, value)))
     }
 
     /// Makes another value of some; rows of which it makes `None` are not in the table.
@@ -41,8 +31,16 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
         &self,
         map: impl Fn(&K, &V) -> Option<VO> + Clone + Send + Sync + 'static,
     ) -> Table<K, VO> {
+        self.mapped("filter_map_values", map)
+    }
+
+    fn mapped<VO: StoreValue>(
+        &self,
+        operator: &str,
+        map: impl Fn(&K, &V) -> Option<VO> + Clone + Send + Sync + 'static,
+    ) -> Table<K, VO> {
         let compute = map.clone();
-        let changes = self.changes.on_changes("filter_map_values", move |record, out| {
+        let changes = self.changes.on_changes(operator, move |record, out| {
             let change = record.value.map(|value| map(&record.key, value));
             out.push(Record::new(record.key.clone(), change, record.timestamp_ms));
         });

@@ -1,9 +1,9 @@
 //! A table whose rows are kept in a store of their own.
 
-use super::{OldValues, Rows, Table, definitions};
+use super::{OldValues, Table, definitions, put};
 use crate::change::Change;
 use crate::record::Record;
-use crate::store::{StoreKey, StoreValue, Timestamped, TimestampedKeyValue};
+use crate::store::{StoreKey, StoreValue, TimestampedKeyValue};
 
 impl<K: StoreKey, V: StoreValue> Table<K, V> {
     /// Keeps the rows in a store of this name, which queries can ask, and which need not be computed again.
@@ -32,25 +32,20 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
             definitions(rows),
             move |record, stores, out| {
                 let store = stores.get(rows);
-                let before = store.get(&record.key)?.map(|before| before.value);
+                let before = match is_filter || wanted.is_wanted() {
+                    true => store.get(&record.key)?.map(|before| before.value),
+                    false => None,
+                };
                 let new = record.value.new.clone();
                 if before.is_none() && new.is_none() && is_filter {
                     return Ok(());
                 }
-                match &new {
-                    Some(value) => store.put(record.key.clone(), Timestamped::new(value.clone(), record.timestamp_ms)),
-                    None => store.delete(record.key.clone()),
-                }
+                put(store, &record.key, new.as_ref(), record.timestamp_ms);
                 let change = Change::new(new, before.filter(|_| wanted.is_wanted()));
                 out.push(Record::new(record.key.clone(), change, record.timestamp_ms));
                 Ok(())
             },
         );
-        Self {
-            changes,
-            rows: Rows::of(rows),
-            old,
-            all_changes: None,
-        }
+        Self::stored(changes, rows, old)
     }
 }

@@ -11,6 +11,7 @@ mod join;
 mod map_values;
 mod materialized;
 mod source;
+mod stored;
 mod to_stream;
 mod versioned;
 
@@ -23,6 +24,7 @@ use crate::error::StoreError;
 use crate::store::{Definitions, StoreDef, StoreKey, StoreSet, StoreValue, TaskStores, Timestamped, TimestampedKeyValue};
 
 pub use group_by::GroupedTable;
+pub(super) use stored::{from_first, from_init, later_ms, put};
 
 /// A table with keys `K` and values `V`.
 pub struct Table<K, V> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wire::Topic;
 
-use super::{OldValues, Rows, Table, definitions};
+use super::{OldValues, Rows, Table, definitions, put};
 use crate::change::Change;
 use crate::dsl::{Builder, Stream};
 use crate::record::{Payload, Record};
@@ -40,22 +40,17 @@ impl<K: StoreKey, V: Send + 'static> Stream<K, V> {
         let wanted = old.clone();
         let changes = self.stateful(format!("{store}.table"), definitions(rows), move |record, stores, out| {
             let store = stores.get(rows);
-            let before = store.get(&record.key)?;
+            // What nobody asks for is not looked up.
+            let old = match wanted.is_wanted() {
+                true => store.get(&record.key)?.map(|before| before.value),
+                false => None,
+            };
             let new = record.value.payload().cloned();
-            match &new {
-                Some(value) => store.put(record.key.clone(), Timestamped::new(value.clone(), record.timestamp_ms)),
-                None => store.delete(record.key.clone()),
-            }
-            let old = before.map(|before| before.value).filter(|_| wanted.is_wanted());
+            put(store, &record.key, new.as_ref(), record.timestamp_ms);
             out.push(Record::new(record.key.clone(), Change::new(new, old), record.timestamp_ms));
             Ok(())
         });
-        Table {
-            changes,
-            rows: Rows::of(rows),
-            old,
-            all_changes: None,
-        }
+        Table::stored(changes, rows, old)
     }
 }
 

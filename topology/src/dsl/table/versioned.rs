@@ -56,13 +56,16 @@ impl<K: StoreKey, V: Send + 'static> Stream<K, V> {
         let wanted = old.clone();
         let changes = self.stateful(format!("{store}.table"), definitions(versions), move |record, stores, out| {
             let store = stores.get(versions);
-            let before = store.get(&record.key)?.map(|row| row.value);
+            let before = match wanted.is_wanted() {
+                true => store.get(&record.key)?.map(|row| row.value),
+                false => None,
+            };
             let new = record.value.payload().cloned();
             let put = store.put(&record.key, new.clone(), record.timestamp_ms)?;
             if put != Put::TooLate {
                 let change = Change {
                     is_latest: put == Put::Latest,
-                    ..Change::new(new, before.filter(|_| wanted.is_wanted()))
+                    ..Change::new(new, before)
                 };
                 out.push(Record::new(record.key.clone(), change, record.timestamp_ms));
             }
