@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use iceberg_tables::{Catalog, CompactSettings, Compactor, MaintainError, Retention};
+use iceberg_tables::catalog::{Commit, Creation, Loaded};
+use iceberg_tables::metadata::Update;
+use iceberg_tables::{Catalog, CatalogError, CompactSettings, Compactor, MaintainError, Retained, Retention, TableName};
 use jiff::civil::Date;
 use object_store::ObjectStoreExt;
 use serde_json::json;
@@ -407,4 +409,47 @@ async fn old_days_are_dropped_and_do_not_come_back() {
             .chain((112..119).map(|offset| ((1, 1, offset), format!("g1 p1 o{offset}"))))
             .collect()
     );
+}
+
+/// Says that it has removed snapshots, and keeps them.
+struct KeepsSnapshots(Arc<dyn Catalog>);
+
+#[async_trait::async_trait]
+impl Catalog for KeepsSnapshots {
+    async fn load(&self, table: &TableName) -> Result<Option<Loaded>, CatalogError> {
+        self.0.load(table).await
+    }
+    async fn create(&self, table: &TableName, creation: &Creation) -> Result<(), CatalogError> {
+        self.0.create(table, creation).await
+    }
+    async fn commit(&self, table: &TableName, base: &Loaded, commit: &Commit) -> Result<(), CatalogError> {
+        let mut commit = commit.clone();
+        commit.updates.retain(|update| !matches!(update, Update::Expire(_)));
+        self.0.commit(table, base, &commit).await
+    }
+}
+
+#[tokio::test]
+async fn a_catalog_that_keeps_snapshots_is_not_asked_for_ever() {
+    let mut bench = Folder::new().await;
+    let keeps: Arc<dyn Catalog> = Arc::new(KeepsSnapshots(bench.catalog.clone()));
+    let mut committer = bench.lake.committer(&keeps);
+    for range in 0..3 {
+        bench.lake.write(0, range * 5, 5, FIRST_DAY_MS).await;
+        catch_up(&mut committer).await;
+    }
+    let loaded = keeps.load(&table_name()).await.unwrap().unwrap();
+    let commit = Commit {
+        requirements: vec![],
+        // Snapshots are of yesterday as soon as they are there.
+        updates: vec![Update::Properties(
+            [("history.expire.max-snapshot-age-ms".to_owned(), "-1000".to_owned())].into(),
+        )],
+    };
+    keeps.commit(&table_name(), &loaded, &commit).await.unwrap();
+    let access = bench.lake.access(keeps, bench.lake.store.clone());
+    let retention = Retention::new(support::TABLE, access, day_of(FIRST_DAY_MS), Duration::from_secs(86_400));
+    let ended = tokio::time::timeout(support::BOUND, retention.run()).await;
+    assert_eq!(ended.expect("it ends").unwrap(), Retained::default());
+    bench.lake.prove(bench.catalog.as_ref()).await;
 }
