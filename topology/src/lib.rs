@@ -27,5 +27,5 @@ pub use processor::{Context, Forward, Processor, ReadAhead};
 pub use punctuators::{Punctuation, PunctuationType, Punctuator, Schedule};
 pub use query::{Answer, Queries, QueryError};
 pub use record::{Payload, Record, RecordMetadata};
-pub use runtime::{Engine, EngineParts, EngineSettings, Metrics, OnPanic, Position, TaskId};
+pub use runtime::{Engine, EngineParts, EngineSettings, EngineState, Metrics, OnPanic, Position, TaskId};
 pub use streams::Streams;

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use super::task::TaskId;
+use super::task_id::TaskId;
 
 /// A record of a task: its input, and its offset as processors see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 use broker::{BrokerError, Outgoing, Polled, Producer, Reader, Start, TopicPartition};
 use serde::{Deserialize, Serialize};
 
-use super::clean_up;
 use super::instance::{Instance, Token};
+use super::parts::Parts;
 use super::shared::Shared;
+use super::state::clean_up;
 use super::watch::watch_partitions;
-use super::worker::Parts;
 use crate::error::EngineError;
 
 /// What an instance says of itself.
@@ -138,16 +138,21 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Announces this instance from now on, on a thread of its own: until it is to `stop`, and its workers, each of which holds
-    /// `alive`, have ended. The name is free then, and not before.
-    pub fn start(mut self, stop: Arc<AtomicBool>, alive: Arc<()>) -> Result<JoinHandle<()>, EngineError> {
+    /// Announces this instance from now on, on a thread of its own: until it is to `stop`, and none of its workers
+    /// runs any more. The name is free then, and not before.
+    pub fn start(
+        mut self,
+        stop: Arc<AtomicBool>,
+        any_runs: impl Fn() -> bool + Send + 'static,
+    ) -> Result<JoinHandle<()>, EngineError> {
         let run = move || {
-            while !stop.load(Ordering::Relaxed) || Arc::strong_count(&alive) > 1 {
+            while !stop.load(Ordering::Relaxed) || any_runs() {
                 self.listen();
                 if let Some(later) = self.later() {
                     // No goodbye: the name is the other's.
                     tracing::error!("{later}");
                     *self.shared.ended.lock() = Some(later);
+                    self.shared.lifecycle.has_ended();
                     stop.store(true, Ordering::Relaxed);
                     return;
                 }

@@ -1,18 +1,15 @@
 //! The engine of one process: prepares topics and schemas, starts the workers, ends them.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use super::EngineSettings;
-use super::at_fault::panic_text;
 use super::directory::Directory;
-use super::flusher::Flusher;
+use super::lifecycle::EngineState;
 use super::prepare::{EngineParts, prepare};
 use super::shared::Shared;
-use super::worker::{Parts, Worker};
+use super::supervisor::Supervisor;
 use crate::error::EngineError;
 use crate::graph::Topology;
 use crate::query::Queries;
@@ -22,8 +19,9 @@ pub struct Engine {
     shared: Arc<Shared>,
     topology: Arc<Topology>,
     queries: Queries,
+    supervisor: Supervisor,
     stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    directory: Option<JoinHandle<()>>,
 }
 
 impl Engine {
@@ -39,14 +37,16 @@ impl Engine {
         let prepared = prepare(topology, settings, parts)?;
         let shared: Arc<Shared> = Arc::default();
         let directory = Directory::join(prepared.clone(), shared.clone(), address.to_owned(), folder)?;
+        let stop = Arc::new(AtomicBool::new(false));
         let mut engine = Self {
             topology: prepared.topology.clone(),
             queries: Queries::new(shared.clone(), &prepared, address),
-            stop: Arc::new(AtomicBool::new(false)),
-            threads: Vec::new(),
+            supervisor: Supervisor::new(prepared.clone(), shared.clone(), stop.clone())?,
+            stop,
+            directory: None,
             shared,
         };
-        if let Err(error) = engine.start_threads(&prepared, directory) {
+        if let Err(error) = engine.start_threads(prepared.settings.threads.max(1), directory) {
             // Nothing may run on, or hold the folder, that nobody can stop.
             engine.end();
             return Err(error);
@@ -54,21 +54,54 @@ impl Engine {
         Ok(engine)
     }
 
-    fn start_threads(&mut self, prepared: &Parts, directory: Directory) -> Result<(), EngineError> {
-        let alive = Arc::new(());
-        for index in 0..prepared.settings.threads.max(1) {
-            let worker = start_worker(index, prepared, &self.shared)?;
-            let (parts, shared, stop, alive) = (prepared.clone(), self.shared.clone(), self.stop.clone(), alive.clone());
-            let run = move || {
-                supervise(worker, &parts, &shared, &stop);
-                drop(alive);
-            };
-            let name = format!("{}-worker-{index}", prepared.topology.application());
-            let spawned = std::thread::Builder::new().name(name).spawn(run);
-            self.threads.push(spawned.map_err(EngineError::thread)?);
+    fn start_threads(&mut self, workers: usize, directory: Directory) -> Result<(), EngineError> {
+        for _ in 0..workers {
+            self.supervisor.add_worker()?;
         }
-        self.threads.push(directory.start(self.stop.clone(), alive)?);
+        self.directory = Some(directory.start(self.stop.clone(), self.supervisor.any_runs())?);
         Ok(())
+    }
+
+    /// How it is.
+    pub fn state(&self) -> EngineState {
+        self.shared.lifecycle.state()
+    }
+
+    /// Calls `listener` with each new state and the one before, in order. It is called on the engine's own threads, so it must neither block
+    /// nor stop the engine.
+    pub fn on_state_change(&self, listener: impl Fn(EngineState, EngineState) + Send + Sync + 'static) {
+        self.shared.lifecycle.listen(Box::new(listener));
+    }
+
+    /// Processes nothing more until [`Engine::resume`]: no record, no punctuator. What is processed is committed. Tasks stay where they are
+    /// and are restored, and queries are answered. Each instance pauses for itself.
+    pub fn pause(&self) {
+        self.shared.paused.store(true, Ordering::Release);
+    }
+
+    /// Goes on after [`Engine::pause`].
+    pub fn resume(&self) {
+        self.shared.paused.store(false, Ordering::Release);
+    }
+
+    /// Whether it was told to pause.
+    pub fn is_paused(&self) -> bool {
+        self.shared.is_paused()
+    }
+
+    /// Starts one more worker: a thread of its own, which takes its share of the tasks. Returns its number.
+    ///
+    /// # Errors
+    ///
+    /// Where the broker refuses its clients, or the machine the thread.
+    pub fn add_worker(&self) -> Result<usize, EngineError> {
+        self.supervisor.add_worker()
+    }
+
+    /// Ends the worker with the highest number, and waits: the others have its tasks at once. Returns its number; `None` where there is
+    /// none. An engine without workers answers nothing.
+    pub fn remove_worker(&self) -> Option<usize> {
+        self.supervisor.remove_worker()
     }
 
     /// Answers from committed state.
@@ -117,57 +150,10 @@ impl Engine {
     }
 
     fn end(mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a worker had panicked");
-            }
+        self.supervisor.end();
+        if self.directory.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread of the directory had panicked");
         }
-    }
-}
-
-/// How long it takes before a worker that panicked is replaced.
-const REPLACE_AFTER: Duration = Duration::from_secs(1);
-
-fn start_worker(index: usize, parts: &Parts, shared: &Arc<Shared>) -> Result<Worker, EngineError> {
-    let name = format!("{}-worker-{index}", parts.topology.application());
-    let flusher = Flusher::threaded(&name, parts.metrics.clone()).map_err(EngineError::thread)?;
-    Worker::new(index, parts.clone(), shared.clone(), flusher)
-}
-
-/// Runs a worker until the engine stops. One that panics outside of a processor, where nobody expects it, is dropped as if it had been
-/// killed, so that nothing of it is served on, and another takes its place.
-fn supervise(worker: Worker, parts: &Parts, shared: &Arc<Shared>, stop: &AtomicBool) {
-    let index = worker.index;
-    let mut next = Ok(worker);
-    while !stop.load(Ordering::Relaxed) {
-        match next {
-            Ok(mut worker) => {
-                shared.trouble.lock().remove(&index);
-                let turns = AssertUnwindSafe(|| {
-                    while !stop.load(Ordering::Relaxed) {
-                        worker.turn(Duration::from_millis(50));
-                    }
-                });
-                let Err(panic) = catch_unwind(turns) else {
-                    worker.close();
-                    return;
-                };
-                let reason = format!("worker {index} panicked and is replaced: {}", panic_text(&*panic));
-                tracing::error!("{reason}");
-                parts.metrics.worker_panics.inc();
-                shared.trouble.lock().insert(index, vec![reason]);
-                worker.abandon();
-                drop(worker);
-            }
-            Err(error) => {
-                tracing::warn!(worker = index, %error, "a worker cannot be started; trying again");
-                let reason = format!("worker {index} cannot be started: {error}");
-                shared.trouble.lock().insert(index, vec![reason]);
-            }
-        }
-        std::thread::sleep(REPLACE_AFTER);
-        next = start_worker(index, parts, shared);
     }
 }
 

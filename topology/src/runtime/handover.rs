@@ -19,13 +19,16 @@
 
 use std::collections::BTreeSet;
 
-use broker::{TopicPartition, TransactionalProducer};
+use broker::TopicPartition;
 
+use super::at_fault::AtFault;
+use super::input::Input;
 use super::outbox::send_packed;
 use super::pack::BARRIER;
-use super::task::{Step, TaskId};
-use super::trouble::Wait;
-use super::worker::{BACKOFF_MS, OpenTransaction, Stage, Worker};
+use super::parts::Parts;
+use super::task_id::TaskId;
+use super::tasks::{Drive, Driven, TaskRegistry};
+use super::transaction::Transactions;
 use crate::error::EngineError;
 use crate::graph::Topology;
 use crate::planted::planted;
@@ -109,221 +112,190 @@ impl HandOver {
             *barrier = here.map(|(_, offset)| *offset).fold(*barrier, i64::max);
         }
     }
-}
 
-impl Worker {
     /// From now on all records take the topics. What was handed over is committed, or is about to be forgotten.
-    pub fn stop_handing_over(&mut self) {
+    pub fn stop(&mut self, tasks: &mut TaskRegistry) {
         if planted("memory goes on when tasks move") {
             return;
         }
-        self.hand_over.open.clear();
-        self.hand_over.round = None;
-        self.hand_over.retry_at_ms = 0;
-        self.tasks
-            .values_mut()
-            .for_each(|slot| slot.task.outbox.direct_all_to_topics());
+        self.open.clear();
+        self.round = None;
+        self.retry_at_ms = 0;
+        tasks.values_mut().for_each(|slot| slot.task.outbox.direct_all_to_topics());
     }
 
     /// A transaction has committed, since the input ran dry or before that.
-    pub fn weigh_hand_over(&mut self, dry: bool) {
-        let full_commits = if dry {
-            0
-        } else {
-            self.hand_over.full_commits.saturating_add(1)
-        };
-        self.hand_over.full_commits = full_commits;
-        if full_commits == BACKLOG_COMMITS && !self.hand_over.open.is_empty() {
-            tracing::info!(worker = self.index, "a backlog: re-keyed records go through their topics");
-            self.stop_handing_over();
-            self.hand_over.retry_at_ms = self.now_ms() + RETRY_MS;
+    pub fn weigh(&mut self, dry: bool, tasks: &mut TaskRegistry, now_ms: i64) {
+        self.full_commits = if dry { 0 } else { self.full_commits.saturating_add(1) };
+        if self.full_commits == BACKLOG_COMMITS && !self.open.is_empty() {
+            tracing::info!("a backlog: re-keyed records go through their topics");
+            self.stop(tasks);
+            self.retry_at_ms = now_ms + RETRY_MS;
         }
     }
 
-    /// Moves the way from topics to memory. Returns whether anything moved.
-    pub fn advance_hand_over(&mut self) -> Result<bool, EngineError> {
-        let now_ms = self.now_ms();
-        if let Some(round) = &self.hand_over.round {
-            let link = &self.hand_over.links[round.link];
-            let is_past = |(partition, offset): &(u32, i64)| self.input_is(link, *partition, |input| input.is_past(*offset));
-            if round.barriers.iter().all(is_past) || planted("memory overtakes the topic") {
-                self.hand_over();
-                return Ok(true);
-            }
-            if now_ms >= round.give_up_at_ms {
-                tracing::debug!(
-                    worker = self.index,
-                    topic = link.topic,
-                    "records keep going through the topic for now"
-                );
-                self.hand_over.round = None;
-                self.hand_over.retry_at_ms = now_ms + RETRY_MS;
-            }
-            return Ok(false);
+    /// Ends the round that is under way, if it has come to its end. Returns whether anything moved.
+    pub fn end_round(&mut self, tasks: &mut TaskRegistry, now_ms: i64) -> bool {
+        let Some(round) = &self.round else { return false };
+        let link = &self.links[round.link];
+        let is_past = |(partition, offset): &(u32, i64)| link.input_is(*partition, tasks, |input| input.is_past(*offset));
+        if round.barriers.iter().all(is_past) || planted("memory overtakes the topic") {
+            self.open_way(tasks);
+            return true;
         }
-        let is_wanted = self.still.is_empty()
-            && self.at_fault.is_empty()
-            && self.parts.settings.repartition_in_memory
-            && self.hand_over.full_commits < BACKLOG_COMMITS;
-        if !is_wanted || now_ms < self.hand_over.retry_at_ms || self.producer.is_none() {
-            return Ok(false);
+        if now_ms >= round.give_up_at_ms {
+            tracing::debug!(topic = link.topic, "records keep going through the topic for now");
+            self.round = None;
+            self.retry_at_ms = now_ms + RETRY_MS;
         }
+        false
+    }
+
+    /// Whether a round may begin, as far as that is known here.
+    pub fn may_begin(&self, tasks: &TaskRegistry, now_ms: i64) -> bool {
         // An earlier owner's transaction may still be on its way into the topics until the group's offsets are known.
-        let is_unsettled = |id: &TaskId| matches!(self.tasks[id].stage, Stage::Opened);
-        if !self.to_open.is_empty() || self.tasks.keys().any(is_unsettled) {
-            return Ok(false);
-        }
-        for link in 0..self.hand_over.links.len() {
-            if self.begin_round(link, now_ms)? {
-                return Ok(true);
+        self.round.is_none()
+            && self.full_commits < BACKLOG_COMMITS
+            && now_ms >= self.retry_at_ms
+            && tasks.wanted().is_empty()
+            && !tasks.values().any(|slot| slot.is_opened())
+    }
+
+    /// Begins a round for the first topic with partitions that can be handed over: writes barriers into them. Returns whether there is
+    /// one; the transaction is to be committed then.
+    pub fn begin_round(
+        &mut self,
+        tasks: &TaskRegistry,
+        transactions: &mut Transactions,
+        parts: &Parts,
+        now_ms: i64,
+    ) -> Result<bool, EngineError> {
+        for (number, link) in self.links.iter().enumerate() {
+            if !tasks.iter().any(|(id, _)| link.writers.contains(&id.sub)) {
+                continue;
             }
+            let partitions = 0..parts.source_partitions[link.topic];
+            let partitions = partitions.filter(|partition| {
+                !self.open.contains(&(number, *partition)) && link.input_is(*partition, tasks, |input| input.buffered() == 0)
+            });
+            let partitions: Vec<u32> = partitions.collect();
+            if partitions.is_empty() {
+                continue;
+            }
+            let Some((producer, _)) = transactions.begin(now_ms)? else {
+                return Ok(false);
+            };
+            for partition in &partitions {
+                send_packed(link.topic, *partition, &BARRIER, now_ms, producer)?;
+            }
+            self.round = Some(Round {
+                link: number,
+                barriers: partitions.into_iter().map(|partition| (partition, -1)).collect(),
+                give_up_at_ms: now_ms + ROUND_MS,
+            });
+            return Ok(true);
         }
         Ok(false)
     }
 
-    /// Whether this worker runs the task that reads a partition, and its input is like that.
-    fn input_is(&self, link: &Link, partition: u32, is: impl Fn(&super::input::Input) -> bool) -> bool {
-        let id = TaskId {
-            sub: link.reader,
-            partition,
-        };
-        self.tasks.get(&id).is_some_and(|slot| {
-            let mut inputs = slot.task.inputs.iter();
-            matches!(slot.stage, Stage::Running) && inputs.any(|input| *input.partition.topic == *link.topic && is(input))
-        })
-    }
-
-    /// Writes barriers into the partitions of a topic that can be handed over. Returns whether there are any.
-    fn begin_round(&mut self, link: usize, now_ms: i64) -> Result<bool, EngineError> {
-        let number = link;
-        let link = &self.hand_over.links[number];
-        if !self.tasks.keys().any(|id| link.writers.contains(&id.sub)) {
-            return Ok(false);
-        }
-        let partitions = 0..self.parts.source_partitions[link.topic];
-        let partitions = partitions.filter(|partition| {
-            !self.hand_over.open.contains(&(number, *partition)) && self.input_is(link, *partition, |input| input.buffered() == 0)
-        });
-        let barriers: Vec<(u32, i64)> = partitions.map(|partition| (partition, i64::MAX)).collect();
-        let topic = link.topic;
-        if self.producer.is_none() || barriers.is_empty() {
-            return Ok(false);
-        }
-        self.begin(now_ms)?;
-        let Some(producer) = self.producer.as_mut() else {
-            return Ok(false);
-        };
-        for (partition, _) in &barriers {
-            send_packed(topic, *partition, &BARRIER, now_ms, producer.as_mut())?;
-        }
-        self.hand_over.round = Some(Round {
-            link: number,
-            barriers: barriers.into_iter().map(|(partition, _)| (partition, -1)).collect(),
-            give_up_at_ms: now_ms + ROUND_MS,
-        });
-        self.commit()?;
-        Ok(true)
-    }
-
     /// The round is over: the way through memory is free.
-    fn hand_over(&mut self) {
-        let Some(round) = self.hand_over.round.take() else { return };
-        let topic = self.hand_over.links[round.link].topic;
+    fn open_way(&mut self, tasks: &mut TaskRegistry) {
+        let Some(round) = self.round.take() else { return };
+        let topic = self.links[round.link].topic;
         for (partition, _) in round.barriers {
-            for slot in self.tasks.values_mut() {
+            for slot in tasks.values_mut() {
                 slot.task.outbox.direct(topic, partition, true);
             }
-            self.hand_over.open.insert((round.link, partition));
+            self.open.insert((round.link, partition));
         }
-        tracing::info!(worker = self.index, topic, "re-keyed records are handed over in memory");
-    }
-
-    /// Brings what tasks have written to the tasks that read it.
-    pub fn deliver(&mut self) -> Result<(), EngineError> {
-        let mut all = Vec::new();
-        for slot in self.tasks.values_mut() {
-            all.extend(slot.task.outbox.take_handed());
-        }
-        for handed in all {
-            let counter = self.parts.metrics.handed_over.with_label_values(&[handed.topic]);
-            counter.inc_by(u64::from(handed.records));
-            let reader = self.parts.topology.repartition_reader(handed.topic);
-            let id = reader.map(|sub| TaskId {
-                sub,
-                partition: handed.partition,
-            });
-            match id.and_then(|id| self.tasks.get_mut(&id)) {
-                Some(slot) if matches!(slot.stage, Stage::Running) => slot.task.hand(handed),
-                // The way is closed before a task goes; should that ever fail, the transaction must not commit.
-                _ => return Err(EngineError::Topology(format!("{} was handed over to nobody", handed.topic))),
-            }
-        }
-        Ok(())
+        tracing::info!(topic, "re-keyed records are handed over in memory");
     }
 
     /// Processes what was handed over, to the end: the transaction cannot commit without it. What cannot be processed now goes
     /// to its topic.
-    pub fn finish_handed(&mut self) -> Result<(), EngineError> {
-        let Some(mut producer) = self.producer.take() else {
-            return Ok(());
-        };
-        let outcome = self.finish_handed_with(producer.as_mut());
-        self.producer = Some(producer);
-        outcome
-    }
-
-    fn finish_handed_with(&mut self, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
-        let now_ms = self.now_ms();
+    pub fn finish(
+        &mut self,
+        tasks: &mut TaskRegistry,
+        transactions: &mut Transactions,
+        at_fault: &AtFault,
+        parts: &Parts,
+    ) -> Result<(), EngineError> {
+        let now_ms = parts.clock.now_ms();
         let give_up_at_ms = now_ms + FINISH_MS;
-        self.deliver()?;
-        while let Some(id) = self.tasks.iter().find(|(_, slot)| slot.task.has_handed()).map(|(id, _)| *id) {
-            let slot = self.tasks.get_mut(&id).expect("found above");
-            let transaction = self.transaction.get_or_insert_with(|| OpenTransaction::begun(now_ms));
-            while slot.task.has_handed() {
-                let is_late = self.parts.clock.now_ms() >= give_up_at_ms;
-                let step = if is_late || slot.wait.as_ref().is_some_and(|wait| !wait.may_try(now_ms)) {
-                    Step::Idle
-                } else {
-                    slot.task.step(producer, now_ms, &self.at_fault, transaction)?
+        let goes_on = |task: &super::task::Task| task.has_handed() && parts.clock.now_ms() < give_up_at_ms;
+        deliver(tasks, parts)?;
+        while let Some(id) = tasks.iter().find(|(_, slot)| slot.task.has_handed()).map(|(id, _)| *id) {
+            let Some((producer, transaction)) = transactions.begin(now_ms)? else {
+                return Ok(());
+            };
+            let slot = tasks.slot_mut(id);
+            let may_try = slot.wait.as_ref().is_none_or(|wait| wait.may_try(now_ms));
+            if may_try && goes_on(&slot.task) {
+                let with = Drive {
+                    producer: &mut *producer,
+                    transaction,
+                    at_fault,
+                    metrics: &parts.metrics,
+                    now_ms,
                 };
-                match step {
-                    Step::Processed => continue,
-                    Step::DeadLetter => {
-                        self.parts.metrics.count_dead_letter(&slot.task.inputs[0].partition.topic);
-                        continue;
-                    }
-                    Step::Idle => {}
-                    Step::Later(reason) => slot.wait = Some(Wait::transient(reason, now_ms + BACKOFF_MS)),
-                }
-                slot.task.give_up_handed(producer)?;
-                self.close_way_to(id, now_ms);
-                break;
+                let driven: Driven = slot.drive(with, |task, _| goes_on(task))?;
+                tracing::trace!(task = %slot.task.name, ?driven, "what was handed over is processed");
             }
-            self.tasks
-                .get_mut(&id)
-                .expect("found above")
-                .task
-                .outbox
-                .send_packs(producer)?;
-            self.deliver()?;
+            if slot.task.has_handed() {
+                slot.task.give_up_handed(producer)?;
+                self.close_way_to(id, tasks, now_ms);
+            }
+            tasks.slot_mut(id).task.outbox.send_packs(producer)?;
+            deliver(tasks, parts)?;
         }
         Ok(())
     }
 
     /// A task does not get on: its records take the topic for a while.
-    fn close_way_to(&mut self, id: TaskId, now_ms: i64) {
-        for (number, link) in self
-            .hand_over
-            .links
-            .iter()
-            .enumerate()
-            .filter(|(_, link)| link.reader == id.sub)
-        {
-            self.hand_over.open.remove(&(number, id.partition));
-            for slot in self.tasks.values_mut() {
+    fn close_way_to(&mut self, id: TaskId, tasks: &mut TaskRegistry, now_ms: i64) {
+        for (number, link) in self.links.iter().enumerate().filter(|(_, link)| link.reader == id.sub) {
+            self.open.remove(&(number, id.partition));
+            for slot in tasks.values_mut() {
                 slot.task.outbox.direct(link.topic, id.partition, false);
             }
         }
-        self.hand_over.retry_at_ms = now_ms + RETRY_MS;
+        self.retry_at_ms = now_ms + RETRY_MS;
     }
+}
+
+impl Link {
+    /// Whether a task that reads a partition runs here, and its input is like that.
+    fn input_is(&self, partition: u32, tasks: &TaskRegistry, is: impl Fn(&Input) -> bool) -> bool {
+        let id = TaskId {
+            sub: self.reader,
+            partition,
+        };
+        tasks.get(id).is_some_and(|slot| {
+            let mut inputs = slot.task.inputs.iter();
+            slot.runs() && inputs.any(|input| *input.partition.topic == *self.topic && is(input))
+        })
+    }
+}
+
+/// Brings what tasks have written to the tasks that read it.
+pub(crate) fn deliver(tasks: &mut TaskRegistry, parts: &Parts) -> Result<(), EngineError> {
+    let mut all = Vec::new();
+    for slot in tasks.values_mut() {
+        all.extend(slot.task.outbox.take_handed());
+    }
+    for handed in all {
+        let counter = parts.metrics.handed_over.with_label_values(&[handed.topic]);
+        counter.inc_by(u64::from(handed.records));
+        let reader = parts.topology.repartition_reader(handed.topic);
+        let id = reader.map(|sub| TaskId {
+            sub,
+            partition: handed.partition,
+        });
+        match id.and_then(|id| tasks.get_mut(id)) {
+            Some(slot) if slot.runs() => slot.task.hand(handed),
+            // The way is closed before a task goes; should that ever fail, the transaction must not commit.
+            _ => return Err(EngineError::Topology(format!("{} was handed over to nobody", handed.topic))),
+        }
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! What the engine tells of itself, in base units.
 
+use broker::TopicPartition;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, exponential_buckets,
 };
@@ -155,6 +156,13 @@ impl Metrics {
             )?,
         })
     }
+    /// An input is another worker's now.
+    pub(crate) fn forget_input(&self, group: &str, input: &TopicPartition) {
+        let partition = input.partition.to_string();
+        let _ = self.lag_seconds.remove_label_values(&[&*input.topic, &partition]);
+        let _ = self.lag_records.remove_label_values(&[group, &*input.topic, &partition]);
+    }
+
     pub(crate) fn count_dead_letter(&self, topic: &str) {
         self.dead_letters.with_label_values(&[topic]).inc();
     }

@@ -1,13 +1,13 @@
 //! What must be there before the first record: topics with the right partitions, and schemas.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, CleanupPolicy, TopicSpec};
 use wire::{RecordingRegistry, Registry};
 
-use super::worker::Parts;
+use super::parts::Parts;
 use super::{EngineSettings, Metrics, schemas};
 use crate::clock::Clock;
 use crate::error::EngineError;
@@ -275,14 +275,5 @@ impl Topics<'_> {
             self.broker.add_partitions(&name, wanted, self.timeout())?;
         }
         Ok(has.max(wanted))
-    }
-}
-
-impl Parts {
-    /// Partitions of each store.
-    pub(crate) fn store_partitions(&self) -> HashMap<&'static str, u32> {
-        let subs = self.topology.subs.iter().zip(self.sub_partitions.iter());
-        subs.flat_map(|(sub, count)| sub.stores.iter().map(|&s| (self.topology.stores[s].name, *count)))
-            .collect()
     }
 }

@@ -9,6 +9,7 @@ use broker::{Lease, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 
 use super::instance::{Instance, Token};
+use super::lifecycle::Lifecycle;
 use super::task::Position;
 
 /// A store's partition that can be asked.
@@ -57,6 +58,10 @@ pub(crate) struct Shared {
     pub others: RwLock<Vec<String>>,
     /// What the other instances present to this one.
     pub token: Token,
+    /// How the engine is.
+    pub lifecycle: Lifecycle,
+    /// Nothing is processed until it is no longer set.
+    pub paused: AtomicBool,
     /// It stops, and is back soon: its workers keep their membership.
     pub returns: AtomicBool,
     /// Why this engine has ended by itself.
@@ -64,6 +69,38 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Whether nothing is to be processed for now.
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
+    }
+
+    /// A task group was assigned to a worker: it is shown as its own, whoever of this instance had it before.
+    pub fn take_group(&self, group: u32, worker: usize) {
+        self.groups.lock().insert(group, OwnedGroup { worker, runs: false });
+    }
+
+    /// Whether a task group is shown as a worker's. Another of this instance may have taken it over, and that one not know yet.
+    pub fn shows_group(&self, group: u32, worker: usize) -> bool {
+        let groups = self.groups.lock();
+        groups.get(&group).is_some_and(|owned| owned.worker == worker)
+    }
+
+    /// Says whether a task group of a worker runs.
+    pub fn tell_group(&self, group: u32, worker: usize, runs: bool) {
+        let mut groups = self.groups.lock();
+        if let Some(owned) = groups.get_mut(&group).filter(|owned| owned.worker == worker) {
+            owned.runs = runs;
+        }
+    }
+
+    /// A task group is this worker's no more.
+    pub fn leave_group(&self, group: u32, worker: usize) {
+        let mut groups = self.groups.lock();
+        if groups.get(&group).is_some_and(|owned| owned.worker == worker) {
+            groups.remove(&group);
+        }
+    }
+
     /// From now on, a sub-topology stands still until a restart. Returns whether that is new.
     pub fn stand_still(&self, sub: usize, why: String) -> bool {
         let mut still = self.still.lock();

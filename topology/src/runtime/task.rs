@@ -20,8 +20,10 @@ use super::outbox::{Handed, Outbox, send_pack};
 use super::pack::Pack;
 use super::queue::BrokenPack;
 use super::read_ahead::ReadAhead;
+use super::state::Restore;
+use super::task_id::TaskId;
+use super::transaction::Transaction;
 use super::unknown::Unknown;
-use super::worker::OpenTransaction;
 use crate::error::{EngineError, ProcessError, StoreError};
 use crate::graph::{SubTopology, Topology};
 use crate::node::{Node, Outgoings};
@@ -29,22 +31,6 @@ use crate::planted::planted;
 use crate::punctuators::{PunctuationType, Punctuators};
 use crate::record::RecordMetadata;
 use crate::store::{Backend, Batch, FlushPart, StoreContext, Stored};
-
-/// A task's name: which sub-topology, which partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TaskId {
-    /// The sub-topology's number in the topology.
-    pub sub: usize,
-    /// The partition of its inputs.
-    pub partition: u32,
-}
-
-impl TaskId {
-    /// What the task is called in logs and on disk.
-    pub(crate) fn name(self, topology: &Topology) -> String {
-        format!("{}/{}", topology.subs[self.sub].name, self.partition)
-    }
-}
 
 /// What a task's committed state reflects. The lock is the gate of its queries: a commit holds it while all stores change.
 #[derive(Debug, Clone, Default)]
@@ -221,7 +207,7 @@ impl Task {
         producer: &mut dyn TransactionalProducer,
         now_ms: i64,
         at_fault: &AtFault,
-        transaction: &mut OpenTransaction,
+        transaction: &mut Transaction,
     ) -> Result<Step, EngineError> {
         let heads = self.inputs.iter().enumerate();
         let Some((_, chosen)) = heads.filter_map(|(i, input)| Some((input.front_ms()?, i))).min() else {
@@ -652,34 +638,25 @@ impl Task {
         }
     }
 
-    /// Adds replayed changelog records to the backend and moves the position. Returns how many of them can be no record of the store:
-    /// a public topic may be written by others.
-    pub fn restore(&mut self, store: usize, messages: &[Message], next: i64) -> Result<usize, StoreError> {
-        let Some(backend) = self.backend.clone() else { return Ok(0) };
-        let mut batch = Batch::default();
-        let mut foreign = 0;
-        for message in messages {
-            let Some(key) = &message.key else { continue };
-            if message.value.is_none() && planted("a restore passes over deletes") {
-                continue;
-            }
-            match self.flow.stores[store].restore(key, message.value.as_deref(), &mut batch) {
-                // That the registry does not know a schema may be a moment's, as after its restart.
-                Err(StoreError::Wire { source, .. }) if !source.is_transient() && !source.is_unknown_schema() => {
-                    let (topic, offset) = (&self.changelogs[store].0, message.offset);
-                    tracing::error!(task = %self.name, topic, offset, error = %source, "a record cannot be restored; passed over");
-                    foreign += 1;
-                }
-                restored => restored?,
-            }
+    /// Gives its stores away, to be restored from its changelogs. Until it has them back, it only waits.
+    pub fn begin_restore(&mut self, metrics: &super::Metrics) -> Restore {
+        let stored = self.stored();
+        Restore {
+            task: self.name.clone(),
+            backend: self.backend.clone(),
+            stores: std::mem::take(&mut self.flow.stores),
+            changelogs: std::mem::take(&mut self.changelogs),
+            stored,
+            replayed: 0,
+            metrics: metrics.clone(),
         }
-        let before = std::mem::replace(&mut self.changelogs[store].1, next);
-        batch.stored = Some(self.stored());
-        let written = backend.write(&batch);
-        if written.is_err() {
-            self.changelogs[store].1 = before;
-        }
-        written.map(|()| foreign)
+    }
+
+    /// Has its stores back. Returns how many records were replayed.
+    pub fn end_restore(&mut self, restored: Restore) -> u64 {
+        self.flow.stores = restored.stores;
+        self.changelogs = restored.changelogs;
+        restored.replayed
     }
 
     /// The state reflects all that the group had committed at this time.

@@ -6,9 +6,8 @@
 
 use std::time::Duration;
 
+use super::parts::Parts;
 use super::shared::Shared;
-use super::task::TaskId;
-use super::worker::{Parts, Worker};
 use crate::error::EngineError;
 
 /// Whoever calls has other things to do while the broker is away.
@@ -35,24 +34,4 @@ pub(crate) fn watch_partitions(parts: &Parts, shared: &Shared) -> Result<(), Eng
     }
     parts.metrics.still.set(shared.still_count() as i64);
     Ok(())
-}
-
-impl Worker {
-    /// Lets go of the inputs of sub-topologies that must stand still; what is processed of them is committed.
-    pub fn stand_still_where_partitions_changed(&mut self) -> Result<(), EngineError> {
-        let count = self.shared.still_count();
-        if count == self.still.len() || (self.producer.is_none() && !self.tasks.is_empty()) {
-            return Ok(());
-        }
-        if self.is_dirty() {
-            self.commit()?;
-        }
-        self.stop_handing_over();
-        self.still = self.shared.still.lock().keys().copied().collect();
-        let ids: Vec<TaskId> = self.tasks.keys().copied().filter(|id| self.still.contains(&id.sub)).collect();
-        for id in ids {
-            self.assign_inputs(id)?;
-        }
-        Ok(())
-    }
 }

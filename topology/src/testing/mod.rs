@@ -22,7 +22,7 @@ use crate::graph::Topology;
 use crate::query::Queries;
 use crate::record::Record;
 use crate::runtime::{
-    EngineParts, EngineSettings, Flusher, Metrics, Parts, Scheduled, Shared, Switches, Worker, clean_up, prepare,
+    EngineParts, EngineSettings, Flusher, Metrics, Parts, Scheduled, Shared, StateManager, Switches, Worker, clean_up, prepare,
     watch_partitions,
 };
 use crate::store::{Backends, KeyValue, MemoryBackends, StoreKey, StoreValue, View};
@@ -133,7 +133,8 @@ impl TestDriver {
             parts.backends = disk.clone();
         }
         let flushes = Scheduled::new(parts.metrics.clone(), &self.switches);
-        let worker = Worker::new(index, parts, self.shared.clone(), Flusher::scheduled(&flushes))?;
+        let state = StateManager::stepped(&parts, index);
+        let worker = Worker::new(index, parts, self.shared.clone(), state, Flusher::scheduled(&flushes))?;
         self.flushes[index].retain(|earlier| !earlier.is_empty());
         self.flushes[index].push(flushes);
         Ok(worker)
@@ -300,7 +301,7 @@ impl TestDriver {
 
     /// Whether a worker has tasks, rightly or not.
     pub fn has_tasks(&self, worker: usize) -> bool {
-        self.workers[worker].as_ref().is_some_and(|worker| !worker.tasks.is_empty())
+        self.workers[worker].as_ref().is_some_and(Worker::has_tasks)
     }
 
     /// Starts a worker that was taken down.
@@ -311,6 +312,11 @@ impl TestDriver {
             self.workers[worker] = Some(self.new_worker(worker)?);
         }
         Ok(())
+    }
+
+    /// As [`crate::Engine::pause`] and [`crate::Engine::resume`].
+    pub fn pause(&mut self, pauses: bool) {
+        self.shared.paused.store(pauses, Ordering::Release);
     }
 
     /// Moves the wall clock on without processing yet.

@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
-use super::worker::{Slot, Worker};
+use super::Worker;
 use crate::error::EngineError;
+use crate::runtime::tasks::Slot;
 
-const HOUSEKEEPING_MS: i64 = 500;
+/// How often it is said where the inputs stand.
+const REPORT_MS: i64 = 500;
 
 /// However short topics keep their tombstones: state is then restored anew more often.
 const REFRESH_MIN: Duration = Duration::from_secs(10);
@@ -17,14 +19,14 @@ const OFFSETS_PATIENCE: Duration = Duration::from_millis(100);
 
 impl Worker {
     /// How long the group's offsets are waited for at once.
-    pub fn offsets_patience(&self) -> Duration {
+    pub(super) fn offsets_patience(&self) -> Duration {
         self.parts.settings.broker_timeout.min(OFFSETS_PATIENCE)
     }
 
-    pub fn flush(&mut self) -> Result<(), EngineError> {
+    pub(super) fn flush(&mut self) -> Result<(), EngineError> {
         let now_ms = self.now_ms();
         let every_ms = self.parts.settings.flush_interval.as_millis() as i64;
-        for (id, slot) in &mut self.tasks {
+        for (id, slot) in self.tasks.iter_mut() {
             if slot.runs() && now_ms - slot.flushed_at_ms >= every_ms && !self.flusher.is_busy(*id) {
                 slot.flushed_at_ms = now_ms;
                 if let Some(job) = slot.task.flush() {
@@ -43,9 +45,9 @@ impl Worker {
 
     /// Commits the offsets of all inputs again when it is time. A broker forgets an offset that is not committed for a week, and
     /// a transactional id that is not used; and a commit that succeeds says that the tasks are still this worker's.
-    pub fn refresh_offsets(&mut self) -> Result<(), EngineError> {
+    pub(super) fn refresh_offsets(&mut self) -> Result<(), EngineError> {
         let now_ms = self.now_ms();
-        let holds_something = self.transaction.is_some_and(|transaction| !transaction.is_empty()) || self.is_dirty();
+        let holds_something = self.transactions.open().is_some_and(|open| !open.is_empty()) || self.tasks.is_dirty();
         if now_ms < self.refresh_at_ms || holds_something {
             return Ok(());
         }
@@ -53,10 +55,10 @@ impl Worker {
         let is_first = self.refresh_at_ms == i64::MIN;
         self.refresh_at_ms = now_ms + self.refresh_interval_ms();
         let has_offsets = |slot: &Slot| slot.runs() && slot.task.inputs.iter().any(|input| input.committed.log >= 0);
-        if is_first || self.producer.is_none() || !self.tasks.values().any(has_offsets) {
+        if is_first || !self.transactions.has_producer() || !self.tasks.values().any(has_offsets) {
             return Ok(());
         }
-        self.begin(now_ms)?;
+        self.transactions.begin(now_ms)?;
         self.commit()?;
         let slots = self.tasks.values_mut().filter(|slot| slot.runs());
         slots.for_each(|slot| slot.task.is_valid(now_ms));
@@ -64,12 +66,12 @@ impl Worker {
     }
 
     /// Says where the inputs stand, and what is served.
-    pub fn keep_house(&mut self) {
+    pub(super) fn report_inputs(&mut self) {
         let now_ms = self.now_ms();
-        if now_ms < self.housekeeping_at_ms {
+        if now_ms < self.report_at_ms {
             return;
         }
-        self.housekeeping_at_ms = now_ms + HOUSEKEEPING_MS;
+        self.report_at_ms = now_ms + REPORT_MS;
         let metrics = &self.parts.metrics;
         let mut inputs = self.shared.inputs.lock();
         for slot in self.tasks.values() {
@@ -97,7 +99,7 @@ impl Worker {
         }
         drop(inputs);
         self.show_groups_again();
-        self.trouble.log = self.reader.trouble();
+        self.trouble.log = self.inputs.trouble();
         let running = self.tasks.values().filter(|slot| slot.runs()).count();
         metrics.tasks.set(running as i64);
     }

@@ -1,9 +1,8 @@
 //! State that nobody can carry on from is removed: that of tasks which moved away, once their changelogs' tombstones may be gone.
 
-use super::assignment::tombstones_last_ms;
-use super::shared::Shared;
-use super::worker::Parts;
 use crate::error::StoreError;
+use crate::runtime::parts::Parts;
+use crate::runtime::shared::Shared;
 
 /// Removes the state of tasks that are not this instance's and were not for longer than their state is valid. To be called now and then,
 /// off the workers' threads. Returns how many there were.
@@ -20,7 +19,7 @@ pub(crate) fn clean_up(parts: &Parts, shared: &Shared) -> Result<usize, StoreErr
         };
         let stored = backend.stored()?;
         drop(backend);
-        let is_old = |at_ms: i64| parts.clock.now_ms() - at_ms > tombstones_last_ms(parts);
+        let is_old = |at_ms: i64| parts.clock.now_ms() - at_ms > parts.tombstones_last_ms();
         if stored.is_some_and(|stored| is_old(stored.written_at_ms)) {
             parts.backends.wipe(&task)?;
             tracing::info!(task, "the state of a task that has moved away was too old, and is removed");

@@ -1,0 +1,157 @@
+//! Which inputs the application has begun to read, whatever the group says.
+//!
+//! A broker forgets the offsets of a group that was away for a week, and those of a topic that is deleted. An input without an
+//! offset then looks like one that was never read, and read from the start, each of its records would count twice. So the
+//! transaction that commits an offset of an input for the first time also writes a record into a compacted topic of the
+//! application's own: in the partition of its task group, under the name of the input topic, with that topic's id as the value.
+//! Where the group has no offset for an input, the partition is read before the task goes on.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use broker::{BrokerError, Committed, Message, Outgoing, Start, TopicPartition, TransactionalProducer};
+
+use super::StateManager;
+use super::replay::{Outcome, Replay, Sink};
+use crate::error::{EngineError, StoreError};
+use crate::runtime::parts::Parts;
+
+/// Input topics of which an offset was committed at some time.
+#[derive(Default)]
+struct Topics(BTreeSet<String>);
+
+impl Sink for Topics {
+    fn take(&mut self, _: usize, messages: &[Message], _: i64) -> Result<(), StoreError> {
+        let keys = messages
+            .iter()
+            .filter_map(|message| std::str::from_utf8(message.key.as_deref()?).ok());
+        self.0.extend(keys.map(str::to_owned));
+        Ok(())
+    }
+}
+
+/// What is known of the inputs of a task group.
+enum Begun {
+    BeingRead { replay: Replay<Topics>, asked_at_ms: i64 },
+    Read(BTreeSet<String>),
+}
+
+/// Which inputs were begun, of a worker's task groups.
+#[derive(Default)]
+pub(crate) struct BegunInputs {
+    /// By group, where it has lost an offset or never had one.
+    groups: BTreeMap<u32, Begun>,
+    /// Inputs of which this worker has written that they are begun.
+    recorded: HashSet<TopicPartition>,
+}
+
+impl BegunInputs {
+    /// Writes which of these inputs are begun, as far as this worker has not written it before. Returns those.
+    pub fn send(
+        &self,
+        offsets: &[(TopicPartition, Committed)],
+        parts: &Parts,
+        producer: &mut dyn TransactionalProducer,
+    ) -> Result<Vec<TopicPartition>, BrokerError> {
+        let new = offsets
+            .iter()
+            .map(|(input, _)| input)
+            .filter(|input| !self.recorded.contains(input));
+        let new: Vec<TopicPartition> = new.cloned().collect();
+        if new.is_empty() {
+            return Ok(new);
+        }
+        let topic = parts.topology.inputs_topic();
+        for input in &new {
+            let id = parts.topic_ids.get(&*input.topic);
+            producer.send(Outgoing {
+                topic: &topic,
+                partition: Some(input.partition),
+                key: Some(input.topic.as_bytes()),
+                value: Some(id.map_or("", String::as_str).as_bytes()),
+                timestamp_ms: parts.clock.now_ms(),
+                headers: &[],
+            })?;
+        }
+        Ok(new)
+    }
+
+    /// These were written with a transaction that has committed.
+    pub fn committed(&mut self, inputs: Vec<TopicPartition>) {
+        for input in &inputs {
+            if let Some(Begun::Read(topics)) = self.groups.get_mut(&input.partition) {
+                topics.insert(input.topic.to_string());
+            }
+        }
+        self.recorded.extend(inputs);
+    }
+
+    /// Whether an input was begun; `None` where nothing is known of any of its group: the state is that of a version which kept no such
+    /// records, or nothing was processed yet.
+    pub fn has(&self, group: u32, topic: &str) -> Option<bool> {
+        if self.recorded.contains(&TopicPartition::new(topic, group)) {
+            return Some(true);
+        }
+        match self.groups.get(&group) {
+            Some(Begun::Read(topics)) if !topics.is_empty() => Some(topics.contains(topic)),
+            _ => None,
+        }
+    }
+
+    /// Whether it is known which inputs of a group were begun. Where it is not, that is read from now on.
+    pub fn knows(&mut self, group: u32, parts: &Parts, state: &StateManager) -> bool {
+        let begun = self.groups.entry(group).or_insert_with(|| {
+            let place = TopicPartition::new(parts.topology.inputs_topic(), group);
+            Begun::BeingRead {
+                replay: state.replay(vec![(place, Start::Earliest)], Topics::default()),
+                asked_at_ms: parts.clock.now_ms(),
+            }
+        });
+        matches!(begun, Begun::Read(_))
+    }
+
+    /// Whether the inputs of a group are being read.
+    pub fn reads(&self, group: u32) -> bool {
+        matches!(self.groups.get(&group), Some(Begun::BeingRead { .. }))
+    }
+
+    /// Takes what has been read to its end. Returns whether anything was.
+    pub fn advance(&mut self) -> Result<bool, EngineError> {
+        let mut progress = false;
+        let groups: Vec<u32> = self.groups.keys().copied().collect();
+        for group in groups {
+            let Some(Begun::BeingRead { replay, .. }) = self.groups.get(&group) else {
+                continue;
+            };
+            let Some(outcome) = replay.outcome() else { continue };
+            progress = true;
+            let Some(Begun::BeingRead { replay, .. }) = self.groups.remove(&group) else {
+                continue;
+            };
+            match outcome {
+                Outcome::Done => {
+                    self.groups.insert(group, Begun::Read(replay.take_back().0));
+                }
+                // It is read again when it is asked for again.
+                Outcome::OutOfRange(_) => {}
+                Outcome::Failed(error) => return Err(error),
+            }
+        }
+        Ok(progress)
+    }
+
+    /// Says what has been read since before this time, if anything has.
+    pub fn stuck(&self, before_ms: i64, parts: &Parts) -> Option<String> {
+        let is_stuck = |begun: &Begun| matches!(begun, Begun::BeingRead { asked_at_ms, .. } if *asked_at_ms < before_ms);
+        let (partition, _) = self.groups.iter().find(|(_, begun)| is_stuck(begun))?;
+        let topic = parts.topology.inputs_topic();
+        Some(format!(
+            "{topic}-{partition}, which says what inputs were begun, does not come to its end: is a transaction hanging there? \
+             (kafka-transactions.sh find-hanging)"
+        ))
+    }
+
+    /// Forgets what is known of a group that is another's from now on.
+    pub fn forget(&mut self, group: u32) {
+        self.groups.remove(&group);
+    }
+}
