@@ -20,8 +20,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::catalog::Catalog;
 use super::offsets::Offsets;
-use super::state::State;
 use super::sticky::{self, MemberId};
 use crate::port::{BrokerError, GroupOptions, Membership, TopicPartition};
 
@@ -54,7 +54,7 @@ pub(super) enum Step {
 }
 
 impl Coordinator {
-    pub fn join(&mut self, options: &GroupOptions, now: Duration, state: &State) -> MemberId {
+    pub fn join(&mut self, options: &GroupOptions, now: Duration, catalog: &Catalog) -> MemberId {
         self.next_member += 1;
         let id = self.next_member;
         let former = options.member.as_deref().and_then(|name| self.named(name));
@@ -75,7 +75,7 @@ impl Coordinator {
         };
         self.members.insert(id, member);
         if former.is_none_or(|former| former.topics != options.topics) {
-            self.change(state);
+            self.change(catalog);
         }
         id
     }
@@ -89,19 +89,19 @@ impl Coordinator {
     }
 
     /// It gives up its membership, a static one as well.
-    pub fn leave(&mut self, member: MemberId, state: &State) {
+    pub fn leave(&mut self, member: MemberId, catalog: &Catalog) {
         if self.members.remove(&member).is_some() {
-            self.change(state);
+            self.change(catalog);
         }
     }
 
     /// Removes the members whose sessions have expired.
-    pub fn expire(&mut self, now: Duration, state: &State) {
-        self.remove_where(|member| now.saturating_sub(member.seen) > member.session_timeout, state);
+    pub fn expire(&mut self, now: Duration, catalog: &Catalog) {
+        self.remove_where(|member| now.saturating_sub(member.seen) > member.session_timeout, catalog);
     }
 
-    pub fn expire_named(&mut self, client_id: &str, state: &State) -> usize {
-        self.remove_where(|member| member.client_id == client_id, state)
+    pub fn expire_named(&mut self, client_id: &str, catalog: &Catalog) -> usize {
+        self.remove_where(|member| member.client_id == client_id, catalog)
     }
 
     /// How long until the next session expires, if nobody shows a sign of life.
@@ -184,10 +184,10 @@ impl Coordinator {
     }
 
     /// Shares the partitions anew, if that changes anything: to be called when members or topics changed.
-    pub fn rebalance(&mut self, state: &State) {
+    pub fn rebalance(&mut self, catalog: &Catalog) {
         let Some(first) = self.members.values().next() else { return };
         // Members of a group subscribe to the same topics; the oldest decides if an update rolls through.
-        let partitions = state.partitions_of(&first.topics);
+        let partitions = catalog.partitions_of(&first.topics);
         let owned = self.members.iter().map(|(id, member)| (*id, member.owned.clone())).collect();
         for (id, target) in sticky::share(&partitions, &owned) {
             if let Some(member) = self.members.get_mut(&id) {
@@ -196,17 +196,17 @@ impl Coordinator {
         }
     }
 
-    fn change(&mut self, state: &State) {
+    fn change(&mut self, catalog: &Catalog) {
         self.generation += 1;
-        self.rebalance(state);
+        self.rebalance(catalog);
     }
 
-    fn remove_where(&mut self, gone: impl Fn(&Member) -> bool, state: &State) -> usize {
+    fn remove_where(&mut self, gone: impl Fn(&Member) -> bool, catalog: &Catalog) -> usize {
         let before = self.members.len();
         self.members.retain(|_, member| !gone(member));
         let removed = before - self.members.len();
         if removed > 0 {
-            self.change(state);
+            self.change(catalog);
         }
         removed
     }

@@ -24,6 +24,7 @@
 //! assert_eq!(broker.partitions("payments", Duration::from_secs(1)).unwrap(), Some(4));
 //! ```
 
+mod catalog;
 mod coordinator;
 mod faults;
 mod group;
@@ -36,15 +37,18 @@ mod reader;
 mod state;
 mod sticky;
 mod topics;
+mod transaction_faults;
 mod transactional;
+mod transactional_ids;
 mod transactions;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use faults::{CommitFault, TransactionFaults};
+pub use faults::CommitFault;
 pub use limits::{Epochs, Limits};
+pub use transaction_faults::TransactionFaults;
 
 pub use crate::lease::Monotonic;
 use crate::port::{

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::catalog::{Topic, TopicId};
 use super::log::{PartitionLog, Record};
-use super::state::{Shared, State, Topic, TopicId};
+use super::state::{Shared, State};
 use crate::partitioner::partition_for_key;
 use crate::port::{BrokerError, CleanupPolicy, Outgoing, Producer, TopicPartition};
 
@@ -66,8 +67,8 @@ impl Buffer {
             return Ok(known);
         }
         let state = self.shared.lock();
-        let id = state.topic_id(topic)?;
-        self.topics.push(Known::of(id, &state.topics[id]));
+        let id = state.catalog.topic_id(topic)?;
+        self.topics.push(Known::of(id, &state.catalog.topics[id]));
         Ok(self.topics.len() - 1)
     }
 
@@ -112,7 +113,7 @@ impl Buffer {
             if let Err(error) = known.follow(state) {
                 failure.get_or_insert(error);
             }
-            let logs = &mut state.topics[known.id].partitions;
+            let logs = &mut state.catalog.topics[known.id].partitions;
             for (index, waiting) in known.partitions.iter_mut().enumerate() {
                 let records = waiting.records.drain(..);
                 if let (Some(log), true) = (logs.get_mut(index), records.len() > 0) {
@@ -149,12 +150,12 @@ impl Known {
 
     /// Goes over to the topic that has this name now, if it was deleted and made anew.
     fn follow(&mut self, state: &State) -> Result<(), BrokerError> {
-        if !state.topics[self.id].deleted {
+        if !state.catalog.topics[self.id].deleted {
             return Ok(());
         }
-        let id = state.topic_id(&self.name)?;
+        let id = state.catalog.topic_id(&self.name)?;
         let mut partitions = std::mem::take(&mut self.partitions);
-        *self = Self::of(id, &state.topics[id]);
+        *self = Self::of(id, &state.catalog.topics[id]);
         let count = self.partitions.len();
         if let Some(beyond) = partitions.iter().skip(count).position(|waiting| !waiting.records.is_empty()) {
             let beyond = count + beyond;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::catalog::TopicId;
 use super::log::Stored;
-use super::state::{Shared, State, TopicId};
+use super::state::{Shared, State};
 use crate::port::{BrokerError, Message, Polled, Reader, Start, TopicPartition};
 
 /// The most records that one slot gives before the next has its turn.
@@ -78,8 +79,8 @@ impl Slot {
     /// Whether the partition exists. Like Kafka's clients, a slot goes by its topic's name: it is silent while there is none,
     /// and where the topic is made anew, it goes on in the new one, at the same offset.
     fn is_there(&mut self, state: &State) -> bool {
-        if state.topics[self.place.0].deleted {
-            match state.partition(&self.partition) {
+        if state.catalog.topics[self.place.0].deleted {
+            match state.catalog.partition(&self.partition) {
                 Ok(place) => self.place = place,
                 Err(_) => return false,
             }
@@ -88,12 +89,12 @@ impl Slot {
     }
 
     fn is_out_of_range(&self, state: &State) -> bool {
-        let log = &state.topics[self.place.0].partitions[self.place.1];
+        let log = &state.catalog.topics[self.place.0].partitions[self.place.1];
         self.position < log.start() || self.position > log.end()
     }
 
     fn read(&mut self, slot: u32, state: &State, max: usize, into: &mut Polled) {
-        let log = &state.topics[self.place.0].partitions[self.place.1];
+        let log = &state.catalog.topics[self.place.0].partitions[self.place.1];
         self.position = log.read(self.position, max, |stored| into.messages.push(message(slot, stored)));
         // Short of the end a transaction is open: what it commits is not to be missed.
         if self.position == log.end() && self.reported != Some(self.position) {
@@ -121,8 +122,8 @@ impl Reader for InProcessReader {
         }
         let mut state = self.shared.lock();
         self.shared.expire_transactions(&mut state);
-        let place = state.partition(partition)?;
-        let log = &state.topics[place.0].partitions[place.1];
+        let place = state.catalog.partition(partition)?;
+        let log = &state.catalog.topics[place.0].partitions[place.1];
         let position = match start {
             Start::Earliest => log.start(),
             Start::Latest => log.stable_end(),
@@ -185,15 +186,15 @@ impl Reader for InProcessReader {
     fn bounds(&mut self, partition: &TopicPartition, _timeout: Duration) -> Result<(i64, i64), BrokerError> {
         let mut state = self.shared.lock();
         self.shared.expire_transactions(&mut state);
-        let (topic, index) = state.partition(partition)?;
-        let log = &state.topics[topic].partitions[index];
+        let (topic, index) = state.catalog.partition(partition)?;
+        let log = &state.catalog.topics[topic].partitions[index];
         Ok((log.start(), log.stable_end()))
     }
 
     fn trouble(&self) -> Option<String> {
         let state = self.shared.lock();
         let mut slots = self.slots.iter().flatten();
-        let gone = slots.find(|slot| !slot.paused && state.partition(&slot.partition).is_err())?;
+        let gone = slots.find(|slot| !slot.paused && state.catalog.partition(&slot.partition).is_err())?;
         Some(format!("there is no {}", gone.partition))
     }
 }

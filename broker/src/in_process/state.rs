@@ -1,75 +1,23 @@
 //! What the broker's threads share: topics, groups and transactions under one lock.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use super::catalog::Catalog;
 use super::coordinator::Coordinator;
 use super::faults::Faults;
-use super::log::PartitionLog;
-use super::transactions::Transactions;
+use super::transactional_ids::Transactions;
 use super::{Limits, Monotonic};
-use crate::port::{self, BrokerError, CleanupPolicy, TopicPartition};
-
-/// A topic's place in [`State::topics`]; a deleted topic leaves its place empty.
-pub(super) type TopicId = usize;
-
-pub(super) struct Topic {
-    pub name: Arc<str>,
-    /// What tells it from another topic of its name, in another log as well.
-    pub id: Option<port::TopicId>,
-    pub cleanup: CleanupPolicy,
-    pub partitions: Vec<PartitionLog>,
-    pub deleted: bool,
-}
 
 #[derive(Default)]
 pub(super) struct State {
-    pub topics: Vec<Topic>,
-    pub topic_ids: HashMap<String, TopicId>,
+    pub catalog: Catalog,
     pub groups: HashMap<String, Coordinator>,
     pub transactions: Transactions,
     pub faults: Faults,
-}
-
-impl State {
-    pub fn topic_id(&self, name: &str) -> Result<TopicId, BrokerError> {
-        let missing = || BrokerError::Topic {
-            topic: name.to_owned(),
-            reason: "there is no such topic".to_owned(),
-        };
-        self.topic_ids.get(name).copied().ok_or_else(missing)
-    }
-
-    pub fn partition(&self, of: &TopicPartition) -> Result<(TopicId, usize), BrokerError> {
-        let topic = self.topic_id(&of.topic)?;
-        let (index, count) = (of.partition as usize, self.topics[topic].partitions.len());
-        if index >= count {
-            let reason = format!("it has {count} partitions, and no partition {index}");
-            return Err(BrokerError::Topic {
-                topic: of.topic.to_string(),
-                reason,
-            });
-        }
-        Ok((topic, index))
-    }
-
-    /// All partitions of these topics, as far as the topics exist.
-    pub fn partitions_of(&self, topics: &[String]) -> Vec<TopicPartition> {
-        let known = topics.iter().filter_map(|name| self.topic_ids.get(name));
-        let mut all: Vec<_> = known
-            .flat_map(|id| {
-                let topic = &self.topics[*id];
-                (0..topic.partitions.len()).map(|i| TopicPartition::new(topic.name.clone(), i as u32))
-            })
-            .collect();
-        all.sort();
-        all.dedup();
-        all
-    }
 }
 
 pub(super) struct Shared {
@@ -168,23 +116,20 @@ impl Shared {
     }
 
     /// Runs `act` on a group, which is made if it is new.
-    pub fn with_group<R>(&self, state: &mut State, name: &str, act: impl FnOnce(&mut Coordinator, &State) -> R) -> R {
-        // The coordinator needs to see the topics while it changes, so it is taken out for the moment.
-        let mut group = state.groups.remove(name).unwrap_or_default();
-        let result = act(&mut group, state);
-        state.groups.insert(name.to_owned(), group);
-        result
+    pub fn with_group<R>(&self, state: &mut State, name: &str, act: impl FnOnce(&mut Coordinator, &Catalog) -> R) -> R {
+        let group = state.groups.entry(name.to_owned()).or_default();
+        act(group, &state.catalog)
     }
 
     pub fn tick(&self) {
         let mut guard = self.lock();
         let state = &mut *guard;
         let now = self.look(state);
-        for partition in state.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+        for partition in state.catalog.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
             partition.tidy(&self.limits, now);
         }
-        self.each_group(state, |group, state| {
-            group.expire(now, state);
+        self.each_group(state, |group, catalog| {
+            group.expire(now, catalog);
             self.expire_offsets_of(group, now);
         });
         self.notify();
@@ -197,16 +142,13 @@ impl Shared {
         }
     }
 
-    pub fn each_group(&self, state: &mut State, act: impl Fn(&mut Coordinator, &State)) {
-        let names: Vec<String> = state.groups.keys().cloned().collect();
-        for name in names {
-            self.with_group(state, &name, &act);
-        }
+    pub fn each_group(&self, state: &mut State, act: impl Fn(&mut Coordinator, &Catalog)) {
+        state.groups.values_mut().for_each(|group| act(group, &state.catalog));
     }
 
     pub fn expire_member(&self, group: &str, client_id: &str) -> usize {
         let mut state = self.lock();
-        let expired = self.with_group(&mut state, group, |group, state| group.expire_named(client_id, state));
+        let expired = self.with_group(&mut state, group, |group, catalog| group.expire_named(client_id, catalog));
         self.regrouped.notify_all();
         expired
     }

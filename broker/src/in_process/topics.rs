@@ -3,16 +3,17 @@
 use std::hash::{BuildHasher, RandomState};
 
 use super::Limits;
+use super::catalog::Topic;
 use super::log::PartitionLog;
-use super::state::{Shared, State, Topic};
+use super::state::{Shared, State};
 use crate::port::{BrokerError, CleanupPolicy, TopicId, TopicPartition, TopicSpec};
 
 impl Shared {
     pub fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<(), BrokerError> {
         let mut state = self.lock();
         for spec in specs {
-            match state.topic_ids.get(&spec.name) {
-                Some(id) => verify(&state.topics[*id], spec)?,
+            match state.catalog.ids.get(&spec.name) {
+                Some(id) => verify(&state.catalog.topics[*id], spec)?,
                 None => create(&mut state, spec, &self.limits)?,
             }
         }
@@ -23,19 +24,19 @@ impl Shared {
 
     pub fn partitions(&self, topic: &str) -> Option<u32> {
         let state = self.lock();
-        let id = *state.topic_ids.get(topic)?;
-        Some(state.topics[id].partitions.len() as u32)
+        let id = *state.catalog.ids.get(topic)?;
+        Some(state.catalog.topics[id].partitions.len() as u32)
     }
 
     pub fn id_of(&self, topic: &str) -> Option<TopicId> {
         let state = self.lock();
-        state.topics[*state.topic_ids.get(topic)?].id
+        state.catalog.topics[*state.catalog.ids.get(topic)?].id
     }
 
     pub fn add_partitions(&self, topic: &str, total: u32) -> Result<(), BrokerError> {
         let mut state = self.lock();
-        let id = state.topic_id(topic)?;
-        let topic = &mut state.topics[id];
+        let id = state.catalog.topic_id(topic)?;
+        let topic = &mut state.catalog.topics[id];
         while topic.partitions.len() < total as usize {
             topic.partitions.push(PartitionLog::new(topic.cleanup, &self.limits));
         }
@@ -48,8 +49,8 @@ impl Shared {
         let mut state = self.lock();
         let state = &mut *state;
         for (place, offset) in before {
-            let id = state.topic_ids.get(&*place.topic);
-            let log = id.and_then(|id| state.topics[*id].partitions.get_mut(place.partition as usize));
+            let id = state.catalog.ids.get(&*place.topic);
+            let log = id.and_then(|id| state.catalog.topics[*id].partitions.get_mut(place.partition as usize));
             let missing = || BrokerError::Topic {
                 topic: place.topic.to_string(),
                 reason: format!("there is no {place}"),
@@ -62,10 +63,10 @@ impl Shared {
     /// Whether there was such a topic.
     pub fn delete_topic(&self, name: &str) -> bool {
         let mut state = self.lock();
-        let Some(id) = state.topic_ids.remove(name) else {
+        let Some(id) = state.catalog.ids.remove(name) else {
             return false;
         };
-        let topic = &mut state.topics[id];
+        let topic = &mut state.catalog.topics[id];
         (topic.deleted, topic.partitions) = (true, Vec::new());
         self.each_group(&mut state, |group, state| {
             group.offsets.forget_topic(name);
@@ -77,8 +78,8 @@ impl Shared {
 
     pub fn compact(&self, topic: &str) {
         let mut state = self.lock();
-        if let Ok(id) = state.topic_id(topic) {
-            state.topics[id].partitions.iter_mut().for_each(PartitionLog::compact);
+        if let Ok(id) = state.catalog.topic_id(topic) {
+            state.catalog.topics[id].partitions.iter_mut().for_each(PartitionLog::compact);
         }
     }
 }
@@ -93,8 +94,8 @@ fn create(state: &mut State, spec: &TopicSpec, limits: &Limits) -> Result<(), Br
     let partitions = (0..spec.partitions)
         .map(|_| PartitionLog::new(spec.cleanup, limits))
         .collect();
-    state.topic_ids.insert(spec.name.clone(), state.topics.len());
-    state.topics.push(Topic {
+    state.catalog.ids.insert(spec.name.clone(), state.catalog.topics.len());
+    state.catalog.topics.push(Topic {
         name: spec.name.as_str().into(),
         id: random_id(),
         cleanup: spec.cleanup,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::faults::CommitFault;
 use super::producer::Buffer;
 use super::state::{Shared, State};
-use super::transactions::Identity;
+use super::transactional_ids::Identity;
 use crate::port::{BrokerError, Committed, Membership, Outgoing, TopicPartition, TransactionalProducer};
 
 /// How many records wait in the producer before they go to the log, where they take their offsets. Several records share one

@@ -11,89 +11,18 @@
 //!
 //! A transaction is *committing* only where a test holds up its markers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::open::ProducerId;
-use super::state::{State, TopicId};
+use super::catalog::TopicId;
+use super::state::State;
+use super::transactional_ids::{Identity, Open, TransactionalId};
 use super::{Epochs, Limits};
 use crate::port::{BrokerError, Committed, Membership, TopicPartition};
-
-/// Who a producer is to the coordinator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub producer: ProducerId,
-    epoch: u64,
-}
-
-#[derive(Default)]
-pub(super) struct Transactions {
-    ids: BTreeMap<String, TransactionalId>,
-    last_producer: ProducerId,
-    /// How many are open.
-    open: usize,
-}
-
-struct TransactionalId {
-    holder: Identity,
-    /// What raised the epoch last.
-    fenced_by: &'static str,
-    open: Option<Open>,
-    /// When it was last used, by the broker's clock.
-    used: Duration,
-}
-
-/// What a transaction has touched.
-struct Open {
-    since: Duration,
-    partitions: Vec<(TopicId, usize)>,
-    groups: BTreeSet<String>,
-    /// Its commit is decided and answered, and its markers are yet to be written.
-    committing: bool,
-}
 
 const TAKEN_OVER: &str = "a newer producer has taken over";
 const TIMED_OUT: &str = "its transaction has timed out";
 const ENDED: &str = "its transaction has ended";
-
-impl Transactions {
-    /// How many transactions are open.
-    pub fn open(&self) -> usize {
-        self.open
-    }
-
-    /// How long until the next transaction times out.
-    pub fn next_timeout(&self, now: Duration, limits: &Limits) -> Option<Duration> {
-        if self.open == 0 {
-            return None;
-        }
-        let open = self.ids.values().filter_map(|id| id.open.as_ref());
-        let ends = open.map(|open| open.since.saturating_add(limits.transaction_timeout));
-        ends.map(|end| end.saturating_sub(now)).min()
-    }
-
-    /// Forgets an id, unless a transaction of its is open. Returns whether it was known.
-    pub fn expire_id(&mut self, id: &str) -> bool {
-        let idle = self.ids.get(id).is_some_and(|known| known.open.is_none());
-        idle && self.ids.remove(id).is_some()
-    }
-
-    /// Forgets the ids that were not used for so long.
-    pub fn expire_ids(&mut self, unused: Duration, now: Duration) {
-        self.ids
-            .retain(|_, known| known.open.is_some() || now.saturating_sub(known.used) < unused);
-    }
-
-    /// Whether this is still the holder of the id.
-    pub fn check(&self, id: &str, holder: Identity) -> Result<(), BrokerError> {
-        let fenced = |why: &str| Err(BrokerError::Fenced(format!("{id}: {why}")));
-        match self.ids.get(id) {
-            Some(known) if known.holder == holder => Ok(()),
-            Some(known) if known.holder.producer == holder.producer => fenced(known.fenced_by),
-            _ => fenced("the transactional id has expired"),
-        }
-    }
-}
 
 impl State {
     /// Makes a new holder of the id. What an earlier one left open is aborted.
@@ -260,7 +189,7 @@ impl State {
             open.partitions
         };
         for (topic, partition) in reached {
-            let log = self.topics[topic].partitions.get_mut(partition);
+            let log = self.catalog.topics[topic].partitions.get_mut(partition);
             // It is not there where its topic was deleted.
             if let Some(log) = log {
                 log.end_transaction(producer, commits);
@@ -273,12 +202,5 @@ impl State {
             }
         }
         commits
-    }
-}
-
-impl TransactionalId {
-    fn raise_epoch(&mut self, why: &'static str) {
-        self.holder.epoch += 1;
-        self.fenced_by = why;
     }
 }

@@ -16,6 +16,7 @@ mod producer;
 mod proofs;
 mod reader;
 mod reaper;
+mod reports;
 mod slots;
 mod topics;
 mod transactions;

@@ -3,95 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use rdkafka::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use rdkafka::config::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::config::{KafkaSettings, PATIENCE};
-use super::context::Watch;
-use super::errors::{from_kafka, is_missing};
+use super::errors::from_kafka;
 use super::reaper::reap;
+use super::reports::{Reports, refused};
 use super::topics::Topics;
 use crate::port::{BrokerError, Outgoing, Producer, TopicPartition};
 
 /// One wait for delivery reports while the queue is full.
 const STEP: Duration = Duration::from_millis(1);
-
-/// What the delivery reports have told since they were last taken.
-#[derive(Default)]
-pub(super) struct Delivered {
-    failed: Option<BrokerError>,
-    highest: Vec<(TopicPartition, i64)>,
-    /// The place in `highest` of the latest report: the next is mostly for the same.
-    last: usize,
-}
-
-impl Delivered {
-    fn note(&mut self, topic: &str, partition: i32, offset: i64) {
-        if offset < 0 {
-            // A retry that the broker had already written is acknowledged without its offset.
-            self.fail(BrokerError::Unavailable(format!(
-                "{topic}-{partition}: acknowledged without an offset"
-            )));
-            return;
-        }
-        let is = |place: &TopicPartition| place.partition == partition.unsigned_abs() && &*place.topic == topic;
-        if !self.highest.get(self.last).is_some_and(|(place, _)| is(place)) {
-            self.last = self.highest.iter().position(|(place, _)| is(place)).unwrap_or_else(|| {
-                self.highest
-                    .push((TopicPartition::new(topic, partition.unsigned_abs()), offset));
-                self.highest.len() - 1
-            });
-        }
-        let highest = &mut self.highest[self.last].1;
-        *highest = offset.max(*highest);
-    }
-
-    fn fail(&mut self, error: BrokerError) {
-        self.failed.get_or_insert(error);
-    }
-}
-
-/// The context of a producer: gathers what the reports tell.
-#[derive(Default)]
-pub(super) struct Reports {
-    watch: Watch,
-    delivered: Mutex<Delivered>,
-}
-
-impl ClientContext for Reports {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        self.watch.note(level, facility, text);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.watch.error(error, reason);
-    }
-}
-
-impl Reports {
-    /// Records of a partition were written, the last of them at this offset.
-    pub fn written(&self, topic: &str, partition: i32, offset: i64) {
-        self.delivered.lock().note(topic, partition, offset);
-    }
-
-    /// A record could not be written.
-    pub fn refused(&self, topic: &str, code: Code) {
-        self.delivered
-            .lock()
-            .fail(refused(topic, &KafkaError::MessageProduction(code)));
-    }
-}
-
-impl ProducerContext for Reports {
-    type DeliveryOpaque = ();
-
-    /// Only for what a producer that is dropped had not yet told of: [`Topics::serve`] tells of the rest.
-    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
-}
 
 /// A producer and the calls that both kinds need. Shared with the thread that ends it, hence `Arc`.
 pub(super) struct Sender {
@@ -156,13 +81,12 @@ impl Sender {
                 )));
             }
         }
-        let delivered = std::mem::take(&mut *self.producer.context().delivered.lock());
-        Ok(delivered.highest)
+        Ok(self.producer.context().take_highest())
     }
 
     /// What has gone wrong so far: the first record that could not be written, or the client itself.
     pub fn failure(&self) -> Result<(), BrokerError> {
-        if let Some(error) = self.producer.context().delivered.lock().failed.take() {
+        if let Some(error) = self.producer.context().take_failure() {
             return Err(error);
         }
         match self.producer.client().fatal_error() {
@@ -181,17 +105,6 @@ fn record_of<'a>(outgoing: &Outgoing<'a>) -> BaseRecord<'a, [u8], [u8], ()> {
     let add = |headers: OwnedHeaders, &(key, value): &(&str, &[u8])| headers.insert(Header { key, value: Some(value) });
     record.headers = Some(outgoing.headers.iter().fold(empty, add));
     record
-}
-
-/// Why a record could not be written.
-fn refused(topic: &str, error: &KafkaError) -> BrokerError {
-    match error.rdkafka_error_code() {
-        Some(code) if is_missing(code) => BrokerError::Topic {
-            topic: topic.to_owned(),
-            reason: error.to_string(),
-        },
-        _ => from_kafka(&format!("writing to {topic}"), error),
-    }
 }
 
 /// Writes without transactions.

@@ -16,7 +16,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafka;
 
 use super::native;
-use super::producer::Reports;
+use super::reports::Reports;
 use crate::port::Outgoing;
 
 /// How long one look at a draining queue lasts.

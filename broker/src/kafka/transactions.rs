@@ -30,7 +30,8 @@ use rdkafka::producer::{BaseProducer, Producer as _};
 use super::config::{KafkaSettings, TRANSACTION_TIMEOUT};
 use super::errors::{from_code, from_kafka};
 use super::group::offsets_list;
-use super::producer::{Reports, Sender};
+use super::producer::Sender;
+use super::reports::Reports;
 use crate::port::{BrokerError, Committed, Membership, Outgoing, TopicPartition, TransactionalProducer};
 
 /// How long librdkafka gets for one attempt to initialise.

@@ -5,9 +5,9 @@ use apache_avro::schema::{Aliases, InnerDecimalSchema, Name, UuidSchema};
 use hashbrown::HashMap;
 
 use super::default;
+use super::found::List;
 use super::name;
 use super::plan::{Array, Enum, Field, Fixed, FixedDecimal, Node, NodeId, Optional, Plan, Record, Union};
-use super::view::Views;
 
 impl Plan {
     /// The plan of a schema; the error says why there is none.
@@ -25,7 +25,7 @@ impl Plan {
             nodes: compiler.nodes,
             root,
             record: name::record_name(&schema),
-            fits: name::Fits::default(),
+            fits: List::default(),
         };
         mark_empty_items(&mut plan)?;
         for (record, field, value) in compiler.defaults {
@@ -126,7 +126,7 @@ impl Compiler {
                 self.nodes[id as usize] = Node::Record(Box::new(Record {
                     name: record.name.name().to_owned(),
                     fields,
-                    views: Views::default(),
+                    views: List::default(),
                 }));
                 return Ok(id);
             }

@@ -10,12 +10,14 @@ mod compile;
 mod de;
 mod default;
 mod error;
+mod found;
 mod input;
 mod name;
 mod output;
 mod plan;
 mod ser;
 mod skip;
+mod step;
 mod view;
 
 use serde::Serialize;

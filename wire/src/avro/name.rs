@@ -2,44 +2,20 @@
 //!
 //! By its fields alone a customer's change event could be read as an account's: all that it lacks is optional.
 
-use std::sync::OnceLock;
-
 use apache_avro::Schema;
 
+use super::found::Fit;
 use super::plan::{Node, Plan};
-
-/// What was found out about a plan, once for each type that was ever read by it: a list that only grows, to as many as the
-/// program has types. Reading it takes no lock.
-#[derive(Default)]
-pub(crate) struct Fits(OnceLock<Box<Link>>);
-
-struct Link {
-    /// The type's own schema.
-    schema: &'static str,
-    /// Where the plan is none of its: the name that it needs.
-    needs: Option<String>,
-    next: Fits,
-}
 
 impl Plan {
     /// Whether a type with this schema may be read by the plan; if not, the name that the type needs.
     #[inline]
     pub fn fits(&self, schema: &'static str) -> Result<(), &str> {
-        let mut fits = &self.fits;
-        loop {
-            let link = fits.0.get_or_init(|| {
-                Box::new(Link {
-                    schema,
-                    needs: needs(schema, self.record.as_deref()),
-                    next: Fits::default(),
-                })
-            });
-            // What lives for ever is the same whenever place and length are.
-            if std::ptr::eq(link.schema, schema) {
-                return link.needs.as_deref().map_or(Ok(()), Err);
-            }
-            fits = &link.next;
-        }
+        let found = self.fits.of(schema, || Fit {
+            schema,
+            needs: needs(schema, self.record.as_deref()),
+        });
+        found.needs.as_deref().map_or(Ok(()), Err)
     }
 
     /// The scales of its decimals, in order.

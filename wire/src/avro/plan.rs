@@ -2,11 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::name::Fits;
-use super::view::Views;
-
-/// A type's place in its plan.
-pub(crate) type NodeId = u32;
+use super::found::{Fit, List, View};
+pub(crate) use super::step::NodeId;
 
 /// How deep values may lie in each other: a recursive schema must not let a datum exhaust the stack.
 pub(crate) const DEPTH: u32 = 64;
@@ -18,7 +15,7 @@ pub(crate) struct Plan {
     /// The full name of a record that is the root, or that the root has or null.
     pub record: Option<String>,
     /// Which types may be read by it.
-    pub fits: Fits,
+    pub fits: List<Fit>,
 }
 
 impl Plan {
@@ -90,7 +87,7 @@ pub(crate) struct Record {
     pub name: String,
     pub fields: Vec<Field>,
     /// What structs want of it.
-    pub views: Views,
+    pub views: List<View>,
 }
 
 pub(crate) struct Field {

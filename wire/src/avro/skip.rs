@@ -2,23 +2,8 @@
 
 use super::error::{Error, Result};
 use super::input::{self, Input};
-use super::plan::{Node, NodeId, Plan};
-
-/// One step over a value, or over several next to each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// So many bytes.
-    Bytes(usize),
-    Varint,
-    /// A length and so many bytes.
-    Prefixed,
-    /// A union of null, whose index is this, and a [`Step::Varint`].
-    OptionalVarint(u64),
-    /// A union of null, whose index is this, and a [`Step::Prefixed`].
-    OptionalPrefixed(u64),
-    /// Any other type.
-    Node(NodeId),
-}
+use super::plan::{Node, Plan};
+use super::step::{NodeId, Step};
 
 /// Records are flattened up to so many fields.
 const MOST_FIELDS: usize = 256;

@@ -3,10 +3,30 @@
 use serde::de::value::{BorrowedStrDeserializer, StrDeserializer};
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
-use super::{Decoder, State};
+use super::state::{Decoder, State};
 use crate::avro::error::{Error, Result};
+use crate::avro::found::{View, Wanted};
 use crate::avro::plan::{Field, Record};
-use crate::avro::view::{View, Wanted};
+
+impl<'a, 'de> Decoder<'_, 'a, 'de> {
+    /// A record, as a struct with these names of its fields.
+    #[inline(always)]
+    pub(super) fn fields<V: Visitor<'de>>(
+        self,
+        record: &'a Record,
+        names: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        let view = record.view(self.state.plan, names);
+        self.state.enter()?;
+        let value = match view.in_order {
+            true => Positional::visit(self.state, view, visitor)?,
+            false => Keyed::visit(self.state, view, visitor)?,
+        };
+        self.state.leave();
+        Ok(value)
+    }
+}
 
 /// The wanted fields one after the other.
 struct Wants<'s, 'a, 'de> {

@@ -1,12 +1,10 @@
 //! How far a datum is read, and what is at its front.
 
-use serde::de::Visitor;
-
-use super::record::{Keyed, Positional};
 use crate::avro::error::{Error, Result};
 use crate::avro::input::{Input, text};
-use crate::avro::plan::{DEPTH, Node, NodeId, Plan, Record, Union};
-use crate::avro::skip::{self, Step};
+use crate::avro::plan::{DEPTH, Node, NodeId, Plan, Union};
+use crate::avro::skip;
+use crate::avro::step::Step;
 
 /// How far a datum is read.
 pub(crate) struct State<'a, 'de> {
@@ -116,23 +114,6 @@ impl<'a, 'de> Decoder<'_, 'a, 'de> {
             Node::String | Node::Bytes => text(self.state.input.prefixed()?).map(Some),
             _ => Ok(None),
         }
-    }
-
-    #[inline(always)]
-    pub(super) fn fields<V: Visitor<'de>>(
-        self,
-        record: &'a Record,
-        names: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value> {
-        let view = record.views.of(self.state.plan, record, names);
-        self.state.enter()?;
-        let value = match view.in_order {
-            true => Positional::visit(self.state, view, visitor)?,
-            false => Keyed::visit(self.state, view, visitor)?,
-        };
-        self.state.leave();
-        Ok(value)
     }
 }
 
