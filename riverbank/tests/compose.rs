@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use config::{File, FileFormat, Map, Source, Value};
-use riverbank::config::table::TABLE;
+use riverbank::config::TABLE;
 use riverbank::config::{Purpose, Settings, Sources};
 
 fn root() -> PathBuf {

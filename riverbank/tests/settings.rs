@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use riverbank::config::table::TABLE;
+use riverbank::config::TABLE;
 use riverbank::config::{Purpose, Settings, Sources};
 
 const KAFKA: [(&str, &str); 3] = [

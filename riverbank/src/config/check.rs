@@ -1,14 +1,10 @@
-//! From the table to the checked whole: each setting is read, then those that need one another are looked at together.
+//! The settings as a whole: what each one needs of the others, and what a command needs of them.
 
-use std::time::Duration;
-
+use super::choices::IcebergCatalog;
 use super::error::SettingsError;
 use super::layers::Sources;
 use super::reader::Reader;
-use super::settings::*;
-use super::snowflake::{SnowflakeSettings, SnowpipeSettings};
-use super::table::TABLE;
-use super::value;
+use super::settings::{Settings, TABLE};
 
 /// What the settings are for: each command needs others of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,97 +32,8 @@ impl Settings {
     pub fn load(sources: &Sources, purpose: Purpose) -> Result<Self, SettingsError> {
         let mut reader = Reader::new(TABLE, sources);
         let settings = Self::read(&mut reader);
-        debug_assert!(reader.unread().is_empty(), "nothing reads {:?}", reader.unread());
         settings.check(&mut reader, purpose);
         reader.finish(settings)
-    }
-
-    fn read(reader: &mut Reader) -> Self {
-        let ms = Duration::from_millis;
-        Self {
-            kafka: KafkaSettings {
-                brokers: reader.optional("kafka.brokers", value::brokers),
-                properties: reader.optional("kafka.properties", value::properties).unwrap_or_default(),
-            },
-            registry: RegistrySettings {
-                url: reader.optional("registry.url", value::http_url),
-            },
-            postgres: PostgresSettings {
-                url: reader.optional("postgres.url", value::postgres_url),
-                connections: reader.get("postgres.connections", value::count(1, 200)) as u32,
-            },
-            connect: ConnectSettings {
-                url: reader.optional("connect.url", value::http_url),
-                admin_url: reader.optional("connect.admin_url", value::postgres_url),
-                capture_password: reader.optional("connect.capture_password", value::secret),
-                column_exclude: reader.optional("connect.column_exclude", value::columns).unwrap_or_default(),
-                service_password: reader.optional("connect.service_password", value::secret),
-                timeout: reader.get("connect.timeout", value::duration(ms(1_000), ms(3_600_000))),
-            },
-            source: SourceSettings {
-                connector: reader.get("source.connector", value::text),
-                slot: reader.get("source.slot", value::text),
-                publication: reader.get("source.publication", value::text),
-                silence_max: reader.get("source.silence_max", value::duration(ms(1_000), ms(86_400_000))),
-                look_interval: reader.get("source.look_interval", value::duration(ms(100), ms(3_600_000))),
-                check_interval: reader.get("source.check_interval", value::duration(ms(100), ms(86_400_000))),
-            },
-            http: HttpSettings {
-                listen: reader.get("http.listen", value::listen_address),
-                insecure_no_auth: reader.get("http.insecure_no_auth", value::boolean),
-                advertised: reader.optional("http.advertised_url", value::http_url),
-            },
-            state: StateSettings {
-                dir: reader.get("state.dir", value::folder),
-            },
-            engine: EngineSettings {
-                threads: reader.get("engine.threads", value::threads(256)),
-                commit_interval: reader.get("engine.commit_interval", value::duration(ms(1), ms(30_000))),
-                flush_interval: reader.get("engine.flush_interval", value::duration(ms(10), ms(600_000))),
-                partitions: reader.get("engine.partitions", value::count(1, 1_000)) as u32,
-                stop_keeps_tasks: reader.get("engine.stop_keeps_tasks", value::boolean),
-            },
-            sink: SinkSettings {
-                url: reader.get("sink.url", value::sink_url),
-                rows_max: reader.get("sink.rows_max", value::count(1, 100_000_000)),
-                bytes_max: reader.get("sink.bytes_max", value::bytes(1 << 10, 4 << 30)),
-                age_max: reader.get("sink.age_max", value::duration(ms(100), ms(86_400_000))),
-                multipart_bytes: reader.get("sink.multipart_bytes", value::bytes(5 << 20, 4 << 30)),
-            },
-            iceberg: IcebergSettings {
-                catalog: reader.get("iceberg.catalog", iceberg_catalog),
-                file: reader.get("iceberg.file", value::folder),
-                postgres_url: reader.optional("iceberg.postgres_url", value::postgres_url),
-                rest_url: reader.optional("iceberg.rest_url", value::http_url),
-                rest_credential: reader.optional("iceberg.rest_credential", value::secret),
-                rest_warehouse: reader.optional("iceberg.rest_warehouse", value::text),
-                namespace: reader.optional("iceberg.namespace", value::text),
-                interval: reader.get("iceberg.interval", value::duration(ms(100), ms(3_600_000))),
-                skip_gaps: reader.get("iceberg.skip_gaps", value::boolean),
-            },
-            s3: S3Settings {
-                endpoint: reader.optional("s3.endpoint", value::http_url),
-                access_key: reader.optional("s3.access_key", value::secret),
-                secret_key: reader.optional("s3.secret_key", value::secret),
-                region: reader.get("s3.region", value::text),
-                allow_http: reader.get("s3.allow_http", value::boolean),
-            },
-            gs: GsSettings {
-                endpoint: reader.optional("gs.endpoint", value::http_url),
-                service_account: reader.optional("gs.service_account", value::secret),
-            },
-            az: AzSettings {
-                endpoint: reader.optional("az.endpoint", value::http_url),
-                account: reader.optional("az.account", value::text),
-                access_key: reader.optional("az.access_key", value::secret),
-            },
-            snowflake: SnowflakeSettings::read(reader),
-            snowpipe: SnowpipeSettings::read(reader),
-            log: LogSettings {
-                level: reader.get("log.level", log_level),
-                format: reader.get("log.format", log_format),
-            },
-        }
     }
 
     /// What one setting asks of another.
@@ -228,33 +135,5 @@ impl Settings {
         if plain_http && !self.s3.allow_http {
             reader.problem("s3.allow_http", "must be true for an s3.endpoint with http://");
         }
-    }
-}
-
-fn log_level(text: &str) -> Result<String, String> {
-    match tracing_subscriber::EnvFilter::try_new(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(format!(
-            "must be error, warn, info, debug, trace or a filter such as info,topology=debug, not \"{text}\""
-        )),
-    }
-}
-
-fn iceberg_catalog(text: &str) -> Result<IcebergCatalog, String> {
-    match text {
-        "off" => Ok(IcebergCatalog::Off),
-        "sqlite" => Ok(IcebergCatalog::Sqlite),
-        "postgres" => Ok(IcebergCatalog::Postgres),
-        "rest" => Ok(IcebergCatalog::Rest),
-        // It may be an address with a login.
-        _ => Err("must be off, sqlite, postgres or rest".to_owned()),
-    }
-}
-
-fn log_format(text: &str) -> Result<LogFormat, String> {
-    match text {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        other => Err(format!("must be text or json, not \"{other}\"")),
     }
 }

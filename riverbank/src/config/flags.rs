@@ -1,4 +1,4 @@
-//! The settings as flags: one for each row of the table that is no secret, with its meaning, variable and default as
+//! The settings as flags: one for each that is no secret, with its meaning, variable and default as
 //! the help.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches, value_parser};
 
 use super::layers::{CONFIG_DEFAULT, CONFIG_VARIABLE, Sources};
 use super::setting::Setting;
-use super::table::TABLE;
+use super::settings::TABLE;
 
 const CONFIG: &str = "config";
 
@@ -72,12 +72,7 @@ fn flag(setting: &Setting) -> Option<Arg> {
         .default
         .map(|default| format!(" [default: {default}]"))
         .unwrap_or_default();
-    let help = format!(
-        "{} [{}] [env: {}]{default}",
-        capital(setting.about),
-        setting.key,
-        setting.env_name()
-    );
+    let help = format!("{} [{}] [env: {}]{default}", setting.help(), setting.key, setting.env_name());
     let arg = Arg::new(setting.key)
         .long(name)
         .value_name("VALUE")
@@ -95,20 +90,7 @@ fn secrets_help() -> String {
     let mut help =
         String::from("Secrets, from the file or the environment only (NAME_FILE names a file that holds the value):\n");
     for setting in TABLE.settings.iter().filter(|setting| setting.secret) {
-        help.push_str(&format!(
-            "  {}  {} [{}]\n",
-            setting.env_name(),
-            capital(setting.about),
-            setting.key
-        ));
+        help.push_str(&format!("  {}  {} [{}]\n", setting.env_name(), setting.help(), setting.key));
     }
     help
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars
-        .next()
-        .map(|first| first.to_uppercase().chain(chars).collect())
-        .unwrap_or_default()
 }

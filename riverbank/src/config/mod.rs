@@ -1,7 +1,7 @@
 //! What can be set, and that it is right before anything starts.
 //!
 //! A program that begins to work and then finds its third setting wrong has done a third of the harm already. So all
-//! settings are rows of one table ([`table::TABLE`]), gathered from defaults, the file, the environment and flags
+//! settings are declared in one place ([`settings`]), gathered from defaults, the file, the environment and flags
 //! ([`layers`]), read into [`Settings`] and checked as a whole; every problem is reported at once, with the setting's
 //! name and where its value came from.
 //!
@@ -18,6 +18,8 @@
 //! ```
 
 pub mod check;
+pub mod choices;
+mod declare;
 pub mod error;
 pub mod flags;
 pub mod layers;
@@ -25,17 +27,16 @@ pub mod reader;
 pub mod setting;
 pub mod settings;
 pub mod snowflake;
-pub mod table;
 pub mod value;
 
 pub use check::Purpose;
+pub use choices::{IcebergCatalog, LogFormat, WarehouseTables};
 pub use error::{Origin, Problem, SettingsError, UsageError};
 pub use flags::SettingFlags;
 pub use layers::Sources;
 pub use setting::{Setting, Table};
 pub use settings::{
-    ConnectSettings, EngineSettings, HttpSettings, KafkaSettings, LogFormat, LogSettings, PostgresSettings, RegistrySettings,
-    S3Settings, Settings, SinkSettings, SourceSettings, StateSettings,
+    ConnectSettings, EngineSettings, HttpSettings, KafkaSettings, LogSettings, PostgresSettings, RegistrySettings, S3Settings,
+    Settings, SinkSettings, SnowflakeSettings, SnowpipeSettings, SourceSettings, StateSettings, TABLE,
 };
-pub use snowflake::{SnowflakeSettings, SnowpipeSettings, WarehouseTables};
 pub use value::{Properties, Secret};

@@ -18,7 +18,7 @@ pub struct Setting {
     pub secret: bool,
     /// The flag, where it is a switch (true without a value) with a name of its own.
     pub switch: Option<&'static str>,
-    /// What it means, with its form and unit, in one sentence.
+    /// What it means, with its form and unit, in one sentence: its documentation.
     pub about: &'static str,
 }
 
@@ -62,6 +62,11 @@ impl Setting {
             switch: Some(flag),
             ..Self::new(key, "false", about)
         }
+    }
+
+    /// What it means, as a line of the help.
+    pub fn help(&self) -> &'static str {
+        self.about.trim().trim_end_matches('.')
     }
 
     /// The environment variable: `kafka.brokers` is `RIVERBANK_KAFKA_BROKERS`.

@@ -2,11 +2,15 @@
 //! text only where that is no secret.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Display};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
+use bytesize::ByteSize;
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use reqwest::Url;
 
 /// Text that must never be seen: neither `Debug` nor anything else prints it.
@@ -90,10 +94,20 @@ pub fn boolean(value: &str) -> Result<bool, String> {
     }
 }
 
+/// One of the words of an enumeration.
+pub fn one_of<T: ValueEnum>(value: &str) -> Result<T, String> {
+    T::from_str(value, false).map_err(|_| {
+        let words: Vec<_> = T::value_variants().iter().filter_map(T::to_possible_value).collect();
+        let words: Vec<_> = words.iter().map(PossibleValue::get_name).collect();
+        let (last, others) = words.split_last().expect("an enumeration has words");
+        format!("must be {} or {last}, not \"{value}\"", others.join(", "))
+    })
+}
+
 /// A whole number from `min` to `max`.
-pub fn count(min: u64, max: u64) -> impl Fn(&str) -> Result<u64, String> {
-    move |value| match value.replace('_', "").parse::<u64>() {
-        Ok(n) if (min..=max).contains(&n) => Ok(n),
+pub fn count<T: FromStr + PartialOrd + Display>(min: T, max: T) -> impl Fn(&str) -> Result<T, String> {
+    move |value| match value.replace('_', "").parse::<T>() {
+        Ok(n) if (&min..=&max).contains(&&n) => Ok(n),
         _ => Err(format!("must be a whole number from {min} to {max}, not \"{value}\"")),
     }
 }
@@ -117,54 +131,26 @@ pub fn percent(value: &str) -> Result<u32, String> {
     }
 }
 
-/// A duration such as `100ms`, `2s` or `1m 30s`, from `min` to `max`.
-pub fn duration(min: Duration, max: Duration) -> impl Fn(&str) -> Result<Duration, String> {
-    move |value| {
-        let range = || {
-            format!(
-                "from {} to {}",
-                humantime::format_duration(min),
-                humantime::format_duration(max)
-            )
-        };
-        match humantime::parse_duration(value) {
-            Ok(duration) if (min..=max).contains(&duration) => Ok(duration),
-            Ok(_) => Err(format!("must be a duration {}, not \"{value}\"", range())),
-            Err(_) => Err(format!(
-                "must be a duration such as 100ms, 2s or 5m, {}, not \"{value}\"",
-                range()
-            )),
-        }
+/// A duration such as `100ms`, `2s` or `1m 30s`, from `min` to `max`, which are durations as well.
+pub fn duration(min: &str, max: &str) -> impl Fn(&str) -> Result<Duration, String> {
+    let bound = |text| humantime::parse_duration(text).expect("a bound is a duration");
+    let (range, from, to) = (bound(min)..=bound(max), min.to_owned(), max.to_owned());
+    move |value| match humantime::parse_duration(value) {
+        Ok(duration) if range.contains(&duration) => Ok(duration),
+        Ok(_) => Err(format!("must be a duration from {from} to {to}, not \"{value}\"")),
+        Err(_) => Err(format!(
+            "must be a duration such as 100ms, 2s or 5m, from {from} to {to}, not \"{value}\""
+        )),
     }
 }
 
 /// A size such as `512KiB`, `128MiB` or `100000` (bytes), from `min` to `max`, both in bytes.
 pub fn bytes(min: u64, max: u64) -> impl Fn(&str) -> Result<u64, String> {
-    move |value| {
-        let digits = value.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(value.len());
-        let (number, unit) = value.split_at(digits);
-        let factor = match unit.trim().to_ascii_lowercase().as_str() {
-            "" | "b" => Some(1_u64),
-            "kb" => Some(1_000),
-            "kib" => Some(1 << 10),
-            "mb" => Some(1_000_000),
-            "mib" => Some(1 << 20),
-            "gb" => Some(1_000_000_000),
-            "gib" => Some(1 << 30),
-            _ => None,
-        };
-        let size = number
-            .replace('_', "")
-            .parse::<u64>()
-            .ok()
-            .zip(factor)
-            .and_then(|(n, factor)| n.checked_mul(factor));
-        match size {
-            Some(size) if (min..=max).contains(&size) => Ok(size),
-            _ => Err(format!(
-                "must be a size from {min} to {max} bytes, such as 128MiB, not \"{value}\""
-            )),
-        }
+    move |value| match value.replace('_', "").parse::<ByteSize>() {
+        Ok(ByteSize(size)) if (min..=max).contains(&size) => Ok(size),
+        _ => Err(format!(
+            "must be a size from {min} to {max} bytes, such as 128MiB, not \"{value}\""
+        )),
     }
 }
 
@@ -259,5 +245,15 @@ pub fn sink_url(value: &str) -> Result<Url, String> {
         "abfss" if url.has_host() && !url.username().is_empty() => Ok(url),
         "file" | "memory" => Ok(url),
         _ => Err(form()),
+    }
+}
+
+/// A filter of what is logged.
+pub fn log_level(value: &str) -> Result<String, String> {
+    match tracing_subscriber::EnvFilter::try_new(value) {
+        Ok(_) => Ok(value.to_owned()),
+        Err(_) => Err(format!(
+            "must be error, warn, info, debug, trace or a filter such as info,topology=debug, not \"{value}\""
+        )),
     }
 }

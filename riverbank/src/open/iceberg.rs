@@ -7,8 +7,8 @@ use iceberg_tables::catalog::Loaded;
 use iceberg_tables::{Access, Catalog, CatalogError, CatalogTarget, IcebergSettings, Place, RestOptions, TableName};
 use object_store::ObjectStore;
 
+use crate::config::IcebergCatalog;
 use crate::config::Settings;
-use crate::config::settings::IcebergCatalog;
 
 /// The catalog's own name in a database that others may share.
 const NAME: &str = "riverbank";

@@ -64,19 +64,17 @@ impl Plan {
     }
 
     fn read(reader: &mut Reader) -> Self {
-        let number = |min, max| value::count(min, max);
-        let (second, year) = (Duration::from_millis(1), Duration::from_secs(365 * 86_400));
         Self {
-            seed: reader.optional("seed", number(0, u64::MAX)),
+            seed: reader.optional("seed", value::count(0, u64::MAX)),
             into: reader.get("into", destination),
-            rate: Some(reader.get("rate", number(0, 1_000_000)) as u32).filter(|rate| *rate > 0),
-            count: reader.optional("count", number(1, u64::MAX / 2)),
-            run_for: reader.optional("for", value::duration(second, year)),
-            connections: reader.get("connections", number(1, 64)) as usize,
+            rate: Some(reader.get("rate", value::count(0, 1_000_000))).filter(|rate| *rate > 0),
+            count: reader.optional("count", value::count(1, u64::MAX / 2)),
+            run_for: reader.optional("for", value::duration("1ms", "365d")),
+            connections: reader.get("connections", value::count(1, 64)),
             profile: Profile {
-                customers: reader.get("customers", number(1, 1_000_000)),
-                accounts_per_customer: reader.get("accounts_per_customer", number(1, 10)),
-                operations_per_commit: reader.get("operations_per_commit", number(1, 100)),
+                customers: reader.get("customers", value::count(1, 1_000_000)),
+                accounts_per_customer: reader.get("accounts_per_customer", value::count(1, 10)),
+                operations_per_commit: reader.get("operations_per_commit", value::count(1, 100)),
                 currencies: reader.get("currencies", currencies),
                 savings_percent: reader.get("savings", value::percent),
                 opening_balance: Range {

@@ -21,8 +21,8 @@ use warehouse::notifier::settings::path_in_stage;
 use warehouse::notifier::stream::{Received, Stream};
 
 use crate::cli::RetainArgs;
+use crate::config::IcebergCatalog;
 use crate::config::Settings;
-use crate::config::settings::IcebergCatalog;
 use crate::open::iceberg::{self, IcebergTables};
 use crate::open::lake::{check_clock, existing_store, tables};
 use crate::open::snowflake;
