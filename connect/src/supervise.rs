@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use tracing::{info, warn};
 
 use crate::register::cause;
@@ -18,24 +19,35 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Looks at the connector at this interval, for ever, and starts again what has failed; pauses between restarts double up
 /// to a minute while they do not help. Ends when the future is dropped.
 pub async fn supervise(connect_url: &str, name: &str, interval: Duration) {
+    let longer = ExponentialBuilder::new()
+        .with_min_delay(PAUSE_MAX.min(interval * 2))
+        .with_max_delay(PAUSE_MAX)
+        .without_max_times();
+    let mut pauses = longer.build();
     let mut pause = interval;
     loop {
         tokio::time::sleep(pause).await;
-        pause = match status(connect_url, name).await {
+        let is_well = match status(connect_url, name).await {
             Ok(Some(status)) => match status.failure() {
-                None => interval,
+                None => true,
                 Some(trace) => {
                     let cause = cause(trace);
                     warn!(connector = name, cause, "the connector has failed; starting it again");
                     restart(connect_url, name).await;
-                    (pause * 2).min(PAUSE_MAX)
+                    false
                 }
             },
-            Ok(None) => interval,
+            Ok(None) => true,
             Err(error) => {
                 warn!(connector = name, %error, "cannot look at the connector");
-                (pause * 2).min(PAUSE_MAX)
+                false
             }
+        };
+        pause = if is_well {
+            pauses = longer.build();
+            interval
+        } else {
+            pauses.next().unwrap_or(PAUSE_MAX)
         };
     }
 }

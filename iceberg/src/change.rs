@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use jiff::Timestamp;
 use object_store::ObjectStoreExt;
 use serde_json::Value;
@@ -52,9 +53,12 @@ pub(crate) enum Ended {
 pub(crate) const KEPT_FILES: (&str, &str) = ("gc.enabled", "false");
 /// How often a change is made again.
 pub(crate) const ATTEMPTS: u32 = 12;
-/// Before the second attempt; each further one waits twice as long, up to the last.
-const FIRST_WAIT: Duration = Duration::from_millis(20);
-const LAST_WAIT: Duration = Duration::from_secs(2);
+/// What lies between the attempts. A random part of it lets writers who met once not meet again.
+const WAITS: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(20))
+    .with_max_delay(Duration::from_secs(2))
+    .with_max_times(ATTEMPTS as usize)
+    .with_jitter();
 
 impl Access {
     /// Changes the table by what is to be changed of it as it is now, until that is done. A catalog that did not say what came of a
@@ -63,8 +67,8 @@ impl Access {
         &self,
         mut what: impl AsyncFnMut(&Loaded) -> Result<Option<Change>, E>,
     ) -> Result<Ended, E> {
-        let (mut in_doubt, mut wait) = (false, FIRST_WAIT);
-        for _ in 0..ATTEMPTS {
+        let mut in_doubt = false;
+        for wait in WAITS.build() {
             let Some(base) = self.catalog.load(&self.name).await.map_err(CommitError::from)? else {
                 return Ok(Ended::Nothing { in_doubt });
             };
@@ -83,7 +87,6 @@ impl Access {
                 Err(error) => return Err(error.into()),
             }
             tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(LAST_WAIT);
         }
         Ok(Ended::Busy)
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Zipf};
 use schemas::silver::TransactionStatus;
 use schemas::{Currency, Money};
 
@@ -15,14 +16,17 @@ use crate::profile::Range;
 
 /// Pending transactions of a lane, at most; beyond, new ones are completed at once.
 pub(super) const PENDING_MAX: usize = 64;
+/// How much busier some accounts are than others: with this exponent of Zipf's law, the busiest of a hundred has a twentieth of the
+/// transactions.
+const SKEW: f64 = 0.5;
 /// How often a fitting row is looked for before there is none.
 pub(super) const TRIES: usize = 8;
 
 impl SimulatedBank {
     /// Some accounts are busier than others: the lower the place, the more often it is drawn.
     pub(super) fn draw_place(&mut self, len: usize) -> Option<usize> {
-        let below = (len > 0).then(|| self.rng.random_range(0..len as u64))?;
-        Some(self.rng.random_range(0..=below) as usize)
+        let place = Zipf::new(len as f64, SKEW).ok()?.sample(&mut self.rng);
+        Some(place as usize - 1)
     }
 
     pub(super) fn draw_account(&mut self) -> Account {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable};
 use parking_lot::Mutex;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::bank::SimulatedBank;
@@ -15,10 +16,11 @@ use crate::target::{Outcome, Target, TargetError};
 use crate::totals::Totals;
 
 /// How often a commit is tried before the run ends with its error; with the waits between, about half a minute.
-const ATTEMPTS: u32 = 12;
-/// The wait before the second attempt; it doubles from one to the next, up to `WAIT_MAX`.
-const WAIT: Duration = Duration::from_millis(20);
-const WAIT_MAX: Duration = Duration::from_secs(5);
+const RETRIES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(20))
+    .with_max_delay(Duration::from_secs(5))
+    .with_max_times(11)
+    .with_jitter();
 
 /// How fast, and when to end. Without an end it goes on until `stop` is cancelled.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +47,7 @@ pub enum DriveError {
     #[error("the bank cannot be reached after {attempts} attempts")]
     Unreachable {
         /// How often it was tried.
-        attempts: u32,
+        attempts: u64,
         /// What the target said last.
         source: TargetError,
     },
@@ -150,24 +152,22 @@ async fn work<T: Target>(
 
 /// Commits a batch, again and again while the bank says that nothing of it is in force. Returns how often again.
 async fn commit<T: Target>(target: &T, batch: &Batch) -> Result<(Outcome, u64), DriveError> {
-    let mut wait = WAIT;
-    for attempt in 1..=ATTEMPTS {
-        match target.commit(batch).await {
-            Ok(outcome) => return Ok((outcome, u64::from(attempt - 1))),
-            Err(TargetError::Retry(reason)) if attempt < ATTEMPTS => {
-                tracing::debug!(attempt, reason, "commit again");
-                sleep(wait).await;
-                wait = (wait * 2).min(WAIT_MAX);
-            }
-            Err(source) => {
-                return Err(DriveError::Unreachable {
-                    attempts: attempt,
-                    source,
-                });
-            }
-        }
+    let mut retries = 0;
+    let committed = (|| target.commit(batch))
+        .retry(RETRIES)
+        .when(|error| matches!(error, TargetError::Retry(_)))
+        .notify(|reason, wait| {
+            retries += 1;
+            tracing::debug!(retries, %reason, ?wait, "commit again");
+        })
+        .await;
+    match committed {
+        Ok(outcome) => Ok((outcome, retries)),
+        Err(source) => Err(DriveError::Unreachable {
+            attempts: retries + 1,
+            source,
+        }),
     }
-    unreachable!("the last attempt returns")
 }
 
 /// When each operation is due, counted over all lanes.

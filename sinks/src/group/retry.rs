@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use backon::{BackoffBuilder, ExponentialBuilder};
+
 use crate::RetrySettings;
 
 /// The faults of one piece of work since it last went well.
 #[derive(Debug, Default)]
 pub struct Retry {
     failures: u32,
+    waits: Option<<ExponentialBuilder as BackoffBuilder>::Backoff>,
     until: Option<Instant>,
     reason: String,
 }
@@ -21,14 +24,8 @@ impl Retry {
     /// An attempt failed. Returns how long to wait.
     pub fn failed(&mut self, reason: String, settings: &RetrySettings) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        let wait = if self.failures < settings.quick_attempts {
-            settings
-                .quick_wait
-                .saturating_mul(1 << (self.failures - 1).min(16))
-                .min(settings.slow_wait)
-        } else {
-            settings.slow_wait
-        };
+        let waits = self.waits.get_or_insert_with(|| quick_waits(settings));
+        let wait = waits.next().unwrap_or(settings.slow_wait);
         self.until = Some(Instant::now() + wait);
         self.reason = reason;
         wait
@@ -54,6 +51,14 @@ impl Retry {
     pub fn reason(&self) -> Option<&str> {
         (self.failures > 0).then_some(self.reason.as_str())
     }
+}
+
+fn quick_waits(settings: &RetrySettings) -> <ExponentialBuilder as BackoffBuilder>::Backoff {
+    ExponentialBuilder::new()
+        .with_min_delay(settings.quick_wait.min(settings.slow_wait))
+        .with_max_delay(settings.slow_wait)
+        .with_max_times(settings.quick_attempts.saturating_sub(1) as usize)
+        .build()
 }
 
 #[cfg(test)]

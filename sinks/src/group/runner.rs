@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use broker::Broker;
 
 use super::handle::{Shared, SinkError, SinkHandle};
@@ -108,21 +109,22 @@ fn run(parts: &Parts, runtime: &tokio::runtime::Handle) -> Result<(), SinkError>
         // Nothing was begun.
         return Ok(());
     }
-    let mut failures = 0_u32;
+    let slow_wait = parts.settings.retry.slow_wait;
+    let renewals = ExponentialBuilder::new()
+        .with_min_delay(FIRST_RENEWAL.min(slow_wait))
+        .with_max_delay(slow_wait)
+        .without_max_times();
+    let mut waits = renewals.build();
     loop {
         let began = Instant::now();
         let reason = match session(parts, runtime) {
             Ok(ended) => return ended,
             Err(reason) => reason,
         };
-        failures = if began.elapsed() > parts.settings.retry.slow_wait {
-            1
-        } else {
-            failures.saturating_add(1)
-        };
-        let wait = FIRST_RENEWAL
-            .saturating_mul(1 << (failures - 1).min(16))
-            .min(parts.settings.retry.slow_wait);
+        if began.elapsed() > slow_wait {
+            waits = renewals.build();
+        }
+        let wait = waits.next().unwrap_or(slow_wait);
         tracing::warn!(reason, ?wait, "the sink joins its group anew");
         parts.shared.status.lock().trouble = Some(format!("the sink joins its group anew: {reason}"));
         if !sleep(parts, wait) {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use broker::{
     Broker, BrokerError, Membership, Outgoing, Polled, Start, TopicPartition, TransactionalProducer, partition_for_key,
 };
@@ -20,8 +21,11 @@ const QUEUE_MAX: usize = 1024;
 const GROUP_MAX: usize = 256;
 const TRANSACTIONAL_ID: &str = "riverbank-system-of-record";
 const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
-const RETRY_MIN: Duration = Duration::from_millis(50);
-const RETRY_MAX: Duration = Duration::from_secs(2);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(50))
+    .with_max_delay(PAUSE_MAX)
+    .without_max_times();
 /// How long the last events are tried when the program ends.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -103,7 +107,7 @@ impl Writer {
 
     /// Tries until the events are in the log; gives up only after the program has ended.
     fn write_until_in(&mut self, events: &[&Event], batches: &mpsc::Receiver<Batch>) -> bool {
-        let mut pause = RETRY_MIN;
+        let mut pauses = PAUSES.build();
         let mut give_up_at = None;
         loop {
             let error = match self.write(events) {
@@ -125,8 +129,7 @@ impl Writer {
                     return false;
                 }
             }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(RETRY_MAX);
+            std::thread::sleep(pauses.next().unwrap_or(PAUSE_MAX));
         }
     }
 

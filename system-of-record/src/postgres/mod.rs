@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backon::{BackoffBuilder, ExponentialBuilder};
 use schemas::{AccountId, CustomerId, TransactionId};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -24,8 +25,11 @@ use crate::{Account, Busy, Change, Customer, Entity, Row, SystemOfRecord, System
 use gates::{Gates, Passed, rows_of};
 use refusals::Stop;
 
-/// How often a commit is tried that others get in the way of.
-const TRIES_MAX: u32 = 5;
+/// How often a commit is tried again that others get in the way of.
+const TURNS: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(5))
+    .with_max_times(4)
+    .with_jitter();
 /// How often, and how long apart, Postgres is asked what became of a commit.
 const ASKED_MAX: u32 = 10;
 const ASKED_EVERY: Duration = Duration::from_millis(500);
@@ -143,7 +147,7 @@ impl Postgres {
     /// Commits; again where others were in the way, or where imported ids were.
     async fn commit_in_turn(&self, changes: &[Change]) -> Result<Vec<Row>, Stop> {
         let _passed = self.pass_gates(changes).await?;
-        let mut tries = 1;
+        let mut waits = TURNS.build();
         let mut passed_over = Vec::new();
         let mut room = None;
         loop {
@@ -165,11 +169,11 @@ impl Postgres {
                     let waits = tokio::time::timeout(self.lock_timeout, self.patient.acquire()).await;
                     room = Some(waits.map_err(|_| SystemOfRecordError::from(Busy::Locked))?);
                 }
-                _ if stop.is_passing() && tries < TRIES_MAX => {
-                    tries += 1;
+                _ if stop.is_passing() => match waits.next() {
                     // The one who came first is let through first.
-                    tokio::time::sleep(Duration::from_millis(u64::from(tries) * 5)).await;
-                }
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => return Err(stop),
+                },
                 _ => return Err(stop),
             }
         }

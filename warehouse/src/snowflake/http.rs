@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use jiff::Timestamp;
 use prometheus::IntCounterVec;
-use rand::RngExt;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
@@ -34,6 +34,19 @@ pub struct Retries {
     pub wait_max: Duration,
     /// How long an answer is waited for.
     pub timeout: Duration,
+}
+
+impl Retries {
+    /// What lies between the attempts: it doubles from the first wait on; a random half of it, so that many who failed together do not
+    /// come together again.
+    fn waits(&self) -> impl Iterator<Item = Duration> {
+        ExponentialBuilder::new()
+            .with_min_delay(self.first_wait.min(self.wait_max) / 2)
+            .with_max_delay(self.wait_max / 2)
+            .with_max_times(self.attempts_max.saturating_sub(1) as usize)
+            .with_jitter()
+            .build()
+    }
 }
 
 impl Default for Retries {
@@ -180,6 +193,7 @@ impl Connection {
         with: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<Answer, ApiError> {
         let mut renewed = false;
+        let mut waits = self.retries.waits();
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -217,23 +231,17 @@ impl Connection {
             if let Some(faults) = &self.faults {
                 faults.with_label_values(&[kind]).inc();
             }
-            if attempt >= self.retries.attempts_max {
+            let Some(wait) = waits.next() else {
                 return Err(ApiError::Unavailable {
                     what: what.to_owned(),
                     reason,
                     attempts: attempt,
                 });
-            }
-            let wait = asked.unwrap_or_else(|| self.wait(attempt)).min(self.retries.wait_max);
+            };
+            let wait = asked.unwrap_or(wait).min(self.retries.wait_max);
             tracing::debug!(what, reason, ?wait, attempt, "Snowflake is asked again");
             tokio::time::sleep(wait).await;
         }
-    }
-
-    /// Doubles from the first wait on; a random half of it, so that many who failed together do not come together again.
-    fn wait(&self, attempt: u32) -> Duration {
-        let whole = self.retries.first_wait.saturating_mul(1 << (attempt - 1).min(16));
-        whole.min(self.retries.wait_max).mul_f64(rand::rng().random_range(0.5..=1.0))
     }
 
     fn refused(&self, what: &str, status: StatusCode, reason: String) -> ApiError {

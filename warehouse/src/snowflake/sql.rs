@@ -3,15 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::http::{Answer, ApiError, Connection};
 
-/// The waits between two looks at a statement that runs: the first, and the longest.
-const FIRST_LOOK: Duration = Duration::from_millis(200);
+/// The longest wait between two looks at a statement that runs, and all of them.
 const LOOK_MAX: Duration = Duration::from_secs(5);
+const LOOKS: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(200))
+    .with_max_delay(LOOK_MAX)
+    .without_max_times();
 
 /// What a statement runs with; what is `None` is the user's default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -139,14 +143,13 @@ impl Sql {
 
     /// Waits until the statement has ended.
     async fn ended(&self, what: &str, mut answer: Answer) -> Result<ResultSet, ApiError> {
-        let mut wait = FIRST_LOOK;
+        let mut waits = LOOKS.build();
         loop {
             let set: ResultSet = answer.json(what)?;
             if answer.status != StatusCode::ACCEPTED {
                 return Ok(set);
             }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(LOOK_MAX);
+            tokio::time::sleep(waits.next().unwrap_or(LOOK_MAX)).await;
             answer = self.get(what, &set.statement_handle, None).await?;
         }
     }

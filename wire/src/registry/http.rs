@@ -10,6 +10,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{BlockingRetryable, ExponentialBuilder};
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_schema_by_guid, get_schema_by_id, post_schema};
@@ -21,8 +22,10 @@ use super::Registry;
 use crate::RegistryError;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-const ATTEMPTS: u32 = 3;
-const BACKOFF: Duration = Duration::from_millis(100);
+const RETRIES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(100))
+    .with_max_times(2)
+    .with_jitter();
 
 /// A registry that speaks Confluent's API, such as Confluent's own or Apicurio's.
 pub struct HttpRegistry {
@@ -71,20 +74,11 @@ impl HttpRegistry {
         &self,
         call: impl Fn() -> F,
     ) -> Result<T, SRCError> {
-        let mut attempt = 1;
-        loop {
-            let error = match self.wait(call()) {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) if answer(&error).is_some() => return Err(error),
-                Ok(Err(error)) => error,
-                Err(error) => SRCError::new(&error.to_string(), None, true),
-            };
-            if attempt == ATTEMPTS {
-                return Err(error);
-            }
-            std::thread::sleep(BACKOFF * attempt);
-            attempt += 1;
-        }
+        let ask = || {
+            self.wait(call())
+                .unwrap_or_else(|error| Err(SRCError::new(&error.to_string(), None, true)))
+        };
+        ask.retry(RETRIES).when(|error| answer(error).is_none()).call()
     }
 }
 
