@@ -25,19 +25,19 @@ without() {
 
 cargo metadata --format-version 1 >/dev/null   # fetches what --offline needs below
 
-without wire             schemas broker topology processors sinks system-of-record api connect testbed simulator riverbank rocksdb rdkafka sqlx axum
-without schemas          broker topology processors sinks system-of-record api connect testbed simulator riverbank rocksdb rdkafka sqlx axum
-without broker           schemas topology processors sinks system-of-record api connect testbed simulator riverbank rocksdb sqlx axum
-without topology         schemas processors sinks system-of-record api connect testbed simulator riverbank sqlx axum
-without processors       sinks system-of-record api connect testbed simulator riverbank sqlx axum
-without system-of-record processors sinks warehouse iceberg-tables api connect testbed simulator riverbank axum
-without simulator        processors sinks warehouse iceberg-tables api connect testbed riverbank axum
-without sinks            warehouse iceberg-tables topology processors system-of-record api connect testbed simulator riverbank rocksdb sqlx axum
-without iceberg-tables   warehouse topology processors system-of-record api connect testbed simulator riverbank rocksdb axum
-without warehouse        iceberg-tables topology processors system-of-record api connect testbed simulator riverbank rocksdb sqlx
-without api              sinks warehouse iceberg-tables connect testbed simulator riverbank
-without connect          wire schemas broker topology processors sinks system-of-record api testbed simulator riverbank rocksdb rdkafka axum
-without riverbank        testbed
+without wire             schemas broker topology processors sinks system-of-record api connect testbed testkit simulator riverbank rocksdb rdkafka sqlx axum
+without schemas          broker topology processors sinks system-of-record api connect testbed testkit simulator riverbank rocksdb rdkafka sqlx axum
+without broker           schemas topology processors sinks system-of-record api connect testbed testkit simulator riverbank rocksdb sqlx axum
+without topology         schemas processors sinks system-of-record api connect testbed testkit simulator riverbank sqlx axum
+without processors       sinks system-of-record api connect testbed testkit simulator riverbank sqlx axum
+without system-of-record processors sinks warehouse iceberg-tables api connect testbed testkit simulator riverbank axum
+without simulator        processors sinks warehouse iceberg-tables api connect testbed testkit riverbank axum
+without sinks            warehouse iceberg-tables topology processors system-of-record api connect testbed testkit simulator riverbank rocksdb sqlx axum
+without iceberg-tables   warehouse topology processors system-of-record api connect testbed testkit simulator riverbank rocksdb axum
+without warehouse        iceberg-tables topology processors system-of-record api connect testbed testkit simulator riverbank rocksdb sqlx
+without api              sinks warehouse iceberg-tables connect testbed testkit simulator riverbank
+without connect          wire schemas broker topology processors sinks system-of-record api testbed testkit simulator riverbank rocksdb rdkafka axum
+without riverbank        testbed testkit
 
 [ "$failed" = 0 ] && echo "directions: every dependency points the right way"
 exit "$failed"

@@ -4,7 +4,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use iceberg_tables::{
     Catalog, CatalogError, CatalogTarget, IcebergHandle, IcebergSettings, RestCatalog, RestOptions, SqlCatalog,
@@ -13,6 +13,7 @@ use serde_json::json;
 use support::catalog::{Fault, FaultyCatalog};
 use support::rest::{CREDENTIAL, Rest};
 use support::{BOUND, DAY_MS, FIRST_DAY_MS, Folder, Lake, Records, catch_up, judge};
+use testkit::wait::until;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rest_catalog_keeps_the_tables() {
@@ -129,14 +130,6 @@ fn a_table_in_a_bucket_is_read_from_there() {
     });
 }
 
-async fn wait_for(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let until = Instant::now() + BOUND;
-    while !is_so().await {
-        assert!(Instant::now() < until, "waited {BOUND:?} for: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 #[tokio::test]
 async fn a_running_program_follows_the_sink_and_says_what_is_wrong() {
     let mut bench = Folder::new().await;
@@ -156,20 +149,20 @@ async fn a_running_program_follows_the_sink_and_says_what_is_wrong() {
         let snapshot = loaded.as_ref().and_then(|loaded| loaded.metadata.current_snapshot());
         snapshot.is_some_and(|snapshot| snapshot["summary"]["total-records"] == rows)
     };
-    wait_for("the first rows", async || has_rows("10").await).await;
+    until("the first rows", BOUND, async || has_rows("10").await).await;
     assert_eq!(running.trouble(), None);
     // A gap, until it is filled.
     bench.lake.write(0, 20, 10, FIRST_DAY_MS).await;
     bench.lake.write(0, 30, 10, FIRST_DAY_MS).await;
-    wait_for("trouble", async || {
+    until("trouble", BOUND, async || {
         running
             .trouble()
             .is_some_and(|trouble| trouble.contains("offsets from 10 on are in no file"))
     })
     .await;
     bench.lake.write(0, 10, 10, FIRST_DAY_MS).await;
-    wait_for("the rest", async || has_rows("40").await).await;
-    wait_for("no trouble", async || running.trouble().is_none()).await;
+    until("the rest", BOUND, async || has_rows("40").await).await;
+    until("no trouble", BOUND, async || running.trouble().is_none()).await;
     // What is finished before the stop is in the table after it.
     bench.lake.write(0, 40, 10, FIRST_DAY_MS).await;
     running.stop().unwrap();
@@ -199,12 +192,15 @@ async fn finished_files_are_not_waited_for_and_snapshots_do_not_multiply() {
     let listener = running.listener();
     let name = support::table_name();
     // Its first look has made the table, and found nothing.
-    wait_for("the table", async || bench.catalog.load(&name).await.unwrap().is_some()).await;
+    until("the table", BOUND, async || {
+        bench.catalog.load(&name).await.unwrap().is_some()
+    })
+    .await;
     for range in 0..3 {
         let (intent, _) = bench.lake.range(0, 1, range * 10, 10, FIRST_DAY_MS);
         bench.lake.write(0, range * 10, 10, FIRST_DAY_MS).await;
         listener(&intent);
-        wait_for("the first rows", async || {
+        until("the first rows", BOUND, async || {
             let loaded = bench.catalog.load(&name).await.unwrap().unwrap();
             loaded.metadata.current_snapshot().is_some()
         })

@@ -5,7 +5,7 @@ mod support;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use iceberg_tables::{Catalog, CatalogTarget, CompactSettings, Compactor, IcebergHandle, IcebergSettings, SqlCatalog};
 use object_store::ObjectStore;
@@ -16,6 +16,7 @@ use sinks::parquet::layout::day_of;
 use support::proxy::{Mode, Proxy};
 use support::{BOUND, DAY_MS, FIRST_DAY_MS, Lake, catch_up, judge, progress};
 use testbed::{Minio, Testbed};
+use testkit::wait::until;
 
 const URL: &str = "s3://lake/some/prefix";
 
@@ -93,7 +94,7 @@ impl Bucket {
     /// Waits until the table has so many rows.
     async fn has_rows(&self, rows: usize) {
         let rows = rows.to_string();
-        wait_for("the rows", async || {
+        until("the rows", BOUND, async || {
             let loaded = self.truth.load(&support::table_name()).await.unwrap();
             let snapshot = loaded.as_ref().and_then(|loaded| loaded.metadata.current_snapshot());
             snapshot.is_some_and(|snapshot| snapshot["summary"]["total-records"] == rows.as_str())
@@ -103,14 +104,6 @@ impl Bucket {
 
     async fn prove(&self) {
         self.lake.prove(self.truth.as_ref()).await;
-    }
-}
-
-async fn wait_for(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let until = Instant::now() + BOUND;
-    while !is_so().await {
-        assert!(Instant::now() < until, "waited {BOUND:?} for: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -132,7 +125,7 @@ fn a_key_that_is_revoked_is_reported_and_nothing_is_lost() {
         bucket.proxy.set(Mode::Revoked);
         bucket.lake.write(0, 10, 10, FIRST_DAY_MS).await;
         bucket.lake.write(1, 0, 10, FIRST_DAY_MS).await;
-        wait_for("trouble", async || running.trouble().is_some()).await;
+        until("trouble", BOUND, async || running.trouble().is_some()).await;
         let trouble = running.trouble().unwrap_or_default();
         assert!(
             trouble.contains("bronze.records: ") && trouble.contains("InvalidAccessKeyId"),
@@ -141,7 +134,7 @@ fn a_key_that_is_revoked_is_reported_and_nothing_is_lost() {
         assert!(bucket.proxy.take_changed() > 0);
         bucket.proxy.set(Mode::Pass);
         bucket.has_rows(30).await;
-        wait_for("no trouble", async || running.trouble().is_none()).await;
+        until("no trouble", BOUND, async || running.trouble().is_none()).await;
         running.stop().unwrap();
         bucket.prove().await;
     });
@@ -226,9 +219,9 @@ fn a_catalog_whose_disk_takes_nothing_is_reported_and_goes_on() {
         bucket.has_rows(10).await;
         let journal = PathBuf::from(format!("{}-journal", bucket.file.display()));
         // A commit may be under way, whose journal is in the place.
-        wait_for("the journal's place", async || std::fs::create_dir(&journal).is_ok()).await;
+        until("the journal's place", BOUND, async || std::fs::create_dir(&journal).is_ok()).await;
         bucket.lake.write(0, 10, 10, FIRST_DAY_MS).await;
-        wait_for("trouble", async || {
+        until("trouble", BOUND, async || {
             running
                 .trouble()
                 .is_some_and(|trouble| trouble.contains("bronze.records: the catalog"))
@@ -236,7 +229,7 @@ fn a_catalog_whose_disk_takes_nothing_is_reported_and_goes_on() {
         .await;
         std::fs::remove_dir(&journal).unwrap();
         bucket.has_rows(20).await;
-        wait_for("no trouble", async || running.trouble().is_none()).await;
+        until("no trouble", BOUND, async || running.trouble().is_none()).await;
         running.stop().unwrap();
         bucket.prove().await;
     });

@@ -10,8 +10,8 @@ use iceberg_tables::{Catalog, SqlCatalog};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use support::bench::Bench;
-use support::store::Fault as StoreFault;
 use support::{DAY_MS, FIRST_DAY_MS, catch_up};
+use testkit::object_store::Fault as StoreFault;
 
 /// Everything at once, in an order that a number replays: faults of catalog and store, committers that are killed at any step, several
 /// at once, commits that arrive late, and compactors that merge under their hands and are killed as well.

@@ -6,8 +6,8 @@ mod support;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use support::counting::CountingStore;
 use support::{Bench, Fault, bury, rng, wait_for};
+use testkit::object_store::CountingStore;
 
 /// Every file is a large one.
 fn bench(seed: u64) -> Bench {

@@ -12,8 +12,8 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use sinks::lake::{self, Depth, Keep, Scope};
 use sinks::parquet::layout::{FileName, day_of};
-use support::counting::CountingStore;
 use support::{Bench, PARTITIONS};
+use testkit::object_store::CountingStore;
 
 const DAY_MS: i64 = 86_400_000;
 const FIRST_MS: i64 = 1_700_000_000_000;

@@ -20,8 +20,8 @@ use sinks::Step;
 use sinks::lake::{self, Depth, Keeper, Removal, Retention};
 use sinks::parquet::footer::Identity;
 use sinks::parquet::layout::{FileName, day_of};
-use support::counting::{CountingStore, copy_of};
 use support::{Bench, CrashAt, PARTITIONS, bury, rng};
+use testkit::object_store::{CountingStore, copy_of};
 
 const DAY_MS: i64 = 86_400_000;
 /// The day of the first record.

@@ -1,18 +1,20 @@
 //! The system of record in memory: the conformance suite, and its change events.
 
-mod support;
-
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker::in_process::InProcessBroker;
 use schemas::bronze::Op;
-use support::flaky::FlakyBroker;
 use system_of_record::conformance;
 use system_of_record::conformance::events::{self, ChangeEvent, change_events};
 use system_of_record::conformance::samples::{account, deposit, money, person, post, transfer};
 use system_of_record::{Account, Change, InProcess, SystemOfRecord, SystemOfRecordExt};
+use testkit::broker::{Call, Faults, FaultyBroker};
+use testkit::wait::until;
 use topology::clock::SystemClock;
 use wire::MemoryRegistry;
+
+const BOUND: Duration = Duration::from_secs(10);
 
 fn start(broker: Arc<dyn broker::Broker>) -> (InProcess, Arc<MemoryRegistry>) {
     let registry = Arc::new(MemoryRegistry::default());
@@ -98,8 +100,19 @@ async fn a_log_that_fails_loses_nothing_and_doubles_nothing() {
     let seed: u64 = rand::random();
     eprintln!("seed {seed}");
     let broker = InProcessBroker::default();
-    let flaky = Arc::new(FlakyBroker::new(broker.clone(), seed));
-    let (records, registry) = start(flaky.clone());
+    let faults = Faults::waiting();
+    faults.begin_with(
+        seed,
+        [
+            (Call::Partitions, 100),
+            (Call::NewReader, 100),
+            (Call::NewTransactions, 100),
+            (Call::Send, 1),
+            (Call::Commit, 200),
+            (Call::Answer, 200),
+        ],
+    );
+    let (records, registry) = start(Arc::new(FaultyBroker(broker.clone(), faults.clone())));
     let records = Arc::new(records);
     let accounts = [
         account(&*records, "EUR", "100.00").await,
@@ -117,33 +130,33 @@ async fn a_log_that_fails_loses_nothing_and_doubles_nothing() {
     }
     // The case that is easiest to get wrong, several times.
     for _ in 0..500 {
-        if flaky.lost_answers() >= 3 {
+        if faults.count(Call::Answer) >= 3 {
             break;
         }
         post(&*records, deposit(accounts[0].id, "0.01")).await;
     }
-    assert!(flaky.lost_answers() >= 3, "seed {seed}");
+    assert!(faults.count(Call::Answer) >= 3, "seed {seed}");
     check_replay(&records, &broker, registry);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_away_is_told() {
-    let flaky = Arc::new(FlakyBroker::new(InProcessBroker::default(), 1));
-    let (records, _) = start(flaky.clone());
+    let faults = Faults::waiting();
+    let (records, _) = start(Arc::new(FaultyBroker(InProcessBroker::default(), faults.clone())));
     let records = Arc::new(records);
-    flaky.go_away();
+    faults.set_away(true);
     let waiting = tokio::spawn({
         let records = records.clone();
         async move { records.insert_customer(person()).await }
     });
-    support::until("the trouble is told", async || records.check().await.is_err()).await;
+    until("the trouble is told", BOUND, async || records.check().await.is_err()).await;
     assert!(
         !waiting.is_finished(),
         "a commit is not acknowledged before its events are in the log"
     );
-    flaky.come_back();
+    faults.set_away(false);
     waiting.await.expect("the task").expect("the customer");
-    support::until("the trouble is over", async || records.check().await.is_ok()).await;
+    until("the trouble is over", BOUND, async || records.check().await.is_ok()).await;
 }
 
 /// The log has each change once, in order, each on top of the one before it; and all of them make the tables.

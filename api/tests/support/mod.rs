@@ -6,13 +6,9 @@ pub mod follower;
 pub mod http;
 pub mod troubled;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Waits for a condition, ten seconds at most.
-pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !condition().await {
-        assert!(Instant::now() < deadline, "within ten seconds: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+pub async fn until(what: &str, is_so: impl AsyncFnMut() -> bool) {
+    testkit::wait::until(what, Duration::from_secs(10), is_so).await;
 }

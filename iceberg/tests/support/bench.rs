@@ -7,8 +7,8 @@ use object_store::ObjectStore;
 use sinks::parquet::layout::day_of;
 
 use super::catalog::FaultyCatalog;
-use super::store::FaultyStore;
 use super::{DAY_MS, FIRST_DAY_MS, Lake};
+use testkit::object_store::FaultyStore;
 
 /// A lake in memory, whose store can fail, and a catalog that can.
 pub struct Bench {

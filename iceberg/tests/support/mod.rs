@@ -8,8 +8,6 @@ pub mod judge;
 pub mod killed;
 pub mod proxy;
 pub mod rest;
-#[path = "../../../sinks/tests/support/store.rs"]
-pub mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};

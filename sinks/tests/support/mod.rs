@@ -1,9 +1,7 @@
 //! What the sink's tests share: a table of plain records, a log that is filled in transactions, and the proof at the end.
 #![allow(dead_code, unused_imports)]
 
-pub mod counting;
 pub mod debezium;
-pub mod store;
 pub mod worn;
 
 use std::collections::BTreeMap;
@@ -23,7 +21,7 @@ use sinks::lake::{self, Depth};
 use sinks::{Go, Origin, Probe, RetrySettings, Row, RowError, Rows, SinkHandle, SinkRunner, SinkSettings, Step, Table};
 use wire::{MemoryRegistry, Registry};
 
-pub use store::{Fault, FaultyStore};
+pub use testkit::object_store::{Fault, FaultyStore};
 
 pub const PARTITIONS: u32 = 3;
 pub const BOUND: Duration = Duration::from_secs(60);
@@ -395,12 +393,8 @@ pub fn seen(batch: &RecordBatch, row: usize) -> BTreeMap<String, String> {
 }
 
 #[track_caller]
-pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + BOUND;
-    while !is_so() {
-        assert!(Instant::now() < until, "waited {BOUND:?} for: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+pub fn wait_for(what: &str, is_so: impl FnMut() -> bool) {
+    testkit::wait::wait_for(what, BOUND, is_so);
 }
 
 /// Randomness that a number replays.

@@ -1,16 +1,16 @@
 //! One topology, and a log and a disk on which a test decides what fails.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use broker::*;
+use broker::{Broker, Message};
 use parking_lot::Mutex;
 use topology::dsl::Builder;
 use topology::store::{Backend, Backends, Batch, Entries, KeyValue, MemoryBackends, Stored};
 use topology::testing::TestDriver;
 use topology::*;
 use wire::Topic;
+
+pub use testkit::broker::{Faults as Log, FaultyBroker as OnLog, Sent, set};
 
 pub const INPUT: Topic<i64, i64> = Topic::new("input");
 pub const OUTPUT: Topic<i64, i64> = Topic::new("output");
@@ -58,176 +58,6 @@ pub fn sums_that(act: impl Fn(&Record<i64, i64>) -> Result<(), ProcessError> + S
 
 pub fn sums() -> Topology {
     sums_that(|_| Ok(()))
-}
-
-/// Decides, call by call, whether the log fails.
-type Fault<A> = Mutex<Option<Box<dyn FnMut(A) -> Option<BrokerError> + Send>>>;
-
-/// A record on its way to the log, with its key where that is a number.
-#[derive(Clone)]
-pub struct Sent {
-    pub topic: String,
-    pub key: Option<i64>,
-    pub is_empty: bool,
-}
-
-#[derive(Default)]
-pub struct Log {
-    /// Of a record that is sent in a transaction.
-    pub send: Fault<Sent>,
-    /// Of a commit: what its transaction holds.
-    pub commit: Fault<Vec<Sent>>,
-    /// Of a question for the group's offsets.
-    pub committed: Fault<Vec<TopicPartition>>,
-    /// The group has no offset any more, as after a week's silence.
-    pub forgets: AtomicBool,
-    /// Members with this client id hear nothing of the group, as while their process is stopped or cut off.
-    pub deaf: Mutex<Option<String>>,
-    /// The offsets of each commit that succeeded.
-    pub commits: Mutex<Vec<Vec<(TopicPartition, Committed)>>>,
-}
-
-fn ask<A>(fault: &Fault<A>, about: A) -> Result<(), BrokerError> {
-    fault.lock().as_mut().and_then(|decide| decide(about)).map_or(Ok(()), Err)
-}
-
-pub fn set<A>(fault: &Fault<A>, decide: impl FnMut(A) -> Option<BrokerError> + Send + 'static) {
-    *fault.lock() = Some(Box::new(decide));
-}
-
-pub struct OnLog<B>(pub B, pub Arc<Log>);
-
-impl<B: Broker> Broker for OnLog<B> {
-    fn ensure_topics(&self, specs: &[TopicSpec], timeout: Duration) -> Result<(), BrokerError> {
-        self.0.ensure_topics(specs, timeout)
-    }
-    fn partitions(&self, topic: &str, timeout: Duration) -> Result<Option<u32>, BrokerError> {
-        self.0.partitions(topic, timeout)
-    }
-    fn tombstone_retention(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<Duration>>, BrokerError> {
-        self.0.tombstone_retention(topics, timeout)
-    }
-    fn topic_ids(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<TopicId>>, BrokerError> {
-        self.0.topic_ids(topics, timeout)
-    }
-    fn add_partitions(&self, topic: &str, total: u32, timeout: Duration) -> Result<(), BrokerError> {
-        self.0.add_partitions(topic, total, timeout)
-    }
-    fn delete_records(&self, before: &[(TopicPartition, i64)], timeout: Duration) -> Result<(), BrokerError> {
-        self.0.delete_records(before, timeout)
-    }
-    fn reader(&self, client_id: &str) -> Result<Box<dyn Reader>, BrokerError> {
-        self.0.reader(client_id)
-    }
-    fn group(&self, options: GroupOptions) -> Result<Box<dyn Group>, BrokerError> {
-        let client = options.client_id.clone();
-        Ok(Box::new(OnGroup {
-            inner: self.0.group(options)?,
-            log: self.1.clone(),
-            client,
-            membership: None,
-        }))
-    }
-    fn transactional_producer(&self, id: &str, timeout: Duration) -> Result<Box<dyn TransactionalProducer>, BrokerError> {
-        let inner = self.0.transactional_producer(id, timeout)?;
-        Ok(Box::new(OnProducer {
-            inner,
-            log: self.1.clone(),
-            sent: Vec::new(),
-        }))
-    }
-    fn producer(&self, client_id: &str) -> Result<Box<dyn Producer>, BrokerError> {
-        self.0.producer(client_id)
-    }
-}
-
-struct OnGroup {
-    inner: Box<dyn Group>,
-    log: Arc<Log>,
-    client: String,
-    /// As it was last known.
-    membership: Option<Membership>,
-}
-
-impl OnGroup {
-    fn is_deaf(&self) -> bool {
-        self.log.deaf.lock().as_ref() == Some(&self.client)
-    }
-}
-
-impl Group for OnGroup {
-    fn poll(&mut self, timeout: Duration) -> Result<Option<Rebalance>, BrokerError> {
-        if self.is_deaf() {
-            return Ok(None);
-        }
-        let step = self.inner.poll(timeout)?;
-        self.membership = self.inner.membership().ok();
-        Ok(step)
-    }
-    fn complete(&mut self, step: &Rebalance) -> Result<(), BrokerError> {
-        self.inner.complete(step)
-    }
-    fn assignment(&self) -> Vec<TopicPartition> {
-        self.inner.assignment()
-    }
-    fn committed(&mut self, of: &[TopicPartition], timeout: Duration) -> Result<Vec<Option<Committed>>, BrokerError> {
-        ask(&self.log.committed, of.to_vec())?;
-        if self.log.forgets.load(Ordering::Relaxed) {
-            return Ok(vec![None; of.len()]);
-        }
-        self.inner.committed(of, timeout)
-    }
-    fn commit(&mut self, offsets: &[(TopicPartition, Committed)]) -> Result<(), BrokerError> {
-        self.inner.commit(offsets)
-    }
-    fn membership(&self) -> Result<Membership, BrokerError> {
-        match &self.membership {
-            Some(membership) if self.is_deaf() => Ok(membership.clone()),
-            _ => self.inner.membership(),
-        }
-    }
-    fn lease(&mut self) -> Result<Arc<Lease>, BrokerError> {
-        self.inner.lease()
-    }
-    fn leave(&mut self) -> Result<(), BrokerError> {
-        self.inner.leave()
-    }
-}
-
-struct OnProducer {
-    inner: Box<dyn TransactionalProducer>,
-    log: Arc<Log>,
-    sent: Vec<Sent>,
-}
-
-impl TransactionalProducer for OnProducer {
-    fn begin(&mut self) -> Result<(), BrokerError> {
-        self.sent.clear();
-        self.inner.begin()
-    }
-    fn send(&mut self, record: Outgoing<'_>) -> Result<(), BrokerError> {
-        let sent = Sent {
-            topic: record.topic.to_owned(),
-            key: record.key.and_then(|key| key.try_into().ok()).map(i64::from_be_bytes),
-            is_empty: record.key.is_none() && record.value.is_none(),
-        };
-        ask(&self.log.send, sent.clone())?;
-        self.sent.push(sent);
-        self.inner.send(record)
-    }
-    fn service(&mut self) -> Result<(), BrokerError> {
-        self.inner.service()
-    }
-    fn commit(
-        &mut self,
-        offsets: &[(TopicPartition, Committed)],
-        membership: &Membership,
-    ) -> Result<Vec<(TopicPartition, i64)>, BrokerError> {
-        ask(&self.log.commit, self.sent.clone())?;
-        let written = self.inner.commit(offsets, membership)?;
-        self.log.commits.lock().push(offsets.to_vec());
-        Ok(written)
-    }
 }
 
 /// A disk that a test makes fail.
@@ -318,7 +148,7 @@ pub struct World {
 
 impl World {
     pub fn new(topology: Topology, settings: EngineSettings) -> Self {
-        let (log, disk) = (Arc::new(Log::default()), Disk::default());
+        let (log, disk) = (Log::waiting(), Disk::default());
         let (wrapped, backends) = (log.clone(), Arc::new(disk.clone()));
         let through = |broker| -> Arc<dyn Broker> { Arc::new(OnLog(broker, wrapped)) };
         let driver = TestDriver::through(topology, settings, backends, through).unwrap();

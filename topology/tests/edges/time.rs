@@ -62,7 +62,7 @@ fn a_timer_of_a_worker_that_lost_its_tasks_commits_nothing() {
     (0..3).for_each(|_| tick(&mut world));
     // Whichever has the task hears nothing more, and the other takes it over, on another machine.
     let owner = (0..2).find(|worker| world.driver.has_tasks(*worker)).unwrap();
-    *world.log.deaf.lock() = Some(format!("edges-0-{owner}"));
+    world.log.deaf.lock().insert(format!("edges-0-{owner}"));
     world.disk.move_to("another machine");
     world.driver.expire_session(owner);
     let other = 1 - owner;
@@ -73,7 +73,7 @@ fn a_timer_of_a_worker_that_lost_its_tasks_commits_nothing() {
         world.driver.turns(owner, 10);
         world.driver.turns(other, 10);
     }
-    *world.log.deaf.lock() = None;
+    world.log.deaf.lock().clear();
     world.driver.settle();
     let said: Vec<i64> = world
         .driver

@@ -39,7 +39,7 @@ fn send(broker: &InProcessBroker, key: i64) {
 #[test]
 fn a_worker_that_panics_is_replaced_and_serves_nothing_meanwhile() {
     let broker = InProcessBroker::default();
-    let log = Arc::new(Log::default());
+    let log = Log::waiting();
     let metrics = prometheus::Registry::new();
     let parts = EngineParts {
         broker: Arc::new(OnLog(broker.clone(), log.clone())),

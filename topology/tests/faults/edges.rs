@@ -9,9 +9,9 @@ use topology::EngineSettings;
 use topology::store::{Backends, MemoryBackends};
 use topology::testing::TestDriver;
 
-use super::faulty_broker::{Call, Faults, FaultyBroker};
-use super::faulty_disk::{Act, DiskFaults, FaultyDisk, VolatileDisk};
 use super::walk::{BY_KEY, CHANGELOGS, COUNT, Change, Deed, INPUT, LAST, SEEN, TICK, TICKS, TOTAL, books, expire_offsets};
+use testkit::broker::{Call, Faults, FaultyBroker};
+use testkit::disk::{Act, DiskFaults, FaultyDisk, VolatileDisk};
 
 struct Edge {
     driver: TestDriver,

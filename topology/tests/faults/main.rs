@@ -3,8 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod edges;
-mod faulty_broker;
-mod faulty_disk;
 mod full_disk;
 mod order;
 #[cfg(feature = "planted")]
@@ -22,7 +20,7 @@ use topology::testing::TestDriver;
 use topology::*;
 use wire::Topic;
 
-use faulty_broker::{Faults, FaultyBroker};
+use testkit::broker::{Faults, FaultyBroker};
 use walk::Struck;
 
 const INPUT: Topic<i64, i64> = Topic::new("input");

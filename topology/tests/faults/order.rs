@@ -14,9 +14,9 @@ use topology::testing::TestDriver;
 use topology::*;
 use wire::{RegistryError, Topic, WireError};
 
-use crate::faulty_broker::{Faults, FaultyBroker};
 use crate::seeds;
 use crate::walk::call_rates;
+use testkit::broker::{Faults, FaultyBroker};
 
 const INPUT: Topic<i64, i64> = Topic::new("input");
 const FIRST: Topic<i64, i64> = Topic::new("first-hop");

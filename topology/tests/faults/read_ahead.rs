@@ -14,8 +14,8 @@ use topology::testing::TestDriver;
 use topology::*;
 use wire::Topic;
 
-use super::faulty_broker::{Faults, FaultyBroker};
 use super::{POISON, seeds};
+use testkit::broker::{Faults, FaultyBroker};
 
 const CHANGES: Topic<i64, i64> = Topic::new("changes");
 const MOVED: Topic<i64, i64> = Topic::new("moved");

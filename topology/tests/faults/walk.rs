@@ -18,8 +18,8 @@ use topology::testing::TestDriver;
 use topology::*;
 use wire::Topic;
 
-use super::faulty_broker::{CALLS, Call, Faults, FaultyBroker};
-use super::faulty_disk::{ACTS, Act, DiskFaults, FaultyDisk, VolatileDisk};
+use testkit::broker::{CALLS, Call, Faults, FaultyBroker};
+use testkit::disk::{ACTS, Act, DiskFaults, FaultyDisk, VolatileDisk};
 
 pub const INPUT: Topic<i64, i64> = Topic::new("input");
 pub const BY_KEY: Topic<i64, i64> = Topic::new("by-key");

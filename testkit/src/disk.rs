@@ -16,9 +16,13 @@ use topology::store::{Backend, Backends, Batch, Entries, Stored};
 pub enum Act {
     /// Opening a task's state.
     Open,
+    /// Removing a task's state.
     Wipe,
+    /// Reading the position that the state reflects.
     Position,
+    /// Reading a key.
     Get,
+    /// Reading a range.
     Range,
     /// Writing what is committed.
     Flush,
@@ -63,14 +67,15 @@ impl State {
 }
 
 /// What disks suffer; clones share it.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct DiskFaults {
     state: Arc<Mutex<State>>,
 }
 
 impl DiskFaults {
+    /// None, for the moment.
     pub fn new() -> Self {
-        Self { state: Arc::default() }
+        Self::default()
     }
 
     /// From now on the disks refuse, in so many parts of a thousand.
@@ -135,6 +140,7 @@ fn refused(task: &str, reason: &str) -> StoreError {
     }
 }
 
+/// A disk, and the faults that it meets.
 pub struct FaultyDisk(pub Arc<dyn Backends>, pub DiskFaults);
 
 impl Backends for FaultyDisk {

@@ -23,6 +23,7 @@ struct Counts {
     gets: AtomicU64,
 }
 
+/// A store, and what was asked of it.
 #[derive(Debug, Clone)]
 pub struct CountingStore {
     inner: Arc<dyn ObjectStore>,
@@ -50,6 +51,7 @@ impl Default for Hanging {
 }
 
 impl CountingStore {
+    /// It only counts.
     pub fn new(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
         Self::dying_at(inner, u64::MAX)
     }
@@ -81,6 +83,7 @@ impl CountingStore {
         self.hanging.is_reached.load(Ordering::SeqCst)
     }
 
+    /// Lets the request that waits go on.
     pub fn let_go(&self) {
         self.hanging.let_go.close();
     }
@@ -91,6 +94,7 @@ impl CountingStore {
         (of(&self.counts.lists), of(&self.counts.listed), of(&self.counts.gets))
     }
 
+    /// Whether it refuses everything by now.
     pub fn is_dead(&self) -> bool {
         self.counts.requests.load(Ordering::SeqCst) > self.dies_at
     }

@@ -32,9 +32,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// All of them.
     pub const ALL: [Fault; 4] = [Fault::Fail, Fault::Stall, Fault::FailAfter, Fault::StallAfter];
 }
 
+/// A store in memory, and the faults that its requests meet.
 #[derive(Debug)]
 pub struct FaultyStore {
     inner: Arc<InMemory>,
@@ -60,6 +62,7 @@ struct Plan {
 }
 
 impl FaultyStore {
+    /// An empty one, without faults at first; they are drawn from this seed.
     pub fn new(seed: u64) -> Self {
         let rng = ChaCha8Rng::seed_from_u64(seed);
         Self {
@@ -86,6 +89,7 @@ impl FaultyStore {
         plan.probability = probability;
     }
 
+    /// From now on nothing fails.
     pub fn recover(&self) {
         self.suffer(&[], 0.0);
     }
