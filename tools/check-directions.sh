@@ -25,13 +25,14 @@ without() {
 
 cargo metadata --format-version 1 >/dev/null   # fetches what --offline needs below
 
+without clock            wire schemas broker topology processors sinks system-of-record api connect testbed testkit simulator riverbank rocksdb rdkafka sqlx axum
 without wire             schemas broker topology processors sinks system-of-record api connect testbed testkit simulator riverbank rocksdb rdkafka sqlx axum
 without schemas          broker topology processors sinks system-of-record api connect testbed testkit simulator riverbank rocksdb rdkafka sqlx axum
 without broker           schemas topology processors sinks system-of-record api connect testbed testkit simulator riverbank rocksdb sqlx axum
 without topology         schemas processors sinks system-of-record api connect testbed testkit simulator riverbank sqlx axum
 without processors       sinks system-of-record api connect testbed testkit simulator riverbank sqlx axum
-without system-of-record processors sinks warehouse iceberg-tables api connect testbed testkit simulator riverbank axum
-without simulator        processors sinks warehouse iceberg-tables api connect testbed testkit riverbank axum
+without system-of-record topology processors sinks warehouse iceberg-tables api connect testbed testkit simulator riverbank axum
+without simulator        topology processors sinks warehouse iceberg-tables api connect testbed testkit riverbank axum
 without sinks            warehouse iceberg-tables topology processors system-of-record api connect testbed testkit simulator riverbank rocksdb sqlx axum
 without iceberg-tables   warehouse topology processors system-of-record api connect testbed testkit simulator riverbank rocksdb axum
 without warehouse        iceberg-tables topology processors system-of-record api connect testbed testkit simulator riverbank rocksdb sqlx

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use clock::Clock;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
@@ -24,6 +25,8 @@ pub struct Access {
     pub store: Arc<dyn ObjectStore>,
     /// How those are named from outside.
     pub place: Place,
+    /// Says when snapshots are made, and which have expired.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Access {

@@ -9,7 +9,7 @@ use object_store::ObjectStoreExt;
 use serde_json::Value;
 
 use crate::access::Access;
-use crate::catalog::{CatalogError, Commit, Loaded, now_ms};
+use crate::catalog::{CatalogError, Commit, Loaded};
 use crate::data_file::DataFile;
 use crate::error::CommitError;
 use crate::expire;
@@ -121,7 +121,7 @@ impl Access {
         commit.requirements.extend(change.requirements);
         commit.updates.push(Update::Snapshot(snapshot));
         commit.updates.push(Update::Properties(properties));
-        let expired = expire::due(metadata, now_ms(), 1);
+        let expired = expire::due(metadata, self.clock.now_ms(), 1);
         if !expired.is_empty() {
             commit.updates.push(Update::Expire(expired.clone()));
         }
@@ -142,7 +142,7 @@ impl Access {
             let Some(base) = self.catalog.load(&self.name).await? else {
                 return Ok(());
             };
-            let expired = expire::due(&base.metadata, now_ms(), 0);
+            let expired = expire::due(&base.metadata, self.clock.now_ms(), 0);
             // A catalog may keep snapshots that it was asked to remove.
             if expired.is_empty() || expired == before {
                 return Ok(());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use clock::SystemClock;
 use futures::future::join_all;
 use object_store::ObjectStore;
 use parking_lot::Mutex;
@@ -196,6 +197,7 @@ impl Work {
                 catalog: catalog.clone(),
                 store: self.store.clone(),
                 place: self.place.clone(),
+                clock: Arc::new(SystemClock),
             },
         );
         let committer = match self.settings.skip_gaps {

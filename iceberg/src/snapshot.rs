@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::access::Access;
-use crate::catalog::{Loaded, now_ms};
+use crate::catalog::Loaded;
 use crate::data_file::DataFile;
 use crate::error::CommitError;
 use crate::manifest::{self, Entry, ManifestError, ManifestFile};
@@ -93,7 +93,7 @@ impl Draft<'_> {
         let mut snapshot = json!({
             "snapshot-id": self.id,
             "sequence-number": number,
-            "timestamp-ms": now_ms().max(parent.and_then(|parent| parent["timestamp-ms"].as_i64()).unwrap_or(0)),
+            "timestamp-ms": self.access.clock.now_ms().max(parent.and_then(|parent| parent["timestamp-ms"].as_i64()).unwrap_or(0)),
             "manifest-list": list,
             "summary": self.summary(&manifests, &gone),
             "schema-id": self.schema["schema-id"],

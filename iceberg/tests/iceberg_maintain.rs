@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clock::{Clock, SystemClock};
 use futures::StreamExt;
 use iceberg_tables::catalog::{Commit, Creation, Loaded};
 use iceberg_tables::metadata::Update;
@@ -345,8 +346,8 @@ async fn what_a_crash_leaves_is_deleted_when_it_is_old() {
 
 /// The store's clock has gone on.
 async fn wait_a_millisecond() {
-    let now = jiff::Timestamp::now();
-    while jiff::Timestamp::now().as_millisecond() <= now.as_millisecond() + 1 {
+    let now = SystemClock.now();
+    while SystemClock.now_ms() <= now.as_millisecond() + 1 {
         tokio::task::yield_now().await;
     }
 }

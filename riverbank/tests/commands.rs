@@ -2,6 +2,7 @@
 
 use std::process::{Command, Output};
 
+use clock::{Clock, SystemClock};
 use serde_json::json;
 
 fn riverbank(arguments: &[&str]) -> Output {
@@ -238,7 +239,7 @@ fn what_is_old_is_deleted_unless_somebody_needs_it() {
     assert_eq!(there(), [false, true, true]);
 
     // What is received may be in the queue still, or has failed and is to be loaded again.
-    let beyond = json!({ "awaited": {}, "read_until": null, "untracked_at": jiff::Timestamp::now().to_string() });
+    let beyond = json!({ "awaited": {}, "read_until": null, "untracked_at": SystemClock.now().to_string() });
     let failure = json!([{
         "table": "bronze.accounts", "path": "day=2020-01-02/p=00/10-19-s1.parquet", "status": "LOAD_FAILED",
         "rows_inserted": 0, "rows_parsed": 1, "reason": "a text is no number", "received_at": null,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use broker::kafka::{KafkaBroker, KafkaSettings};
 use broker::{Broker, CleanupPolicy, Outgoing, TopicSpec};
+use clock::{Clock, SystemClock};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use reqwest::Url;
@@ -125,7 +126,7 @@ impl Bench {
             partition: Some(0),
             key: None,
             value: Some(value),
-            timestamp_ms: jiff::Timestamp::now().as_millisecond(),
+            timestamp_ms: SystemClock.now_ms(),
             headers: &[],
         };
         let outgoing: Vec<_> = bytes.iter().map(|value| outgoing(value.as_slice())).collect();

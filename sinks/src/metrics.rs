@@ -115,12 +115,11 @@ impl Metrics {
     }
 
     /// A range is finished, and everything before it.
-    pub(crate) fn finished(&self, table: &str, partition: u32, next: i64) {
+    pub(crate) fn finished(&self, table: &str, partition: u32, next: i64, now_ms: i64) {
         let partition = partition.to_string();
         let label = [table, partition.as_str()];
         self.next_offset.with_label_values(&label).set(next);
-        let now = jiff::Timestamp::now().as_millisecond() as f64 / 1_000.0;
-        self.finished_seconds.with_label_values(&label).set(now);
+        self.finished_seconds.with_label_values(&label).set(now_ms as f64 / 1_000.0);
     }
 
     /// A partition went to another member: its lag is that one's to tell.

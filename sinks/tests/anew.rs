@@ -11,6 +11,7 @@ use std::time::Duration;
 use arrow::array::AsArray;
 use arrow::datatypes::Int32Type;
 use broker::{Broker, Committed, GroupOptions, InProcessBroker, Outgoing, TopicPartition};
+use clock::{Clock, SystemClock};
 use object_store::{ObjectStore, ObjectStoreExt};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
@@ -87,7 +88,7 @@ fn accept(bench: &Bench) -> Accepted {
     let broker = bench.log();
     let table: Arc<dyn Table> = bench.tables[0].clone();
     bench
-        .block_on(lake::accept(&bench.store.inner(), &broker, &table, BOUND))
+        .block_on(lake::accept(&bench.store.inner(), &broker, &table, SystemClock.now(), BOUND))
         .unwrap()
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use broker::kafka::{KafkaBroker, KafkaSettings};
 use broker::{Broker, CleanupPolicy, Membership, Outgoing, TopicSpec};
+use clock::{Clock, SystemClock};
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
@@ -352,7 +353,14 @@ fn a_topic_made_anew_on_a_real_broker_waits_for_an_operator() {
     );
     let broker: Arc<dyn Broker> = bench.broker.clone();
     let table: Arc<dyn Table> = bench.table.clone();
-    let accepted = testbed::block_on(lake::accept(&bench.store, &broker, &table, Duration::from_secs(60))).unwrap();
+    let accepted = testbed::block_on(lake::accept(
+        &bench.store,
+        &broker,
+        &table,
+        SystemClock.now(),
+        Duration::from_secs(60),
+    ))
+    .unwrap();
     assert!(matches!(accepted, lake::Accepted::Next(next) if next.topic_id == Some(after)));
     bench.prove(&[&sink]);
     sink.stop().unwrap();

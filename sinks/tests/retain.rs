@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use broker::{Broker, Outgoing};
+use clock::{Clock, SystemClock};
 use futures::TryStreamExt;
 use jiff::civil::Date;
 use object_store::memory::InMemory;
@@ -221,7 +222,7 @@ fn a_day_to_come_counts_as_the_day_of_its_writing() {
     let has_it = |bench: &Bench| bench.files("records").iter().any(|file| file.name.day.year() == 9999);
     assert!(has_it(&bench));
     // The store's clock is today's: as long as that stays, so does the file.
-    let today = jiff::Timestamp::now();
+    let today = SystemClock.now();
     retain(&bench, Retention::of_days(30, today, false), &[]);
     assert!(has_it(&bench));
     let in_a_year = today + std::time::Duration::from_secs(366 * 86_400);
@@ -285,7 +286,7 @@ fn a_file_of_several_days_counts_as_the_day_of_its_writing() {
         gone.collect::<Vec<_>>()
     };
     // The store's clock is today's.
-    let now = jiff::Timestamp::now();
+    let now = SystemClock.now();
     assert_eq!(gone(Retention::of_days(30, now, false)), [(1, 20, 2)]);
     let in_a_year = now + std::time::Duration::from_secs(366 * 86_400);
     assert_eq!(gone(Retention::of_days(30, in_a_year, false)), [(0, 20, 2)]);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::in_process::InProcessBroker;
+use clock::SystemClock;
 use schemas::bronze::Op;
 use system_of_record::conformance;
 use system_of_record::conformance::events::{self, ChangeEvent, change_events};
@@ -11,7 +12,6 @@ use system_of_record::conformance::samples::{account, deposit, money, person, po
 use system_of_record::{Account, Change, InProcess, SystemOfRecord, SystemOfRecordExt};
 use testkit::broker::{Call, Faults, FaultyBroker};
 use testkit::wait::until;
-use topology::clock::SystemClock;
 use wire::MemoryRegistry;
 
 const BOUND: Duration = Duration::from_secs(10);

@@ -80,6 +80,7 @@ fn sweep(parent: &Path) {
         let Ok(lock) = File::open(entry.path().join(LOCK)) else {
             continue;
         };
+        #[allow(clippy::disallowed_methods, reason = "an age by the file system's clock")]
         let age = lock
             .metadata()
             .and_then(|meta| meta.modified())

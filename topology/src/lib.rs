@@ -5,7 +5,6 @@
 //! test with [`testing::TestDriver`], which runs the same code on an in-process log.
 
 mod change;
-pub mod clock;
 pub mod dsl;
 mod error;
 mod graph;
@@ -20,6 +19,7 @@ pub mod store;
 mod streams;
 pub mod testing;
 
+pub use ::clock;
 pub use change::Change;
 pub use error::{EngineError, ProcessError, StoreError};
 pub use graph::Topology;

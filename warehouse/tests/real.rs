@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use broker::kafka::{KafkaBroker, KafkaSettings};
 use broker::{Broker, CleanupPolicy, Outgoing, TopicSpec};
+use clock::{Clock, SystemClock};
 use object_store::path::Path;
 use sinks::group::protocol::Intent;
 use sinks::{S3Options, SinkHandle, SinkRunner, SinkSettings, tables};
@@ -160,7 +161,7 @@ impl Bench {
                     partition: Some(0),
                     key: None,
                     value: Some(value),
-                    timestamp_ms: jiff::Timestamp::now().as_millisecond(),
+                    timestamp_ms: SystemClock.now_ms(),
                     headers: &[],
                 })
                 .collect();
@@ -303,7 +304,7 @@ async fn files_on_minio_become_rows_by_their_events() {
     let loaded = bench.produced - 10;
     wait_for("the rows behind it", async || bench.rows().await == loaded).await;
     let pipe = PipeRule::new("BANK.RAW.{TABLE}_PIPE").unwrap().pipe(TABLE).unwrap();
-    let now = jiff::Timestamp::now();
+    let now = SystemClock.now();
     let snowpipe = Snowpipe::new(bench.connection.clone());
     let failures = status::failures(&snowpipe, &pipe, now - Duration::from_secs(3_600), now)
         .await

@@ -54,6 +54,10 @@ pub struct World {
 impl World {
     pub fn new(broker: Arc<dyn Broker>, name: &str) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "the names of a run's topics are those of no other run"
+        )]
         let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .expect("a clock after 1970")

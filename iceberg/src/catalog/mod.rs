@@ -100,8 +100,3 @@ pub trait Catalog: Send + Sync {
     /// Changes a table, if it is still as it was loaded as far as the requirements say.
     async fn commit(&self, table: &TableName, base: &Loaded, commit: &Commit) -> Result<(), CatalogError>;
 }
-
-/// The clock of snapshots and metadata.
-pub(crate) fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
-}

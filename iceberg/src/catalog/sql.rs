@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use clock::{Clock, SystemClock};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{PgPool, Row, SqlitePool};
 
-use super::{Catalog, CatalogError, Commit, Creation, Loaded, TableName, now_ms};
+use super::{Catalog, CatalogError, Commit, Creation, Loaded, TableName};
 use crate::metadata::Metadata;
 use crate::place::Place;
 
@@ -192,7 +193,12 @@ impl Catalog for SqlCatalog {
     async fn create(&self, table: &TableName, creation: &Creation) -> Result<(), CatalogError> {
         let namespace = table.namespace.join(".");
         self.execute(NAMESPACE, &[&self.name, &namespace]).await.map_err(failed)?;
-        let metadata = Metadata::new(&creation.location, &creation.columns, &creation.properties, now_ms());
+        let metadata = Metadata::new(
+            &creation.location,
+            &creation.columns,
+            &creation.properties,
+            SystemClock.now_ms(),
+        );
         let (location, path) = self.write(&metadata, 0).await?;
         let values = [self.name.as_str(), &namespace, &table.name, &location];
         match self.execute(INSERT, &values).await {
@@ -207,7 +213,7 @@ impl Catalog for SqlCatalog {
         if let Some(reason) = commit.requirements.iter().find_map(|one| one.fails_on(&base.metadata)) {
             return Err(CatalogError::Conflict(reason));
         }
-        let next = base.metadata.after(&commit.updates, &base.location, now_ms());
+        let next = base.metadata.after(&commit.updates, &base.location, SystemClock.now_ms());
         let (location, path) = self.write(&next, version_of(&base.location) + 1).await?;
         let namespace = table.namespace.join(".");
         let values = [location.as_str(), &base.location, &self.name, &namespace, &table.name];

@@ -10,7 +10,6 @@ use object_store::path::Path;
 use super::error::MaintainError;
 use super::spot::{Spot, folder};
 use crate::access::Access;
-use crate::catalog::now_ms;
 use crate::error::CommitError;
 use crate::named;
 
@@ -22,7 +21,10 @@ pub(super) async fn sweep(access: &Access, table: &str, age: Duration) -> Result
         return Ok(0);
     };
     let folder = folder(table, id);
-    let before = now_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+    let before = access
+        .clock
+        .now_ms()
+        .saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
     let mut old: BTreeSet<Path> = BTreeSet::new();
     let mut objects = access.store.list(Some(&folder));
     while let Some(object) = objects.try_next().await? {

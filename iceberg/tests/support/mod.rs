@@ -19,6 +19,7 @@ use arrow::array::{
 use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
 use arrow::error::ArrowError;
 use broker::Message;
+use clock::SystemClock;
 use iceberg_tables::manifest;
 use iceberg_tables::{Access, Catalog, Committer, Place, Progress, TableName};
 use object_store::path::Path;
@@ -274,6 +275,7 @@ impl Lake {
             catalog,
             store,
             place: self.place.clone(),
+            clock: Arc::new(SystemClock),
         }
     }
 

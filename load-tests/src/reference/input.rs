@@ -1,13 +1,13 @@
 //! Change events of transactions, as Debezium writes them.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use schemas::Money;
 use schemas::bronze::{Envelope, Op, Source, TransactionRow};
 use serde::{Deserialize, Serialize};
+use topology::clock::{Clock, SystemClock};
 use wire::{Codec, MemoryRegistry, Registry, Wire, avro_wire};
 
 /// The schema of Debezium's Postgres connector 3.7 for the table, as it registered it.
@@ -48,11 +48,8 @@ pub struct Event {
 }
 
 /// Milliseconds since the epoch.
-#[allow(clippy::disallowed_methods, reason = "a load test measures real time")]
 pub fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_millis() as i64)
+    SystemClock.now_ms()
 }
 
 impl Changes {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use clock::SystemClock;
 use iceberg_tables::catalog::Loaded;
 use iceberg_tables::{Access, Catalog, CatalogError, CatalogTarget, IcebergSettings, Place, RestOptions, TableName};
 use object_store::ObjectStore;
@@ -80,6 +81,7 @@ impl IcebergTables {
             catalog: self.catalog.clone(),
             store: self.store.clone(),
             place: self.place.clone(),
+            clock: Arc::new(SystemClock),
         }
     }
 

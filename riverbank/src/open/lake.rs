@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use clock::{Clock, SystemClock};
 use jiff::Timestamp;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -62,7 +63,7 @@ pub async fn check_clock(store: &Arc<dyn ObjectStore>) -> anyhow::Result<()> {
     let there = store.head(&path).await;
     store.delete(&path).await.context("ask the store for the time")?;
     let there = Timestamp::from_millisecond(there.context("ask the store for the time")?.last_modified.timestamp_millis())?;
-    let here = Timestamp::now();
+    let here = SystemClock.now();
     ensure!(
         here.duration_since(there).unsigned_abs() < CLOCKS_APART,
         "this machine's clock says {here:.0}, and the store's {there:.0}: nothing is deleted by a clock that may be wrong"

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker::{BrokerError, Group, Message, Reader, TopicPartition};
+use clock::Clock;
 
 use super::handle::PartitionLag;
 use super::probe::Probe;
@@ -21,6 +22,7 @@ pub(crate) struct Tools<'a> {
     pub settings: &'a SinkSettings,
     pub runtime: &'a tokio::runtime::Handle,
     pub metrics: &'a Metrics,
+    pub clock: &'a dyn Clock,
     pub probe: Option<&'a dyn Probe>,
     pub listener: Option<&'a (dyn Fn(&Intent) + Send + Sync)>,
     pub topics: &'a mut TopicIds,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use broker::Broker;
+use clock::{Clock, SystemClock};
 
 use super::handle::{Shared, SinkError, SinkHandle};
 use super::partition::{Halt, Listener, Target, Unready};
@@ -25,6 +26,7 @@ pub struct SinkRunner {
     broker: Arc<dyn Broker>,
     target: Arc<dyn Target>,
     tables: Vec<Arc<dyn Table>>,
+    clock: Arc<dyn Clock>,
     probe: Option<Arc<dyn Probe>>,
     listener: Option<Listener>,
 }
@@ -42,9 +44,16 @@ impl SinkRunner {
             broker,
             target,
             tables,
+            clock: Arc::new(SystemClock),
             probe: None,
             listener: None,
         }
+    }
+
+    /// Takes the time of day from this clock, in place of the machine's.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// Calls this for each range that is finished.
@@ -71,6 +80,7 @@ impl SinkRunner {
             target: self.target,
             tables,
             metrics,
+            clock: self.clock,
             probe: self.probe,
             listener: self.listener,
             shared: shared.clone(),

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use broker::{Broker, BrokerError, Group, GroupOptions, Polled, Reader, Rebalance, TopicPartition};
-use jiff::Timestamp;
+use clock::Clock;
 
 use super::handle::{Shared, SinkError};
 use super::partition::{Halt, Listener, Partition, Target, Tools};
@@ -32,6 +32,7 @@ pub(super) struct Parts {
     /// The tables, by topic.
     pub tables: BTreeMap<String, Arc<dyn Table>>,
     pub metrics: Metrics,
+    pub clock: Arc<dyn Clock>,
     pub probe: Option<Arc<dyn Probe>>,
     pub listener: Option<Listener>,
     pub shared: Arc<Shared>,
@@ -260,6 +261,7 @@ impl<'a> Session<'a> {
             settings: &parts.settings,
             runtime: &self.runtime,
             metrics: &parts.metrics,
+            clock: parts.clock.as_ref(),
             probe: parts.probe.as_deref(),
             listener: parts.listener.as_deref(),
             topics: &mut self.topics,
@@ -278,7 +280,7 @@ impl<'a> Session<'a> {
         }
         self.told = Instant::now();
         self.refresh_one_end();
-        let now_ms = Timestamp::now().as_millisecond();
+        let now_ms = self.parts.clock.now_ms();
         let lag: Vec<_> = self.tasks.values().map(|task| task.lag(now_ms)).collect();
         for lag in &lag {
             let partition = lag.partition.partition.to_string();

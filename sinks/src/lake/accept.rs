@@ -27,11 +27,12 @@ pub enum Accepted {
 }
 
 /// Takes a table's log, as it is now, for the next generation of its files. A topic that was made anew begins at its log's
-/// beginning; of a log that was cut off, what differs from the files is written anew. Nothing that is there is touched.
+/// beginning; of a log that was cut off, what differs from the files is written anew. Nothing that is there is touched. It is noted as accepted `now`.
 pub async fn accept(
     store: &Arc<dyn ObjectStore>,
     broker: &Arc<dyn Broker>,
     table: &Arc<dyn Table>,
+    now: Timestamp,
     timeout: Duration,
 ) -> Result<Accepted, LakeError> {
     let notes = |error: &dyn std::fmt::Display| LakeError::Notes(error.to_string());
@@ -48,7 +49,7 @@ pub async fn accept(
         }
     }
     let (broker, of) = (broker.clone(), table.clone());
-    let looked = tokio::task::spawn_blocking(move || look(&*broker, of.as_ref(), &report, &pending, timeout));
+    let looked = tokio::task::spawn_blocking(move || look(&*broker, of.as_ref(), &report, &pending, now, timeout));
     let Some(next) = looked.await.map_err(|error| notes(&error))?? else {
         return Ok(Accepted::AsItIs);
     };
@@ -69,6 +70,7 @@ fn look(
     table: &dyn Table,
     report: &TableReport,
     pending: &[Intent],
+    now: Timestamp,
     timeout: Duration,
 ) -> Result<Option<Generation>, LakeError> {
     let ids = broker.topic_ids(&[table.topic()], timeout)?;
@@ -86,16 +88,16 @@ fn look(
             return Ok(None);
         }
     }
-    Ok(Some(next(table, last, id, ends)))
+    Ok(Some(next(table, last, id, ends, now)))
 }
 
-fn next(table: &dyn Table, last: &Generation, id: TopicId, ends: BTreeMap<u32, i64>) -> Generation {
+fn next(table: &dyn Table, last: &Generation, id: TopicId, ends: BTreeMap<u32, i64>, now: Timestamp) -> Generation {
     Generation {
         generation: last.generation + 1,
         topic: table.topic().to_owned(),
         topic_id: Some(id),
         ends,
-        accepted_at: Timestamp::now(),
+        accepted_at: now,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use clock::{Clock, SystemClock};
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -47,7 +48,7 @@ pub(super) async fn note(store: &dyn ObjectStore, table: &str, floors: &Floors, 
     let known = notes(store, table).await?;
     let note = Note {
         before,
-        noted_at: Timestamp::now(),
+        noted_at: SystemClock.now(),
     };
     let json = serde_json::to_vec_pretty(&note).map_err(|error| LakeError::Notes(error.to_string()))?;
     for ((partition, generation), floor) in floors {

@@ -15,8 +15,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use clock::{Clock, SystemClock};
 use futures::{StreamExt, TryStreamExt, stream};
-use jiff::Timestamp;
 use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt};
 use uuid::Uuid;
@@ -102,7 +102,7 @@ impl Lake {
 
     /// Deletes what crashes have left.
     pub(super) async fn drop_leftovers(&self) {
-        let before = Timestamp::now().as_millisecond() - LEFTOVER_AGE.as_millis() as i64;
+        let before = SystemClock.now_ms() - LEFTOVER_AGE.as_millis() as i64;
         let listed = bounded(self.timeout, async {
             let objects = self.store.list(Some(&Path::from(UPLOADS)));
             let old = objects.try_filter_map(async |object| {

@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker::{Broker, BrokerError, CleanupPolicy, TopicSpec};
+use clock::Clock;
 use parking_lot::Mutex;
 use schemas::bronze::{AccountRow, CustomerRow, TransactionRow};
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
 use schemas::{AccountId, CustomerId, TransactionId};
 use tokio::sync::oneshot;
-use topology::clock::Clock;
 use wire::{Registry, WireError};
 
 use crate::{Account, Change, Customer, Row, SystemOfRecord, SystemOfRecordError, Transaction, checks};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use clock::{Clock, SystemClock};
 use object_store::path::Path;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -109,7 +109,7 @@ async fn run(notifier: Notifier, mut stopped: watch::Receiver<bool>) {
         }
     };
     loop {
-        let has_more = worker.turn(Timestamp::now()).await;
+        let has_more = worker.turn(SystemClock.now()).await;
         let pause = if has_more { Duration::ZERO } else { TICK };
         tokio::select! {
             _ = stopped.changed() => break,
@@ -118,7 +118,7 @@ async fn run(notifier: Notifier, mut stopped: watch::Receiver<bool>) {
         }
     }
     // What is named already is reported at once, without waiting for others to share its request.
-    let last = Timestamp::now() + settings.batch_wait;
+    let last = SystemClock.now() + settings.batch_wait;
     while worker.turn(last).await && worker.trouble(last).is_none() {}
     worker.turn(last).await;
     worker.write_ledger(last).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
-use jiff::Timestamp;
+use clock::{Clock, SystemClock};
 use prometheus::IntCounterVec;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
@@ -202,7 +202,7 @@ impl Connection {
                 what: what.to_owned(),
                 reason: format!("{path}: {error}"),
             })?;
-            let token = self.tokens.at(Timestamp::now())?;
+            let token = self.tokens.at(SystemClock.now())?;
             let request = self
                 .client
                 .request(method.clone(), url)

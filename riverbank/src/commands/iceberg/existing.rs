@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clock::{Clock, SystemClock};
 use iceberg_tables::CatalogTarget;
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -39,6 +40,6 @@ pub(super) fn names(asked: Option<&str>) -> anyhow::Result<Vec<String>> {
 
 /// The UTC day that was so many days ago.
 pub(super) fn days_ago(days: u32) -> anyhow::Result<Date> {
-    let today = TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date();
+    let today = TimeZone::UTC.to_datetime(SystemClock.now()).date();
     today.checked_sub(i64::from(days).days()).context("--days")
 }

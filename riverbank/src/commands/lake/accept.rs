@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use broker::Broker;
+use clock::{Clock, SystemClock};
 use sinks::lake::{self, Accepted};
 
 use crate::config::Settings;
@@ -19,7 +20,7 @@ pub fn accept(settings: Settings, name: &str) -> anyhow::Result<ExitCode> {
     let store = existing_store(&settings)?;
     let kafka = kafka(&settings).context("kafka.brokers is not set")?;
     let broker: Arc<dyn Broker> = Arc::new(kafka);
-    let accepted = runtime()?.block_on(lake::accept(&store, &broker, table, PATIENCE))?;
+    let accepted = runtime()?.block_on(lake::accept(&store, &broker, table, SystemClock.now(), PATIENCE))?;
     let text = match accepted {
         Accepted::AsItIs => format!("{name}: the topic is the one that its files are of; there is nothing to accept\n"),
         Accepted::Next(next) => format!(

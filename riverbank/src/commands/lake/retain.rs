@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clock::{Clock, SystemClock};
 use futures::TryStreamExt;
 use iceberg_tables::Named;
-use jiff::Timestamp;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use sinks::Table;
@@ -36,7 +36,7 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(30);
 pub fn retain(settings: Settings, args: &RetainArgs) -> anyhow::Result<ExitCode> {
     let store = existing_store(&settings)?;
     let runtime = runtime()?;
-    let retention = Retention::of_days(args.days, Timestamp::now(), args.dry_run);
+    let retention = Retention::of_days(args.days, SystemClock.now(), args.dry_run);
     let tables = tables(args.table.as_deref())?;
     runtime.block_on(async {
         refuse(&settings, args, &store, &tables).await?;
@@ -199,7 +199,7 @@ impl Snowpipe {
         for (table, pipe) in snowflake::pipes(settings)? {
             let Some(pipe) = ledger.pipes.get(&pipe) else { continue };
             not_loaded.extend(pipe.awaited.keys().map(|path| (table.clone(), path.clone())));
-            if !pipe.tracks_all(Timestamp::now()) {
+            if !pipe.tracks_all(SystemClock.now()) {
                 unknown.insert(table);
             }
         }

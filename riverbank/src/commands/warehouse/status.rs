@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use clock::{Clock, SystemClock};
 use warehouse::apply::{self, Standing};
 use warehouse::migrations::{self, Configuration};
 use warehouse::notifier::lake::StoreLake;
@@ -93,7 +93,7 @@ impl Report {
                 return Ok(());
             }
         }
-        let now = Timestamp::now();
+        let now = SystemClock.now();
         let since = now - Duration::from_secs(u64::from(days) * 86_400);
         let failed = status::failures(snowpipe, pipe, since, now).await?;
         self.problems += failed.len();
@@ -119,7 +119,7 @@ impl Report {
         let store = StoreLake::new(lake::store(settings)?, STORE_TIMEOUT);
         let progress = status::progress(&store, &ledger(settings)?, table, pipe).await?;
         let oldest = progress.oldest.map(|at| {
-            let age = Duration::try_from(Timestamp::now() - at).unwrap_or_default();
+            let age = Duration::try_from(SystemClock.now() - at).unwrap_or_default();
             format!(
                 ", the oldest of {} ago",
                 humantime::format_duration(Duration::from_secs(age.as_secs()))

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use broker::{BrokerError, TopicId, TopicPartition};
-use jiff::Timestamp;
 
 use super::super::survey::Survey;
 use super::steps::ended;
@@ -178,7 +177,7 @@ impl Task {
             topic: self.table.topic().to_owned(),
             topic_id: fits.then_some(id),
             ends: ends.clone(),
-            accepted_at: Timestamp::now(),
+            accepted_at: tools.clock.now(),
         };
         tracing::info!(
             table = self.table.name(),

@@ -451,7 +451,9 @@ impl Task {
         tools.metrics.rows.with_label_values(label).inc_by(rows);
         tools.metrics.bytes.with_label_values(label).inc_by(bytes);
         let partition = self.partition.partition;
-        tools.metrics.finished(self.table.name(), partition, intent.end + 1);
+        tools
+            .metrics
+            .finished(self.table.name(), partition, intent.end + 1, tools.clock.now_ms());
         tracing::debug!(?intent, rows, bytes, "files are finished");
         if let Some(listener) = tools.listener {
             listener(&intent);

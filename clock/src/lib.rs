@@ -1,13 +1,33 @@
 //! The clock port: production reads the system's, tests and simulations set their own.
+//!
+//! Whatever decides by the time of day takes a [`Clock`], or the time itself; `clippy.toml` forbids to read it elsewhere.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use clock::{Clock, ManualClock};
+//!
+//! let clock = ManualClock::at(1_000);
+//! clock.advance(Duration::from_secs(2));
+//! assert_eq!(clock.now_ms(), 3_000);
+//! assert_eq!(clock.now().to_string(), "1970-01-01T00:00:03Z");
+//! ```
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
+
 /// Tells the time.
 pub trait Clock: Send + Sync + 'static {
     /// Milliseconds since the epoch.
     fn now_ms(&self) -> i64;
+
+    /// The same as a timestamp.
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.now_ms()).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
 }
 
 /// The machine's clock.
@@ -15,8 +35,7 @@ pub trait Clock: Send + Sync + 'static {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    // The one place that reads it.
-    #[allow(clippy::disallowed_methods)]
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads it")]
     fn now_ms(&self) -> i64 {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
