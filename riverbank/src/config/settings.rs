@@ -11,10 +11,9 @@ use super::choices::{IcebergCatalog, LogFormat, WarehouseTables};
 use super::declare::{declare_settings, key, read, row};
 use super::reader::Reader;
 use super::setting::{Setting, Table};
-use super::snowflake::{pipe_rule, sql_name};
 use super::value::{
     Properties, Secret, boolean, brokers, bytes, columns, count, duration, folder, http_url, listen_address, log_level, one_of,
-    postgres_url, properties, secret, sink_url, text, threads,
+    pipe_rule, postgres_url, properties, secret, sink_url, sql_name, text, threads,
 };
 
 declare_settings! {
@@ -209,7 +208,7 @@ declare_settings! {
         topic: Option<String> = optional(text);
         /// How long a file waits for others to share its request, 0s to 10m.
         batch_wait: Duration = default("5s", duration("0s", "10m"));
-        /// Between two listings for files of which no event told, 1s to 1d.
+        /// Between two listings for files that no event reported, 1s to 1d.
         reconcile_interval: Duration = default("5m", duration("1s", "1d"));
         /// Between two looks at what became of the files, 1s to 8m.
         report_interval: Duration = default("3m", duration("1s", "8m"));

@@ -1,4 +1,4 @@
-//! What is special about the settings of the warehouse: the key, the names of pipes, what they need of each other.
+//! What the settings of the warehouse need of each other, and what they make: the key, the names of pipes.
 
 use reqwest::Url;
 use warehouse::notifier::PipeRule;
@@ -55,19 +55,4 @@ impl SnowpipeSettings {
             reader.problem("kafka.brokers", "is missing: snowpipe.topic is a topic of it");
         }
     }
-}
-
-/// A name that needs no quotes in SQL, in upper case as Snowflake keeps it.
-pub(super) fn sql_name(text: &str) -> Result<String, String> {
-    let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    match is_name {
-        true => Ok(text.to_ascii_uppercase()),
-        false => Err(format!("must be a name of letters, digits and _, not \"{text}\"")),
-    }
-}
-
-/// A pipe's name, with the placeholders of [`SnowpipeSettings::rule`].
-pub(super) fn pipe_rule(text: &str) -> Result<String, String> {
-    PipeRule::new(&text.replace("{DATABASE}", "D")).map(|_| text.to_owned())
 }

@@ -12,6 +12,7 @@ use bytesize::ByteSize;
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use reqwest::Url;
+use warehouse::notifier::PipeRule;
 
 /// Text that must never be seen: neither `Debug` nor anything else prints it.
 #[derive(Clone, PartialEq, Eq)]
@@ -256,4 +257,19 @@ pub fn log_level(value: &str) -> Result<String, String> {
             "must be error, warn, info, debug, trace or a filter such as info,topology=debug, not \"{value}\""
         )),
     }
+}
+
+/// A name that needs no quotes in SQL, in upper case as Snowflake keeps it.
+pub fn sql_name(text: &str) -> Result<String, String> {
+    let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    match is_name {
+        true => Ok(text.to_ascii_uppercase()),
+        false => Err(format!("must be a name of letters, digits and _, not \"{text}\"")),
+    }
+}
+
+/// A pipe's name, with `{DATABASE}`, `{TABLE}` and `{NAME}` for their parts.
+pub fn pipe_rule(text: &str) -> Result<String, String> {
+    PipeRule::new(&text.replace("{DATABASE}", "D")).map(|_| text.to_owned())
 }
