@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::cell::Cell;
+use std::sync::Arc;
+
 use topology::dsl::Builder;
-use topology::store::KeyValue;
+use topology::store::{KeyValue, MemoryBackends};
 use topology::testing::TestDriver;
 use topology::*;
-use wire::Topic;
+use wire::{Codec, RegistryError, Topic, Wire, WireError};
 
 /// Where the driver's clock stands.
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -70,4 +73,110 @@ fn stream_time_latency_and_output_follow_the_event() {
         let latency_ms = latency_ms(&driver, topic);
         assert!((latency_ms - 7_000.0).abs() < 1.0, "{topic}: {latency_ms} ms");
     }
+}
+
+const LEFT: Topic<i64, At> = Topic::new("left");
+const RIGHT: Topic<i64, At> = Topic::new("right");
+
+/// An event's value: its time. Some of them are hard to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct At(i64);
+
+const BROKEN: At = At(-1);
+const PANICS: At = At(-2);
+const AWAY: At = At(-3);
+
+thread_local! {
+    /// How many values were decoded.
+    static DECODED: Cell<usize> = const { Cell::new(0) };
+    /// Whether the registry has gone, for `AWAY`.
+    static IS_AWAY: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Wire for At {
+    const SCHEMA: Option<&'static str> = None;
+
+    fn encode(&self, codec: &Codec, out: &mut Vec<u8>) -> Result<(), WireError> {
+        self.0.encode(codec, out)
+    }
+
+    fn decode(bytes: &[u8], codec: &Codec) -> Result<Self, WireError> {
+        DECODED.set(DECODED.get() + 1);
+        match Self(i64::decode(bytes, codec)?) {
+            BROKEN => Err(WireError::Malformed("broken".to_owned())),
+            AWAY if IS_AWAY.get() => Err(RegistryError::Unavailable("away".to_owned()).into()),
+            at => Ok(at),
+        }
+    }
+}
+
+/// Two inputs of one task, whose records go on in the order of their processing.
+fn merged() -> TestDriver {
+    let builder = Builder::new("times");
+    let extracted = |_: &i64, at: &At, _: i64| match *at {
+        PANICS => panic!("an injected panic"),
+        AWAY => 150,
+        At(at_ms) => at_ms,
+    };
+    let left = builder.stream_at(LEFT, extracted);
+    let right = builder.stream_at(RIGHT, extracted);
+    left.merge(&right).map_values(|_, at| at.0).to(SEEN);
+    let settings = EngineSettings {
+        partitions: 1,
+        ..EngineSettings::default()
+    };
+    TestDriver::with(builder.build().unwrap(), settings, Arc::new(MemoryBackends::default())).unwrap()
+}
+
+/// Queues the left events, then the right ones, at rising times of the log.
+fn queue(driver: &mut TestDriver, left: &[At], right: &[At]) {
+    let left = left.iter().map(|at| (LEFT, at));
+    let all = left.chain(right.iter().map(|at| (RIGHT, at)));
+    for (log_ms, (topic, at)) in (1..).zip(all) {
+        driver.queue(topic, log_ms, &0, Some(at));
+    }
+}
+
+fn seen(driver: &mut TestDriver) -> Vec<i64> {
+    let seen = driver.drain(SEEN).into_iter();
+    seen.filter_map(|record| record.value).collect()
+}
+
+#[test]
+fn the_extracted_time_orders_a_tasks_inputs() {
+    let mut driver = merged();
+    DECODED.set(0);
+    queue(&mut driver, &[At(200), At(400), At(350)], &[At(100), At(300), At(500)]);
+    driver.settle();
+    assert_eq!(seen(&mut driver), [100, 200, 300, 400, 350, 500]);
+    assert_eq!(DECODED.get(), 6, "each value is decoded once");
+}
+
+#[test]
+fn what_cannot_be_read_comes_by_the_logs_time() {
+    let mut driver = merged();
+    queue(&mut driver, &[At(200), BROKEN, At(250)], &[At(100), PANICS, At(300)]);
+    driver.settle();
+    assert_eq!(seen(&mut driver), [100, 200, 250, 300]);
+    let letters = driver.drain_bytes("times-dead-letters");
+    let letters: Vec<i64> = letters.iter().map(|letter| letter.timestamp_ms).collect();
+    assert_eq!(
+        letters,
+        [5, 2],
+        "the fifth of the log's records stood behind the first to come, the second behind the next"
+    );
+}
+
+#[test]
+fn a_record_that_cannot_be_read_now_makes_the_others_wait() {
+    let mut driver = merged();
+    queue(&mut driver, &[AWAY, At(400)], &[At(100), At(300)]);
+    IS_AWAY.set(true);
+    driver.turns(0, 20);
+    assert_eq!(seen(&mut driver), Vec::<i64>::new(), "its time may be the lowest");
+    let reasons = driver.queries().readiness().reasons.join("; ");
+    assert!(reasons.contains("away"), "{reasons}");
+    IS_AWAY.set(false);
+    driver.settle();
+    assert_eq!(seen(&mut driver), [100, AWAY.0, 300, 400]);
 }

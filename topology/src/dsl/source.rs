@@ -13,17 +13,21 @@ use crate::record::Record;
 impl Builder {
     /// The records of a topic; tombstones are passed over.
     pub fn stream<K: Wire, V: Wire>(&self, topic: Topic<K, V>) -> Stream<K, V> {
-        self.stream_at(topic, |_, _, own_ms| own_ms)
+        self.source(topic, false, |arrived| {
+            let key = arrived.key()?;
+            let Some(value) = arrived.value()? else { return Ok(None) };
+            Ok(Some(Record::new(key, value, arrived.timestamp_ms())))
+        })
     }
 
     /// The records of a topic at the event time that `timestamp_ms` reads from them (milliseconds since the epoch; its last
-    /// argument is the record's own); tombstones are passed over.
+    /// argument is the record's own); tombstones are passed over. Where a task has several inputs, it decides which record comes next.
     pub fn stream_at<K: Wire, V: Wire>(
         &self,
         topic: Topic<K, V>,
         timestamp_ms: impl Fn(&K, &V, i64) -> i64 + Clone + Send + Sync + 'static,
     ) -> Stream<K, V> {
-        self.source(topic, move |arrived| {
+        self.source(topic, true, move |arrived| {
             let key = arrived.key()?;
             let Some(value) = arrived.value()? else { return Ok(None) };
             let at_ms = timestamp_ms(&key, &value, arrived.timestamp_ms());
@@ -41,7 +45,7 @@ impl Builder {
         key_of: impl Fn(Option<&K>, &V) -> Result<K, String> + Clone + Send + Sync + 'static,
         timestamp_ms: impl Fn(&K, &V, i64) -> i64 + Clone + Send + Sync + 'static,
     ) -> Stream<K, V> {
-        self.source(topic, move |arrived| {
+        self.source(topic, true, move |arrived| {
             let Some(value) = arrived.value()? else { return Ok(None) };
             let own: Option<K> = arrived.key_if_any()?;
             let key = key_of(own.as_ref(), &value).map_err(ProcessError::Record)?;
@@ -52,7 +56,7 @@ impl Builder {
 
     /// The changes of a compacted topic: a tombstone is `None`.
     pub fn changes<K: Wire, V: Wire>(&self, topic: Topic<K, V>) -> Stream<K, Option<V>> {
-        self.source(topic, |arrived| {
+        self.source(topic, false, |arrived| {
             Ok(Some(Record::new(arrived.key()?, arrived.value()?, arrived.timestamp_ms())))
         })
     }
@@ -60,6 +64,7 @@ impl Builder {
     fn source<K: Wire, T: Wire, V: Send + 'static>(
         &self,
         topic: Topic<K, T>,
+        extracts_time: bool,
         read: impl Fn(&Arrived<'_>) -> Result<Option<Record<K, V>>, ProcessError> + Clone + Send + Sync + 'static,
     ) -> Stream<K, V> {
         let make = Arc::new(move |registry: &Arc<dyn Registry>| -> Result<Box<dyn Node>, EngineError> {
@@ -68,6 +73,8 @@ impl Builder {
                 key: codec(),
                 value: codec(),
                 read: read.clone(),
+                extracts_time,
+                ahead: None,
                 waiting: None,
             }))
         });

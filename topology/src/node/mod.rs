@@ -45,6 +45,14 @@ pub(crate) trait Node: Send {
         let _ = env;
         unreachable!("only a source node is given bytes")
     }
+    /// Source nodes only: whether it tells another event time of a record than the record's own.
+    fn extracts_time(&self) -> bool {
+        false
+    }
+    /// Source nodes only: decodes the record in `at` before its turn, and returns its event time in milliseconds.
+    fn event_time(&mut self, at: &RecordMetadata) -> Result<i64, ProcessError> {
+        Ok(at.timestamp_ms)
+    }
     /// Source nodes only: shows the key of a record that waits. One that cannot be read shows nothing.
     fn show_key(&self, bytes: &[u8], show: &mut dyn FnMut(&dyn Any)) {
         let _ = (bytes, show);

@@ -64,7 +64,29 @@ pub(crate) struct SourceNode<K, V, F> {
     pub value: Codec,
     /// Makes a record of what came, or passes it over.
     pub read: F,
+    /// Whether `read` tells an event time of its own.
+    pub extracts_time: bool,
+    /// What was read of a record before its turn, and the record's offset.
+    pub ahead: Option<(i64, Option<Record<K, V>>)>,
     pub waiting: Option<Record<K, V>>,
+}
+
+impl<K, V, F> SourceNode<K, V, F>
+where
+    F: Fn(&Arrived<'_>) -> Result<Option<Record<K, V>>, ProcessError>,
+{
+    fn read_from(&self, at: &RecordMetadata) -> Result<Option<Record<K, V>>, ProcessError> {
+        (self.read)(&Arrived {
+            at,
+            key: &self.key,
+            value: &self.value,
+        })
+    }
+}
+
+/// The event time of what was read; of a record that is passed over, its own.
+fn time_of<K, V>(read: &Option<Record<K, V>>, at: &RecordMetadata) -> i64 {
+    read.as_ref().map_or(at.timestamp_ms, |record| record.timestamp_ms)
 }
 
 impl<K, V, F> Node for SourceNode<K, V, F>
@@ -78,15 +100,23 @@ where
     }
 
     fn source(&mut self, env: &mut Env<'_>) -> Result<i64, ProcessError> {
-        self.waiting = (self.read)(&Arrived {
-            at: env.at,
-            key: &self.key,
-            value: &self.value,
-        })?;
-        Ok(self
-            .waiting
-            .as_ref()
-            .map_or(env.at.timestamp_ms, |record| record.timestamp_ms))
+        self.waiting = match self.ahead.take() {
+            Some((offset, read)) if offset == env.at.offset => read,
+            _ => self.read_from(env.at)?,
+        };
+        Ok(time_of(&self.waiting, env.at))
+    }
+
+    fn extracts_time(&self) -> bool {
+        self.extracts_time
+    }
+
+    fn event_time(&mut self, at: &RecordMetadata) -> Result<i64, ProcessError> {
+        self.ahead = None;
+        let read = self.read_from(at)?;
+        let event_time_ms = time_of(&read, at);
+        self.ahead = Some((at.offset, read));
+        Ok(event_time_ms)
     }
 
     fn show_key(&self, bytes: &[u8], show: &mut dyn FnMut(&dyn Any)) {

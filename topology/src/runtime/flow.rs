@@ -43,6 +43,12 @@ impl Flow {
         self.with_node(topology, id, now_ms, |node, env| node.source(env).map(Some))
     }
 
+    /// The event time of the record in `at`, which a source reads before its turn.
+    pub fn event_time(&mut self, source: usize) -> Result<i64, ProcessError> {
+        let node = self.nodes[source].as_mut().expect("no node is at work");
+        node.event_time(&self.at)
+    }
+
     /// Has processors name what a waiting record of a source will ask for.
     pub fn name_ahead(&mut self, id: usize, key: &[u8], processors: &[usize]) {
         let source = self.nodes[id].take().expect("a node is not its own descendant");

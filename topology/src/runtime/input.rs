@@ -41,6 +41,10 @@ pub(crate) struct Input {
     pub newest_ms: i64,
     /// Records in the open transaction.
     pub processed: u64,
+    /// Whether the source's event times are read ahead of the records' turns: other inputs' records may come first.
+    pub reads_head: bool,
+    /// What was read so of the record in front of the log.
+    head_ms: Option<i64>,
     log: Queue,
     /// What tasks of this worker have handed over, as packs with offsets of their own.
     memory: Queue,
@@ -66,6 +70,8 @@ impl Input {
             paused: false,
             newest_ms: 0,
             processed: 0,
+            reads_head: false,
+            head_ms: None,
             log: Queue::new(is_packed),
             memory: Queue::new(true),
             packs_handed: 0,
@@ -249,11 +255,27 @@ impl Input {
 
     /// Forgets what waits and what was processed since the last commit.
     pub fn rewind(&mut self) {
+        self.head_ms = None;
         self.log.clear();
         self.log.next = self.committed.log.max(self.start << self.log.shift());
         self.memory.clear();
         self.handed = self.committed.handed;
         self.processed = 0;
+    }
+
+    /// Whether the event time of the record in front is still to be read.
+    pub fn wants_head(&self) -> bool {
+        self.reads_head && self.head_ms.is_none() && !self.log.is_empty()
+    }
+
+    /// The event time of the record in front was read.
+    pub fn set_head(&mut self, event_time_ms: i64) {
+        self.head_ms = Some(event_time_ms);
+    }
+
+    /// The event time of the record in front, as far as it is known, in milliseconds since the epoch.
+    pub fn event_ms(&self) -> Option<i64> {
+        self.head_ms.or_else(|| self.front_ms())
     }
 
     /// The timestamp of the record in front, in milliseconds since the epoch.
@@ -286,6 +308,7 @@ impl Input {
     pub fn pop(&mut self, event_time_ms: i64) {
         self.newest_ms = event_time_ms;
         self.processed += 1;
+        self.head_ms = None;
         if self.shows_handed {
             self.memory.pop();
             self.handed += 1;

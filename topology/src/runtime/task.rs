@@ -50,6 +50,8 @@ pub(crate) struct Task {
     topology: Arc<Topology>,
     backend: Option<Arc<dyn Backend>>,
     pub inputs: Vec<Input>,
+    /// A source with others beside it extracts event times.
+    reads_heads: bool,
     read_ahead: ReadAhead,
     unknown: Unknown,
     pub(super) outbox: Outbox,
@@ -130,7 +132,7 @@ impl Task {
         for &node in &sub.nodes {
             nodes[node] = Some((topology.nodes[node].make)(registry)?);
         }
-        let inputs: Vec<Input> = sub
+        let mut inputs: Vec<Input> = sub
             .sources
             .iter()
             .filter(|(topic, _)| id.partition < source_partitions[topic])
@@ -144,6 +146,11 @@ impl Task {
                 input
             })
             .collect();
+        if inputs.len() > 1 {
+            for input in &mut inputs {
+                input.reads_head = nodes[input.node].as_ref().is_some_and(|node| node.extracts_time());
+            }
+        }
         let mut flow = Flow {
             nodes,
             stores,
@@ -161,6 +168,7 @@ impl Task {
             flow,
             topology: topology.clone(),
             backend,
+            reads_heads: inputs.iter().any(|input| input.reads_head),
             read_ahead: ReadAhead::new(topology, &inputs),
             unknown: Unknown::default(),
             inputs,
@@ -198,10 +206,59 @@ impl Task {
 
     /// The event time of the oldest record that waits in an input.
     pub fn oldest_waiting_ms(&self, input: usize) -> Option<i64> {
-        self.inputs[input].front_ms()
+        self.inputs[input].event_ms()
     }
 
-    /// Processes the waiting record with the lowest timestamp. Where an error is a record's fault, `blame` names it.
+    /// Reads the event times of the records in front, where sources extract them. Returns why the task must wait, where one cannot be read now.
+    fn read_heads(&mut self, now_ms: i64, at_fault: &AtFault) -> Result<Option<String>, EngineError> {
+        for chosen in 0..self.inputs.len() {
+            let input = &mut self.inputs[chosen];
+            if !input.wants_head() {
+                continue;
+            }
+            let record = RecordId {
+                task: self.id,
+                input: chosen,
+                offset: input.front_position(),
+            };
+            // A dead letter comes in its turn by the log's time.
+            let own_ms = input.front_ms().unwrap_or_default();
+            let read = match at_fault.verdict(&record) {
+                Some(_) => Ok(own_ms),
+                None => self.read_head(record)?,
+            };
+            let event_time_ms = match read {
+                Err(ProcessError::Wire(error)) if error.is_transient() || self.unknown.waits(&error, now_ms) => {
+                    return Ok(Some(error.to_string()));
+                }
+                Err(ProcessError::Store(error)) => return Err(error.into()),
+                read => read.unwrap_or(own_ms),
+            };
+            self.inputs[chosen].set_head(event_time_ms);
+        }
+        Ok(None)
+    }
+
+    fn read_head(&mut self, record: RecordId) -> Result<Result<i64, ProcessError>, EngineError> {
+        let input = &mut self.inputs[record.input];
+        self.flow.at.topic = input.partition.topic.clone();
+        let node = input.node;
+        if let Err(BrokenPack) = input.show(&mut self.flow.at) {
+            return Ok(Ok(self.flow.at.timestamp_ms));
+        }
+        let read = self.catching(Blame::Panicked(record), |task| Ok(task.flow.event_time(node)))?;
+        self.inputs[record.input].put_back(&mut self.flow.at);
+        Ok(read)
+    }
+
+    /// The input whose record comes next: the one with the lowest event time.
+    fn next_input(&self) -> Option<usize> {
+        let heads = self.inputs.iter().enumerate();
+        let (_, chosen) = heads.filter_map(|(i, input)| Some((input.event_ms()?, i))).min()?;
+        Some(chosen)
+    }
+
+    /// Processes the waiting record with the lowest event time. Where an error is a record's fault, `blame` names it.
     pub fn step(
         &mut self,
         producer: &mut dyn TransactionalProducer,
@@ -209,8 +266,12 @@ impl Task {
         at_fault: &AtFault,
         transaction: &mut Transaction,
     ) -> Result<Step, EngineError> {
-        let heads = self.inputs.iter().enumerate();
-        let Some((_, chosen)) = heads.filter_map(|(i, input)| Some((input.front_ms()?, i))).min() else {
+        if self.reads_heads
+            && let Some(reason) = self.read_heads(now_ms, at_fault)?
+        {
+            return Ok(Step::Later(reason));
+        }
+        let Some(chosen) = self.next_input() else {
             return Ok(Step::Idle);
         };
         let record = RecordId {
