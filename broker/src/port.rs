@@ -151,6 +151,9 @@ pub struct Polled {
     /// before has been delivered, and aborted records and markers were stepped over. So who restores state up to an end
     /// misses nothing. Each end is told once.
     pub ends: Vec<(u32, i64)>,
+    /// Slots of which all that can be read now is delivered, though their end is not reached: an open transaction hides what comes
+    /// next. Nobody waits for it in vain who wants no more than what is there. Told once at each such place.
+    pub blocked: Vec<u32>,
 }
 
 /// Where a reader starts in a partition.

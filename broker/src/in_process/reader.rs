@@ -18,6 +18,8 @@ struct Slot {
     paused: bool,
     /// The end that was reported last, so that each is reported once.
     reported: Option<i64>,
+    /// The place before an open transaction that was reported last.
+    blocked_at: Option<i64>,
 }
 
 pub(super) struct InProcessReader {
@@ -101,6 +103,11 @@ impl Slot {
             self.reported = Some(self.position);
             into.ends.push((slot, self.position));
         }
+        let is_blocked = self.position < log.end() && self.position == log.stable_end();
+        if is_blocked && self.blocked_at != Some(self.position) {
+            self.blocked_at = Some(self.position);
+            into.blocked.push(slot);
+        }
     }
 }
 
@@ -135,6 +142,7 @@ impl Reader for InProcessReader {
             position,
             paused: false,
             reported: None,
+            blocked_at: None,
         });
         let index = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
         if index == self.slots.len() {
@@ -163,12 +171,13 @@ impl Reader for InProcessReader {
 
     fn poll(&mut self, max: usize, timeout: Duration, into: &mut Polled) -> Result<(), BrokerError> {
         let started = Instant::now();
-        let before = (into.messages.len(), into.ends.len());
+        let told = |into: &Polled| (into.messages.len(), into.ends.len(), into.blocked.len());
+        let before = told(into);
         let shared = self.shared.clone();
         let mut state = shared.lock();
         loop {
             self.gather(&state, max, into)?;
-            if (into.messages.len(), into.ends.len()) != before {
+            if told(into) != before {
                 return Ok(());
             }
             if shared.expire_transactions(&mut state) {

@@ -100,7 +100,7 @@ impl KafkaReader {
         }
         let queue = self.queue();
         queue.positions(&mut positions);
-        let mut ends = Vec::new();
+        let (mut ends, mut blocked) = (Vec::new(), Vec::new());
         for (index, slot) in self.slots.unsettled() {
             let (topic, partition) = (&slot.partition.topic, slot.partition.partition as i32);
             let position = positions.find_partition(topic, partition).map(|found| found.offset());
@@ -108,11 +108,15 @@ impl KafkaReader {
             let at = slot.drained_at.map(Offset::Offset).or(position);
             match queue.cached_end(topic, partition) {
                 Some(end) if at == Some(Offset::Offset(end)) => ends.push((index, end)),
+                _ if slot.drained_at.is_some() => blocked.push(index),
                 _ => {}
             }
         }
         for (index, end) in ends {
             self.slots.reached(index, end, into);
+        }
+        for index in blocked {
+            self.slots.is_blocked(index, into);
         }
     }
 
@@ -203,7 +207,8 @@ impl Reader for KafkaReader {
             return Ok(());
         }
         let started = Instant::now();
-        let before = (into.messages.len(), into.ends.len());
+        let told = |into: &Polled| (into.messages.len(), into.ends.len(), into.blocked.len());
+        let before = told(into);
         loop {
             let left = timeout.saturating_sub(started.elapsed());
             if let Some(fault) = self.faults.pop_front() {
@@ -212,7 +217,7 @@ impl Reader for KafkaReader {
             self.take(max, left.min(WAIT_MAX), into);
             self.watch_logs();
             self.probe();
-            if (into.messages.len(), into.ends.len()) != before {
+            if told(into) != before {
                 self.consumer().context().is_well();
                 return Ok(());
             }

@@ -22,6 +22,8 @@ pub(super) struct Slot {
     moved: bool,
     /// The end that was reported last, so that each is reported once.
     reported: Option<i64>,
+    /// The place before an open transaction that was reported last.
+    blocked_at: Option<i64>,
 }
 
 impl Slot {
@@ -85,6 +87,7 @@ impl Slots {
             drained_at: None,
             moved: false,
             reported: None,
+            blocked_at: None,
         });
         index as u32
     }
@@ -119,6 +122,16 @@ impl Slots {
         if slot.reported != Some(end) {
             slot.reported = Some(end);
             into.ends.push((index, end));
+        }
+    }
+
+    /// Reports that an open transaction hides what comes next, unless that was reported of this place.
+    pub fn is_blocked(&mut self, index: u32, into: &mut Polled) {
+        if let Some(slot) = self.slots.get_mut(index as usize).and_then(Option::as_mut)
+            && slot.blocked_at != slot.drained_at
+        {
+            slot.blocked_at = slot.drained_at;
+            into.blocked.push(index);
         }
     }
 

@@ -38,6 +38,7 @@ pub fn what_lies_behind_one_waits(broker: Arc<dyn Broker>) {
         [],
         "a restore that stopped here would miss what is committed next"
     );
+    reading.until("that it is blocked", |polled| !polled.blocked.is_empty());
     assert_eq!(
         reading.reader.bounds(&place, PATIENCE).unwrap(),
         (0, 2),
@@ -53,6 +54,7 @@ pub fn what_lies_behind_one_waits(broker: Arc<dyn Broker>) {
     assert_eq!(written, [(place.clone(), 2)], "its place is that of its sending");
     reading.until_ends();
     assert_eq!(in_order(&reading), ["before", "amid", "behind", "plain"]);
+    assert_eq!(reading.polled.blocked.len(), 1, "each such place once");
     latest.until_ends();
     assert_eq!(in_order(&latest), ["amid", "behind", "plain"], "the end was the stable one");
     let (_, end) = reading.reader.bounds(&place, PATIENCE).unwrap();

@@ -54,6 +54,10 @@ pub(crate) struct Input {
     shows_handed: bool,
     /// The log's end as last seen, for the lag.
     end: i64,
+    /// The log has nothing beyond what was fetched.
+    at_end: bool,
+    /// Since when it has had nothing while nothing waited, in milliseconds since the epoch.
+    dry_since_ms: Option<i64>,
 }
 
 impl Input {
@@ -78,6 +82,8 @@ impl Input {
             handed: 0,
             shows_handed: false,
             end: 0,
+            at_end: false,
+            dry_since_ms: None,
         }
     }
 
@@ -193,17 +199,40 @@ impl Input {
     }
 
     /// The log ends here.
-    pub fn ends_at(&mut self, next: i64) {
+    pub fn ends_at(&mut self, next: i64, now_ms: i64) {
         self.end = next;
+        self.has_no_more(now_ms);
+    }
+
+    /// All is fetched that can be read now.
+    pub fn has_no_more(&mut self, now_ms: i64) {
+        self.at_end = true;
+        self.note_dry(now_ms);
+    }
+
+    /// Notes the time, if it is the first at which nothing waits here.
+    pub fn note_dry(&mut self, now_ms: i64) {
+        if self.at_end && !self.has_work() {
+            self.dry_since_ms.get_or_insert(now_ms);
+        }
+    }
+
+    /// Whether the other inputs' records wait for what may come here: see [`super::EngineSettings::max_task_idle`].
+    pub fn is_waited_for(&self, max_idle_ms: i64, now_ms: i64) -> bool {
+        let is_dry_for = |since_ms: i64| now_ms.saturating_sub(since_ms);
+        let is_fetched = self.slot.is_some();
+        is_fetched && !self.has_work() && (!self.at_end || is_dry_for(self.dry_since_ms.unwrap_or(now_ms)) < max_idle_ms)
     }
 
     /// Adds a message of the log, and returns how many records it holds.
     pub fn buffer(&mut self, message: Message) -> usize {
+        (self.at_end, self.dry_since_ms) = (false, None);
         self.log.push(message)
     }
 
     /// Adds a pack that never sees the log.
     pub fn hand(&mut self, pack: Bytes, newest_ms: i64) {
+        self.dry_since_ms = None;
         self.memory.push(Message {
             slot: 0,
             offset: self.packs_handed,
@@ -256,6 +285,7 @@ impl Input {
     /// Forgets what waits and what was processed since the last commit.
     pub fn rewind(&mut self) {
         self.head_ms = None;
+        (self.at_end, self.dry_since_ms) = (false, None);
         self.log.clear();
         self.log.next = self.committed.log.max(self.start << self.log.shift());
         self.memory.clear();

@@ -6,6 +6,7 @@ use broker::{BrokerError, Polled, Reader, Start, TopicPartition};
 
 use super::EngineSettings;
 use super::input::Input;
+use super::parts::Parts;
 use super::task::Task;
 use super::task_id::TaskId;
 use super::tasks::TaskRegistry;
@@ -103,9 +104,10 @@ impl InputReader {
     pub fn fetch(
         &mut self,
         tasks: &mut TaskRegistry,
-        settings: &EngineSettings,
+        parts: &Parts,
         timeout: Duration,
     ) -> Result<Fetched, EngineError> {
+        let settings = &*parts.settings;
         self.resume(tasks, settings)?;
         // What waits already is this turn's work; a paused input may wait for a registry that is away, and holds up nobody.
         let inputs = tasks.values().flat_map(|slot| &slot.task.inputs);
@@ -113,6 +115,7 @@ impl InputReader {
         let room = settings.poll_records_max.saturating_sub(waiting) / self.records_per_message;
         self.polled.messages.clear();
         self.polled.ends.clear();
+        self.polled.blocked.clear();
         match self.reader.poll(room.max(MESSAGES_MIN), timeout, &mut self.polled) {
             Err(BrokerError::OffsetOutOfRange { partition, offset }) => {
                 return Ok(Fetched::OutOfRange { partition, offset });
@@ -133,12 +136,20 @@ impl InputReader {
                 slot.task.inputs[input].paused = true;
             }
         }
+        let now_ms = parts.clock.now_ms();
+        for &number in &self.polled.blocked {
+            if let Some((id, input)) = self.slots.get(number as usize).copied().flatten()
+                && let Some(slot) = tasks.get_mut(id)
+            {
+                slot.task.inputs[input].has_no_more(now_ms);
+            }
+        }
         for &(number, next) in &self.polled.ends {
             if let Some((id, input)) = self.slots.get(number as usize).copied().flatten()
                 && let Some(slot) = tasks.get_mut(id)
             {
                 slot.wait = slot.wait.take().filter(|wait| !wait.is_for_input(input));
-                slot.task.inputs[input].ends_at(next);
+                slot.task.inputs[input].ends_at(next, now_ms);
             }
         }
         if let Some(average) = records.checked_div(messages) {

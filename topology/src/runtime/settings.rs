@@ -37,6 +37,16 @@ pub struct EngineSettings {
     pub repartition_in_memory: bool,
     /// How often records that are done are deleted from repartition topics, which nothing else ever empties.
     pub repartition_purge_interval: Duration,
+    /// What a task of several inputs does while some of them have no records: the next record of another one may be later than what is still
+    /// to come there. `None`: it goes on with what it has, in whatever order inputs were fetched. A duration: it goes on once the broker has
+    /// nothing more for each empty input, and has had nothing for that long; so each record waits as long, while another input is silent.
+    ///
+    /// Zero, as in Kafka Streams, where this is `max.task.idle.ms`: what is in the log is processed in the order of time, such as after a
+    /// restart, and a silent input holds up nobody. It costs the few milliseconds in which a fetch tells that there is nothing more. What an
+    /// open transaction hides is not waited for, nor an input that nobody fetches.
+    ///
+    /// What was handed over in memory and has waited until its transaction commits takes its topic.
+    pub max_task_idle: Option<Duration>,
     /// After how long without a sign of life an instance is taken for dead.
     pub session_timeout: Duration,
     /// How long one call to the broker may take before it counts as a fault.
@@ -69,6 +79,7 @@ impl Default for EngineSettings {
             buffered_records_max: 8_000,
             repartition_in_memory: true,
             repartition_purge_interval: Duration::from_secs(30),
+            max_task_idle: Some(Duration::ZERO),
             session_timeout: Duration::from_secs(6),
             broker_timeout: Duration::from_secs(15),
         }

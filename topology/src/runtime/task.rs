@@ -50,6 +50,8 @@ pub(crate) struct Task {
     topology: Arc<Topology>,
     backend: Option<Arc<dyn Backend>>,
     pub inputs: Vec<Input>,
+    /// How long a record waits for one of an empty input, in milliseconds; `None`: it does not wait.
+    pub max_idle_ms: Option<i64>,
     /// A source with others beside it extracts event times.
     reads_heads: bool,
     read_ahead: ReadAhead,
@@ -87,7 +89,7 @@ pub(crate) enum Step {
     Processed,
     /// It went to the dead-letter topic.
     DeadLetter,
-    /// Nothing waits.
+    /// Nothing waits, or it waits for what may come to an empty input.
     Idle,
     /// The registry is away, or does not know the schema yet: the record waits.
     Later(String),
@@ -168,6 +170,7 @@ impl Task {
             flow,
             topology: topology.clone(),
             backend,
+            max_idle_ms: None,
             reads_heads: inputs.iter().any(|input| input.reads_head),
             read_ahead: ReadAhead::new(topology, &inputs),
             unknown: Unknown::default(),
@@ -202,6 +205,20 @@ impl Task {
 
     pub fn has_work(&self) -> bool {
         self.inputs.iter().any(Input::has_work)
+    }
+
+    /// Whether what waits here waits for what may come to an empty input.
+    pub fn idles(&self, now_ms: i64) -> bool {
+        let is_waited_for = |max_idle_ms| self.inputs.iter().any(|input| input.is_waited_for(max_idle_ms, now_ms));
+        self.inputs.len() > 1 && self.max_idle_ms.is_some_and(is_waited_for) && self.has_work()
+    }
+
+    /// The same, and notes since when inputs are empty.
+    pub fn begins_to_idle(&mut self, now_ms: i64) -> bool {
+        if self.inputs.len() > 1 {
+            self.inputs.iter_mut().for_each(|input| input.note_dry(now_ms));
+        }
+        self.idles(now_ms)
     }
 
     /// The event time of the oldest record that waits in an input.
@@ -251,10 +268,20 @@ impl Task {
         Ok(read)
     }
 
-    /// The input whose record comes next: the one with the lowest event time.
-    fn next_input(&self) -> Option<usize> {
-        let heads = self.inputs.iter().enumerate();
-        let (_, chosen) = heads.filter_map(|(i, input)| Some((input.event_ms()?, i))).min()?;
+    /// The input whose record comes next: the one with the lowest event time. None, while an empty one may bring a lower one.
+    fn next_input(&mut self, now_ms: i64) -> Option<usize> {
+        let (mut next, mut has_dry): (Option<(i64, usize)>, bool) = (None, false);
+        for (i, input) in self.inputs.iter_mut().enumerate() {
+            match input.event_ms() {
+                Some(event_ms) if next.is_none_or(|(lowest, _)| event_ms < lowest) => next = Some((event_ms, i)),
+                Some(_) => {}
+                None => {
+                    input.note_dry(now_ms);
+                    has_dry = true;
+                }
+            }
+        }
+        let (_, chosen) = next.filter(|_| !has_dry || !self.idles(now_ms))?;
         Some(chosen)
     }
 
@@ -271,7 +298,7 @@ impl Task {
         {
             return Ok(Step::Later(reason));
         }
-        let Some(chosen) = self.next_input() else {
+        let Some(chosen) = self.next_input(now_ms) else {
             return Ok(Step::Idle);
         };
         let record = RecordId {

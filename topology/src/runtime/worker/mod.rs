@@ -148,14 +148,13 @@ impl Worker {
         progress |= self.end_waits()?;
         progress |= self.advance_restores()?;
         progress |= self.advance_hand_over()?;
-        progress |= self.fetch(if progress || self.tasks.is_dirty() || self.has_work() {
-            Duration::ZERO
-        } else {
-            idle
-        })?;
+        // What was handed over and waits for another input keeps its transaction open: for as long as one lasts.
+        let is_dry = |worker: &Self| !worker.has_work() && !worker.idles_with_handed();
+        let has_more = self.tasks.is_dirty() && is_dry(self) || self.has_work();
+        progress |= self.fetch(if progress || has_more { Duration::ZERO } else { idle })?;
         let fetched = progress;
         progress |= self.process()?;
-        let dry = !fetched && !self.has_work();
+        let dry = !fetched && is_dry(self);
         if self.tasks.is_dirty() && (dry || self.commit_is_due()) {
             self.commit()?;
             self.hand_over.weigh(dry, &mut self.tasks, now_ms);
@@ -206,7 +205,7 @@ impl Worker {
     }
 
     fn fetch(&mut self, timeout: Duration) -> Result<bool, EngineError> {
-        match self.inputs.fetch(&mut self.tasks, &self.parts.settings, timeout)? {
+        match self.inputs.fetch(&mut self.tasks, &self.parts, timeout)? {
             Fetched::Nothing => Ok(false),
             Fetched::Records => Ok(true),
             Fetched::OutOfRange { partition, offset } => {

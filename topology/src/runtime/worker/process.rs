@@ -36,6 +36,9 @@ impl Worker {
                 slot.wait = None;
                 continue;
             }
+            if slot.task.begins_to_idle(now_ms) && !due {
+                continue;
+            }
             let is_stuck = slot.task.unflushed() > parts.settings.unflushed_keys_max && self.flusher.is_busy(*id);
             if is_stuck && !slot.task.has_handed() {
                 self.trouble.unflushed = Some(slot.task.name.clone());
@@ -88,7 +91,14 @@ impl Worker {
         }
         let now_ms = self.now_ms();
         let mut mine = self.tasks.iter().filter(|(_, slot)| slot.may_process(now_ms));
-        mine.any(|(id, slot)| !self.hand_over.holds(id.sub) && slot.task.has_work())
+        mine.any(|(id, slot)| !self.hand_over.holds(id.sub) && slot.task.has_work() && !slot.task.idles(now_ms))
+    }
+
+    /// Whether records that were handed over wait for what may come to another input of their task.
+    pub(super) fn idles_with_handed(&self) -> bool {
+        let now_ms = self.now_ms();
+        let mut tasks = self.tasks.values();
+        tasks.any(|slot| slot.task.has_handed() && slot.may_process(now_ms) && slot.task.idles(now_ms))
     }
 
     /// After how long a transaction is committed, in milliseconds: well before the broker would end it.
