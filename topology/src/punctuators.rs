@@ -53,6 +53,7 @@ impl Schedule<'_> {
             kind,
             interval_ms,
             due_ms,
+            committed_due_ms: due_ms,
         });
         punctuator
     }
@@ -72,6 +73,8 @@ struct Entry {
     kind: PunctuationType,
     interval_ms: i64,
     due_ms: i64,
+    /// As of the last commit.
+    committed_due_ms: i64,
 }
 
 /// The punctuators of a task.
@@ -98,6 +101,26 @@ impl Punctuators {
             timestamp_ms: clock_ms,
         };
         Some((entry.node, punctuation))
+    }
+
+    /// The transaction has committed: what was called is called no more.
+    pub fn promote(&mut self) {
+        self.entries
+            .iter_mut()
+            .for_each(|entry| entry.committed_due_ms = entry.due_ms);
+    }
+
+    /// The transaction has not committed: its records come again, and with them the calls on stream time.
+    pub fn discard(&mut self) {
+        let of_stream_time = |entry: &&mut Entry| entry.kind == PunctuationType::StreamTime;
+        let entries = self.entries.iter_mut().filter(of_stream_time);
+        entries.for_each(|entry| entry.due_ms = entry.committed_due_ms);
+    }
+
+    /// A call took its transaction down: it is not made again.
+    pub fn forgo(&mut self, punctuator: Punctuator) {
+        let found = self.entries.iter_mut().find(|entry| entry.punctuator == punctuator);
+        found.into_iter().for_each(|entry| entry.committed_due_ms = entry.due_ms);
     }
 
     /// When the next one is due by the machine's clock, in milliseconds since the epoch.

@@ -4,7 +4,8 @@
 //! every record has an offset of its own, which rises within the partition, here and towards processors the offset in such a
 //! topic is the log's, times 65,536, plus the place in the pack, plus the number of records that were ever handed over. A
 //! commit may fall into the middle of a pack: the group's offset is then the pack's, and its metadata text holds the place,
-//! that number, and a mark of the transaction (`place,handed,mark`). Every commit of ours has them; one that has not was set by hand.
+//! that number, the task's stream time, and a mark of the transaction (`place,handed,time,mark`). Every commit of ours has them, but that
+//! earlier versions wrote no time; one that has not was set by hand. Those versions read the first two and the last.
 
 use broker::{Committed, Message, TopicPartition};
 use bytes::Bytes;
@@ -134,24 +135,28 @@ impl Input {
         }
     }
 
-    /// What the group is to have when everything up to here is committed. The mark is the transaction's.
-    pub fn commit(&self, mark: &str) -> Committed {
-        self.commit_of(self.reached(), mark)
+    /// What the group is to have when everything up to here is committed. The mark is the transaction's, the stream time the task's.
+    pub fn commit(&self, stream_time_ms: Option<i64>, mark: &str) -> Committed {
+        self.commit_of(self.reached(), stream_time_ms, mark)
     }
 
     /// What the group has, to be committed once more; where it has nothing, the input's start. Never a place further on, such as behind a
     /// barrier: this task would not know that the group is there.
-    pub fn commit_again(&self, mark: &str) -> Committed {
+    pub fn commit_again(&self, stream_time_ms: Option<i64>, mark: &str) -> Committed {
         let has_none = self.committed.log < 0;
-        self.commit_of(if has_none { self.reached() } else { self.committed }, mark)
+        let stand = if has_none { self.reached() } else { self.committed };
+        self.commit_of(stand, stream_time_ms, mark)
     }
 
-    fn commit_of(&self, reached: Reached, mark: &str) -> Committed {
+    fn commit_of(&self, reached: Reached, stream_time_ms: Option<i64>, mark: &str) -> Committed {
         let offset = self.log_offset(reached.log);
         let place = reached.log - (offset << self.log.shift());
         Committed {
             offset,
-            metadata: format!("{place},{},{mark}", reached.handed),
+            metadata: match stream_time_ms {
+                Some(time_ms) => format!("{place},{},{time_ms},{mark}", reached.handed),
+                None => format!("{place},{},{mark}", reached.handed),
+            },
         }
     }
 
@@ -345,6 +350,54 @@ impl Input {
         } else {
             self.log.pop();
             self.end = self.end.max(self.log_offset(self.log.next));
+        }
+    }
+}
+
+/// The task's stream time, as a commit of one of its inputs has it.
+pub(crate) fn stream_time_of(committed: &Committed) -> Option<i64> {
+    let mut texts = committed.metadata.split(',').skip(2);
+    let (time, _mark) = (texts.next()?, texts.next()?);
+    time.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn committed(metadata: &str) -> Committed {
+        Committed {
+            offset: 7,
+            metadata: metadata.to_owned(),
+        }
+    }
+
+    #[test]
+    fn commits_of_this_version_and_of_earlier_ones_are_read() {
+        let input = Input::new(TopicPartition::new("packs", 0), 0, true);
+        let reached = Reached {
+            log: 7 << 16 | 3,
+            handed: 5,
+        };
+        for (metadata, stream_time_ms) in [("3,5,-12,a.1", Some(-12)), ("3,5,a.1", None), ("3,5,17", None)] {
+            assert_eq!(input.reached_by(Some(&committed(metadata))), reached);
+            assert_eq!(stream_time_of(&committed(metadata)), stream_time_ms);
+        }
+        assert_eq!(stream_time_of(&committed("")), None, "set by hand");
+    }
+
+    #[test]
+    fn an_earlier_version_reads_what_is_committed_now() {
+        let mut input = Input::new(TopicPartition::new("packs", 0), 0, true);
+        input.committed = Reached {
+            log: 7 << 16 | 3,
+            handed: 5,
+        };
+        for stream_time_ms in [None, Some(1_700_000_000_000), Some(-1)] {
+            let metadata = input.commit_again(stream_time_ms, "a.1").metadata;
+            let texts: Vec<&str> = metadata.split(',').collect();
+            assert_eq!((texts[0], texts[1], texts[texts.len() - 1]), ("3", "5", "a.1"));
+            assert_eq!(stream_time_of(&committed(&metadata)), stream_time_ms);
         }
     }
 }

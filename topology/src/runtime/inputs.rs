@@ -101,12 +101,7 @@ impl InputReader {
     }
 
     /// Brings what the log has to the tasks, as far as they have room for it.
-    pub fn fetch(
-        &mut self,
-        tasks: &mut TaskRegistry,
-        parts: &Parts,
-        timeout: Duration,
-    ) -> Result<Fetched, EngineError> {
+    pub fn fetch(&mut self, tasks: &mut TaskRegistry, parts: &Parts, timeout: Duration) -> Result<Fetched, EngineError> {
         let settings = &*parts.settings;
         self.resume(tasks, settings)?;
         // What waits already is this turn's work; a paused input may wait for a registry that is away, and holds up nobody.

@@ -15,7 +15,7 @@ use wire::Registry;
 
 use super::at_fault::{AtFault, RecordId, Verdict, panic_text};
 use super::flow::Flow;
-use super::input::{Input, Reached};
+use super::input::{Input, Reached, stream_time_of};
 use super::outbox::{Handed, Outbox, send_pack};
 use super::pack::Pack;
 use super::queue::BrokenPack;
@@ -30,7 +30,7 @@ use crate::node::{Node, Outgoings};
 use crate::planted::planted;
 use crate::punctuators::{PunctuationType, Punctuators};
 use crate::record::RecordMetadata;
-use crate::store::{Backend, Batch, FlushPart, StoreContext, Stored};
+use crate::store::{Backend, Batch, FlushPart, StoreContext, Stored, store_times};
 
 /// What a task's committed state reflects. The lock is the gate of its queries: a commit holds it while all stores change.
 #[derive(Debug, Clone, Default)]
@@ -58,8 +58,12 @@ pub(crate) struct Task {
     unknown: Unknown,
     pub(super) outbox: Outbox,
     pub position: Arc<RwLock<Position>>,
-    /// The highest event time that was processed, in milliseconds since the epoch; none before the first record.
+    /// The highest event time that was ever processed, in milliseconds since the epoch; none before the first record.
     stream_time_ms: Option<i64>,
+    /// The same as of the last commit.
+    committed_time_ms: Option<i64>,
+    /// The stream time at which punctuators were called last.
+    punctuated_ms: Option<i64>,
     /// Changelog topic per store, and the offset to replay from.
     pub changelogs: Vec<(String, i64)>,
     sequence: u64,
@@ -121,7 +125,12 @@ impl Task {
                 registry,
                 changelog_topic: topic.clone(),
             };
-            stores.push((definition.make)(&cx)?);
+            let mut made = (definition.make)(&cx)?;
+            let mut times = stored.store_times.iter();
+            if let Some((_, time_ms)) = times.find(|(name, _)| name == definition.name) {
+                made.set_stream_time(*time_ms);
+            }
+            stores.push(made);
             let from = stored
                 .changelog
                 .iter()
@@ -177,7 +186,9 @@ impl Task {
             inputs,
             outbox: Outbox::new(topology, sub, source_partitions),
             position: Arc::default(),
-            stream_time_ms: None,
+            stream_time_ms: stored.stream_time_ms,
+            committed_time_ms: stored.stream_time_ms,
+            punctuated_ms: None,
             changelogs,
             sequence: stored.sequence,
             valid_at_ms,
@@ -360,9 +371,11 @@ impl Task {
         transaction.first.get_or_insert(record);
         transaction.records += 1;
         transaction.is_full |= is_alone;
-        if self.stream_time_ms.is_none_or(|before| before < event_time_ms) {
-            self.stream_time_ms = Some(event_time_ms);
-            self.punctuate_by(PunctuationType::StreamTime, event_time_ms, producer, now_ms)?;
+        self.stream_time_ms = self.stream_time_ms.max(Some(event_time_ms));
+        if self.punctuated_ms < self.stream_time_ms {
+            self.punctuated_ms = self.stream_time_ms;
+            let stream_time_ms = self.stream_time_ms.unwrap_or(event_time_ms);
+            self.punctuate_by(PunctuationType::StreamTime, stream_time_ms, producer, now_ms)?;
         }
         Ok(step)
     }
@@ -460,9 +473,12 @@ impl Task {
                 self.flow.punctuate(&self.topology, id, punctuation, now_ms)
             }));
             // Its next call is a period away: what it does to its transaction, it does not do to the next.
-            let outcome = punctuated.map_err(|panic| EngineError::Panicked {
-                task: self.name.clone(),
-                reason: format!("in {}'s punctuator: {}", self.topology.nodes[id].name, panic_text(&*panic)),
+            let outcome = punctuated.map_err(|panic| {
+                self.flow.punctuators.forgo(punctuation.punctuator);
+                EngineError::Panicked {
+                    task: self.name.clone(),
+                    reason: format!("in {}'s punctuator: {}", self.topology.nodes[id].name, panic_text(&*panic)),
+                }
             })?;
             match outcome {
                 Ok(()) => {
@@ -567,7 +583,12 @@ impl Task {
         let moved = self.inputs.iter().zip(moves).filter(move |(_, moves)| *moves && fenced);
         moved.map(move |(input, _)| {
             let moves = input.processed > 0;
-            let offset = if moves { input.commit(mark) } else { input.commit_again(mark) };
+            let time_ms = self.stream_time_ms;
+            let offset = if moves {
+                input.commit(time_ms, mark)
+            } else {
+                input.commit_again(time_ms, mark)
+            };
             (input.partition.clone(), offset)
         })
     }
@@ -593,7 +614,7 @@ impl Task {
     /// Where the group has this task stand, moved or not; nothing of inputs of which it has nothing.
     pub fn committed_again(&self, mark: &str) -> impl Iterator<Item = (TopicPartition, Committed)> {
         let idle = self.inputs.iter().filter(|i| i.processed == 0 && i.committed.log >= 0);
-        idle.map(move |i| (i.partition.clone(), i.commit_again(mark)))
+        idle.map(move |i| (i.partition.clone(), i.commit_again(self.stream_time_ms, mark)))
     }
 
     /// The transaction that was committed at this time proves that the task is still this worker's.
@@ -648,8 +669,10 @@ impl Task {
                 input.committed = input.reached();
             }
             processed.push(std::mem::take(&mut input.processed));
-            position.stream_time_ms = position.stream_time_ms.max(input.newest_ms);
         }
+        self.committed_time_ms = self.stream_time_ms;
+        self.flow.punctuators.promote();
+        position.stream_time_ms = self.stream_time_ms.unwrap_or_default();
         position.offsets = self.committed_offsets();
         position.committed_at_ms = now_ms;
         self.sequence += 1;
@@ -662,6 +685,8 @@ impl Task {
     /// The transaction did not commit: forgets all of it. The inputs must be read again from their committed offsets.
     pub fn discard(&mut self, registry: &Arc<dyn Registry>) -> Result<(), EngineError> {
         self.flow.stores.iter_mut().for_each(|s| s.discard());
+        self.flow.punctuators.discard();
+        (self.stream_time_ms, self.punctuated_ms) = (self.committed_time_ms, None);
         self.flow.out.clear();
         // All of them: one that panicked is not there any more.
         for &node in &self.topology.subs[self.id.sub].nodes {
@@ -721,6 +746,8 @@ impl Task {
                 .iter()
                 .map(|(topic, id)| ((*topic).to_owned(), id.clone()))
                 .collect(),
+            stream_time_ms: self.committed_time_ms,
+            store_times: store_times(&self.flow.stores),
             sequence: self.sequence,
             written_at_ms: self.valid_at_ms,
         }
@@ -752,7 +779,15 @@ impl Task {
         self.is_valid(now_ms);
         let mut position = self.position.write();
         position.offsets = self.committed_offsets();
+        position.stream_time_ms = self.committed_time_ms.unwrap_or_default();
         position.committed_at_ms = now_ms;
+    }
+
+    /// Goes on from the stream time that the group's commits have.
+    pub fn know_stream_time(&mut self, committed: &[Option<Committed>]) {
+        let times = committed.iter().flatten().filter_map(stream_time_of);
+        self.committed_time_ms = self.committed_time_ms.max(times.max());
+        self.stream_time_ms = self.committed_time_ms;
     }
 
     fn committed_offsets(&self) -> Vec<(Arc<str>, i64)> {

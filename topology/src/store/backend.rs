@@ -3,6 +3,7 @@
 use std::any::{Any, TypeId};
 use std::sync::Arc;
 
+use broker::Message;
 use serde::{Deserialize, Serialize};
 use wire::Registry;
 
@@ -23,6 +24,13 @@ pub struct Stored {
     /// The ids of the input topics, where the broker gives them: a topic that was made anew has another one.
     #[serde(default)]
     pub topics: Vec<(String, String)>,
+    /// The highest event time that the task has seen, in milliseconds since the epoch. `None` before the first record, and in what earlier
+    /// versions wrote.
+    #[serde(default)]
+    pub stream_time_ms: Option<i64>,
+    /// The same of each store that keeps a time of its own.
+    #[serde(default)]
+    pub store_times: Vec<(String, i64)>,
     /// How many transactions this task has committed.
     pub sequence: u64,
     /// When the data was last known to be all that the changelogs held, in milliseconds since the epoch: the task owned them then.
@@ -192,8 +200,44 @@ pub(crate) trait AnyStore: Send {
     fn discard(&mut self);
     /// Takes the committed layer for a flush; `None` if there is nothing. Not called again before it is done.
     fn flush(&mut self) -> Option<Box<dyn FlushPart>>;
-    /// Adds a changelog record to a batch of the restore.
-    fn restore(&self, key: &[u8], value: Option<&[u8]>, batch: &mut Batch) -> Result<(), StoreError>;
+    /// Adds a changelog record, which has a key, to a batch of the restore.
+    fn restore(&mut self, message: &Message, batch: &mut Batch) -> Result<(), StoreError>;
+    /// The highest event time that is committed, of a store that keeps one.
+    fn stream_time_ms(&self) -> Option<i64> {
+        None
+    }
+    /// Goes on from what was kept of it.
+    fn set_stream_time(&mut self, stream_time_ms: i64) {
+        let _ = stream_time_ms;
+    }
     /// The view of the committed state, as [`super::View`] of its types.
     fn view(&self) -> Arc<dyn Any + Send + Sync>;
+}
+
+/// The highest event time of each store that keeps one.
+pub(crate) fn store_times(stores: &[Box<dyn AnyStore>]) -> Vec<(String, i64)> {
+    let times = stores
+        .iter()
+        .map(|store| Some((store.name().to_owned(), store.stream_time_ms()?)));
+    times.flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_earlier_versions_stored_is_read() {
+        let first = r#"{"changelog":[["a",7]],"sources":[["in",3]],"sequence":2,"written_at_ms":5}"#;
+        let stored: Stored = serde_json::from_str(first).unwrap();
+        let expected = Stored {
+            changelog: vec![("a".to_owned(), 7)],
+            sources: vec![("in".to_owned(), 3)],
+            sequence: 2,
+            written_at_ms: 5,
+            ..Stored::default()
+        };
+        assert_eq!(stored, expected);
+        assert_eq!((stored.stream_time_ms, stored.store_times), (None, Vec::new()));
+    }
 }

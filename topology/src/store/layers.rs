@@ -4,6 +4,7 @@ use std::any::{Any, TypeId};
 use std::ops::{ControlFlow, RangeBounds};
 use std::sync::Arc;
 
+use broker::Message;
 use parking_lot::RwLock;
 use wire::{Codec, OrderedKey, WireError};
 
@@ -280,6 +281,20 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
         self.undo.push((key, before));
     }
 
+    /// Adds a changelog record to a batch of the restore, and returns its key.
+    pub(super) fn restore_row(&self, message: &Message, batch: &mut Batch) -> Result<K, StoreError> {
+        let (key, value) = (message.key.as_deref().unwrap_or_default(), message.value.as_deref());
+        let key = K::decode(key, &self.key_codec).map_err(self.shared.wire())?;
+        // A changelog is written by its store alone; anybody may have written to a public topic.
+        if let (Backing::Topic(_), Some(value)) = (self.backing, value) {
+            V::decode(value, &self.shared.codec).map_err(self.shared.wire())?;
+        }
+        let mut ordered = Vec::with_capacity(16);
+        key.encode_ordered(&mut ordered);
+        batch.set(self.shared.family, &ordered, value);
+        Ok(key)
+    }
+
     pub(crate) fn open(store: KeyValue<K, V>, cx: &StoreContext<'_>) -> Result<Self, EngineError> {
         let schema = |subject: String| move |source| EngineError::Schema { subject, source };
         let topic = &cx.changelog_topic;
@@ -416,16 +431,8 @@ impl<K: StoreKey, V: StoreValue> AnyStore for KeyValueStore<K, V> {
         }))
     }
 
-    fn restore(&self, key: &[u8], value: Option<&[u8]>, batch: &mut Batch) -> Result<(), StoreError> {
-        let decoded = K::decode(key, &self.key_codec).map_err(self.shared.wire())?;
-        // A changelog is written by its store alone; anybody may have written to a public topic.
-        if let (Backing::Topic(_), Some(value)) = (self.backing, value) {
-            V::decode(value, &self.shared.codec).map_err(self.shared.wire())?;
-        }
-        let mut ordered = Vec::with_capacity(16);
-        decoded.encode_ordered(&mut ordered);
-        batch.set(self.shared.family, &ordered, value);
-        Ok(())
+    fn restore(&mut self, message: &Message, batch: &mut Batch) -> Result<(), StoreError> {
+        self.restore_row(message, batch).map(drop)
     }
 
     fn view(&self) -> Arc<dyn Any + Send + Sync> {

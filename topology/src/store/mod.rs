@@ -29,7 +29,7 @@ use std::hash::Hash;
 
 use wire::{OrderedKey, Wire};
 
-pub(crate) use backend::{AnyStore, FlushPart, LookedUp, StoreContext, StoreDef};
+pub(crate) use backend::{AnyStore, FlushPart, LookedUp, StoreContext, StoreDef, store_times};
 pub use backend::{Backend, Backends, Batch, Entries, Stored};
 pub use key_value::{KeyValue, Timestamped, TimestampedKeyValue};
 pub use layers::KeyValueStore;

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker::Message;
 use wire::{Codec, Wire, WireError};
 
 use super::backend::{AnyStore, Batch, EmitChange, FlushPart, LookedUp, StoreContext, StoreDef};
@@ -67,6 +68,7 @@ impl<K: StoreKey, V: StoreValue> Store for Versioned<K, V> {
                 retention_ms,
                 stream_time_ms: None,
                 stream_time_before_ms: None,
+                committed_time_ms: None,
             }))
         };
         Definitions(vec![StoreDef {
@@ -117,10 +119,12 @@ pub enum Put {
 pub struct VersionedStore<K, V> {
     rows: KeyValueStore<(K, i64), Version<V>>,
     retention_ms: i64,
-    /// The latest version that was put since the task was opened.
+    /// The latest version that was ever put.
     stream_time_ms: Option<i64>,
     /// The same before the record in hand.
     stream_time_before_ms: Option<i64>,
+    /// The same as of the last commit.
+    committed_time_ms: Option<i64>,
 }
 
 /// The rows of a key from the version of a time on, the newest first.
@@ -242,16 +246,28 @@ impl<K: StoreKey, V: StoreValue> AnyStore for VersionedStore<K, V> {
         self.rows.changelog_so_far(emit)
     }
     fn promote(&mut self) {
+        self.committed_time_ms = self.stream_time_ms;
         self.rows.promote();
     }
     fn discard(&mut self) {
+        self.stream_time_ms = self.committed_time_ms;
         self.rows.discard();
     }
     fn flush(&mut self) -> Option<Box<dyn FlushPart>> {
         self.rows.flush()
     }
-    fn restore(&self, key: &[u8], value: Option<&[u8]>, batch: &mut Batch) -> Result<(), StoreError> {
-        self.rows.restore(key, value, batch)
+    fn restore(&mut self, message: &Message, batch: &mut Batch) -> Result<(), StoreError> {
+        // A version's time is in its row's key; the changelog record's is that of the record which put it.
+        let (_, time) = self.rows.restore_row(message, batch)?;
+        self.set_stream_time(!time);
+        Ok(())
+    }
+    fn stream_time_ms(&self) -> Option<i64> {
+        self.committed_time_ms
+    }
+    fn set_stream_time(&mut self, stream_time_ms: i64) {
+        self.committed_time_ms = self.committed_time_ms.max(Some(stream_time_ms));
+        self.stream_time_ms = self.committed_time_ms;
     }
     fn view(&self) -> Arc<dyn Any + Send + Sync> {
         self.rows.view()

@@ -153,6 +153,49 @@ fn a_timer_whose_output_is_refused_costs_no_record() {
     assert!(world.dead_letters().is_empty());
 }
 
+/// Is called by the events' time, and says when.
+struct EachSecond;
+
+impl Processor for EachSecond {
+    type KeyIn = i64;
+    type In = i64;
+    type KeyOut = i64;
+    type Out = i64;
+    type Stores = KeyValue<i64, i64>;
+
+    fn init(&mut self, schedule: &mut Schedule<'_>) {
+        schedule.every(Duration::from_secs(1), PunctuationType::StreamTime);
+    }
+
+    fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
+        cx.stores.put(record.key, record.value);
+        Ok(())
+    }
+
+    fn punctuate(&mut self, cx: &mut Context<'_, Self>, punctuation: Punctuation) -> Result<(), ProcessError> {
+        cx.out.forward(0, punctuation.timestamp_ms);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_call_on_stream_time_in_a_transaction_that_is_dropped_is_made_again() {
+    let builder = Builder::new("edges");
+    builder.stream(INPUT).process("each-second", COUNT, || EachSecond).to(TICKS);
+    let mut world = World::new(builder.build().unwrap(), one_partition());
+    let mut commits = 0;
+    set(&world.log.commit, move |_| {
+        commits += 1;
+        (commits == 2).then(|| BrokerError::Unavailable("away".to_owned()))
+    });
+    for at_ms in [1_500, 2_500, 3_500] {
+        world.driver.send(INPUT, at_ms, &0, Some(&1));
+    }
+    let said = world.driver.drain(TICKS).into_iter().filter_map(|record| record.value);
+    assert_eq!(said.collect::<Vec<_>>(), [1_500, 2_500, 3_500]);
+    assert_eq!(world.counter("test_resets_total"), 1.0);
+}
+
 /// A broker ends transactions that last for more than 15 s.
 fn ending_long_transactions(world: &World, clock: ManualClock) {
     let began = topology::clock::Clock::now_ms(&clock);

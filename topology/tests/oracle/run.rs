@@ -32,13 +32,13 @@ impl Way {
     pub fn of(case: &Case) -> Self {
         // A punctuator begins anew with its task, and is called in the order of its keys in each.
         let has_clock = case.nodes.iter().any(|node| node.every.is_some());
-        // A versioned store has a stream time for each partition. After a crash it begins anew, and takes versions that are too late.
+        // A versioned store has a stream time for each partition.
         let has_versions = case.nodes.iter().any(|node| node.versioned.is_some());
         // A record without a key is in any partition.
         let has_nulls = case.needs().contains(feature::NULL_KEY);
         match case.seed % 4 {
             0 => Self::InMemory,
-            1 if !has_clock && !has_versions => Self::Crashes,
+            1 if !has_clock => Self::Crashes,
             2 if !has_clock && !has_versions && !has_nulls && internal_topics(case) <= 1 => Self::Partitions,
             _ => Self::ThroughTopics,
         }

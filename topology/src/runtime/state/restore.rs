@@ -8,7 +8,7 @@ use super::replay::Sink;
 use crate::error::StoreError;
 use crate::planted::planted;
 use crate::runtime::Metrics;
-use crate::store::{AnyStore, Backend, Batch, Stored};
+use crate::store::{AnyStore, Backend, Batch, Stored, store_times};
 
 /// A task's stores while they are restored: the task has none meanwhile.
 pub(crate) struct Restore {
@@ -30,6 +30,7 @@ impl Restore {
         let stores = self.stores.iter().zip(&self.changelogs);
         Stored {
             changelog: stores.map(|(store, (_, next))| (store.name().to_owned(), *next)).collect(),
+            store_times: store_times(&self.stores),
             ..self.stored.clone()
         }
     }
@@ -42,11 +43,13 @@ impl Sink for Restore {
         let mut batch = Batch::default();
         let mut foreign = 0;
         for message in messages {
-            let Some(key) = &message.key else { continue };
+            if message.key.is_none() {
+                continue;
+            }
             if message.value.is_none() && planted("a restore passes over deletes") {
                 continue;
             }
-            match self.stores[place].restore(key, message.value.as_deref(), &mut batch) {
+            match self.stores[place].restore(message, &mut batch) {
                 // That the registry does not know a schema may be a moment's, as after its restart. Any other record that cannot be read can be
                 // no record of the store: a public topic may be written by others.
                 Err(StoreError::Wire { source, .. }) if !source.is_transient() && !source.is_unknown_schema() => {

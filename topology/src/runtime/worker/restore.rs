@@ -75,6 +75,7 @@ impl Worker {
                 }
                 input.rewind();
             }
+            slot.task.know_stream_time(&committed);
             let places = slot.task.changelogs.iter().map(|(topic, from)| {
                 let start = if *from == 0 { Start::Earliest } else { Start::At(*from) };
                 (TopicPartition::new(topic.as_str(), id.partition), start)
