@@ -268,7 +268,7 @@ pub struct Outgoing<'a> {
     /// The record's timestamp, in milliseconds since the epoch.
     pub timestamp_ms: i64,
     /// Headers; empty for most.
-    pub headers: &'a [(&'a str, &'a [u8])],
+    pub headers: &'a [(&'a str, Option<&'a [u8]>)],
 }
 
 /// Writes records in transactions. Made by [`Broker::transactional_producer`], which fences every earlier producer of the same

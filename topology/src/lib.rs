@@ -8,7 +8,9 @@ mod change;
 pub mod dsl;
 mod error;
 mod graph;
+mod headers;
 mod node;
+mod number;
 mod planted;
 mod processor;
 mod punctuators;
@@ -20,6 +22,7 @@ mod streams;
 pub mod testing;
 
 pub use ::clock;
+pub use broker::Headers;
 pub use change::Change;
 pub use error::{EngineError, ProcessError, StoreError};
 pub use graph::Topology;

@@ -4,6 +4,8 @@
 //! while it iterates a store. A record is processed whole or not at all: when a processor returns an error that is the
 //! record's fault, everything the record wrote is undone and it goes to the dead-letter topic.
 
+use broker::Headers;
+
 use crate::error::ProcessError;
 use crate::punctuators::{Punctuation, Schedule};
 use crate::record::{Record, RecordMetadata};
@@ -59,6 +61,10 @@ pub struct Context<'t, P: Processor> {
     pub out: Forward<'t, P::KeyOut, P::Out>,
     /// Where the record in hand came from.
     pub at: &'t RecordMetadata,
+    /// The headers of the record in hand, as the steps before left them; none in a punctuation. They go with all that comes of it, except
+    /// with what is forwarded with headers of its own. Those that say how the bytes which came are to be read, by the id of a schema, are
+    /// in `at` alone.
+    pub headers: &'t Headers,
     /// The wall clock, in milliseconds since the epoch.
     pub now_ms: i64,
     /// Its punctuators. What a record schedules or cancels stays so, even if it goes to the dead-letter topic.
@@ -68,6 +74,7 @@ pub struct Context<'t, P: Processor> {
 /// Collects what a processor forwards.
 pub struct Forward<'t, K, V> {
     pub(crate) records: &'t mut Vec<Record<K, V>>,
+    pub(crate) headers: &'t mut Vec<(usize, Headers)>,
     pub(crate) timestamp_ms: i64,
 }
 
@@ -79,6 +86,12 @@ impl<K, V> Forward<'_, K, V> {
             value,
             timestamp_ms: self.timestamp_ms,
         });
+    }
+
+    /// Forwards a record with headers of its own, in place of those of the record in hand. They go with all that comes of it.
+    pub fn forward_with_headers(&mut self, record: Record<K, V>, headers: Headers) {
+        self.headers.push((self.records.len(), headers));
+        self.records.push(record);
     }
 
     /// Forwards a record with a timestamp of its own.

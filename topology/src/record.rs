@@ -39,7 +39,7 @@ pub struct RecordMetadata {
     pub key: Option<bytes::Bytes>,
     /// The value's bytes as they came.
     pub value: Option<bytes::Bytes>,
-    /// The headers as they came; none in a repartition topic.
+    /// The headers as they came, also through a repartition topic; those of the record in hand are in [`crate::Context`].
     pub headers: broker::Headers,
 }
 

@@ -81,13 +81,14 @@ fn bytes_of(driver: &TestDriver, id: i64) -> Vec<u8> {
 }
 
 fn queue(driver: &mut TestDriver, key: i64, value: &[u8], headers: &[(&str, &[u8])]) {
+    let headers: Vec<_> = headers.iter().map(|&(name, value)| (name, Some(value))).collect();
     driver.queue_record(Outgoing {
         topic: ACCOUNTS.name(),
         partition: None,
         key: Some(&key.to_be_bytes()),
         value: Some(value),
         timestamp_ms: 1_000,
-        headers,
+        headers: &headers,
     });
 }
 

@@ -54,7 +54,7 @@ impl Buffer {
             key: outgoing.key.map(Bytes::copy_from_slice),
             value: outgoing.value.map(Bytes::copy_from_slice),
             headers: headers
-                .map(|(name, value)| ((*name).to_owned(), Some(Bytes::copy_from_slice(value))))
+                .map(|(name, value)| ((*name).to_owned(), value.map(Bytes::copy_from_slice)))
                 .collect(),
         };
         self.topics[known].partitions[partition].records.push(record);

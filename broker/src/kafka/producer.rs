@@ -102,7 +102,7 @@ fn record_of<'a>(outgoing: &Outgoing<'a>) -> BaseRecord<'a, [u8], [u8], ()> {
     record.payload = outgoing.value;
     record.partition = outgoing.partition.map(|partition| partition as i32);
     let empty = OwnedHeaders::new_with_capacity(outgoing.headers.len());
-    let add = |headers: OwnedHeaders, &(key, value): &(&str, &[u8])| headers.insert(Header { key, value: Some(value) });
+    let add = |headers: OwnedHeaders, &(key, value): &(&str, Option<&[u8]>)| headers.insert(Header { key, value });
     record.headers = Some(outgoing.headers.iter().fold(empty, add));
     record
 }

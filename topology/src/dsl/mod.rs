@@ -230,6 +230,7 @@ impl<K: Send + 'static, V: Send + 'static> Stream<K, V> {
                 stores: stores.clone(),
                 at: Vec::new(),
                 waiting: Vec::new(),
+                headers: Vec::new(),
             }))
         });
         let node = graph.add(name.into(), kind, make, 1, Some((self.node, self.port)));

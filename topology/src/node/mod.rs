@@ -11,6 +11,7 @@ mod stateful;
 
 use std::any::Any;
 
+use broker::Headers;
 pub(crate) use operator::OperatorNode;
 pub(crate) use processor::ProcessorNode;
 pub(crate) use sink::SinkNode;
@@ -30,11 +31,13 @@ pub(crate) struct Env<'a> {
     pub out: &'a mut Outgoings,
     pub punctuators: &'a mut Punctuators,
     pub at: &'a RecordMetadata,
+    /// The headers of the record in hand, as the steps before left them.
+    pub headers: &'a Headers,
     pub now_ms: i64,
 }
 
-/// Receives what a node gives to its children: output port and record.
-pub(crate) type Emit<'a> = dyn FnMut(usize, &dyn Any) -> Result<(), ProcessError> + 'a;
+/// Receives what a node gives to its children: output port and record, and its headers where they are not those of the record in hand.
+pub(crate) type Emit<'a> = dyn FnMut(usize, &dyn Any, Option<&Headers>) -> Result<(), ProcessError> + 'a;
 
 /// A node of a task.
 pub(crate) trait Node: Send {
@@ -99,6 +102,8 @@ pub(crate) struct OutgoingEntry {
     pub has_key: bool,
     pub key_end: usize,
     pub value_end: Option<usize>,
+    /// Where its headers end, if it has any.
+    pub headers_end: Option<usize>,
     pub timestamp_ms: i64,
 }
 

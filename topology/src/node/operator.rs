@@ -31,8 +31,8 @@ where
     }
 
     fn emit(&mut self, emit: &mut Emit<'_>) -> Result<(), ProcessError> {
-        self.main.iter().try_for_each(|record| emit(0, record))?;
-        self.side.iter().try_for_each(|record| emit(1, record))?;
+        self.main.iter().try_for_each(|record| emit(0, record, None))?;
+        self.side.iter().try_for_each(|record| emit(1, record, None))?;
         self.clear();
         Ok(())
     }

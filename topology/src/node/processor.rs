@@ -2,6 +2,8 @@
 
 use std::any::Any;
 
+use broker::Headers;
+
 use super::{Emit, Env, Node, typed};
 use crate::error::ProcessError;
 use crate::processor::{Context, Forward, Processor};
@@ -16,6 +18,8 @@ pub(crate) struct ProcessorNode<P: Processor> {
     /// Where its stores stand among the task's; found with the first record.
     pub at: Vec<usize>,
     pub waiting: Vec<Record<P::KeyOut, P::Out>>,
+    /// The headers of those that were given some, by their places, in order.
+    pub headers: Vec<(usize, Headers)>,
 }
 
 impl<P: Processor> ProcessorNode<P> {
@@ -44,9 +48,11 @@ impl<P: Processor> ProcessorNode<P> {
             }),
             out: Forward {
                 records: &mut self.waiting,
+                headers: &mut self.headers,
                 timestamp_ms,
             },
             at: env.at,
+            headers: env.headers,
             now_ms: env.now_ms,
             schedule: Schedule {
                 all: env.punctuators,
@@ -92,12 +98,17 @@ impl<P: Processor> Node for ProcessorNode<P> {
     }
 
     fn emit(&mut self, emit: &mut Emit<'_>) -> Result<(), ProcessError> {
-        self.waiting.iter().try_for_each(|record| emit(0, record))?;
-        self.waiting.clear();
+        let mut own = self.headers.iter().peekable();
+        for (place, record) in self.waiting.iter().enumerate() {
+            let headers = own.next_if(|(of, _)| *of == place).map(|(_, headers)| headers);
+            emit(0, record, headers)?;
+        }
+        self.clear();
         Ok(())
     }
 
     fn clear(&mut self) {
         self.waiting.clear();
+        self.headers.clear();
     }
 }

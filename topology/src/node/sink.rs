@@ -7,6 +7,7 @@ use wire::{Codec, Wire};
 
 use super::{Emit, Env, Node, OutgoingEntry, typed};
 use crate::error::ProcessError;
+use crate::headers;
 use crate::record::{Payload, Record};
 
 /// Where records leave for a topic.
@@ -35,11 +36,16 @@ impl<K: Wire, V: Payload<T>, T: Wire> Node for SinkNode<K, V, T> {
             }
             None => None,
         };
+        let headers_end = (!env.headers.is_empty()).then(|| {
+            headers::encode(env.headers, &mut out.arena);
+            out.arena.len()
+        });
         out.entries.push(OutgoingEntry {
             topic: self.topic,
             has_key: !record.key.is_missing(),
             key_end,
             value_end,
+            headers_end,
             timestamp_ms: record.timestamp_ms,
         });
         Ok(())

@@ -127,7 +127,7 @@ where
 
     fn emit(&mut self, emit: &mut Emit<'_>) -> Result<(), ProcessError> {
         match self.waiting.take() {
-            Some(record) => emit(0, &record),
+            Some(record) => emit(0, &record, None),
             None => Ok(()),
         }
     }

@@ -28,7 +28,7 @@ where
     }
 
     fn emit(&mut self, emit: &mut Emit<'_>) -> Result<(), ProcessError> {
-        self.waiting.iter().try_for_each(|record| emit(0, record))?;
+        self.waiting.iter().try_for_each(|record| emit(0, record, None))?;
         self.waiting.clear();
         Ok(())
     }

@@ -3,8 +3,11 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use broker::Headers;
+
 use crate::error::ProcessError;
 use crate::graph::Topology;
+use crate::headers;
 use crate::node::{Env, Node, Outgoings};
 use crate::planted::planted;
 use crate::punctuators::{Punctuation, Punctuators};
@@ -18,6 +21,8 @@ pub(super) struct Flow {
     pub stores: Vec<Box<dyn AnyStore>>,
     /// What the record in hand writes to topics.
     pub out: Outgoings,
+    /// The headers of the record that a node has in hand: those of `at` but for what says how its bytes are read, or what a processor gave.
+    pub headers: Headers,
     pub punctuators: Punctuators,
     pub at: RecordMetadata,
 }
@@ -26,6 +31,15 @@ impl Flow {
     pub fn begin_record(&mut self, timestamp_ms: i64) {
         self.out.clear();
         self.stores.iter_mut().for_each(|s| s.begin_record(timestamp_ms));
+    }
+
+    /// The headers in `at` go with what comes of it.
+    fn take_headers(&mut self) {
+        self.headers.clear();
+        if !self.at.headers.is_empty() {
+            let its = self.at.headers.iter().filter(|(name, _)| !headers::is_of_bytes(name));
+            self.headers.extend(its.cloned());
+        }
     }
 
     /// The record in hand has written nothing.
@@ -40,6 +54,7 @@ impl Flow {
     /// Takes the record in `at` from its source on.
     pub fn run_source(&mut self, topology: &Topology, id: usize, now_ms: i64) -> Result<(), ProcessError> {
         self.begin_record(self.at.timestamp_ms);
+        self.take_headers();
         self.with_node(topology, id, now_ms, |node, env| node.source(env).map(Some))
     }
 
@@ -68,6 +83,7 @@ impl Flow {
     /// Tells the processors behind a source that the record in `at` was undone and is a dead letter.
     pub fn tell_dead_letter(&mut self, topology: &Topology, source: usize, now_ms: i64) -> Result<(), ProcessError> {
         self.begin_record(self.at.timestamp_ms);
+        self.take_headers();
         topology
             .processors_behind(source)
             .into_iter()
@@ -91,6 +107,7 @@ impl Flow {
         punctuation: Punctuation,
         now_ms: i64,
     ) -> Result<(), ProcessError> {
+        self.take_headers();
         self.with_node(topology, id, now_ms, |node, env| {
             node.punctuate(env, punctuation).map(|()| None)
         })
@@ -115,6 +132,7 @@ impl Flow {
             out: &mut self.out,
             punctuators: &mut self.punctuators,
             at: &self.at,
+            headers: &self.headers,
             now_ms,
         };
         let worked = work(node.as_mut(), &mut env);
@@ -123,9 +141,13 @@ impl Flow {
                 self.at.timestamp_ms = event_time_ms;
                 self.stores.iter_mut().for_each(|s| s.begin_record(event_time_ms));
             }
-            node.emit(&mut |port, record| {
+            node.emit(&mut |port, record, headers| {
+                let before = headers.map(|own| std::mem::replace(&mut self.headers, own.clone()));
                 for &child in &topology.nodes[id].children[port] {
                     self.run(topology, child, record, now_ms)?;
+                }
+                if let Some(before) = before {
+                    self.headers = before;
                 }
                 Ok(())
             })

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::pack::Pack;
 use crate::error::EngineError;
 use crate::graph::{SubTopology, Topology};
+use crate::headers;
 use crate::node::Outgoings;
 use crate::record::RecordMetadata;
 
@@ -57,25 +58,30 @@ impl Outbox {
         let mut start = 0;
         for entry in &out.entries {
             let end = entry.value_end.unwrap_or(entry.key_end);
+            let headers = entry.headers_end.map(|headers_end| &out.arena[end..headers_end]);
             let key = entry.has_key.then_some(&out.arena[start..entry.key_end]);
             let value = entry.value_end.map(|end| &out.arena[entry.key_end..end]);
-            start = end;
+            start = entry.headers_end.unwrap_or(end);
             if let Some((topic, lanes)) = self.lanes.iter_mut().find(|(topic, _)| *topic == entry.topic) {
                 let partition = key.map_or(0, |key| partition_for_key(key, lanes.len() as u32));
                 let lane = &mut lanes[partition as usize];
-                lane.pack.push(entry.timestamp_ms, key, value);
+                if !lane.pack.takes(headers.is_some()) {
+                    lane.send(topic, partition, &mut self.handed, producer)?;
+                }
+                lane.pack.push(entry.timestamp_ms, key, value, headers);
                 if lane.pack.is_full() {
                     lane.send(topic, partition, &mut self.handed, producer)?;
                 }
                 continue;
             }
+            let headers: Vec<_> = headers.into_iter().flat_map(headers::parts).collect();
             producer.send(Outgoing {
                 topic: entry.topic,
                 partition: None,
                 key,
                 value,
                 timestamp_ms: entry.timestamp_ms,
-                headers: &[],
+                headers: &headers,
             })?;
         }
         out.clear();
@@ -142,15 +148,17 @@ impl Outbox {
         ];
         // Its own headers may be needed to read it: they can name its schema.
         let its = at.headers.iter();
-        let its = its.map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default()));
+        let its = its.map(|(name, value)| (name.as_str(), value.as_deref()));
         let omitted = [(
             "__streams.errors.bytes.omitted",
             "the dead letter with them was refused".as_bytes(),
         )];
-        let headers: Vec<(&str, &[u8])> = if with_bytes {
+        let present = |(name, value): (&'static str, _)| (name, Some(value));
+        let own = own.into_iter().map(present);
+        let headers: Vec<(&str, Option<&[u8]>)> = if with_bytes {
             its.chain(own).collect()
         } else {
-            own.into_iter().chain(omitted).collect()
+            own.chain(omitted.into_iter().map(present)).collect()
         };
         producer.send(Outgoing {
             topic: &self.dead_letter_topic,

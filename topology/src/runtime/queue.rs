@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use broker::Message;
 
 use super::pack::{self, Cursor, Packed};
+use crate::headers;
 use crate::record::RecordMetadata;
 
 /// By how many bits the offset of a record is finer than that of its pack.
@@ -140,6 +141,9 @@ impl Queue {
                 let part = |range: &Option<std::ops::Range<usize>>| range.clone().map(|range| pack.slice(range));
                 at.timestamp_ms = head.timestamp_ms;
                 (at.key, at.value) = (part(&head.key), part(&head.value));
+                if let Some(within) = &head.headers {
+                    headers::decode(pack, within.clone(), &mut at.headers);
+                }
                 Ok(())
             }
             _ => {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use broker::{Committed, Message, Outgoing, TopicPartition, TransactionalProducer};
+use broker::{Committed, Headers, Message, Outgoing, TopicPartition, TransactionalProducer};
 use parking_lot::RwLock;
 use wire::Registry;
 
@@ -26,6 +26,7 @@ use super::transaction::Transaction;
 use super::unknown::Unknown;
 use crate::error::{EngineError, ProcessError, StoreError};
 use crate::graph::{SubTopology, Topology};
+use crate::headers;
 use crate::node::{Node, Outgoings};
 use crate::planted::planted;
 use crate::punctuators::{PunctuationType, Punctuators};
@@ -166,6 +167,7 @@ impl Task {
             nodes,
             stores,
             out: Outgoings::default(),
+            headers: Headers::new(),
             punctuators: Punctuators::default(),
             at: RecordMetadata {
                 partition: id.partition,
@@ -519,9 +521,15 @@ impl Task {
     /// Sends what was handed over, and cannot be processed now, to the repartition topics after all.
     pub fn give_up_handed(&mut self, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
         for input in &mut self.inputs {
-            let mut pack = Pack::default();
+            let (mut pack, mut own) = (Pack::default(), Vec::new());
             while let Some(at) = input.take_handed() {
-                pack.push(at.timestamp_ms, at.key.as_deref(), at.value.as_deref());
+                own.clear();
+                headers::encode(&at.headers, &mut own);
+                let own = Some(own.as_slice()).filter(|own| !own.is_empty());
+                if !pack.takes(own.is_some()) {
+                    send_pack(&input.partition.topic, input.partition.partition, &mut pack, producer)?;
+                }
+                pack.push(at.timestamp_ms, at.key.as_deref(), at.value.as_deref(), own);
                 if pack.is_full() || !input.has_handed() {
                     send_pack(&input.partition.topic, input.partition.partition, &mut pack, producer)?;
                 }

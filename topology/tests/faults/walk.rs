@@ -9,7 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, Group, GroupOptions, TopicPartition};
+use broker::{Broker, Group, GroupOptions, Outgoing, TopicPartition};
+use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use topology::dsl::Builder;
@@ -78,6 +79,12 @@ impl Change {
             deed: DEEDS[(value & 0xff) as usize],
         }
     }
+}
+
+/// The headers of a record with this number: some have one.
+fn headers_of(number: i64) -> Headers {
+    let header = || ("number".to_owned(), Some(Bytes::copy_from_slice(&number.to_be_bytes())));
+    (number % 3 == 0).then(header).into_iter().collect()
 }
 
 /// Keeps the books; with `TICKING`, its punctuator counts its calls, and says each one's number.
@@ -320,7 +327,19 @@ impl Walk {
             DIRECT_FROM.. => (DIRECT, change.key % GROUPS),
             key => (INPUT, key),
         };
-        self.driver.queue(topic, self.at_ms, &key, Some(&value));
+        let headers = headers_of(change.number);
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_deref()))
+            .collect();
+        self.driver.queue_record(Outgoing {
+            topic: topic.name(),
+            partition: None,
+            key: Some(&key.to_be_bytes()),
+            value: Some(&value.to_be_bytes()),
+            timestamp_ms: self.at_ms,
+            headers: &headers,
+        });
     }
 
     fn revive(&mut self, worker: usize) {
@@ -503,10 +522,14 @@ impl Walk {
     /// Stores, outputs, dead letters. Returns the punctuator's calls by partition.
     fn check(&mut self) -> Vec<i64> {
         let (mut seen, mut said): (BTreeMap<i64, Vec<i64>>, BTreeMap<i64, Vec<i64>>) = Default::default();
-        for record in self.driver.drain(SEEN) {
-            let value = record.value.unwrap();
-            match record.key - TICKS {
-                ..0 => seen.entry(Change::of(value).key).or_default().push(value),
+        for message in self.driver.drain_bytes(SEEN.name()) {
+            let value = value_of(message.value.as_deref());
+            match value_of(message.key.as_deref()) - TICKS {
+                ..0 => {
+                    let change = Change::of(value);
+                    assert_eq!(message.headers, headers_of(change.number), "the headers of {change:?}");
+                    seen.entry(change.key).or_default().push(value);
+                }
                 partition => said.entry(partition).or_default().push(value),
             }
         }
