@@ -133,7 +133,7 @@ impl TestDriver {
             parts.backends = disk.clone();
         }
         let flushes = Scheduled::new(parts.metrics.clone(), &self.switches);
-        let state = StateManager::stepped(&parts, index);
+        let state = StateManager::stepped(&parts, index)?;
         let worker = Worker::new(index, parts, self.shared.clone(), state, Flusher::scheduled(&flushes))?;
         self.flushes[index].retain(|earlier| !earlier.is_empty());
         self.flushes[index].push(flushes);

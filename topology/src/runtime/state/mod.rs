@@ -55,7 +55,7 @@ impl StateManager {
         let mut threads = Vec::new();
         for index in 0..parts.settings.threads.max(1) {
             let name = format!("{}-restore-{index}", parts.topology.application());
-            let replayer = Replayer::new(parts, index);
+            let replayer = Replayer::new(parts, index)?;
             troubles.push(replayer.trouble());
             let (queue, jobs) = unbounded();
             let load = Arc::new(AtomicUsize::new(0));
@@ -74,13 +74,13 @@ impl StateManager {
     }
 
     /// Without a thread: it works where [`StateManager::step`] is called, in an order that is the same every time.
-    pub fn stepped(parts: &Parts, index: usize) -> Arc<Self> {
-        let replayer = Replayer::new(parts, index);
-        Arc::new(Self {
+    pub fn stepped(parts: &Parts, index: usize) -> Result<Arc<Self>, EngineError> {
+        let replayer = Replayer::new(parts, index)?;
+        Ok(Arc::new(Self {
             parts: parts.clone(),
             troubles: vec![replayer.trouble()],
             way: Way::Steps(Mutex::new(replayer)),
-        })
+        }))
     }
 
     /// Works for a moment where it has no threads of its own. Returns whether anything moved.

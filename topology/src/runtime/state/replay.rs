@@ -204,17 +204,18 @@ pub(super) struct Replayer {
 
 impl Replayer {
     /// The one with this number in its process.
-    pub fn new(parts: &Parts, index: usize) -> Self {
-        Self {
+    pub fn new(parts: &Parts, index: usize) -> Result<Self, BrokerError> {
+        let client = format!("{}-restore", parts.client_id(index));
+        Ok(Self {
             broker: parts.broker.clone(),
             clock: parts.clock.clone(),
-            client: format!("{}-restore", parts.client_id(index)),
             records_max: parts.settings.poll_records_max,
-            reader: None,
+            reader: Some(parts.broker.reader(&client)?),
+            client,
             jobs: Vec::new(),
             retry_at_ms: i64::MIN,
             trouble: Arc::default(),
-        }
+        })
     }
 
     /// Where it says why it does not get on.
@@ -278,15 +279,22 @@ impl Replayer {
             Some(reader) => reader,
             none => none.insert(self.broker.reader(&self.client)?),
         };
+        let mut in_doubt = false;
         for job in &self.jobs {
             let is_over = job.is_over();
             for place in job.places.lock().iter_mut() {
                 if is_over || place.at_end {
-                    place.slot.take().map_or(Ok(()), |slot| reader.unassign(slot))?;
+                    let slot = place.slot.take();
+                    in_doubt |= slot.is_some_and(|slot| reader.unassign(slot).is_err());
                 } else if place.slot.is_none() {
                     place.slot = Some(reader.assign(&place.at, place.from)?);
                 }
             }
+        }
+        if in_doubt {
+            // What it could not let go, it may read on. Another takes its place at once.
+            self.forget_reader();
+            return Ok(true);
         }
         self.jobs.retain(|job| !job.is_over());
         if self.jobs.is_empty() {
