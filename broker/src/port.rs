@@ -152,7 +152,8 @@ pub struct Polled {
     /// misses nothing. Each end is told once.
     pub ends: Vec<(u32, i64)>,
     /// Slots of which all that can be read now is delivered, though their end is not reached: an open transaction hides what comes
-    /// next. Nobody waits for it in vain who wants no more than what is there. Told once at each such place.
+    /// next. Nobody waits for it in vain who wants no more than what is there. Told once at each such place, and no reason for a poll to
+    /// return early.
     pub blocked: Vec<u32>,
 }
 

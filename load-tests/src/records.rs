@@ -47,7 +47,7 @@ pub fn read(broker: &dyn Broker, topic: &str) -> anyhow::Result<Vec<(u32, Messag
 pub fn write(broker: &dyn Broker, topic: &str, records: &[(u32, Message)]) -> anyhow::Result<()> {
     let mut producer = broker.producer("copy")?;
     for batch in records.chunks(BATCH) {
-        let headers: Vec<Vec<(&str, &[u8])>> = batch.iter().map(|(_, message)| headers(message)).collect();
+        let headers: Vec<_> = batch.iter().map(|(_, message)| headers(message)).collect();
         let outgoing: Vec<_> = batch
             .iter()
             .zip(&headers)
@@ -65,10 +65,7 @@ pub fn write(broker: &dyn Broker, topic: &str, records: &[(u32, Message)]) -> an
     Ok(())
 }
 
-/// A header without a value becomes an empty one.
-fn headers(message: &Message) -> Vec<(&str, &[u8])> {
+fn headers(message: &Message) -> Vec<(&str, Option<&[u8]>)> {
     let headers = message.headers.iter();
-    headers
-        .map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default()))
-        .collect()
+    headers.map(|(name, value)| (name.as_str(), value.as_deref())).collect()
 }

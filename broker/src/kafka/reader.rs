@@ -207,8 +207,7 @@ impl Reader for KafkaReader {
             return Ok(());
         }
         let started = Instant::now();
-        let told = |into: &Polled| (into.messages.len(), into.ends.len(), into.blocked.len());
-        let before = told(into);
+        let before = (into.messages.len(), into.ends.len());
         loop {
             let left = timeout.saturating_sub(started.elapsed());
             if let Some(fault) = self.faults.pop_front() {
@@ -217,7 +216,7 @@ impl Reader for KafkaReader {
             self.take(max, left.min(WAIT_MAX), into);
             self.watch_logs();
             self.probe();
-            if told(into) != before {
+            if (into.messages.len(), into.ends.len()) != before {
                 self.consumer().context().is_well();
                 return Ok(());
             }

@@ -203,7 +203,7 @@ pub(crate) trait AnyStore: Send {
     /// Adds a changelog record, which has a key, to a batch of the restore.
     fn restore(&mut self, message: &Message, batch: &mut Batch) -> Result<(), StoreError>;
     /// The highest event time that is committed, of a store that keeps one.
-    fn stream_time_ms(&self) -> Option<i64> {
+    fn committed_time_ms(&self) -> Option<i64> {
         None
     }
     /// Goes on from what was kept of it.
@@ -218,7 +218,7 @@ pub(crate) trait AnyStore: Send {
 pub(crate) fn store_times(stores: &[Box<dyn AnyStore>]) -> Vec<(String, i64)> {
     let times = stores
         .iter()
-        .map(|store| Some((store.name().to_owned(), store.stream_time_ms()?)));
+        .map(|store| Some((store.name().to_owned(), store.committed_time_ms()?)));
     times.flatten().collect()
 }
 

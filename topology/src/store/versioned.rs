@@ -262,7 +262,7 @@ impl<K: StoreKey, V: StoreValue> AnyStore for VersionedStore<K, V> {
         self.set_stream_time(!time);
         Ok(())
     }
-    fn stream_time_ms(&self) -> Option<i64> {
+    fn committed_time_ms(&self) -> Option<i64> {
         self.committed_time_ms
     }
     fn set_stream_time(&mut self, stream_time_ms: i64) {

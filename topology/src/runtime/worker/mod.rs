@@ -51,6 +51,8 @@ pub(crate) struct Worker {
 }
 
 const IDLE_POLL: Duration = Duration::from_millis(50);
+/// While records wait for an input that is empty: that an open transaction hides what comes there ends no poll.
+const IDLE_POLL_MIN: Duration = Duration::from_millis(5);
 
 impl Worker {
     /// A member of the group, without a task yet.
@@ -151,7 +153,11 @@ impl Worker {
         // What was handed over and waits for another input keeps its transaction open: for as long as one lasts.
         let is_dry = |worker: &Self| !worker.has_work() && !worker.idles_with_handed();
         let has_more = self.tasks.is_dirty() && is_dry(self) || self.has_work();
-        progress |= self.fetch(if progress || has_more { Duration::ZERO } else { idle })?;
+        progress |= self.fetch(match (progress || has_more, self.idles()) {
+            (true, _) => Duration::ZERO,
+            (false, true) => idle.min(IDLE_POLL_MIN),
+            (false, false) => idle,
+        })?;
         let fetched = progress;
         progress |= self.process()?;
         let dry = !fetched && is_dry(self);

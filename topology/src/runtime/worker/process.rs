@@ -94,7 +94,14 @@ impl Worker {
         mine.any(|(id, slot)| !self.hand_over.holds(id.sub) && slot.task.has_work() && !slot.task.idles(now_ms))
     }
 
-    /// Whether records that were handed over wait for what may come to another input of their task.
+    /// Whether records of a task wait for what may come to another of its inputs.
+    pub(super) fn idles(&self) -> bool {
+        let now_ms = self.now_ms();
+        let mut tasks = self.tasks.values();
+        tasks.any(|slot| slot.may_process(now_ms) && slot.task.idles(now_ms))
+    }
+
+    /// Whether records that were handed over wait so.
     pub(super) fn idles_with_handed(&self) -> bool {
         let now_ms = self.now_ms();
         let mut tasks = self.tasks.values();
