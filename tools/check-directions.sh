@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# Dependencies between the rooms point one way only, and the state store stays out of those that need none.
+# Dependencies between the crates point one way only, and the state store stays out of those that need none.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 failed=0
 
-# Every crate that a room pulls in for its users (tests may use more).
+# Every crate that a crate pulls in for its users (tests may use more).
 tree() { cargo tree --offline --package "$1" --edges normal,build --prefix none --format '{p}' 2>/dev/null | cut -d' ' -f1 | sort -u; }
 
-# without ROOM CRATE… : the room must not depend on these, however indirectly.
+# without CRATE OTHER… : the crate must not depend on these, however indirectly.
 without() {
-  local room="$1" crate crates
+  local crate="$1" other others
   shift
-  crates="$(tree "$room")"
-  [ -n "$crates" ] || { echo "directions: cargo tree knows no $room"; failed=1; return; }
-  for crate in "$@"; do
-    if grep -qx "$crate" <<<"$crates"; then
-      echo "directions: $room must not depend on $crate:"
-      cargo tree --offline --package "$room" --edges normal,build --invert "$crate" 2>/dev/null | head -n 12
+  others="$(tree "$crate")"
+  [ -n "$others" ] || { echo "directions: cargo tree knows no $crate"; failed=1; return; }
+  for other in "$@"; do
+    if grep -qx "$other" <<<"$others"; then
+      echo "directions: $crate must not depend on $other:"
+      cargo tree --offline --package "$crate" --edges normal,build --invert "$other" 2>/dev/null | head -n 12
       failed=1
     fi
   done

@@ -81,7 +81,7 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail).at(field)
     }
 
-    /// The state that the answer needs is not to be had for the moment.
+    /// The state that the answer needs is currently unavailable.
     pub fn not_ready(detail: impl Into<String>) -> Self {
         Self::unavailable("not-ready", detail)
     }

@@ -146,10 +146,10 @@ pub struct Message {
 pub struct Polled {
     /// Records, in offset order within each slot.
     pub messages: Vec<Message>,
-    /// Slots whose end was reached, with the offset that comes next. An end is told when nothing lies beyond it, not even
+    /// Slots whose end was reached, with the offset that comes next. An end is reported when nothing lies beyond it, not even
     /// a transaction that is still open or whose commit is not yet carried out: everything whose commit had returned
     /// before has been delivered, and aborted records and markers were stepped over. So who restores state up to an end
-    /// misses nothing. Each end is told once.
+    /// misses nothing. Each end is reported once.
     pub ends: Vec<(u32, i64)>,
     /// Slots of which all that can be read now is delivered, though their end is not reached: an open transaction hides what comes
     /// next. Nobody waits for it in vain who wants no more than what is there. Told once at each such place, and no reason for a poll to
@@ -179,8 +179,8 @@ pub trait Reader: Send {
     /// Fetches a paused slot again.
     fn resume(&mut self, slot: u32) -> Result<(), BrokerError>;
     /// Appends up to `max` records, waiting up to `timeout` for the first one; it returns early, too, when an end is
-    /// reached. Transient faults (a broker that is away) are retried within; [`Reader::trouble`] tells of them. With an
-    /// error nothing was appended. An [`BrokerError::OffsetOutOfRange`] is told once, and its slot stays silent until it is
+    /// reached. Transient faults (a broker that is away) are retried within; [`Reader::trouble`] reports them. With an
+    /// error nothing was appended. An [`BrokerError::OffsetOutOfRange`] is reported once, and its slot stays silent until it is
     /// unassigned; all others go on.
     fn poll(&mut self, max: usize, timeout: Duration, into: &mut Polled) -> Result<(), BrokerError>;
     /// The first offset and the end (last stable offset) of a partition, asked of the broker. What was committed a moment
@@ -245,7 +245,7 @@ pub trait Group: Send {
     fn commit(&mut self, offsets: &[(TopicPartition, Committed)]) -> Result<(), BrokerError>;
     /// Proof of membership for a transaction. To be asked for right before each commit: the generation rises with every
     /// rebalance, also for partitions that stay, and a commit with an older one is [`BrokerError::Fenced`]. That alone does
-    /// not mean that partitions were lost; [`Group::poll`] tells.
+    /// not mean that partitions were lost; [`Group::poll`] reports it.
     fn membership(&self) -> Result<Membership, BrokerError>;
     /// How long this member may be sure of its partitions, kept from the first call on and renewed in the background while it is a
     /// member. For groups whose topics hold no records: offset 0 of a partition is committed now and then.

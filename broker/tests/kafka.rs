@@ -331,11 +331,11 @@ fn a_member_that_hangs_loses_its_partitions_and_is_told() {
     fenced(producer.commit(&offsets, &last).map(drop));
     assert_eq!(second.group.committed(&[place], PATIENCE).unwrap(), [None]);
 
-    // Two members hold the same until the one that hung has been told, which it must be before anything else.
+    // Two members hold the same until the one that hung has been notified, which it must be before anything else.
     first.steps.clear();
     while !first.held().is_empty() {
         first.step(Duration::from_millis(100));
-        assert!(started.elapsed() < 2 * PATIENCE, "it was not told");
+        assert!(started.elapsed() < 2 * PATIENCE, "it was not notified");
     }
     assert!(
         first.steps.iter().all(|step| matches!(step, Rebalance::Lost(_))),

@@ -1,5 +1,5 @@
 //! Whether the source database is as change capture needs it, and still is: what somebody changes there later can end
-//! capture, or let it miss rows in silence. [`check_source`] names each such thing, with the way to mend it.
+//! capture, or let it miss rows in silence. [`check_source`] names each such thing, with the way to fix it.
 //!
 //! Everything is read from catalogs that every login may read.
 

@@ -1,4 +1,4 @@
-//! What the connector is told: Debezium's settings, from a few of ours.
+//! The connector's configuration: Debezium's settings, from a few of ours.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -23,7 +23,7 @@ pub enum Sighting {
     Unreachable(String),
 }
 
-/// What a connector has been told, as far as the look at its source asks.
+/// A connector's configuration, as far as the look at its source asks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct RunningSettings {
     /// The columns that it leaves out, in its own words.
@@ -66,7 +66,7 @@ impl ConnectorProbe {
         }
     }
 
-    /// What the connector has been told; `None` where Connect knows no such connector. An error says why Connect cannot be asked.
+    /// The connector's configuration; `None` where Connect knows no such connector. An error says why Connect cannot be asked.
     pub async fn settings(&self) -> Result<Option<RunningSettings>, String> {
         self.get("/config").await
     }

@@ -32,7 +32,7 @@ pub async fn supervise(connect_url: &str, name: &str, interval: Duration) {
                 None => true,
                 Some(trace) => {
                     let cause = cause(trace);
-                    warn!(connector = name, cause, "the connector has failed; starting it again");
+                    warn!(connector = name, cause, "the connector has failed; restarting it");
                     restart(connect_url, name).await;
                     false
                 }
@@ -54,7 +54,7 @@ pub async fn supervise(connect_url: &str, name: &str, interval: Duration) {
 
 async fn restart(connect_url: &str, name: &str) {
     match restart_failed(connect_url, name).await {
-        Ok(()) => info!(connector = name, "the connector was told to start again"),
+        Ok(()) => info!(connector = name, "the connector is being restarted"),
         Err(error) => warn!(connector = name, %error, "the connector could not be started again"),
     }
 }

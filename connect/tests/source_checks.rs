@@ -97,7 +97,7 @@ async fn a_table_that_was_renamed_and_made_anew_is_missed_until_it_is_published(
             (ProblemKind::NotReadable, "GRANT SELECT ON public.customers TO riverbank_cdc"),
         ],
     );
-    // What the reasons say mends it.
+    // What the reasons say fixes it.
     source
         .run(
             "ALTER PUBLICATION riverbank ADD TABLE public.customers; ALTER PUBLICATION riverbank DROP TABLE public.customers_old;

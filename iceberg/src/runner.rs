@@ -263,8 +263,8 @@ impl Work {
                 (running.failures < PATIENCE, self.settings.interval)
             }
             Ok(Err(error)) => {
-                self.failed(running, &error.to_string(), mends_itself(&error));
-                let wait = if mends_itself(&error) {
+                self.failed(running, &error.to_string(), is_transient(&error));
+                let wait = if is_transient(&error) {
                     self.settings.interval
                 } else {
                     self.settings.slow_interval
@@ -310,11 +310,11 @@ impl Work {
         }
     }
 
-    fn failed(&self, running: &mut Running, reason: &str, mends_itself: bool) {
+    fn failed(&self, running: &mut Running, reason: &str, is_transient: bool) {
         let table = running.committer.table();
         self.metrics.failures.with_label_values(&[table]).inc();
         running.failures += 1;
-        if running.failures >= PATIENCE || !mends_itself {
+        if running.failures >= PATIENCE || !is_transient {
             let before = self.shared.trouble.lock().insert(table.to_owned(), reason.to_owned());
             if before.as_deref() != Some(reason) {
                 tracing::error!(table, reason, "the Iceberg table does not follow");
@@ -323,8 +323,8 @@ impl Work {
     }
 }
 
-/// Whether it may pass without anybody's doing.
-fn mends_itself(error: &CommitError) -> bool {
+/// Whether it may pass without an operator.
+fn is_transient(error: &CommitError) -> bool {
     match error {
         CommitError::Catalog(_) | CommitError::Store(_) => true,
         CommitError::Find(error) => matches!(error, FindError::Store(_) | FindError::Lake(_)),

@@ -43,7 +43,7 @@ pub struct IcebergSettings {
     /// From one look for finished files to the next, and from one snapshot of a table to the next one at least. Files of this process's
     /// own sink are not waited for, see [`crate::IcebergHandle::listener`].
     pub interval: Duration,
-    /// From one look to the next where something is in the way that does not mend itself.
+    /// From one look to the next where something is in the way that does not recover by itself.
     pub slow_interval: Duration,
     /// Whether offsets that are in no file, though later ones are, are passed over; else they stop their table.
     pub skip_gaps: bool,

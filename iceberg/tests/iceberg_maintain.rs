@@ -177,7 +177,7 @@ async fn nothing_that_reads_the_lake_finds_merged_files() {
     let after = verify().await;
     assert_eq!((after.problems.len(), &after), (0, &before));
     let listing = sinks::lake::list(bench.lake.store.as_ref(), support::TABLE).await.unwrap();
-    assert_eq!((listing.files.len(), listing.strangers.len()), (48, 0));
+    assert_eq!((listing.files.len(), listing.unrecognized.len()), (48, 0));
     let mut merged = bench.lake.store.list(Some(&support::path("_iceberg")));
     while let Some(object) = merged.next().await {
         // By which the notifier takes a file for one of the lake's.

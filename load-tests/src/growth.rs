@@ -5,8 +5,8 @@ use broker::CleanupPolicy;
 use topology::store::RocksSettings;
 
 use crate::measure::disk_mib;
+use crate::reference::bench::Bench;
 use crate::reference::engines::{EngineKind, start};
-use crate::reference::ground::Ground;
 use crate::reference::input::{Changes, Draw, now_ms};
 use crate::report::Report;
 
@@ -37,7 +37,7 @@ pub struct Growth {
     /// How much of them passes before the measurement starts, in percent: the new process has an empty cache.
     #[arg(long, default_value_t = 30)]
     warm_up_percent: usize,
-    /// How often each is measured; the medians are told.
+    /// How often each is measured; the medians are reported.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// What the change events are made from.
@@ -77,7 +77,7 @@ impl Series {
 impl Growth {
     /// Runs it all, and prints the report.
     pub fn run(&self) -> anyhow::Result<()> {
-        let ground = Ground::new()?;
+        let bench = Bench::new()?;
         let mut report = Report::new("growth");
         let memory = RocksSettings::default();
         report.setting("write_buffer_bytes", memory.write_buffer_bytes);
@@ -91,7 +91,7 @@ impl Growth {
         for &keys in &self.keys {
             for &kind in &self.engines {
                 let series = Series::by_keys(kind, keys, self.keys_partitions);
-                self.one(&ground, &mut report, &series, &self.draws)?;
+                self.one(&bench, &mut report, &series, &self.draws)?;
             }
         }
         for &partitions in self.partitions.iter().filter(|count| **count > 0) {
@@ -102,7 +102,7 @@ impl Growth {
                 keys: self.partitions_keys,
                 partitions,
             };
-            self.one(&ground, &mut report, &series, &[Draw::Evenly])?;
+            self.one(&bench, &mut report, &series, &[Draw::Evenly])?;
         }
         if let (Some(&most), Some(&least)) = (self.keys.iter().max(), self.keys.iter().min()) {
             for &kind in &self.engines {
@@ -119,16 +119,16 @@ impl Growth {
     }
 
     /// Fills the store once; then each round drains further events in a process of its own.
-    fn one(&self, ground: &Ground, report: &mut Report, series: &Series, draws: &[Draw]) -> anyhow::Result<()> {
+    fn one(&self, bench: &Bench, report: &mut Report, series: &Series, draws: &[Draw]) -> anyhow::Result<()> {
         let &Series {
             kind,
             ref name,
             keys,
             partitions,
         } = series;
-        let kafka = &ground.kafka;
+        let kafka = &bench.kafka;
         let input = format!("growth-input-{name}");
-        let job = ground.job(kind, &format!("growth-{name}"), &input, partitions, self.commit_interval_ms);
+        let job = bench.job(kind, &format!("growth-{name}"), &input, partitions, self.commit_interval_ms);
         kafka.create(&input, partitions, CleanupPolicy::Delete(None))?;
         kafka.create(&job.output(kind), partitions, CleanupPolicy::Compact)?;
         eprintln!("{}: {keys} keys, {partitions} partitions", kind.name());
@@ -153,7 +153,7 @@ impl Growth {
                 report.add(&subject, "state_mib", disk_mib(&job.state()));
             }
         }
-        ground.clean(kind, &job)?;
+        bench.clean(kind, &job)?;
         kafka.delete(&[input])
     }
 }

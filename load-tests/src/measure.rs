@@ -1,4 +1,4 @@
-//! What the system tells of a process.
+//! What the system reports of a process.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

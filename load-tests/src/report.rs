@@ -1,4 +1,4 @@
-//! What a scenario tells: a table for people, and one JSON object as the last line.
+//! What a scenario reports: a table for people, and one JSON object as the last line.
 
 use std::collections::BTreeMap;
 

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use broker::CleanupPolicy;
 
+use crate::reference::bench::Bench;
 use crate::reference::engines::{EngineKind, start};
-use crate::reference::ground::Ground;
 use crate::reference::input::{Changes, now_ms};
 use crate::report::Report;
 
@@ -15,7 +15,7 @@ pub struct Restart {
     /// Keys in the store, one measurement each.
     #[arg(long, value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000])]
     keys: Vec<i64>,
-    /// How often each is killed; the medians are told.
+    /// How often each is killed; the medians are reported.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Partitions of the input.
@@ -38,8 +38,8 @@ const SETTLE: Duration = Duration::from_secs(3);
 impl Restart {
     /// Runs it all, and prints the report.
     pub fn run(&self) -> anyhow::Result<()> {
-        let ground = Ground::new()?;
-        let kafka = &ground.kafka;
+        let bench = Bench::new()?;
+        let kafka = &bench.kafka;
         let mut report = Report::new("restart");
         report.setting("partitions", self.partitions);
         report.setting("rounds", self.rounds);
@@ -51,7 +51,7 @@ impl Restart {
             eprintln!("{keys} keys");
             kafka.fill(&input, &mut changes, keys as usize, now_ms())?;
             for &kind in &self.engines {
-                let job = ground.job(kind, &format!("restart-{keys}"), &input, self.partitions, 100);
+                let job = bench.job(kind, &format!("restart-{keys}"), &input, self.partitions, 100);
                 kafka.create(&job.output(kind), job.partitions, CleanupPolicy::Compact)?;
                 let mut running = start(kind, &job, kafka)?;
                 job.way(kind, kafka)?.finish(kafka, &mut running)?;
@@ -69,7 +69,7 @@ impl Restart {
                     );
                 }
                 running.stop()?;
-                ground.clean(kind, &job)?;
+                bench.clean(kind, &job)?;
             }
             kafka.delete(&[input])?;
         }

@@ -8,7 +8,7 @@
 
 use std::process::Command;
 
-/// What a tool of Valgrind tells of a step that is done so many times, from `before` on, as a number.
+/// What a tool of Valgrind reports of a step that is done so many times, from `before` on, as a number.
 fn told(tool: &[&str], before: &str, step: &str, count: u64) -> u64 {
     let output = Command::new("valgrind")
         .args(tool)

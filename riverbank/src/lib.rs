@@ -1,6 +1,6 @@
 //! The program: the only place where the parts are put together.
 //!
-//! The rooms beside this one know little of each other; here they meet. [`cli`] says what can be asked, [`config`] what
+//! The other crates know little of each other; here they are put together. [`cli`] says what can be asked, [`config`] what
 //! can be set, [`commands`] has a file for each command. [`open`] opens what the settings name; [`running`] is the whole at work,
 //! which `run` and `demo` share.
 //!

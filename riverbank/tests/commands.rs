@@ -90,7 +90,7 @@ fn an_empty_lake_is_right_and_a_stranger_in_it_is_wrong() {
 
     let inside = folder.path().join(tables[0]).join("day=2026-01-01/p=00");
     std::fs::create_dir_all(&inside).expect("folders");
-    std::fs::write(inside.join("notes.txt"), "hello").expect("a stranger");
+    std::fs::write(inside.join("notes.txt"), "hello").expect("an unrecognized file");
     std::fs::write(
         inside.join("00000000000000000000-00000000000000000004-s1.parquet"),
         "not Parquet",

@@ -1,4 +1,4 @@
-//! Capture that stands still is told, on real servers: by `/lag`, by the readiness probe, by metrics. Reads go on.
+//! Capture that stands still is reported, on real servers: by `/lag`, by the readiness probe, by metrics. Reads go on.
 
 #[path = "support/dashboards.rs"]
 mod dashboards;
@@ -19,7 +19,7 @@ use support::stack::{Stack, eventually};
 /// A bank with one account, watched closely, whose changes are captured.
 async fn open() -> Bank {
     let bank = Bank::watched(Stack::start().await, "4s").await;
-    // Nothing is captured yet, and that is told.
+    // Nothing is captured yet, and that is reported.
     bank.is_told("knows no connector riverbank").await;
     register(&bank, &[]).await;
     bank.run(
@@ -109,7 +109,7 @@ async fn capture_that_stands_still_is_told_and_reads_go_on() {
     bank.instance.audit().await;
     bank.all_is_well().await;
 
-    // Two columns come to have one name in Avro: that is told until the connector leaves one out, whose settings count.
+    // Two columns come to have one name in Avro: that is reported until the connector leaves one out, whose settings count.
     bank.run(r#"ALTER TABLE customers ADD "Kunden-Nr" text, ADD "Kunden_Nr" text"#)
         .await;
     bank.is_told("of public.customers are both Kunden_Nr in Avro").await;

@@ -14,7 +14,7 @@ pub struct SourcePosition {
     pub committed_at: i64,
 }
 
-/// A row of the source as applied, and what is needed to tell the next event from a duplicate.
+/// A row of the source as applied, and what is needed to distinguish the next event from a duplicate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied<R> {
     /// The row; `None`: it was deleted.

@@ -1,7 +1,7 @@
 //! A simulated bank, for demonstrations, tests and load: seeded, so that whatever it shows can be shown again.
 //!
 //! [`SimulatedBank`] says what happens, as [`Operation`]s in [`Batch`]es that commit together; [`drive()`] takes them to a
-//! [`Target`] at a pace. [`RecordTarget`] is a system of record as the target: Postgres, or its twin in the process.
+//! [`Target`] at a pace. [`RecordTarget`] is a system of record as the target: Postgres, or the in-process implementation.
 //! [`Profile`] says what the bank is like.
 //!
 //! ```

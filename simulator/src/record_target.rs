@@ -1,4 +1,4 @@
-//! A system of record as the target, Postgres or its in-process twin: each batch is one commit.
+//! A system of record as the target, Postgres or the in-process implementation: each batch is one commit.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What every sink does, and what a table must tell it.
+//! What every sink does, and what it needs to know of a table.
 //!
 //! A sink
 //! 1. is a consumer group of its own, so that it neither waits for the stream processor nor holds it up;

@@ -122,10 +122,10 @@ impl Metrics {
         self.finished_seconds.with_label_values(&label).set(now_ms as f64 / 1_000.0);
     }
 
-    /// A partition went to another member: its lag is that one's to tell.
+    /// A partition went to another member: that one reports its lag.
     pub(crate) fn forget(&self, table: &str, partition: u32) {
         let partition = partition.to_string();
-        // An error says that it was never told of.
+        // An error says that it was never reported.
         let _ = self.lag_records.remove_label_values(&[table, &partition]);
         let _ = self.lag_seconds.remove_label_values(&[table, &partition]);
         let _ = self.next_offset.remove_label_values(&[table, &partition]);

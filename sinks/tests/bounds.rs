@@ -99,7 +99,7 @@ fn memory_has_a_bound_even_while_the_store_is_away() {
     }
     let records = u64::from(PARTITIONS) * 6_000;
     let mut highest = 0;
-    // What does not fit waits in the log, and is told of as lag.
+    // What does not fit waits in the log, and is reported as lag.
     wait_for("all of it is lag, and the store was tried", || {
         highest = highest.max(memory_bytes(&bench.metrics));
         sink.lag().iter().map(|lag| lag.records).sum::<u64>() == records && bench.store.puts() > 10
@@ -160,7 +160,7 @@ fn a_registry_that_is_away_is_waited_for() {
     );
     bench.produce("records", 100, &mut rng(6));
     let sink = bench.start("only");
-    wait_for("trouble is told", || {
+    wait_for("trouble is reported", || {
         sink.trouble().is_some_and(|trouble| trouble.contains("the registry is away"))
     });
     assert!(bench.files("records").is_empty());
@@ -195,7 +195,7 @@ fn records_that_the_log_has_dropped_are_missed_loudly() {
     fill(&bench.broker, 0, 100, 10);
     fill(&bench.broker, 1, 20, 10);
     let sink = bench.start("second");
-    wait_for("trouble is told", || {
+    wait_for("trouble is reported", || {
         sink.trouble()
             .is_some_and(|trouble| trouble.contains("dropped") && trouble.contains("records-0"))
     });
@@ -215,7 +215,7 @@ fn files_of_another_log_are_never_taken_for_this_one_s() {
     bench = Bench::one(9);
     bench.store = store;
     let sink = bench.start("second");
-    wait_for("trouble is told", || {
+    wait_for("trouble is reported", || {
         sink.trouble().is_some_and(|trouble| trouble.contains("made anew"))
     });
     // Now the new log is longer than the old one was.

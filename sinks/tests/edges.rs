@@ -263,7 +263,7 @@ fn a_store_that_overwrites_what_is_to_be_created_gets_nothing() {
     wait_for_trouble(&sink, &["If-None-Match", "docs/runbooks/lake.md"]);
     assert_eq!(names(&bench), [""; 0]);
     assert!(sink.lag().is_empty(), "it does not even join");
-    // What stood between is mended.
+    // What was in the way is gone.
     bench.store.overwrite(false);
     bench.wait_until_written();
     wait_for("trouble is over", || sink.trouble().is_none());

@@ -24,7 +24,7 @@ fn a_quiet_run_writes_everything_once() {
     bench.wait_until_written();
     bench.produce("a", 100, &mut rng(3));
     bench.wait_until_written();
-    wait_for("all partitions are told of, without any lag", || {
+    wait_for("all partitions are reported, without any lag", || {
         let lag = sink.lag();
         lag.len() == 2 * PARTITIONS as usize && lag.iter().all(|lag| lag.records == 0 && lag.at_end)
     });
@@ -77,13 +77,13 @@ fn every_fault_of_the_store_is_told_and_made_good() {
         bench.wait_until_written();
         bench.store.suffer(&[fault], 1.0);
         bench.produce("records", 300, &mut rng(7));
-        wait_for("trouble is told", || sink.trouble().is_some());
+        wait_for("trouble is reported", || sink.trouble().is_some());
         let trouble = sink.trouble().unwrap();
         assert!(
             trouble.contains("records") && trouble.contains("the store"),
             "{fault:?}: {trouble}"
         );
-        wait_for("the lag is told", || {
+        wait_for("the lag is reported", || {
             sink.lag().iter().map(|lag| lag.records).sum::<u64>() > 0
         });
         assert_eq!(sink.lag().len(), PARTITIONS as usize, "{fault:?}: it stays a member");
@@ -235,7 +235,7 @@ fn a_note_of_another_program_stops_its_partition_only() {
     }
     bench.produce("records", 300, &mut rng(12));
     let sink = bench.start("only");
-    wait_for("trouble is told", || {
+    wait_for("trouble is reported", || {
         sink.trouble()
             .is_some_and(|trouble| trouble.contains("no intent") && trouble.contains("records-0"))
     });

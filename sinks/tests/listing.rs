@@ -57,7 +57,7 @@ async fn a_listing_reads_no_file_and_each_day_once() {
     println!("{} names in {:?}", days * files_a_day, began.elapsed());
     let files: u64 = all.partitions.values().map(|totals| totals.files).sum();
     assert_eq!(
-        (files as i64, all.partitions.len(), all.strangers),
+        (files as i64, all.partitions.len(), all.unrecognized),
         (days * files_a_day, 4, 0)
     );
     assert_eq!(all.partitions[&(0, 1)].end, days * files_a_day / 4 * 10 - 1);

@@ -53,7 +53,7 @@ fn of_many_who_create_an_object_one_does() {
         let ended = futures::future::join_all((0..16).map(|i| create(format!("content {i}")))).await;
         let created: Vec<_> = ended.iter().filter_map(|end| end.as_ref().ok()).collect();
         assert_eq!(created.len(), 1, "{ended:?}");
-        // Requests at the same instant may also be told to come again; none is told that it succeeded.
+        // Requests at the same instant may also be told to come again; none is answered that it succeeded.
         let again = create("late".to_owned()).await;
         assert!(matches!(again, Err(Error::AlreadyExists { .. })), "{again:?}");
         let stored = store.get(&path).await.unwrap().bytes().await.unwrap();
@@ -289,7 +289,7 @@ fn crashes_and_faults_of_real_servers_are_made_good() {
     // The store freezes: connections stay open, and nothing is answered.
     bench.bed.minio().pause();
     bench.produce(500);
-    wait_for("trouble is told", || {
+    wait_for("trouble is reported", || {
         first
             .trouble()
             .or(second.trouble())

@@ -1,6 +1,6 @@
 //! The system of record: the database that owns customers, accounts and transactions.
 //!
-//! [`SystemOfRecord`] is the port. It commits [`Change`]s, several of them together or not at all, and tells which
+//! [`SystemOfRecord`] is the port. It commits [`Change`]s, several of them together or not at all, and says which
 //! [`Rule`] forbids one. [`Postgres`] is the bank's database; [`InProcess`] keeps the same rules in memory and sends the same
 //! change events that Debezium would, for the embedded default. The suite in [`conformance`] runs on both.
 

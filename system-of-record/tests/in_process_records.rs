@@ -29,7 +29,7 @@ async fn conforms() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_change_is_told_as_debezium_tells_it() {
+async fn every_change_is_reported_as_debezium_reports_it() {
     let broker = InProcessBroker::default();
     let (records, registry) = start(Arc::new(broker.clone()));
     let from = account(&records, "EUR", "10.00").await;
@@ -73,7 +73,7 @@ async fn every_change_is_told_as_debezium_tells_it() {
     );
     assert_eq!(events::tombstones(&broker, "bank.public.transactions"), 1);
 
-    // What is refused is never told; nor is a change that changes nothing.
+    // What is refused is never reported; nor is a change that changes nothing.
     let count = change_events(&broker, registry.clone()).len();
     records
         .insert_transaction(transfer(from.id, to.id, "99.00"))
@@ -140,7 +140,7 @@ async fn a_log_that_fails_loses_nothing_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_away_is_told() {
+async fn a_log_that_is_unavailable_is_reported() {
     let faults = Faults::waiting();
     let (records, _) = start(Arc::new(FaultyBroker(InProcessBroker::default(), faults.clone())));
     let records = Arc::new(records);
@@ -149,7 +149,7 @@ async fn a_log_that_is_away_is_told() {
         let records = records.clone();
         async move { records.insert_customer(person()).await }
     });
-    until("the trouble is told", BOUND, async || records.check().await.is_err()).await;
+    until("the trouble is reported", BOUND, async || records.check().await.is_err()).await;
     assert!(
         !waiting.is_finished(),
         "a commit is not acknowledged before its events are in the log"

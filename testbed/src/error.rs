@@ -1,4 +1,4 @@
-//! What can go wrong with a server, told so that the reader need not open the log.
+//! What can go wrong with a server, said so that the reader need not open the log.
 
 use std::fmt;
 use std::path::PathBuf;

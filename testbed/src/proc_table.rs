@@ -1,4 +1,4 @@
-//! What `/proc` tells of processes: who descends from whom, and whether a pid still means the same process.
+//! What `/proc` shows of processes: who descends from whom, and whether a pid still means the same process.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -102,7 +102,7 @@ fn riverbank(bed: &Testbed) -> anyhow::Result<Server> {
     )?)
 }
 
-/// What Riverbank is told of the servers.
+/// What Riverbank needs to know of the servers.
 fn settings(bed: &Testbed) -> Vec<(String, String)> {
     let minio = bed.minio();
     let settings = [

@@ -227,7 +227,7 @@ async fn years_of_files_are_listed_once() {
     let listings = walk.world.0.lock().day_listings;
     assert!(listings <= 24 * 12 * 4, "{listings} days were listed");
 
-    // A file of an old day, of which no event told and behind which others came, is looked for and found.
+    // A file of an old day, that no event reported and behind which others came, is looked for and found.
     walk.world.0.lock().day_listings = 0;
     for ago in [500, 0] {
         let mut world = walk.world.0.lock();

@@ -11,10 +11,10 @@ use crate::{Registry, RegistryError, WireError};
 /// Bytes before the datum.
 pub const HEADER_LEN: usize = 5;
 
-/// The record header that tells of the key's schema.
+/// The record header with the key's schema.
 pub const KEY_SCHEMA_HEADER: &str = "__key_schema_id";
 
-/// The record header that tells of the value's schema.
+/// The record header with the value's schema.
 pub const VALUE_SCHEMA_HEADER: &str = "__value_schema_id";
 
 /// The schema id and the datum of framed bytes.
@@ -57,7 +57,7 @@ pub enum WriterSchema {
 }
 
 impl WriterSchema {
-    /// From the record header that tells of it ([`VALUE_SCHEMA_HEADER`]).
+    /// From the record header with it ([`VALUE_SCHEMA_HEADER`]).
     pub fn of_header(header: &[u8]) -> Result<Self, WireError> {
         match header {
             [0, id @ ..] if id.len() == 4 => Ok(Self::Id(u32::from_be_bytes([id[0], id[1], id[2], id[3]]))),

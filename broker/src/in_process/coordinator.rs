@@ -7,7 +7,7 @@
 //! ```text
 //!   target of A shrinks        A: complete()             target of B has it
 //!   owned by A ──────► Revoked ──────► free, generation+1 ──────► Assigned to B
-//!       └── session expired ─────────► free, generation+1 (A is told: Lost)
+//!       └── session expired ─────────► free, generation+1 (A is notified: Lost)
 //! ```
 //!
 //! The generation goes up at each membership change and whenever partitions became free, so that a commit which was

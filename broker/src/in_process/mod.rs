@@ -1,4 +1,4 @@
-//! A log in memory, shared by the threads of one process: the embedded default, and the twin that tests run on.
+//! A log in memory, shared by the threads of one process: the embedded default, and the broker that tests run on.
 //!
 //! It keeps Kafka's promises, not Kafka's protocol, and it is not kinder than Kafka: the records of an open transaction are in
 //! the log, and hide what lies behind them until it ends; its offsets are pending; a producer that is dropped has crashed, and

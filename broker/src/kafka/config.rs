@@ -31,7 +31,7 @@ pub struct KafkaSettings {
     pub extra: BTreeMap<String, String>,
 }
 
-/// The kinds of client that [`KafkaSettings::extra`] tells apart.
+/// The kinds of client that [`KafkaSettings::extra`] distinguishes.
 #[derive(Clone, Copy)]
 enum Kind {
     Consumer,

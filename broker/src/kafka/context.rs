@@ -1,4 +1,4 @@
-//! What all clients share: librdkafka's log lines go to `tracing`, throttled, and tell whether there is trouble.
+//! What all clients share: librdkafka's log lines go to `tracing`, throttled, and show whether there is trouble.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use rdkafka::error::KafkaError;
 /// The same kind of line is shown once in this time.
 const THROTTLE: Duration = Duration::from_secs(5);
 
-/// How many kinds of line are told apart; more than librdkafka has.
+/// How many kinds of line are distinguished; more than librdkafka has.
 const KINDS_MAX: usize = 256;
 
 /// The log and the trouble of one client.

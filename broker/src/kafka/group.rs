@@ -1,6 +1,6 @@
 //! Membership of a group: librdkafka's cooperative protocol, step by step in the hands of the worker.
 //!
-//! librdkafka tells of a rebalance in a callback and then waits until the assignment was changed as told. Here the callback
+//! librdkafka reports a rebalance in a callback and then waits until the assignment was changed accordingly. Here the callback
 //! only notes the step; [`Group::complete`] changes the assignment, when the worker has done its part. Heartbeats go on in
 //! the background meanwhile. What is assigned is paused at once: this consumer fetches nothing.
 //!
@@ -39,7 +39,7 @@ const LEAVE_POLL: Duration = Duration::from_millis(20);
 /// The longest text that may stand beside a committed offset; Kafka's default limit.
 const METADATA_BYTES_MAX: usize = 4_096;
 
-/// Notes the steps that librdkafka tells of.
+/// Notes the steps that librdkafka reports.
 #[derive(Default)]
 struct Steps {
     watch: Watch,

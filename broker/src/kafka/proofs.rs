@@ -1,6 +1,6 @@
 //! Proofs of membership: a thread beside each member that asks the coordinator for them, whatever the member's owner does.
 //!
-//! librdkafka sends heartbeats by itself, and tells nobody when one was answered. What a member can ask for is a commit of an offset:
+//! librdkafka sends heartbeats by itself, and does not report when one was answered. What a member can ask for is a commit of an offset:
 //! the coordinator checks member and generation, and begins the session anew, as for a heartbeat. So this commits offset 0 of
 //! one of the member's partitions, now and then. It is for groups whose topics hold no records, where that means nothing.
 

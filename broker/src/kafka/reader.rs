@@ -3,10 +3,10 @@
 //! Partitions come and go by incremental assignment, so the others never stop. librdkafka stamps what it has fetched with
 //! a version of the partition's assignment, and drops what is older when the queue is read: nothing is delivered after an
 //! unassign, and a slot that is used again starts clean. A pause is an unassignment that keeps the slot: librdkafka's own
-//! pause resumes at its position, which is one too far once the end of the partition was told, and so loses a record.
+//! pause resumes at its position, which is one too far once the end of the partition was reported, and so loses a record.
 //!
-//! The end of a partition is told by two things: librdkafka's own event, which comes with the first fetch that brings
-//! nothing and so a little late; and, at once, by a position that equals the end which the fetch itself told of. Either
+//! The end of a partition is reported by two things: librdkafka's own event, which comes with the first fetch that brings
+//! nothing and so a little late; and, at once, by a position that equals the end which the fetch itself reported. Either
 //! counts only at the high watermark. Short of it a transaction is open, or it is committed and its marker not yet
 //! written: its commit may have returned to the writer already, so an end there would hide committed records.
 
@@ -42,7 +42,7 @@ pub(super) struct KafkaReader {
     /// `None` only while it is being dropped.
     queue: Option<FetchQueue<Watch>>,
     slots: Slots,
-    /// What is yet to be told: each came with a batch whose records go first.
+    /// What is yet to be reported: each came with a batch whose records go first.
     faults: VecDeque<BrokerError>,
     probed: Instant,
     /// Topics whose leaders the client has been told.
@@ -120,7 +120,7 @@ impl KafkaReader {
         }
     }
 
-    /// Asks whether a trouble is over: if there is nothing to read, nothing else would tell.
+    /// Asks whether a trouble is over: if there is nothing to read, nothing else would show it.
     fn probe(&mut self) {
         if self.probed.elapsed() < PROBE_EVERY || self.trouble().is_none() {
             return;

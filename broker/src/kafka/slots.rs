@@ -16,7 +16,7 @@ pub(super) struct Slot {
     /// Where a fetch would start: after the last record that was delivered, or where the slot was assigned.
     pub next: Offset,
     pub paused: bool,
-    /// librdkafka told that nothing more could be read from here, and no record has come since.
+    /// librdkafka reported that nothing more could be read from here, and no record has come since.
     pub drained_at: Option<i64>,
     /// Records have come since an end was reported.
     moved: bool,

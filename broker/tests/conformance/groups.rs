@@ -42,7 +42,7 @@ pub fn a_step_is_told_until_it_is_completed(broker: Arc<dyn Broker>) {
     };
     assert!(
         member.group.complete(&Rebalance::Assigned(Vec::new())).is_err(),
-        "another step than the one that was told"
+        "another step than the one that was reported"
     );
     for _ in 0..3 {
         assert_eq!(member.group.poll(PATIENCE).unwrap(), Some(step.clone()));
@@ -247,7 +247,7 @@ pub fn a_named_member_that_is_back_gets_its_partitions(broker: Arc<dyn Broker>) 
     );
 }
 
-/// Two processes of one name: the later one has the partitions, and the earlier one is told.
+/// Two processes of one name: the later one has the partitions, and the earlier one is notified.
 pub fn a_name_is_its_latest_members(broker: Arc<dyn Broker>) {
     let world = World::new(broker, "twice");
     let tasks = world.topic("tasks", 2);
@@ -277,7 +277,7 @@ pub fn a_name_is_its_latest_members(broker: Arc<dyn Broker>) {
     former.steps.clear();
     while former.steps.is_empty() {
         former.step(Duration::from_millis(20));
-        assert!(started.elapsed() < PATIENCE, "it was not told");
+        assert!(started.elapsed() < PATIENCE, "it was not notified");
     }
     assert!(
         matches!(&former.steps[0], Rebalance::Lost(lost) if lost.len() == 2),

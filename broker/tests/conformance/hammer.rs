@@ -12,7 +12,7 @@ const TRANSFERS: u32 = 40;
 
 /// Several producers move money between accounts, two records per transfer, many transfers per transaction; some die amid
 /// theirs. While they do, a reader follows. In the end every transfer is there as a whole or not at all, once, in its
-/// producer's order, and those that were told committed are there.
+/// producer's order, and those that were reported as committed are there.
 pub fn money_is_conserved(broker: Arc<dyn Broker>) {
     let seed = seed();
     let world = World::new(broker, "hammer");

@@ -183,7 +183,7 @@ pub fn an_end_is_told_again_after_more(broker: Arc<dyn Broker>) {
         let started = Instant::now();
         reading.until_count(round);
         reading.until_ends();
-        println!("the end was told after {:?}", started.elapsed());
+        println!("the end was reported after {:?}", started.elapsed());
     }
     let mut ends: Vec<_> = reading.polled.ends.iter().map(|(_, end)| *end).collect();
     let told = ends.len();

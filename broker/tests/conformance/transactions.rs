@@ -24,7 +24,7 @@ pub fn atomic_and_invisible_until_committed(broker: Arc<dyn Broker>) {
     let told: Vec<_> = [0, 1]
         .map(|partition| (TopicPartition::new(topic.as_str(), partition), last_offset(partition)))
         .into();
-    assert_eq!(highest, told, "the offsets that a commit tells are those that readers see");
+    assert_eq!(highest, told, "the offsets that a commit reports are those that readers see");
 }
 
 pub fn a_newer_producer_fences_the_older(broker: Arc<dyn Broker>) {
@@ -73,7 +73,7 @@ pub fn empty_ones_commit(broker: Arc<dyn Broker>) {
     assert_eq!(
         write(producer.as_mut(), &[]),
         [],
-        "what an earlier transaction wrote is not told again"
+        "what an earlier transaction wrote is not reported again"
     );
 }
 

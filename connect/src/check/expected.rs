@@ -35,7 +35,7 @@ impl SourceExpectations {
         Self { slot: None, ..self }
     }
 
-    /// With what a connector that is there has been told: it is what counts, whatever the program's own settings are.
+    /// With the configuration of a connector that is there: it is what counts, whatever the program's own settings are.
     pub fn as_running(self, running: &RunningSettings) -> Self {
         Self {
             excluded_columns: running.columns(),

@@ -56,10 +56,10 @@ async fn check_table(connection: &mut PgConnection, table: &str, triggers: &[&st
     let Some(row) = row else { return Ok(Vec::new()) };
     let (disabled, gone): (Vec<String>, Vec<String>) = (row.try_get("disabled")?, row.try_get("gone")?);
     let which = if row.try_get("keys_are_off")? { "ALL" } else { "USER" };
-    let problem = |triggers: &[String], are: &str, mend: String| {
+    let problem = |triggers: &[String], are: &str, fix: String| {
         let reason = format!(
             "the ledger's triggers on public.{table} are {are} ({}), so the source keeps neither its rules nor its balances: \
-             {mend} (docs/runbooks/ledger-off.md)",
+             {fix} (docs/runbooks/ledger-off.md)",
             triggers.join(", ")
         );
         (!triggers.is_empty()).then(|| SourceProblem::new(ProblemKind::LedgerOff, reason))

@@ -70,7 +70,7 @@ impl Bank {
                 legs: &legs,
             };
             let alone = parts.drain(site)?;
-            stages::tell(&alone, &drained, &mut report);
+            stages::report_to(&alone, &drained, &mut report);
         }
         report.print();
         Ok(())

@@ -109,7 +109,7 @@ fn serve(socket: &Path, registry: prometheus::Registry) -> anyhow::Result<()> {
     let tell = move || {
         for mut stream in listener.incoming().flatten() {
             if let Ok(text) = TextEncoder::new().encode_to_string(&registry.gather()) {
-                // Who asked and went away need not be told.
+                // Who asked and went away need not be answered.
                 let _ = stream.write_all(text.as_bytes());
             }
         }
@@ -118,7 +118,7 @@ fn serve(socket: &Path, registry: prometheus::Registry) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the engine tells of itself.
+/// What the engine reports of itself.
 pub struct Told(String);
 
 impl Told {

@@ -1,4 +1,4 @@
-//! The change events of a simulated bank, as its database would tell them.
+//! The change events of a simulated bank, as its database would send them.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! The stages share a worker thread, so no clock tells them apart. Instead each is drained without the others, as far as that can be:
 //! the customers' stage alone; the balances' stage alone, on copies of the account rows and of the legs that the whole had written.
 //! The accounts' and the transactions' stages cannot run without the balances' stage behind them: theirs is what remains of both
-//! together. The sum over all stages is told beside the whole, as a check.
+//! together. The sum over all stages is reported beside the whole, as a check.
 
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS, LEGS, SILVER_ACCOUNTS};
 
@@ -55,7 +55,7 @@ impl Parts<'_> {
 }
 
 /// Each stage: its records in the whole, and what one of them costs.
-pub fn tell(alone: &Alone, whole: &Drain, report: &mut Report) {
+pub fn report_to(alone: &Alone, whole: &Drain, report: &mut Report) {
     // Of the records of one drain that follow from one record of its input.
     let per = |drain: &Drain, topic: &str, input: &str| drain.of(topic) / drain.of(input).max(1.0);
     let (accounts, transactions) = (CDC_ACCOUNTS.name(), CDC_TRANSACTIONS.name());

@@ -3,8 +3,8 @@
 use broker::CleanupPolicy;
 
 use super::Latency;
+use crate::reference::bench::Bench;
 use crate::reference::engines::EngineKind;
-use crate::reference::ground::Ground;
 use crate::reference::input::{Changes, now_ms};
 use crate::reference::{drain, latency};
 use crate::report::Report;
@@ -20,21 +20,21 @@ impl Latency {
         report.setting("records", self.records);
         report.setting("accounts", self.accounts);
         report.setting("partitions", self.partitions);
-        let ground = Ground::new()?;
-        ground.kafka.create(INPUT, self.partitions, CleanupPolicy::Delete(None))?;
+        let bench = Bench::new()?;
+        bench.kafka.create(INPUT, self.partitions, CleanupPolicy::Delete(None))?;
         let mut changes = Changes::new(self.seed, self.accounts)?;
-        ground.kafka.fill(INPUT, &mut changes, self.records, now_ms())?;
+        bench.kafka.fill(INPUT, &mut changes, self.records, now_ms())?;
         // A Kafka that has just started compiles itself first.
         if let (Some(&kind), Some(&interval_ms), Some(&rate)) = (
             self.engines.first(),
             self.commit_intervals_ms.first(),
             self.rates.iter().max(),
         ) {
-            self.load(&ground, &mut Report::new("warm-up"), kind, interval_ms, "warm-up", rate)?;
+            self.load(&bench, &mut Report::new("warm-up"), kind, interval_ms, "warm-up", rate)?;
         }
         for &interval_ms in &self.commit_intervals_ms {
             for &kind in &self.engines {
-                self.loads(&ground, report, kind, interval_ms)?;
+                self.loads(&bench, report, kind, interval_ms)?;
             }
             // Shares of different rates are not compared.
             for &rate in &self.rates {
@@ -48,11 +48,11 @@ impl Latency {
     }
 
     /// One engine with one interval: first its rate, then each load.
-    fn loads(&self, ground: &Ground, report: &mut Report, kind: EngineKind, interval_ms: u64) -> anyhow::Result<()> {
-        let job = ground.job(kind, &format!("full-{interval_ms}"), INPUT, self.partitions, interval_ms);
+    fn loads(&self, bench: &Bench, report: &mut Report, kind: EngineKind, interval_ms: u64) -> anyhow::Result<()> {
+        let job = bench.job(kind, &format!("full-{interval_ms}"), INPUT, self.partitions, interval_ms);
         eprintln!("{} drains a full topic, {interval_ms} ms", kind.name());
-        let full = drain::measure(kind, &job, &ground.kafka, self.records, WARM_UP_PERCENT)?;
-        ground.clean(kind, &job)?;
+        let full = drain::measure(kind, &job, &bench.kafka, self.records, WARM_UP_PERCENT)?;
+        bench.clean(kind, &job)?;
         report.fact(
             &format!("{}_{interval_ms}_ms_full_records_per_s", kind.name()),
             full.records_per_s.round(),
@@ -63,14 +63,14 @@ impl Latency {
         });
         let fixed = self.rates.iter().map(|&rate| (per_second(rate), rate));
         for (load, rate) in shares.chain(fixed) {
-            self.load(ground, report, kind, interval_ms, &load, rate)?;
+            self.load(bench, report, kind, interval_ms, &load, rate)?;
         }
         Ok(())
     }
 
     fn load(
         &self,
-        ground: &Ground,
+        bench: &Bench,
         report: &mut Report,
         kind: EngineKind,
         interval_ms: u64,
@@ -80,7 +80,7 @@ impl Latency {
         let subject = subject(kind, interval_ms, load);
         eprintln!("{subject}: {rate} change events a second");
         let input = format!("latency-input-{subject}");
-        let job = ground.job(
+        let job = bench.job(
             kind,
             &format!("load-{interval_ms}-{load}"),
             &input,
@@ -88,14 +88,14 @@ impl Latency {
             interval_ms,
         );
         let changes = Changes::new(self.seed, self.accounts)?;
-        let measured = latency::measure(kind, &job, &ground.kafka, changes, rate, self.seconds)?;
+        let measured = latency::measure(kind, &job, &bench.kafka, changes, rate, self.seconds)?;
         report.add(&subject, "p50_ms", measured.p50_ms as f64);
         report.add(&subject, "p99_ms", measured.p99_ms as f64);
         report.add(&subject, "max_ms", measured.max_ms as f64);
         report.add(&subject, "load_per_s", measured.written.per_s);
         report.add(&subject, "writer_behind_ms_max", measured.written.behind_ms_max as f64);
-        ground.clean(kind, &job)?;
-        ground.kafka.delete(&[input])
+        bench.clean(kind, &job)?;
+        bench.kafka.delete(&[input])
     }
 }
 

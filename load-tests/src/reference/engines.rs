@@ -57,7 +57,7 @@ impl EngineKind {
     }
 }
 
-/// What every program is told.
+/// What every program is given.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// The application's id.

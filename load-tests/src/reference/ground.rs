@@ -1,4 +1,4 @@
-//! What every scenario of the reference work stands on: a Kafka, a folder, the schema of the change events.
+//! What every scenario of the reference work needs: a Kafka, a folder, the schema of the change events.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use super::work::BACKED_OUTPUT;
 use crate::kafka::Kafka;
 
 /// Dropping it ends the Kafka, if that was started for it, and deletes the folder.
-pub struct Ground {
+pub struct Bench {
     /// The cluster.
     pub kafka: Kafka,
     folder: tempfile::TempDir,
@@ -21,7 +21,7 @@ pub struct Ground {
     bed: Option<Testbed>,
 }
 
-impl Ground {
+impl Bench {
     /// With a Kafka of its own.
     pub fn new() -> anyhow::Result<Self> {
         let bed = Testbed::builder().kafka().start_blocking().context("starting Kafka")?;

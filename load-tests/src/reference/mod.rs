@@ -2,9 +2,9 @@
 //! what the client alone takes.
 
 mod bare;
+pub mod bench;
 pub mod drain;
 pub mod engines;
-pub mod ground;
 pub mod input;
 pub mod latency;
 pub mod program;
@@ -17,8 +17,8 @@ use anyhow::Context as _;
 use broker::CleanupPolicy;
 
 use crate::report::Report;
+use bench::Bench;
 use engines::EngineKind;
-use ground::Ground;
 use input::Changes;
 
 pub use bare::{run as run_bare_loop, run_client_only};
@@ -54,7 +54,7 @@ pub struct Reference {
     /// The longest transaction, in milliseconds.
     #[arg(long, default_value_t = 100)]
     commit_interval_ms: u64,
-    /// How often each engine does it, in turns; the medians are told.
+    /// How often each engine does it, in turns; the medians are reported.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Who does it.
@@ -71,9 +71,9 @@ pub struct Reference {
 impl Reference {
     /// Runs it all, and prints the report.
     pub fn run(&self) -> anyhow::Result<()> {
-        let ground = match (&self.brokers, &self.schema_file) {
-            (Some(brokers), Some(schema_file)) => Ground::at(brokers, schema_file)?,
-            _ => Ground::new()?,
+        let bench = match (&self.brokers, &self.schema_file) {
+            (Some(brokers), Some(schema_file)) => Bench::at(brokers, schema_file)?,
+            _ => Bench::new()?,
         };
         let mut report = Report::new("reference");
         report.setting("records", self.records);
@@ -85,11 +85,11 @@ impl Reference {
         report.setting("seed", self.seed);
         let topic = match &self.topic {
             Some(topic) => topic.clone(),
-            None => self.filled(&ground)?,
+            None => self.filled(&bench)?,
         };
-        self.rounds(&ground, &topic, &mut report)?;
+        self.rounds(&bench, &topic, &mut report)?;
         if self.latency_rate > 0 && self.topic.is_none() {
-            self.latencies(&ground, &mut report)?;
+            self.latencies(&bench, &mut report)?;
         }
         let ratios = [
             ("cpu_us_per_record", "kafka_streams", "riverbank"),
@@ -113,33 +113,33 @@ impl Reference {
     }
 
     /// A topic of our own.
-    fn filled(&self, ground: &Ground) -> anyhow::Result<String> {
+    fn filled(&self, bench: &Bench) -> anyhow::Result<String> {
         let topic = "reference-input";
         eprintln!("writing {} change events", self.records);
-        ground.kafka.create(topic, self.partitions, CleanupPolicy::Delete(None))?;
+        bench.kafka.create(topic, self.partitions, CleanupPolicy::Delete(None))?;
         let mut changes = Changes::new(self.seed, self.accounts)?;
-        ground.kafka.fill(topic, &mut changes, self.records, input::now_ms())?;
+        bench.kafka.fill(topic, &mut changes, self.records, input::now_ms())?;
         Ok(topic.to_owned())
     }
 
     /// Every engine drains the topic, in turns; their outputs are compared.
-    fn rounds(&self, ground: &Ground, topic: &str, report: &mut Report) -> anyhow::Result<()> {
-        let partitions = ground.kafka.partitions(topic)?;
+    fn rounds(&self, bench: &Bench, topic: &str, report: &mut Report) -> anyhow::Result<()> {
+        let partitions = bench.kafka.partitions(topic)?;
         let mut newest = BTreeMap::new();
         for round in 0..self.rounds {
             for &kind in &self.engines {
                 eprintln!("round {}: {} drains the topic", round + 1, kind.name());
-                let job = ground.job(kind, &format!("drain-{round}"), topic, partitions, self.commit_interval_ms);
-                let drained = drain::measure(kind, &job, &ground.kafka, self.records, self.warm_up_percent)?;
+                let job = bench.job(kind, &format!("drain-{round}"), topic, partitions, self.commit_interval_ms);
+                let drained = drain::measure(kind, &job, &bench.kafka, self.records, self.warm_up_percent)?;
                 report.add(kind.name(), "cpu_us_per_record", drained.cpu_us_per_record);
                 report.add(kind.name(), "records_per_s", drained.records_per_s);
                 report.add(kind.name(), "memory_mib_max", drained.memory_mib_max);
                 if kind.does_the_work() {
-                    let (held, count) = ground.kafka.newest(&job.output(kind))?;
+                    let (held, count) = bench.kafka.newest(&job.output(kind))?;
                     report.add(kind.name(), "outputs", count as f64);
                     newest.insert(kind, held);
                 }
-                ground.clean(kind, &job)?;
+                bench.clean(kind, &job)?;
             }
         }
         let mut held = newest.values();
@@ -150,18 +150,18 @@ impl Reference {
     }
 
     /// Each engine at a fixed rate, in a run of its own.
-    fn latencies(&self, ground: &Ground, report: &mut Report) -> anyhow::Result<()> {
+    fn latencies(&self, bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         for &kind in self.engines.iter().filter(|kind| kind.writes_every_update()) {
             eprintln!("{}: latency at {} change events a second", kind.name(), self.latency_rate);
             let input = format!("{}-latency-input", kind.name().replace('_', "-"));
-            let job = ground.job(kind, "latency", &input, self.partitions, self.commit_interval_ms);
+            let job = bench.job(kind, "latency", &input, self.partitions, self.commit_interval_ms);
             let changes = Changes::new(self.seed, self.accounts)?;
-            let measured = latency::measure(kind, &job, &ground.kafka, changes, self.latency_rate, self.latency_seconds)?;
+            let measured = latency::measure(kind, &job, &bench.kafka, changes, self.latency_rate, self.latency_seconds)?;
             report.add(kind.name(), "latency_ms_p50", measured.p50_ms as f64);
             report.add(kind.name(), "latency_ms_p99", measured.p99_ms as f64);
             report.add(kind.name(), "latency_ms_max", measured.max_ms as f64);
-            ground.clean(kind, &job)?;
-            ground.kafka.delete(&[input])?;
+            bench.clean(kind, &job)?;
+            bench.kafka.delete(&[input])?;
         }
         Ok(())
     }

@@ -57,7 +57,7 @@ impl Sum for Taken {
 
 impl Taken {
     /// Adds its figures to the report. Megabytes are of the log's bytes, before any compression.
-    pub fn tell(self, subject: &str, report: &mut Report) {
+    pub fn report_to(self, subject: &str, report: &mut Report) {
         let rows = self.rows as f64;
         let rows_per_s = self.timed_rows as f64 / self.time.as_secs_f64();
         let log_bytes_per_row = self.log_bytes as f64 / rows;

@@ -116,7 +116,7 @@ impl Sink {
                         rows_max: self.rows_max,
                         run: format!("{}-{}-{round}", set.name(), place.name()),
                     };
-                    setting.drain(&place)?.tell(&subject(*set, place.name()), &mut report);
+                    setting.drain(&place)?.report_to(&subject(*set, place.name()), &mut report);
                 }
             }
         }
@@ -157,12 +157,12 @@ fn subject(set: Set, name: &str) -> String {
 /// A round of what needs no process.
 fn in_memory(set: Set, held: &[Held], report: &mut Report) -> anyhow::Result<()> {
     let sum = |measure: &dyn Fn(&Held) -> anyhow::Result<Taken>| held.iter().map(measure).sum::<anyhow::Result<Taken>>();
-    sum(&|held| held.bare(Properties::Ours))?.tell(&subject(set, "bare"), report);
+    sum(&|held| held.bare(Properties::Ours))?.report_to(&subject(set, "bare"), report);
     let (sink, rows) = (sum(&Held::sink)?, sum(&Held::rows_alone)?);
-    sink.tell(&subject(set, "sink"), report);
-    rows.tell(&subject(set, "rows"), report);
+    sink.report_to(&subject(set, "sink"), report);
+    rows.report_to(&subject(set, "rows"), report);
     let rest = sink.cpu.saturating_sub(rows.cpu).as_secs_f64() * 1e6 / sink.rows as f64;
     report.add(&subject(set, "sink_less_rows"), "cpu_us_per_row", rest);
-    sum(&|held| held.bare(Properties::Plain))?.tell(&subject(set, "bare_plain"), report);
+    sum(&|held| held.bare(Properties::Plain))?.report_to(&subject(set, "bare_plain"), report);
     Ok(())
 }

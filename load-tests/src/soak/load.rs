@@ -11,8 +11,8 @@ use super::{KIND, Soak, enough};
 use crate::load::{Watcher, Writer, Written};
 use crate::measure;
 use crate::process::Running;
+use crate::reference::bench::Bench;
 use crate::reference::engines::{Job, start};
-use crate::reference::ground::Ground;
 use crate::reference::input::Changes;
 use crate::report::Report;
 
@@ -38,9 +38,9 @@ type Latencies = Arc<Mutex<Vec<i64>>>;
 
 impl Soak {
     /// Looks at the engine again and again while change events flow.
-    pub(super) fn under_load(&self, ground: &Ground, rate: u32, report: &mut Report) -> anyhow::Result<Trend> {
-        let kafka = &ground.kafka;
-        let job = ground.job(KIND, "soak", "soak-input", self.partitions, self.commit_interval_ms);
+    pub(super) fn under_load(&self, bench: &Bench, rate: u32, report: &mut Report) -> anyhow::Result<Trend> {
+        let kafka = &bench.kafka;
+        let job = bench.job(KIND, "soak", "soak-input", self.partitions, self.commit_interval_ms);
         kafka.create_with(&job.input, self.partitions, &PASSING)?;
         kafka.create_with(&job.repartition(), self.partitions, &REPARTITION)?;
         for compacted in [job.output(KIND), format!("{}-balances-changelog", job.application)] {
@@ -55,7 +55,7 @@ impl Soak {
         let over = AtomicBool::new(false);
         let (written, trend) = std::thread::scope(|scope| {
             let writing = scope.spawn(|| writer.run(rate, self.time(), &over));
-            let trend = self.watch(ground, &job, &mut running, &latencies, || writing.is_finished());
+            let trend = self.watch(bench, &job, &mut running, &latencies, || writing.is_finished());
             over.store(true, Ordering::Relaxed);
             let written = writing.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the writer panicked")));
             (written, trend)
@@ -77,7 +77,7 @@ impl Soak {
     /// A look at each interval, after the warm-up, until the load is over.
     fn watch(
         &self,
-        ground: &Ground,
+        bench: &Bench,
         job: &Job,
         running: &mut Running,
         latencies: &Latencies,
@@ -103,7 +103,7 @@ impl Soak {
                 threads: measure::threads(pid)?,
                 state_mib: measure::disk_mib(&job.state()),
                 p99_ms: measure::percentile(&window, 99.0) as f64,
-                servers_mib: ground.servers().map_or(0.0, measure::disk_mib),
+                servers_mib: bench.servers().map_or(0.0, measure::disk_mib),
             };
             // The first window is the warm-up's.
             if due > warm_up {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::ensure;
 use broker::CleanupPolicy;
 
+use crate::reference::bench::Bench;
 use crate::reference::drain;
 use crate::reference::engines::EngineKind;
-use crate::reference::ground::Ground;
 use crate::reference::input::{Changes, now_ms};
 use crate::report::Report;
 use trend::Trend;
@@ -61,7 +61,7 @@ const WARM_UP_PERCENT: usize = 30;
 impl Soak {
     /// Runs it all, prints the report, and fails where memory or file handles have grown beyond their bounds.
     pub fn run(&self) -> anyhow::Result<()> {
-        let ground = Ground::new()?;
+        let bench = Bench::new()?;
         let mut report = Report::new("soak");
         report.setting("minutes", self.minutes);
         report.setting("load_percent", self.load_percent);
@@ -73,27 +73,27 @@ impl Soak {
         report.setting("warm_up_seconds", self.warm_up_seconds);
         report.setting("memory_growth_max_percent", self.memory_growth_max_percent);
         report.setting("handles_growth_max", self.handles_growth_max);
-        let full = self.full_rate(&ground)?;
+        let full = self.full_rate(&bench)?;
         report.fact("full_records_per_s", full.round());
         let rate = (full * f64::from(self.load_percent) / 100.0) as u32;
         eprintln!("{rate} change events a second for {} minutes", self.minutes);
-        let trend = self.under_load(&ground, rate, &mut report)?;
-        trend.tell(&mut report);
+        let trend = self.under_load(&bench, rate, &mut report)?;
+        trend.report_to(&mut report);
         let verdict = trend.verdict(self.memory_growth_max_percent, self.handles_growth_max);
         report.fact("flat", verdict.is_ok());
         report.print();
         verdict
     }
 
-    fn full_rate(&self, ground: &Ground) -> anyhow::Result<f64> {
+    fn full_rate(&self, bench: &Bench) -> anyhow::Result<f64> {
         let input = "soak-full";
-        ground.kafka.create(input, self.partitions, CleanupPolicy::Delete(None))?;
+        bench.kafka.create(input, self.partitions, CleanupPolicy::Delete(None))?;
         let mut changes = Changes::new(self.seed, self.accounts)?;
-        ground.kafka.fill(input, &mut changes, self.records, now_ms())?;
-        let job = ground.job(KIND, "soak-full", input, self.partitions, self.commit_interval_ms);
-        let full = drain::measure(KIND, &job, &ground.kafka, self.records, WARM_UP_PERCENT)?;
-        ground.clean(KIND, &job)?;
-        ground.kafka.delete(&[input.to_owned()])?;
+        bench.kafka.fill(input, &mut changes, self.records, now_ms())?;
+        let job = bench.job(KIND, "soak-full", input, self.partitions, self.commit_interval_ms);
+        let full = drain::measure(KIND, &job, &bench.kafka, self.records, WARM_UP_PERCENT)?;
+        bench.clean(KIND, &job)?;
+        bench.kafka.delete(&[input.to_owned()])?;
         Ok(full.records_per_s)
     }
 

@@ -58,7 +58,7 @@ impl Trend {
     }
 
     /// Both quarters, and the worst look.
-    pub fn tell(&self, report: &mut Report) {
+    pub fn report_to(&self, report: &mut Report) {
         for (name, figure) in FIGURES {
             let (first, last) = self.quarters(figure);
             report.add("first_quarter", name, first);

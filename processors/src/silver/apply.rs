@@ -45,7 +45,7 @@ pub enum Outcome<T> {
 
 /// The processor that applies a table's change log.
 pub struct Apply<E: Entity> {
-    /// Whether all of the table comes in order, so that what a snapshot did not show can be told.
+    /// Whether all of the table comes in order, so that what a snapshot did not show is known.
     in_order: bool,
     /// The table's state as the store has it; read again after it was changed.
     table: Option<TableState>,
@@ -249,7 +249,7 @@ fn count_dropped(at: SourcePosition, known: Option<SourcePosition>) {
     count(counter, 1);
 }
 
-/// Keeps a row as it is now, and tells of the change, if there was a row or is one.
+/// Keeps a row as it is now, and reports the change, if there was a row or is one.
 fn change<E: Entity>(
     cx: &mut Context<'_, Apply<E>>,
     id: E::Id,

@@ -10,7 +10,7 @@
 //!                                           └──many, or a gap──► held: the next snapshot is asked again
 //! ```
 //!
-//! **Nothing tells a snapshot of a part of a table from one of all of it** (Debezium's `additional-conditions` and
+//! **Nothing distinguishes a snapshot of a part of a table from one of all of it** (Debezium's `additional-conditions` and
 //! `snapshot.select.statement.overrides` leave the events as they are). So the missing rows are counted first, and if they are many
 //! the sweep is held back until another snapshot, at least ten minutes later, does not show them either. So it is if a record could not be processed meanwhile,
 //! which may have been a row. A truncate needs no second word.

@@ -49,7 +49,7 @@ pub struct Position {
 pub enum Source {
     /// The bank's database.
     Postgres(PostgresSource),
-    /// Its twin in this process.
+    /// The in-process system of record.
     InProcess(Arc<InProcess>),
 }
 

@@ -53,7 +53,7 @@ async fn run(settings: &Settings, args: &AuditArgs) -> anyhow::Result<Vec<Check>
     Ok(checks)
 }
 
-/// The columns that the connector leaves out: as it has been told, where Connect can be asked.
+/// The columns that the connector leaves out: by its configuration, where Connect can be asked.
 async fn excluded(settings: &Settings) -> anyhow::Result<ColumnPatterns> {
     let own = ColumnPatterns::of_names(&settings.connect.column_exclude);
     let Some(worker) = &settings.connect.url else { return Ok(own) };

@@ -1,4 +1,4 @@
-//! The commands, a file or a folder for each. None knows another one: what several need is in the rooms beside this one.
+//! The commands, a file or a folder for each. None knows another one: what several need is in the modules beside this one.
 
 pub mod audit;
 pub mod connect;

@@ -9,7 +9,7 @@ use topology::clock::SystemClock;
 use super::log::Log;
 use crate::config::Settings;
 
-/// The bank's database, if the settings name one, or else its twin in this process. The database may be away for now.
+/// The bank's database, if the settings name one, or else the in-process system of record. The database may be away for now.
 pub async fn records(settings: &Settings, log: &Log) -> anyhow::Result<Arc<dyn SystemOfRecord>> {
     let Some(url) = &settings.postgres.url else {
         return Ok(in_process(log).await?);

@@ -21,7 +21,7 @@ pub(super) async fn at_connector(watched: Arc<Watched>, probe: ConnectorProbe, i
     }
 }
 
-/// Looks at the slot at the first interval, and checks the tables at the second, for ever: against what the connector has been told,
+/// Looks at the slot at the first interval, and checks the tables at the second, for ever: against the connector's configuration,
 /// where Connect can be asked, and what the program's own settings say otherwise.
 pub(super) async fn at_database(
     watched: Arc<Watched>,

@@ -187,7 +187,7 @@ impl Collects for Collector {
     }
 }
 
-/// Sets the one that holds to 1 and the others to 0; a state that nobody knew of is told, too.
+/// Sets the one that holds to 1 and the others to 0; an unknown state is reported, too.
 fn one_of(holds: &str, all: &[&str], set: impl Fn(&str, f64)) {
     for state in all {
         set(state, f64::from(u8::from(*state == holds)));

@@ -86,7 +86,7 @@ pub fn rule_queries() -> Vec<Query> {
     queries.collect()
 }
 
-/// What each alert tells, by its name.
+/// What each alert says, by its name.
 pub fn alert_descriptions() -> Vec<(String, String)> {
     let alerts = rules().into_iter().filter_map(|(_, rule)| {
         let name = rule.get("alert")?.clone().into_string().expect("a name");

@@ -1,4 +1,4 @@
-//! Reads what was emitted as a stranger would: the topics by Kafka, the files by Parquet.
+//! Reads what was emitted as another program would: the topics by Kafka, the files by Parquet.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use wire::{Codec, Wire, WireError};
 ///
 /// The connector writes it as Connect's `LongConverter` does, eight bytes, so that a row's partition follows from its id alone. An
 /// Avro key has a schema's id in it, and with the schema's next version every row would lie in another partition; such keys are
-/// read, too. The two cannot be told apart by their bytes for certain, so who applies an event takes the id of its row
+/// read, too. The two cannot be distinguished by their bytes with certainty, so who applies an event takes the id of its row
 /// ([`Envelope::row_id`]) and the key's only where there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CdcKey {
@@ -48,7 +48,7 @@ pub struct Envelope<R> {
     pub after: Option<R>,
     /// Where and when the source made the change.
     pub source: Source,
-    /// Which transaction the change is part of, where the connector tells.
+    /// Which transaction the change is part of, where the connector says so.
     #[serde(default)]
     pub transaction: Option<TransactionBlock>,
     /// What kind of change.
@@ -81,7 +81,7 @@ fn none<R>() -> Option<R> {
     None
 }
 
-/// What kind of change an event tells of.
+/// What kind of change an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Op {
     /// An insert.

@@ -43,7 +43,7 @@ pub enum SinkError {
     Panicked,
 }
 
-/// What the thread tells.
+/// What the thread reports.
 #[derive(Default)]
 pub(super) struct Status {
     pub trouble: Option<String>,

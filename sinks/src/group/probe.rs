@@ -25,7 +25,7 @@ impl Step {
 pub enum Go {
     /// On with it.
     On,
-    /// End here, as if the process had been killed: nothing is flushed, and the group is not told.
+    /// End here, as if the process had been killed: nothing is flushed, and the group is not notified.
     Crash,
 }
 

@@ -1,4 +1,4 @@
-//! When to try again: a few quick attempts, then slow ones without end, which the operator is told of.
+//! When to try again: a few quick attempts, then slow ones without end, which are reported to the operator.
 
 use std::time::{Duration, Instant};
 

@@ -19,8 +19,8 @@ use crate::{SinkSettings, Table};
 const PASS: Duration = Duration::from_millis(25);
 /// Records of one poll, so that a pass stays short.
 const POLL_RECORDS: usize = 1_000;
-/// How often the partitions' lags are told.
-const TELL_EVERY: Duration = Duration::from_millis(250);
+/// How often the partitions' lags are reported.
+const REPORT_EVERY: Duration = Duration::from_millis(250);
 /// How often one partition's end is asked of the broker.
 const ASK_END_EVERY: Duration = Duration::from_secs(2);
 
@@ -54,7 +54,7 @@ pub(super) struct Session<'a> {
     topics: TopicIds,
     tasks: BTreeMap<TopicPartition, Box<dyn Partition>>,
     polled: Polled,
-    told: Instant,
+    reported: Instant,
     asked_end: Instant,
     next_end: usize,
     /// The broker's latest fault, while it lasts.
@@ -81,7 +81,7 @@ impl<'a> Session<'a> {
             topics: TopicIds::new(parts.broker.clone(), parts.tables.keys().cloned().collect()),
             tasks: BTreeMap::new(),
             polled: Polled::default(),
-            told: now,
+            reported: now,
             asked_end: now,
             next_end: 0,
             fault: None,
@@ -96,7 +96,7 @@ impl<'a> Session<'a> {
             self.take_part()?;
             self.read()?;
             self.advance(stopping)?;
-            self.tell();
+            self.report();
             if !stopping {
                 continue;
             }
@@ -273,12 +273,12 @@ impl<'a> Session<'a> {
         act(&mut self.tasks, &mut tools)
     }
 
-    /// Tells the handle and the metrics how things stand.
-    fn tell(&mut self) {
-        if self.told.elapsed() < TELL_EVERY {
+    /// Reports to the handle and the metrics how things stand.
+    fn report(&mut self) {
+        if self.reported.elapsed() < REPORT_EVERY {
             return;
         }
-        self.told = Instant::now();
+        self.reported = Instant::now();
         self.refresh_one_end();
         let now_ms = self.parts.clock.now_ms();
         let lag: Vec<_> = self.tasks.values().map(|task| task.lag(now_ms)).collect();

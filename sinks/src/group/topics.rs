@@ -48,7 +48,7 @@ impl TopicIds {
         if id.is_none() && !std::mem::replace(&mut self.logged, true) {
             tracing::warn!(
                 topic,
-                "the broker gives no topic ids: a topic that is made anew cannot be told from the old one"
+                "the broker gives no topic ids: a topic that is made anew cannot be distinguished from the old one"
             );
         }
         Ok(id)

@@ -40,7 +40,7 @@ pub struct Listing {
     pub files: Vec<LakeFile>,
     /// Objects whose names are none of ours. The sink's notes, in `_topics/`, `_intents/` and `_retained/`, and Iceberg's
     /// metadata, in `metadata/`, are not listed.
-    pub strangers: Vec<String>,
+    pub unrecognized: Vec<String>,
 }
 
 /// An object in a day's folder.
@@ -49,7 +49,7 @@ pub enum Listed {
     /// A file.
     File(LakeFile),
     /// Something else.
-    Stranger(String),
+    Unrecognized(String),
 }
 
 /// The folders of a table.
@@ -60,25 +60,25 @@ pub struct Folders {
     /// The other folders but Iceberg's: the sink's notes, and what is none of ours.
     pub others: Vec<Path>,
     /// Objects beside the folders, none of which is ours.
-    pub strangers: Vec<Path>,
+    pub unrecognized: Vec<Path>,
 }
 
 /// Lists a table as a whole, into memory.
 pub async fn list(store: &dyn ObjectStore, table: &str) -> Result<Listing, LakeError> {
     let folders = folders(store, table).await?;
     let mut listing = Listing {
-        strangers: strangers(store, &folders).await?,
+        unrecognized: unrecognized(store, &folders).await?,
         ..Listing::default()
     };
     let mut all = each(store, table, folders.days);
     while let Some(listed) = all.try_next().await? {
         match listed {
             Listed::File(file) => listing.files.push(file),
-            Listed::Stranger(path) => listing.strangers.push(path),
+            Listed::Unrecognized(path) => listing.unrecognized.push(path),
         }
     }
     listing.files.sort_by_key(|file| order(&file.name));
-    listing.strangers.sort();
+    listing.unrecognized.sort();
     Ok(listing)
 }
 
@@ -111,25 +111,25 @@ pub async fn folders(store: &dyn ObjectStore, table: &str) -> Result<Folders, La
         }
     }
     folders
-        .strangers
+        .unrecognized
         .extend(listed.objects.into_iter().map(|object| object.location));
     folders.days.sort();
     Ok(folders)
 }
 
 /// The objects outside of the days' folders that are none of ours.
-pub(super) async fn strangers(store: &dyn ObjectStore, folders: &Folders) -> Result<Vec<String>, LakeError> {
-    let mut strangers: Vec<String> = folders.strangers.iter().map(ToString::to_string).collect();
+pub(super) async fn unrecognized(store: &dyn ObjectStore, folders: &Folders) -> Result<Vec<String>, LakeError> {
+    let mut unrecognized: Vec<String> = folders.unrecognized.iter().map(ToString::to_string).collect();
     for folder in &folders.others {
         let is_of_notes = folder.filename().is_some_and(|name| NOTES.contains(&name));
         let mut objects = store.list(Some(folder));
         while let Some(object) = objects.try_next().await? {
             if !is_of_notes || object.location.extension() != Some("json") {
-                strangers.push(object.location.to_string());
+                unrecognized.push(object.location.to_string());
             }
         }
     }
-    Ok(strangers)
+    Ok(unrecognized)
 }
 
 /// What is in the folders of these days, in their order; within a day, in that of [`list`].
@@ -141,7 +141,7 @@ pub fn each<'a>(store: &'a dyn ObjectStore, table: &'a str, days: Vec<Date>) -> 
         let mut listed: Vec<Listed> = objects.into_iter().map(listed).collect();
         listed.sort_by_key(|listed| match listed {
             Listed::File(file) => Some(order(&file.name)),
-            Listed::Stranger(_) => None,
+            Listed::Unrecognized(_) => None,
         });
         Ok::<_, LakeError>(stream::iter(listed.into_iter().map(Ok)))
     };
@@ -155,7 +155,7 @@ fn listed(object: ObjectMeta) -> Listed {
             bytes: object.size,
             written_at_ms: object.last_modified.timestamp_millis(),
         }),
-        None => Listed::Stranger(object.location.to_string()),
+        None => Listed::Unrecognized(object.location.to_string()),
     }
 }
 

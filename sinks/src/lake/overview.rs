@@ -40,7 +40,7 @@ pub struct Overview {
     /// The topics that had the table's name, as far as they are noted.
     pub generations: Vec<Generation>,
     /// How many objects are none of the sink's.
-    pub strangers: u64,
+    pub unrecognized: u64,
 }
 
 /// Counts a table's files, from a day on or all. Their rows are in their footers: to count them takes a request or two for each file.
@@ -52,18 +52,18 @@ pub async fn overview(
 ) -> Result<Overview, LakeError> {
     let folders = files::folders(store.as_ref(), table).await?;
     let mut overview = Overview {
-        strangers: files::strangers(store.as_ref(), &folders).await?.len() as u64,
+        unrecognized: files::unrecognized(store.as_ref(), &folders).await?.len() as u64,
         ..Overview::default()
     };
     let days = folders.days.into_iter().filter(|day| since.is_none_or(|since| *day >= since));
     let listed = files::each(store.as_ref(), table, days.collect());
     if with_rows {
-        let mut strangers = 0;
+        let mut unrecognized = 0;
         let files = listed.try_filter_map(|listed| {
             let file = match listed {
                 Listed::File(file) => Some(file),
-                Listed::Stranger(_) => {
-                    strangers += 1;
+                Listed::Unrecognized(_) => {
+                    unrecognized += 1;
                     None
                 }
             };
@@ -80,13 +80,13 @@ pub async fn overview(
             }
         }
         drop(checked);
-        overview.strangers += strangers;
+        overview.unrecognized += unrecognized;
     } else {
         let mut listed = listed;
         while let Some(listed) = listed.try_next().await? {
             match listed {
                 Listed::File(file) => overview.add(&file, None),
-                Listed::Stranger(_) => overview.strangers += 1,
+                Listed::Unrecognized(_) => overview.unrecognized += 1,
             }
         }
     }

@@ -65,7 +65,7 @@ pub enum Problem {
     },
     /// An object that is none of ours.
     #[error("{0} is no file of the lake")]
-    Stranger(String),
+    Unrecognized(String),
 }
 
 /// A file whose footer agrees with its name.

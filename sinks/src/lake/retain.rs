@@ -229,7 +229,7 @@ async fn look(
     let files = listed.try_filter_map(|listed| {
         future::ready(Ok(match listed {
             Listed::File(file) => Some(file),
-            Listed::Stranger(_) => None,
+            Listed::Unrecognized(_) => None,
         }))
     });
     let mut files = Box::pin(judged(store.as_ref(), retention, files));

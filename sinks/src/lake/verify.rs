@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Files that are looked at together.
 const AT_ONCE: usize = 16;
 
-/// Of a generation without a note, the most topics that are told apart.
+/// Of a generation without a note, the most topics that are distinguished.
 const TOPICS_MAX: usize = 2;
 
 /// A partition of a generation.
@@ -80,13 +80,13 @@ pub async fn verify(store: &Arc<dyn ObjectStore>, table: &str, depth: Depth) -> 
 /// meanwhile; and a range that was written late may be of days before those that were asked for.
 pub async fn verify_in(store: &Arc<dyn ObjectStore>, table: &str, scope: &Scope) -> Result<TableReport, LakeError> {
     let folders = files::folders(store.as_ref(), table).await?;
-    let strangers = files::strangers(store.as_ref(), &folders).await?;
+    let unrecognized = files::unrecognized(store.as_ref(), &folders).await?;
     let mut looked = Looked {
         table,
         scope,
         floors: floors(store.as_ref(), table).await?,
         logs: BTreeMap::new(),
-        problems: strangers.into_iter().map(Problem::Stranger).collect(),
+        problems: unrecognized.into_iter().map(Problem::Unrecognized).collect(),
     };
     let is_wanted = |day: &Date| scope.since.is_none_or(|since| *day >= since);
     let days = folders.days.into_iter().filter(is_wanted).collect();
@@ -138,11 +138,11 @@ impl Looked<'_> {
         };
         let listed = files::each(store.as_ref(), self.table, days);
         let mut expired: BTreeMap<Log, u64> = BTreeMap::new();
-        let mut strangers = Vec::new();
+        let mut unrecognized = Vec::new();
         let wanted = listed.try_filter_map(|listed| {
             let wanted = match listed {
-                Listed::Stranger(path) => {
-                    strangers.push(path);
+                Listed::Unrecognized(path) => {
+                    unrecognized.push(path);
                     None
                 }
                 Listed::File(LakeFile { name, .. }) if is_below(&self.floors, &name) => {
@@ -168,7 +168,7 @@ impl Looked<'_> {
         }
         drop(checked);
         if missing.is_none() {
-            self.problems.extend(strangers.into_iter().map(Problem::Stranger));
+            self.problems.extend(unrecognized.into_iter().map(Problem::Unrecognized));
             for (log, count) in expired {
                 self.logs
                     .entry(log)

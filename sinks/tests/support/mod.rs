@@ -135,7 +135,7 @@ pub struct Bench {
     runtime: tokio::runtime::Runtime,
 }
 
-/// Settings that make a sink hurry.
+/// Settings for a sink that finishes its files quickly.
 pub fn hasty() -> SinkSettings {
     SinkSettings {
         group: "sinks".into(),

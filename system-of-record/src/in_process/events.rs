@@ -1,4 +1,4 @@
-//! Changed rows as Debezium would tell them: one envelope each, and a tombstone after a delete.
+//! Changed rows as Debezium would send them: one envelope each, and a tombstone after a delete.
 
 use std::sync::Arc;
 

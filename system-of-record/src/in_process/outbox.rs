@@ -38,7 +38,7 @@ pub(super) struct Event {
     pub timestamp_ms: i64,
 }
 
-/// A commit's events, and whom to tell when they are in the log.
+/// A commit's events, and whom to notify when they are in the log.
 pub(super) struct Batch {
     pub events: Vec<Event>,
     pub written: oneshot::Sender<()>,

@@ -14,7 +14,7 @@ pub(super) enum Touched {
     Transaction(Option<Transaction>, Option<Transaction>),
 }
 
-/// The rows. Every change of a row is appended to `touched`, from which it is undone or told to the world.
+/// The rows. Every change of a row is appended to `touched`, from which it is undone or published.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     pub customers: BTreeMap<CustomerId, Customer>,

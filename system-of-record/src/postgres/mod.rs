@@ -43,7 +43,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
 pub struct PostgresSettings {
     /// Connections at most; further requests wait for one.
     pub connections_max: u32,
-    /// How long a request waits for a connection, then it is told so.
+    /// How long a request waits for a connection, then it is refused.
     pub acquire_timeout: Duration,
     /// How long a statement waits for a row that another session holds (and, before that, a request for its turn at the row).
     pub lock_timeout: Duration,
@@ -179,8 +179,8 @@ impl Postgres {
         }
     }
 
-    /// The error for the caller. That no connection was to be had may mean either of two things; the probe knows which.
-    async fn told(&self, stop: Stop) -> SystemOfRecordError {
+    /// The error for the caller. That no connection was available may mean either of two things; the probe knows which.
+    async fn for_caller(&self, stop: Stop) -> SystemOfRecordError {
         if stop.is_without_connection() && self.check().await.is_ok() {
             return Busy::Connections.into();
         }
@@ -280,28 +280,28 @@ impl SystemOfRecord for Postgres {
         checks::check(changes)?;
         match self.commit_in_turn(changes).await {
             Ok(rows) => Ok(rows),
-            Err(stop) => Err(self.told(stop).await),
+            Err(stop) => Err(self.for_caller(stop).await),
         }
     }
 
     async fn customer(&self, id: CustomerId) -> Result<Option<Customer>, SystemOfRecordError> {
         match self.acquire().await {
             Ok(mut connection) => statements::customer(&mut connection, id).await.map_err(Stop::into_error),
-            Err(stop) => Err(self.told(stop).await),
+            Err(stop) => Err(self.for_caller(stop).await),
         }
     }
 
     async fn account(&self, id: AccountId) -> Result<Option<Account>, SystemOfRecordError> {
         match self.acquire().await {
             Ok(mut connection) => statements::account(&mut connection, id).await.map_err(Stop::into_error),
-            Err(stop) => Err(self.told(stop).await),
+            Err(stop) => Err(self.for_caller(stop).await),
         }
     }
 
     async fn transaction(&self, id: TransactionId) -> Result<Option<Transaction>, SystemOfRecordError> {
         match self.acquire().await {
             Ok(mut connection) => statements::transaction(&mut connection, id).await.map_err(Stop::into_error),
-            Err(stop) => Err(self.told(stop).await),
+            Err(stop) => Err(self.for_caller(stop).await),
         }
     }
 

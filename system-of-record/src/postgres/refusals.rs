@@ -39,7 +39,7 @@ impl Stop {
         matches!(self, Self::Database(error) if code(error).as_deref() == Some("55P03"))
     }
 
-    /// Whether no connection was to be had in time: all are in use, or none can be made.
+    /// Whether no connection was available in time: all are in use, or none can be made.
     pub fn is_without_connection(&self) -> bool {
         matches!(self, Self::Database(sqlx::Error::PoolTimedOut))
     }
@@ -95,7 +95,7 @@ fn unavailable(error: sqlx::Error) -> SystemOfRecordError {
     SystemOfRecordError::Unavailable(error.to_string())
 }
 
-/// The SQLSTATE of an error that the database itself told.
+/// The SQLSTATE of an error that the database itself reported.
 pub(super) fn code(error: &sqlx::Error) -> Option<String> {
     error
         .as_database_error()

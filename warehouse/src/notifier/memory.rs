@@ -49,7 +49,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The files, as Snowflake is told of them.
+    /// The files, as they are reported to Snowflake.
     pub fn staged(&self) -> Vec<StagedFile> {
         let staged = |waiting: &Waiting| StagedFile {
             path: path_in_stage(&waiting.file.table, &waiting.file.to_string()).to_owned(),

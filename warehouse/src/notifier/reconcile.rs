@@ -1,4 +1,4 @@
-//! The reconciling listing: finds files of which no event told, without listing years of them.
+//! The reconciling listing: finds files that no event reported, without listing years of them.
 //!
 //! 1. The first time, a table is listed as a whole, from its oldest day on.
 //! 2. From then on, the days from some days before the newest one of the last listing on: most files that are new are there.
@@ -7,7 +7,7 @@
 //!    it is of an older day: the other days are looked through, the newest first, until it is found. So where the first range that is
 //!    known does not begin at offset 0; what no day has was never there, then.
 //!
-//! (Of a range that has several days, a footer names them; [`super::worker`] looks for those of which no event tells.)
+//! (Of a range that has several days, a footer names them; [`super::worker`] looks for those that no event reports.)
 //!
 //! A table is listed day by day, and only as long as there is room for what is found; the listing goes on where it ended.
 

@@ -56,7 +56,7 @@ pub struct NotifierSettings {
     pub reconcile_days: u32,
     /// The most day folders of one table that are looked through at once, between other work, for a range that is missing.
     pub search_days_max: usize,
-    /// Between two reports; Snowflake keeps what they tell of for ten minutes.
+    /// Between two reports; Snowflake keeps what they cover for ten minutes.
     pub report_interval: Duration,
     /// How long a file may be in no report before the history is asked.
     pub history_after: Duration,

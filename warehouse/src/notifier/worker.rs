@@ -252,13 +252,13 @@ impl Worker {
             let result = asked.map(|news| {
                 let seconds = now.as_duration().as_secs_f64();
                 self.metrics.reported_at.with_label_values(&[&table]).set(seconds);
-                self.tell(&table, &news);
+                self.log_news(&table, &news);
             });
             self.went(way, result.map_err(of_api), now);
         }
     }
 
-    fn tell(&mut self, table: &str, news: &News) {
+    fn log_news(&mut self, table: &str, news: &News) {
         self.metrics.loaded.with_label_values(&[table]).inc_by(news.loaded);
         self.metrics
             .failed_loads

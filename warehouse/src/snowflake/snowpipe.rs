@@ -1,8 +1,8 @@
 //! Snowpipe's REST API: which files a pipe should load, and what became of them.
 //!
 //! A path that a pipe has received is ignored for 14 days, **even if its load failed**: so a request whose answer was lost is
-//! simply made again, and a repaired file needs a new name. A file loads within minutes; [`Snowpipe::report`] tells of the last ten
-//! minutes, cheaply, and can repeat itself; [`Snowpipe::history`] tells of the last 14 days, and is limited in its rate.
+//! simply made again, and a repaired file needs a new name. A file loads within minutes; [`Snowpipe::report`] reports the last ten
+//! minutes, cheaply, and can repeat itself; [`Snowpipe::history`] reports the last 14 days, and is limited in its rate.
 
 use std::fmt;
 use std::sync::Arc;

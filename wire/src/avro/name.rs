@@ -1,4 +1,4 @@
-//! Whether what somebody wrote is what a type reads: records are told by their names.
+//! Whether what somebody wrote is what a type reads: records are matched by their names.
 //!
 //! By its fields alone a customer's change event could be read as an account's: all that it lacks is optional.
 

@@ -1,4 +1,4 @@
-//! The registry's twins without a server: in a folder, and in memory. They enforce BACKWARD compatibility as the real one does.
+//! Registries without a server: in a folder, and in memory. They enforce BACKWARD compatibility as the real one does.
 
 use std::path::PathBuf;
 use std::sync::Arc;

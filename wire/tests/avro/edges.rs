@@ -107,7 +107,7 @@ fn blocks() {
     let longs = r#"{"type": "array", "items": "long"}"#;
     let read = |datum: &[u8]| Subject::new(longs).decode::<Vec<i64>>(datum).unwrap();
     assert_eq!(read(&[4, 2, 4, 2, 6, 0]), [1, 2, 3]);
-    assert_eq!(read(&[3, 4, 2, 4, 0]), [1, 2], "a block that tells its length");
+    assert_eq!(read(&[3, 4, 2, 4, 0]), [1, 2], "a block that says its length");
     for blocks in [&[4_u8, 2, 4][..], &[8, 2, 4, 0], &[3, 200, 1, 2, 4, 0], &[3, 1, 2, 4, 0]] {
         refused(longs, blocks);
     }

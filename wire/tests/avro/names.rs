@@ -1,4 +1,4 @@
-//! A record is told by its name, not by its fields alone.
+//! A record is matched by its name, not by its fields alone.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! The whole bank in one process, on the in-process log, with a simulated bank as its source.
 //!
-//! The same engine, sinks and HTTP service as `riverbank run`; the log, the registry and the system of record are the twins that live
+//! The same engine, sinks and HTTP service as `riverbank run`; the log, the registry and the system of record are the in-process implementations that live
 //! in the process. When it ends it audits itself: whoever runs it sees that the books balance, or gets exit code 1.
 
 mod folder;

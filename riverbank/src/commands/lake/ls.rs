@@ -115,8 +115,8 @@ fn lines(table: &str, found: &Overview, log: Option<&Log>, args: &LsArgs, text: 
             writeln!(text, " {bytes:>15} {range:>24} {newest:>20} {behind:>13}")?;
         }
     }
-    if found.strangers > 0 {
-        writeln!(text, "{table:<22} {} objects are no files of the lake", found.strangers)?;
+    if found.unrecognized > 0 {
+        writeln!(text, "{table:<22} {} objects are no files of the lake", found.unrecognized)?;
     }
     Ok(())
 }

@@ -78,9 +78,9 @@ pub struct Field {
 pub enum Meaning {
     /// What it is written as.
     Plain,
-    /// A decimal of this precision, where it is told, and scale.
+    /// A decimal of this precision, where it is given, and scale.
     Decimal { precision: Option<u32>, scale: i32 },
-    /// A decimal that tells its scale itself: Debezium's record of `scale` and `value`.
+    /// A decimal that carries its own scale: Debezium's record of `scale` and `value`.
     ScaledDecimal,
     /// A text with an offset from UTC.
     ZonedTimestamp,

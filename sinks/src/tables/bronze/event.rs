@@ -28,7 +28,7 @@ enum Role {
     Other,
 }
 
-/// Where a row's columns are told of.
+/// Where a row's columns are declared.
 #[derive(Debug)]
 pub struct Image {
     pub node: NodeId,
@@ -38,11 +38,11 @@ pub struct Image {
 
 /// What is wanted of the `source` block, field by field.
 #[derive(Debug, Default)]
-struct SourceFields(Vec<Option<Told>>);
+struct SourceFields(Vec<Option<SourceField>>);
 
 /// What a field of it says.
 #[derive(Debug, Clone, Copy)]
-enum Told {
+enum SourceField {
     Lsn,
     TxId,
     Micros,
@@ -143,7 +143,7 @@ impl EventSchema {
         }
     }
 
-    /// The row that an event is about, as the source has it or, of a delete, had it; and how its columns are told of.
+    /// The row that an event is about, as the source has it or, of a delete, had it; and how its columns are declared.
     pub fn row<'e, 'a>(&self, event: &'e Event<'a>) -> (&Image, Option<&'e [Value<'a>]>) {
         let (image, value) = match event.op {
             "d" => (&self.before, &event.before),
@@ -169,15 +169,15 @@ impl EventSchema {
 
 impl SourceFields {
     fn of(record: &Record) -> Self {
-        let told = |field: &Field| match field.name.as_str() {
-            "lsn" => Some(Told::Lsn),
-            "txId" => Some(Told::TxId),
-            "ts_us" => Some(Told::Micros),
-            "ts_ms" => Some(Told::Millis),
-            "snapshot" => Some(Told::Snapshot),
+        let known = |field: &Field| match field.name.as_str() {
+            "lsn" => Some(SourceField::Lsn),
+            "txId" => Some(SourceField::TxId),
+            "ts_us" => Some(SourceField::Micros),
+            "ts_ms" => Some(SourceField::Millis),
+            "snapshot" => Some(SourceField::Snapshot),
             _ => None,
         };
-        Self(record.fields.iter().map(told).collect())
+        Self(record.fields.iter().map(known).collect())
     }
 
     /// Reads the block, and gathers nothing of what is not wanted.
@@ -190,15 +190,15 @@ impl SourceFields {
     ) -> Result<(), DatumError> {
         let Form::Record(record) = &avro.node(node).form else {
             if let Value::Items(items) = read(avro, node, input)? {
-                self.0.iter().zip(&items).for_each(|(told, value)| event.hear(*told, value));
+                self.0.iter().zip(&items).for_each(|(known, value)| event.take(*known, value));
             }
             return Ok(());
         };
-        for (field, told) in record.fields.iter().zip(&self.0) {
+        for (field, known) in record.fields.iter().zip(&self.0) {
             let within = |error: DatumError| error.within(&field.name);
-            match told {
+            match known {
                 None => skip(avro, field.node, input).map_err(within)?,
-                told => event.hear(*told, &read(avro, field.node, input).map_err(within)?),
+                known => event.take(*known, &read(avro, field.node, input).map_err(within)?),
             }
         }
         Ok(())
@@ -206,16 +206,16 @@ impl SourceFields {
 }
 
 impl<'a> Event<'a> {
-    fn hear(&mut self, told: Option<Told>, value: &Value<'a>) {
-        match (told, value) {
-            (Some(Told::Lsn), Value::Int(lsn)) => self.lsn = Some(*lsn),
-            (Some(Told::TxId), Value::Int(id)) => self.tx_id = Some(*id),
-            (Some(Told::Micros), Value::Int(at)) => self.source_ts = Some(*at),
+    fn take(&mut self, known: Option<SourceField>, value: &Value<'a>) {
+        match (known, value) {
+            (Some(SourceField::Lsn), Value::Int(lsn)) => self.lsn = Some(*lsn),
+            (Some(SourceField::TxId), Value::Int(id)) => self.tx_id = Some(*id),
+            (Some(SourceField::Micros), Value::Int(at)) => self.source_ts = Some(*at),
             // Where there are microseconds, they hold, whichever comes first.
-            (Some(Told::Millis), Value::Int(at)) => self.source_ts = self.source_ts.or(Some(at.saturating_mul(1_000))),
-            (Some(Told::Snapshot), Value::Text(text)) => self.snapshot = Some(text),
-            (Some(Told::Snapshot), Value::Bool(true)) => self.snapshot = Some("true"),
-            (Some(Told::Snapshot), Value::Bool(false)) => self.snapshot = Some("false"),
+            (Some(SourceField::Millis), Value::Int(at)) => self.source_ts = self.source_ts.or(Some(at.saturating_mul(1_000))),
+            (Some(SourceField::Snapshot), Value::Text(text)) => self.snapshot = Some(text),
+            (Some(SourceField::Snapshot), Value::Bool(true)) => self.snapshot = Some("true"),
+            (Some(SourceField::Snapshot), Value::Bool(false)) => self.snapshot = Some("false"),
             _ => {}
         }
     }
