@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, Committed, TopicPartition};
+use clock::{Clock, ManualClock};
+use object_store::ObjectStore;
 use parking_lot::Mutex;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use sinks::lake::{self, Depth};
 use sinks::{Go, Probe, SinkHandle, Step};
 use support::{Bench, CrashAt, Fault, PARTITIONS, Plain, bury, rng, wait_for};
 
-/// Waits for a crash, and lets the group notice it.
 #[test]
 fn a_quiet_run_writes_everything_once() {
     let mut bench = Bench::new(vec![Plain::new("a"), Plain::new("b")], 1);
@@ -31,6 +33,34 @@ fn a_quiet_run_writes_everything_once() {
     assert_eq!(sink.trouble(), None);
     sink.stop().unwrap();
     bench.prove();
+}
+
+#[test]
+fn a_sink_takes_the_time_from_its_clock() {
+    let bench = Bench::one(3);
+    let clock = ManualClock::at(1_900_000_000_000);
+    bench.produce("records", 200, &mut rng(3));
+    let sink = bench
+        .sink("only")
+        .with_clock(Arc::new(clock.clone()))
+        .start(&bench.metrics)
+        .unwrap();
+    bench.wait_until_written();
+    wait_for("there is no lag", || {
+        sink.lag().iter().all(|lag| lag.records == 0 && lag.at_end)
+    });
+    sink.stop().unwrap();
+
+    let store: Arc<dyn ObjectStore> = bench.store.inner();
+    let report = bench.block_on(lake::verify(&store, "records", Depth::Footers)).unwrap();
+    assert_eq!(report.generations[0].accepted_at, clock.now());
+    let families = bench.metrics.gather();
+    let finished = families
+        .iter()
+        .find(|family| family.name() == "riverbank_sink_finished_timestamp_seconds")
+        .unwrap();
+    let times = finished.get_metric().iter().map(|metric| metric.get_gauge().get_value());
+    assert!(times.clone().count() > 0 && times.clone().all(|time| time == 1_900_000_000.0));
 }
 
 #[test]

@@ -25,7 +25,7 @@ impl Retry {
     pub fn failed(&mut self, reason: String, settings: &RetrySettings) -> Duration {
         self.failures = self.failures.saturating_add(1);
         let waits = self.waits.get_or_insert_with(|| quick_waits(settings));
-        let wait = waits.next().unwrap_or(settings.slow_wait);
+        let wait = in_millis(waits.next().unwrap_or(settings.slow_wait));
         self.until = Some(Instant::now() + wait);
         self.reason = reason;
         wait
@@ -51,6 +51,11 @@ impl Retry {
     pub fn reason(&self) -> Option<&str> {
         (self.failures > 0).then_some(self.reason.as_str())
     }
+}
+
+/// The library doubles in floating point, which shows as some nanoseconds in the log.
+pub(super) fn in_millis(wait: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn quick_waits(settings: &RetrySettings) -> <ExponentialBuilder as BackoffBuilder>::Backoff {

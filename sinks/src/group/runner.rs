@@ -12,7 +12,7 @@ use clock::{Clock, SystemClock};
 use super::handle::{Shared, SinkError, SinkHandle};
 use super::partition::{Halt, Listener, Target, Unready};
 use super::probe::Probe;
-use super::retry::Retry;
+use super::retry::{Retry, in_millis};
 use super::session::{Ended, Parts, Session};
 use crate::metrics::Metrics;
 use crate::{SinkSettings, Table};
@@ -134,7 +134,7 @@ fn run(parts: &Parts, runtime: &tokio::runtime::Handle) -> Result<(), SinkError>
         if began.elapsed() > slow_wait {
             waits = renewals.build();
         }
-        let wait = waits.next().unwrap_or(slow_wait);
+        let wait = in_millis(waits.next().unwrap_or(slow_wait));
         tracing::warn!(reason, ?wait, "the sink joins its group anew");
         parts.shared.status.lock().trouble = Some(format!("the sink joins its group anew: {reason}"));
         if !sleep(parts, wait) {
