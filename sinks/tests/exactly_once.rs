@@ -49,12 +49,12 @@ fn a_sink_takes_the_time_from_its_clock() {
     wait_for("there is no lag", || {
         sink.lag().iter().all(|lag| lag.records == 0 && lag.at_end)
     });
+    let families = bench.metrics.gather();
     sink.stop().unwrap();
 
     let store: Arc<dyn ObjectStore> = bench.store.inner();
     let report = bench.block_on(lake::verify(&store, "records", Depth::Footers)).unwrap();
     assert_eq!(report.generations[0].accepted_at, clock.now());
-    let families = bench.metrics.gather();
     let finished = families
         .iter()
         .find(|family| family.name() == "riverbank_sink_finished_timestamp_seconds")
