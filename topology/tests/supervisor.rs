@@ -30,7 +30,7 @@ fn topology() -> Topology {
         .count("counts")
         .to_stream()
         .to(COUNTS);
-    b.build().unwrap()
+    b.build().expect("the topology is right")
 }
 
 fn count_words(broker: &Arc<dyn Broker>) -> Engine {
@@ -39,7 +39,7 @@ fn count_words(broker: &Arc<dyn Broker>) -> Engine {
         ..EngineSettings::default()
     };
     let streams = Streams::new(topology()).broker(broker.clone()).settings(settings);
-    streams.start().unwrap()
+    streams.start().expect("the log is in this process")
 }
 
 #[test]
