@@ -240,13 +240,13 @@ java_program() {
 }
 
 install_bench() {
-  java_program kafka-streams-peer "$TOOLS/../load-tests/peers/kafka-streams" "-Dkafka.version=$KAFKA_VERSION" \
+  java_program kafka-streams-peer "$TOOLS/../load-tests/peers/kafka-streams" "-Dkafka.version=$STREAMS_VERSION" \
     "-Davro.version=$AVRO_VERSION" "-Dslf4j.version=$SLF4J_VERSION" \
     "-Ddependency.plugin.version=$MAVEN_DEPENDENCY_PLUGIN_VERSION"
 }
 
 install_oracle() {
-  java_program kafka-streams-oracle "$TOOLS/../topology/tests/oracle/java" "-Dstreams.version=$ORACLE_STREAMS_VERSION" \
+  java_program kafka-streams-oracle "$TOOLS/../topology/tests/oracle/java" "-Dstreams.version=$STREAMS_VERSION" \
     "-Djackson.version=$JACKSON_VERSION" "-Dslf4j.version=$SLF4J_VERSION" "-Ddependency.plugin.version=$MAVEN_DEPENDENCY_PLUGIN_VERSION"
 }
 

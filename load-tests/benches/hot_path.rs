@@ -6,6 +6,7 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use load_tests::reference::work::{Balance, Change};
 use load_tests::samples;
+use load_tests::tables::{TableWork, Tables};
 use topology::dsl::Builder;
 use topology::store::{Backends, Batch, KeyValue, RocksBackends, RocksSettings};
 use topology::testing::TestDriver;
@@ -102,6 +103,16 @@ fn overlay_get_and_put(bencher: Bencher<'_, '_>) {
         }
         driver.settle();
     });
+}
+
+/// A thousand records of work with tables, in a transaction.
+#[divan::bench(args = [TableWork::Aggregate, TableWork::ForeignKeyJoin, TableWork::VersionedGet])]
+fn table(bencher: Bencher<'_, '_>, work: TableWork) {
+    let mut tables = Tables::new(work).unwrap();
+    let records = 1_000;
+    bencher
+        .counter(ItemsCount::new(records))
+        .bench_local(|| tables.run(records).unwrap());
 }
 
 const KEYS: u64 = 100_000;

@@ -17,4 +17,5 @@ pub mod sink;
 pub mod soak;
 pub mod stack;
 pub mod steps;
+pub mod tables;
 pub mod way;

@@ -9,6 +9,7 @@ use wire::{Codec, Wire};
 use crate::reference::input::SCHEMA;
 use crate::reference::work::{Balance, Change, Variant, postings, topology};
 use crate::samples;
+use crate::tables::{TableWork, Tables};
 
 /// A step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -21,6 +22,12 @@ pub enum Step {
     DecodeBalance,
     /// A change event's whole way through the engine, on the in-process log.
     Engine,
+    /// A row's move from one group of a table to another.
+    TableAggregate,
+    /// A row's join with another table's by a foreign key.
+    ForeignKeyJoin,
+    /// A record's join with what a key had at its time.
+    VersionedGet,
 }
 
 /// Change events that are made once and used again and again.
@@ -28,6 +35,15 @@ const DIFFERENT: usize = 256;
 
 /// Does a step so many times.
 pub fn run(step: Step, count: usize) -> anyhow::Result<()> {
+    let work = match step {
+        Step::TableAggregate => Some(TableWork::Aggregate),
+        Step::ForeignKeyJoin => Some(TableWork::ForeignKeyJoin),
+        Step::VersionedGet => Some(TableWork::VersionedGet),
+        _ => None,
+    };
+    if let Some(work) = work {
+        return Tables::new(work)?.run(count);
+    }
     let events = samples::envelopes(DIFFERENT, 1_000)?;
     let (balance, codec) = (samples::balance(), samples::codec::<Balance>()?);
     let mut bytes = Vec::new();
@@ -77,6 +93,7 @@ pub fn run(step: Step, count: usize) -> anyhow::Result<()> {
             let written = driver.drain_bytes("balances").len();
             ensure!(written == expected, "{written} balances for {expected} postings");
         }
+        Step::TableAggregate | Step::ForeignKeyJoin | Step::VersionedGet => unreachable!("done above"),
     }
     Ok(())
 }

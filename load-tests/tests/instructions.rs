@@ -68,3 +68,18 @@ fn a_change_event_through_the_engine() {
     // Most of its allocations are the in-process log's.
     check("engine", 20_000.0, 13.9);
 }
+
+#[test]
+fn a_row_that_moves_from_group_to_group() {
+    check("table-aggregate", 1.0, 0.0);
+}
+
+#[test]
+fn a_foreign_key_join() {
+    check("foreign-key-join", 1.0, 0.0);
+}
+
+#[test]
+fn a_versioned_get() {
+    check("versioned-get", 1.0, 0.0);
+}

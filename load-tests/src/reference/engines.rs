@@ -23,6 +23,8 @@ pub enum EngineKind {
     KafkaStreams,
     /// Kafka Streams, record cache on: it emits the last update of each key in each commit.
     KafkaStreamsCached,
+    /// Kafka Streams, record cache off, with transactional state stores: state outlives an unclean stop, as this engine's does.
+    KafkaStreamsTransactional,
     /// The loop without an engine.
     BareLoop,
     /// The Kafka client alone, with as many records and none of the work.
@@ -41,6 +43,7 @@ impl EngineKind {
             EngineKind::RiverbankBacked => "riverbank_backed",
             EngineKind::KafkaStreams => "kafka_streams",
             EngineKind::KafkaStreamsCached => "kafka_streams_cached",
+            EngineKind::KafkaStreamsTransactional => "kafka_streams_transactional",
             EngineKind::BareLoop => "bare_loop",
             EngineKind::ClientOnly => "client_only",
         }
@@ -107,8 +110,9 @@ impl Job {
 /// Starts a program on its job.
 pub fn start(kind: EngineKind, job: &Job, kafka: &Kafka) -> anyhow::Result<Running> {
     let mut command = match kind {
-        EngineKind::KafkaStreams => kafka_streams(0)?,
-        EngineKind::KafkaStreamsCached => kafka_streams(CACHE_BYTES)?,
+        EngineKind::KafkaStreams => kafka_streams(0, false)?,
+        EngineKind::KafkaStreamsCached => kafka_streams(CACHE_BYTES, false)?,
+        EngineKind::KafkaStreamsTransactional => kafka_streams(0, true)?,
         EngineKind::Riverbank | EngineKind::RiverbankInMemory | EngineKind::RiverbankBacked => ourselves("engine")?,
         EngineKind::BareLoop => ourselves("bare-loop")?,
         EngineKind::ClientOnly => ourselves("client-only")?,
@@ -149,7 +153,7 @@ fn installed() -> anyhow::Result<PathBuf> {
     Ok(cache.join("opt"))
 }
 
-fn kafka_streams(cache_bytes: u64) -> anyhow::Result<Command> {
+fn kafka_streams(cache_bytes: u64, transactional_stores: bool) -> anyhow::Result<Command> {
     let opt = installed()?;
     let jars = opt.join("kafka-streams-peer/lib");
     ensure!(
@@ -171,6 +175,7 @@ fn kafka_streams(cache_bytes: u64) -> anyhow::Result<Command> {
         .args(["-Xmx512m", "--enable-native-access=ALL-UNNAMED", "-cp"])
         .arg(jars.join("*"))
         .arg("riverbank.peer.Main")
-        .args(["--threads", "1", "--cache-bytes", &cache_bytes.to_string()]);
+        .args(["--threads", "1", "--cache-bytes", &cache_bytes.to_string()])
+        .args(["--transactional-stores", if transactional_stores { "1" } else { "0" }]);
     Ok(command)
 }

@@ -58,7 +58,7 @@ pub struct Reference {
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Who does it.
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["riverbank", "riverbank-in-memory", "kafka-streams", "bare-loop", "client-only", "riverbank-backed", "kafka-streams-cached"])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["riverbank", "riverbank-in-memory", "kafka-streams", "bare-loop", "client-only", "riverbank-backed", "kafka-streams-cached", "kafka-streams-transactional"])]
     engines: Vec<EngineKind>,
     /// Change events per second while latency is measured; 0: it is not.
     #[arg(long, default_value_t = 10_000)]

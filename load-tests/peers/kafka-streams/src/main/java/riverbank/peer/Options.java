@@ -6,9 +6,10 @@ import java.util.Map;
 
 /** The command line. */
 record Options(String brokers, String applicationId, String input, String output, Path schemaFile, Path stateDir,
-        long cacheBytes, long commitIntervalMs, int partitions, int threads) {
+        long cacheBytes, boolean transactionalStores, long commitIntervalMs, int partitions, int threads) {
     static final String USAGE = "--brokers B --application-id ID --input TOPIC --output TOPIC --schema-file F"
-            + " --state-dir DIR [--cache-bytes N (0: off)] [--commit-interval-ms 100] [--partitions 4] [--threads 1]";
+            + " --state-dir DIR [--cache-bytes N (0: off)] [--transactional-stores 0|1]"
+            + " [--commit-interval-ms 100] [--partitions 4] [--threads 1]";
 
     /** @throws IllegalArgumentException saying what is wrong. */
     static Options parse(String[] args) {
@@ -24,6 +25,7 @@ record Options(String brokers, String applicationId, String input, String output
         Options options = new Options(required(given, "brokers"), required(given, "application-id"),
                 required(given, "input"), required(given, "output"), Path.of(required(given, "schema-file")),
                 Path.of(required(given, "state-dir")), number(given, "cache-bytes", 0, 0),
+                number(given, "transactional-stores", 0, 0) > 0,
                 number(given, "commit-interval-ms", 100, 1), Math.toIntExact(number(given, "partitions", 4, 1)),
                 Math.toIntExact(number(given, "threads", 1, 1)));
         if (!given.isEmpty()) {

@@ -22,6 +22,8 @@ final class Settings {
         settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.EXACTLY_ONCE_V2);
         settings.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, options.commitIntervalMs());
         settings.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, options.cacheBytes());
+        // As it comes, state is wiped after an unclean stop; with this it is kept, as here. By name: older versions lack the constant.
+        settings.put("enable.transactional.statestores", options.transactionalStores());
         settings.put(StreamsConfig.mainConsumerPrefix(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG), "earliest");
 
         // A process that was killed comes back under its old membership at once, instead of waiting until the old
