@@ -64,6 +64,7 @@ lint: ## Check what CI checks before the tests: format, lints, documentation, de
 	tools/check-circles.py --test
 	tools/check-circles.py
 	tools/check-dependencies.sh
+	tools/check-features.sh
 	tools/check-scripts.sh
 	tools/check-monitoring.sh
 	cargo clippy --workspace -- -D warnings

@@ -47,6 +47,7 @@ impl Lease {
     }
 
     /// The time on its clock.
+    #[cfg(feature = "kafka")]
     pub(crate) fn now(&self) -> Duration {
         (self.clock)()
     }
@@ -58,6 +59,7 @@ impl Lease {
     }
 
     /// The coordinator did not confirm it.
+    #[cfg(feature = "kafka")]
     pub(crate) fn refused(&self, why: String) {
         *self.trouble.lock() = Some(why);
     }

@@ -1,12 +1,13 @@
 //! The log beneath everything: one port, and the brokers that stand behind it.
 //!
 //! The engine and the sinks speak to a partitioned, transactional log through the traits of [`port`]. Two brokers
-//! implement them: [`kafka`] (librdkafka) and [`in_process`] (the embedded default, which tests and the demo use too).
+//! implement them: `kafka` (librdkafka; a feature, on by default) and [`in_process`] (the embedded default, which tests and the demo use too).
 //! The same conformance suite runs on both, so that code which is right on one is right on the other.
 //!
 //! Why not a part of the engine? The sinks read the log without any state store; here they need not compile RocksDB.
 
 pub mod in_process;
+#[cfg(feature = "kafka")]
 pub mod kafka;
 mod lease;
 pub mod partitioner;
@@ -14,6 +15,7 @@ pub mod port;
 mod replay;
 
 pub use in_process::InProcessBroker;
+#[cfg(feature = "kafka")]
 pub use kafka::{KafkaBroker, KafkaSettings};
 pub use lease::Lease;
 pub use partitioner::partition_for_key;

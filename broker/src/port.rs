@@ -216,6 +216,7 @@ pub enum Membership {
     /// No group: for a transaction that commits no offsets.
     NoGroup,
     /// Kafka's own.
+    #[cfg(feature = "kafka")]
     Kafka(Arc<rdkafka::consumer::ConsumerGroupMetadata>),
     /// The in-process broker's.
     InProcess {

@@ -1,10 +1,9 @@
 //! A topology at work, in one line: what most programs need of [`Engine`].
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, InProcessBroker, KafkaBroker, KafkaSettings};
+use broker::{Broker, InProcessBroker};
 use tokio::signal::unix::{SignalKind, signal};
 use wire::{MemoryRegistry, Registry};
 
@@ -12,7 +11,7 @@ use crate::clock::SystemClock;
 use crate::error::EngineError;
 use crate::graph::Topology;
 use crate::runtime::{Engine, EngineParts, EngineSettings, Metrics};
-use crate::store::{Backends, MemoryBackends, RocksBackends, RocksSettings};
+use crate::store::{Backends, MemoryBackends};
 
 /// How often it is asked whether the engine has ended by itself.
 const ENDED_CHECK: Duration = Duration::from_secs(1);
@@ -20,9 +19,8 @@ const ENDED_CHECK: Duration = Duration::from_secs(1);
 /// A topology with what it runs on. Without a word about that: a log in this process, state in memory, schemas in memory.
 ///
 /// ```no_run
-/// use topology::Streams;
 /// use topology::dsl::Builder;
-/// use wire::Topic;
+/// use topology::{Streams, Topic};
 ///
 /// # fn main() -> Result<(), topology::EngineError> {
 /// let b = Builder::new("copy");
@@ -35,7 +33,7 @@ pub struct Streams {
     settings: EngineSettings,
     broker: Option<Arc<dyn Broker>>,
     registry: Option<Arc<dyn Registry>>,
-    state_dir: Option<PathBuf>,
+    backends: Option<Arc<dyn Backends>>,
     metrics: prometheus::Registry,
     address: String,
 }
@@ -48,19 +46,20 @@ impl Streams {
             settings: EngineSettings::default(),
             broker: None,
             registry: None,
-            state_dir: None,
+            backends: None,
             metrics: prometheus::Registry::new(),
             address: String::new(),
         }
     }
 
     /// On Kafka: `host:port`, several separated by commas.
+    #[cfg(feature = "kafka")]
     pub fn kafka(self, bootstrap: impl Into<String>) -> Self {
-        let settings = KafkaSettings {
+        let settings = broker::KafkaSettings {
             bootstrap: bootstrap.into(),
-            ..KafkaSettings::default()
+            ..broker::KafkaSettings::default()
         };
-        self.broker(Arc::new(KafkaBroker::new(settings)))
+        self.broker(Arc::new(broker::KafkaBroker::new(settings)))
     }
 
     /// On this log.
@@ -77,8 +76,15 @@ impl Streams {
 
     /// With state in RocksDB beneath this folder, which belongs to one process at a time: a restart goes on at once. Else state is restored
     /// from its changelogs at each start.
-    pub fn state_dir(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.state_dir = Some(folder.into());
+    #[cfg(feature = "rocksdb")]
+    pub fn state_dir(self, folder: impl Into<std::path::PathBuf>) -> Self {
+        use crate::store::{RocksBackends, RocksSettings};
+        self.backends(Arc::new(RocksBackends::new(folder, RocksSettings::default())))
+    }
+
+    /// With state there.
+    pub fn backends(mut self, backends: Arc<dyn Backends>) -> Self {
+        self.backends = Some(backends);
         self
     }
 
@@ -106,13 +112,9 @@ impl Streams {
     ///
     /// As [`Engine::start`].
     pub fn start(self) -> Result<Engine, EngineError> {
-        let backends: Arc<dyn Backends> = match self.state_dir {
-            Some(folder) => Arc::new(RocksBackends::new(folder, RocksSettings::default())),
-            None => Arc::new(MemoryBackends::default()),
-        };
         let parts = EngineParts {
             broker: self.broker.unwrap_or_else(|| Arc::new(InProcessBroker::new())),
-            backends,
+            backends: self.backends.unwrap_or_else(|| Arc::new(MemoryBackends::default())),
             registry: self.registry.unwrap_or_else(|| Arc::new(MemoryRegistry::default())),
             clock: Arc::new(SystemClock),
             metrics: Metrics::register("streams", &self.metrics)?,

@@ -65,6 +65,7 @@ pub struct Codec {
 struct Inner {
     registry: Option<Arc<dyn Registry>>,
     /// The id to write with; its plan is among the others.
+    #[cfg_attr(not(feature = "avro"), expect(dead_code, reason = "only Avro has an id in its bytes"))]
     writer: Option<u32>,
     plans: Plans,
     /// Ids of our own for schemas that have a GUID only.
@@ -115,6 +116,7 @@ impl Codec {
 
     /// The id to write with, and its plan.
     #[inline]
+    #[cfg(feature = "avro")]
     pub(crate) fn writer(&self) -> Result<(u32, &Plan), WireError> {
         let id = self.inner.writer;
         let id = id.ok_or_else(|| WireError::Unencodable("this codec only reads: no schema was registered".to_owned()))?;
@@ -123,6 +125,7 @@ impl Codec {
 
     /// The plan of the schema that something was written with.
     #[inline]
+    #[cfg(feature = "avro")]
     pub(crate) fn plan(&self, id: u32) -> Result<&Plan, WireError> {
         match self.inner.plans.get(id) {
             Some(plan) => Ok(plan),
@@ -159,6 +162,7 @@ impl Codec {
     }
 
     #[cold]
+    #[cfg(feature = "avro")]
     fn fetch(&self, id: u32) -> Result<&Plan, WireError> {
         let registry = self.inner.registry.as_ref().ok_or(WireError::UnknownSchema { id })?;
         let text = registry.by_id(id).map_err(|error| match error {

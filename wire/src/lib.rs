@@ -8,8 +8,13 @@
 //! name must be the struct's: else any record would be read as one whose fields are all optional. Keys of our
 //! own topics have a fixed format, so that a partition never depends on a schema's id.
 
+#[cfg(feature = "avro")]
+mod avro;
+#[cfg(not(feature = "avro"))]
+#[path = "without_avro.rs"]
 mod avro;
 mod codec;
+#[cfg(feature = "avro")]
 mod decimal;
 mod error;
 mod framing;
@@ -18,13 +23,15 @@ mod plans;
 mod registry;
 mod topic;
 
+#[cfg(feature = "avro")]
 pub use avro::{DatumError, DatumInput, decode_avro, decode_avro_as, encode_avro};
 pub use codec::{Codec, Wire};
+#[cfg(feature = "avro")]
 pub use decimal::Decimal;
 pub use error::{RegistryError, WireError};
 pub use framing::{HEADER_LEN, KEY_SCHEMA_HEADER, VALUE_SCHEMA_HEADER, WriterSchema, split};
 pub use keys::OrderedKey;
-pub use registry::{
-    FileRegistry, HttpRegistry, MemoryRegistry, RecordingRegistry, Registered, Registry, same_schema, schema_name,
-};
+#[cfg(feature = "avro")]
+pub use registry::HttpRegistry;
+pub use registry::{FileRegistry, MemoryRegistry, RecordingRegistry, Registered, Registry, same_schema, schema_name};
 pub use topic::{Topic, name};

@@ -22,6 +22,7 @@ struct Known {
 
 impl Plans {
     #[inline]
+    #[cfg(feature = "avro")]
     pub fn get(&self, id: u32) -> Option<&Plan> {
         let mut list = &self.0[id as usize % LISTS];
         loop {

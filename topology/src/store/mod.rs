@@ -15,11 +15,13 @@
 
 mod ahead;
 mod backend;
+#[cfg(feature = "rocksdb")]
 mod folder;
 mod key_value;
 mod layer;
 mod layers;
 mod memory;
+#[cfg(feature = "rocksdb")]
 mod rocks;
 mod set;
 mod versioned;
@@ -34,6 +36,7 @@ pub use backend::{Backend, Backends, Batch, Entries, Stored};
 pub use key_value::{KeyValue, Timestamped, TimestampedKeyValue};
 pub use layers::KeyValueStore;
 pub use memory::MemoryBackends;
+#[cfg(feature = "rocksdb")]
 pub use rocks::{RocksBackends, RocksSettings};
 pub(crate) use set::{Definitions, Slots, TaskStores};
 pub use set::{Store, StoreSet};

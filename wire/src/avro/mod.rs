@@ -15,6 +15,7 @@ mod input;
 mod name;
 mod output;
 mod plan;
+mod schema;
 mod ser;
 mod skip;
 mod step;
@@ -29,6 +30,7 @@ pub(crate) use de::digits;
 pub use error::Error as DatumError;
 pub use input::Input as DatumInput;
 pub(crate) use plan::Plan;
+pub(crate) use schema::{can_read, is_schema, reads_alike, schema_name};
 
 /// Appends a framed datum, in the schema that the codec registered.
 pub fn encode_avro<T: Serialize>(value: &T, codec: &Codec, out: &mut Vec<u8>) -> Result<(), WireError> {

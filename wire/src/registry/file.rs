@@ -3,14 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use apache_avro::Schema;
-use apache_avro::schema_compatibility::SchemaCompatibility;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 use super::Registry;
-use crate::RegistryError;
+use crate::{RegistryError, avro};
 
 #[derive(Default, Serialize, Deserialize)]
 struct Content {
@@ -32,11 +30,10 @@ impl Content {
         {
             return Ok((*id, false));
         }
-        let parsed = comparable(schema).map_err(&refused)?;
+        avro::is_schema(schema).map_err(&refused)?;
         if let Some(newest) = self.subjects.get(subject).and_then(|ids| ids.last()) {
-            let written = comparable(&self.schemas[*newest as usize - 1]).map_err(&refused)?;
-            SchemaCompatibility::can_read(&written, &parsed)
-                .map_err(|e| refused(format!("it cannot read version {newest}: {e}")))?;
+            let written = &self.schemas[*newest as usize - 1];
+            avro::can_read(written, schema).map_err(|e| refused(format!("it cannot read version {newest}: {e}")))?;
         }
         let id = match self.schemas.iter().position(|known| &**known == schema) {
             Some(index) => index as u32 + 1,
@@ -55,26 +52,6 @@ impl Content {
             .and_then(|i| self.schemas.get(i).cloned())
             .ok_or(RegistryError::NotFound(id))
     }
-}
-
-/// A schema as the real registry compares it, which looks at types, not at logical types: a decimal's scale may change, since each
-/// record is read by the scale that it was written with.
-fn comparable(schema: &str) -> Result<Schema, String> {
-    fn strip(value: &mut serde_json::Value) {
-        match value {
-            serde_json::Value::Object(fields) => {
-                if fields.get("logicalType").and_then(|name| name.as_str()) == Some("decimal") {
-                    fields.remove("logicalType");
-                }
-                fields.values_mut().for_each(strip);
-            }
-            serde_json::Value::Array(items) => items.iter_mut().for_each(strip),
-            _ => {}
-        }
-    }
-    let mut json = serde_json::from_str(schema).map_err(|e| e.to_string())?;
-    strip(&mut json);
-    Schema::parse(&json).map_err(|e| e.to_string())
 }
 
 /// A registry in memory: for tests.

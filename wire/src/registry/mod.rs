@@ -1,12 +1,14 @@
 //! The schema registry port, and what stands behind it: Confluent's HTTP API, a folder, or memory.
 
 mod file;
+#[cfg(feature = "avro")]
 mod http;
 mod recording;
 
 use std::sync::Arc;
 
 pub use file::{FileRegistry, MemoryRegistry};
+#[cfg(feature = "avro")]
 pub use http::HttpRegistry;
 pub use recording::{RecordingRegistry, Registered, same_schema, schema_name};
 
