@@ -4,11 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::InProcessBroker;
 use topology::dsl::Builder;
 use topology::testing::Client;
-use topology::{EngineError, Streams};
-use wire::Topic;
+use topology::{EngineError, InProcessBroker, Streams, Topic};
 
 /// An account's customer.
 const ACCOUNTS: Topic<i64, i64> = Topic::new("accounts");

@@ -4,12 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::InProcessBroker;
-use topology::Streams;
 use topology::dsl::Builder;
 use topology::store::TimestampedKeyValue;
 use topology::testing::Client;
-use wire::Topic;
+use topology::{InProcessBroker, Streams, Topic};
 
 /// By account, in cents.
 const BOOKINGS: Topic<String, i64> = Topic::new("bookings");
@@ -31,9 +29,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for balance in client.read(BALANCES, 3, Duration::from_secs(30))? {
         println!("{} at {}: {:?} cents", balance.key, balance.timestamp_ms, balance.value);
     }
-    // An instance answers for the keys that it has; it is the only one here.
-    let answer = engine.queries().get(BALANCE, &"DE-1".to_owned())?;
-    println!("now: {:?}", answer.value.map(|row| row.value));
+    // An instance answers for the keys that it has; it is the only one here. A commit shows in the topic a moment before it does here.
+    let now = loop {
+        let answer = engine.queries().get(BALANCE, &"DE-1".to_owned())?;
+        match answer.value {
+            Some(row) if row.timestamp_ms == 3 => break row.value,
+            _ => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    println!("now: {now} cents");
     engine.stop();
     Ok(())
 }

@@ -4,11 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::InProcessBroker;
 use topology::dsl::Builder;
 use topology::testing::Client;
-use topology::{EngineError, Streams};
-use wire::Topic;
+use topology::{EngineError, InProcessBroker, Streams, Topic};
 
 const PRICES: Topic<String, i64> = Topic::new("prices");
 const STOCK: Topic<String, i64> = Topic::new("stock");

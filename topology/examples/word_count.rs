@@ -1,14 +1,12 @@
-//! How often has each word come? `cargo run --example word_count`
+//! How often has each word come? `cargo run --example word_count`. README.md has this program, and a test runs it as a user's own.
 #![allow(clippy::print_stdout)]
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::InProcessBroker;
 use topology::dsl::Builder;
 use topology::testing::Client;
-use topology::{EngineError, Streams};
-use wire::Topic;
+use topology::{EngineError, InProcessBroker, Streams, Topic};
 
 const LINES: Topic<i64, String> = Topic::new("lines");
 const COUNTS: Topic<String, i64> = Topic::new("counts");
@@ -21,7 +19,7 @@ fn main() -> Result<(), EngineError> {
         .count("counts")
         .to_stream()
         .to_compacted(COUNTS);
-    // On Kafka: Streams::new(b.build()?).kafka("localhost:9092").run()
+    // On Kafka: Streams::new(b.build()?).kafka("localhost:9092").state_dir("/var/lib/word-count").run()
     let log = Arc::new(InProcessBroker::new());
     let engine = Streams::new(b.build()?).broker(log.clone()).start()?;
 

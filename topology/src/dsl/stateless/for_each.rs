@@ -13,7 +13,7 @@ impl<K: Send + 'static, V: Send + 'static> Stream<K, V> {
     /// use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
     /// use topology::dsl::Builder;
     /// use topology::testing::TestDriver;
-    /// use wire::Topic;
+    /// use topology::Topic;
     ///
     /// const NUMBERS: Topic<i64, i64> = Topic::new("numbers");
     ///

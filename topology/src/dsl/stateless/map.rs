@@ -10,7 +10,7 @@ impl<K: Send + 'static, V: Send + 'static> Stream<K, V> {
     /// ```
     /// use topology::dsl::Builder;
     /// use topology::testing::TestDriver;
-    /// use wire::Topic;
+    /// use topology::Topic;
     ///
     /// const NUMBERS: Topic<i64, i64> = Topic::new("numbers");
     /// const RESULT: Topic<i64, i64> = Topic::new("result");
