@@ -5,6 +5,7 @@ use wire::WireError;
 
 /// The state store failed: the disk, RocksDB, or bytes that cannot be read back. The task is closed and opened again.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// The backend refused.
     #[error("state store {store}: {reason}")]
@@ -36,6 +37,7 @@ fn hint(source: &WireError) -> &'static str {
 
 /// Why a processor did not process a record.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ProcessError {
     /// The record is at fault: all that it wrote is undone, and it goes to the dead-letter topic.
     #[error("{0}")]
@@ -50,6 +52,7 @@ pub enum ProcessError {
 
 /// Why an engine could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EngineError {
     /// The topology itself is wrong.
     #[error("topology: {0}")]
@@ -98,6 +101,14 @@ pub enum EngineError {
         /// The task.
         task: String,
         /// What the panic said.
+        reason: String,
+    },
+    /// A record is at fault, and the settings say that its task stops there ([`OnFault::Stop`](crate::OnFault::Stop)).
+    #[error("{task}: a record is at fault: {reason}")]
+    AtFault {
+        /// The task.
+        task: String,
+        /// What is wrong with the record.
         reason: String,
     },
     /// A key or value of a store has no encoding in its schema.

@@ -31,12 +31,12 @@ pub use ::clock;
 pub use broker::Headers;
 pub use change::Change;
 pub use error::{EngineError, ProcessError, StoreError};
-pub use graph::Topology;
+pub use graph::{OffsetReset, Topology};
 pub use processor::{Context, Forward, Processor, ReadAhead};
 pub use punctuators::{Punctuation, PunctuationType, Punctuator, Schedule};
 pub use query::{Answer, Queries, QueryError};
 pub use record::{Payload, Record, RecordMetadata};
-pub use runtime::{Engine, EngineParts, EngineSettings, EngineState, Metrics, OnPanic, Position, TaskId};
+pub use runtime::{Engine, EngineParts, EngineSettings, EngineState, Metrics, OnFault, Position, TaskId};
 pub use streams::Streams;
 
 /// The log beneath: the port, Kafka, and the one in this process.

@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Broker, CleanupPolicy, TopicSpec};
 use topology::dsl::Builder;
-use topology::store::KeyValue;
-use topology::testing::TestDriver;
-use topology::{Context, ProcessError, Processor, Record};
-use wire::Topic;
+use topology::store::{KeyValue, MemoryBackends};
+use topology::testing::{Client, TestDriver};
+use topology::{Context, EngineSettings, OffsetReset, OnFault, ProcessError, Processor, Record, Topology};
+use wire::{Codec, Topic, Wire, WireError};
 
 const EVENTS: Topic<i64, String> = Topic::new("events");
 const SEEN: Topic<i64, String> = Topic::new("seen");
@@ -155,4 +159,153 @@ fn a_processor_is_told_of_dead_letters_on_their_way_to_it() {
     assert_eq!((letters, driver.view(TALLY).iter().any(|(key, _)| *key == 7)), (3, false));
     driver.restart().unwrap();
     assert!(told(&mut driver).is_empty(), "it is told once");
+}
+
+/// A log with these numbers in a topic before anything has started.
+fn begun_with(topology: Topology, numbers: &[i64]) -> TestDriver {
+    let settings = EngineSettings::default();
+    let memory = Arc::new(MemoryBackends::default());
+    TestDriver::through(topology, settings, memory, |log| {
+        let log = Arc::new(log);
+        let spec = TopicSpec {
+            name: EVENTS.name().to_owned(),
+            partitions: 1,
+            accept_existing: true,
+            cleanup: CleanupPolicy::Delete(None),
+        };
+        log.ensure_topics(&[spec], Duration::ZERO).unwrap();
+        let client = Client::new(log.clone());
+        numbers
+            .iter()
+            .for_each(|number| client.send(EVENTS, *number, number, Some(&number.to_string())).unwrap());
+        log
+    })
+    .unwrap()
+}
+
+/// Lets the engine work that does not come to rest.
+fn a_while(driver: &mut TestDriver) {
+    for _ in 0..5 {
+        driver.turns(0, 20);
+        driver.clock().advance(Duration::from_secs(1));
+    }
+}
+
+fn copied(reset: OffsetReset) -> Topology {
+    let builder = Builder::new("sources");
+    builder.stream(EVENTS).to(SEEN);
+    builder.offset_reset(EVENTS, reset);
+    builder.build().unwrap()
+}
+
+#[test]
+fn a_source_begins_where_it_is_told_to() {
+    let keys = |driver: &mut TestDriver| seen(driver).into_iter().map(|(key, ..)| key).collect::<Vec<_>>();
+    let mut driver = begun_with(copied(OffsetReset::Earliest), &[1, 2]);
+    driver.send(EVENTS, 3, &3, Some(&"3".to_owned()));
+    assert_eq!(keys(&mut driver), [1, 2, 3]);
+
+    let mut driver = begun_with(copied(OffsetReset::Latest), &[1, 2]);
+    driver.send(EVENTS, 3, &3, Some(&"3".to_owned()));
+    assert_eq!(keys(&mut driver), [3]);
+    // What was committed counts, and not where the topic ends.
+    driver.queue(EVENTS, 4, &4, Some(&"4".to_owned()));
+    driver.crash().unwrap();
+    driver.settle();
+    assert_eq!(keys(&mut driver), [4]);
+
+    let mut driver = begun_with(copied(OffsetReset::Earliest), &[]);
+    driver.prepare(copied(OffsetReset::None)).unwrap();
+    driver.queue(EVENTS, 3, &3, Some(&"3".to_owned()));
+    driver.revive(0).unwrap();
+    a_while(&mut driver);
+    assert_eq!(keys(&mut driver), [] as [i64; 0]);
+    let reasons = driver.queries().readiness().reasons;
+    assert!(
+        reasons.iter().any(|reason| reason.contains("no offset for events-0")),
+        "{reasons:?}"
+    );
+}
+
+#[test]
+fn an_offset_reset_of_what_is_no_source_is_refused() {
+    let builder = Builder::new("sources");
+    builder.stream(EVENTS).to(SEEN);
+    builder.offset_reset(SEEN, OffsetReset::Latest);
+    let error = builder.build().err().unwrap().to_string();
+    assert!(error.contains("seen has an offset reset, but is no source"), "{error}");
+}
+
+/// A text, of which one cannot be read and another not be written.
+#[derive(Clone)]
+struct Picky(String);
+
+impl Wire for Picky {
+    const SCHEMA: Option<&'static str> = None;
+
+    fn encode(&self, codec: &Codec, out: &mut Vec<u8>) -> Result<(), WireError> {
+        match self.0.as_str() {
+            "unwritable" => Err(WireError::Unencodable("nobody can write this".to_owned())),
+            text => text.to_owned().encode(codec, out),
+        }
+    }
+
+    fn decode(bytes: &[u8], codec: &Codec) -> Result<Self, WireError> {
+        match bytes {
+            b"unreadable" => Err(WireError::Malformed("nobody can read this".to_owned())),
+            bytes => String::decode(bytes, codec).map(Self),
+        }
+    }
+}
+
+#[test]
+fn a_record_at_fault_is_a_dead_letter_or_stops_its_task_as_the_settings_say_of_each_fault() {
+    const IN: Topic<i64, Picky> = Topic::new("events");
+    const OUT: Topic<i64, Picky> = Topic::new("seen");
+    let stop = |fault| {
+        let mut settings = EngineSettings {
+            partitions: 1,
+            ..EngineSettings::default()
+        };
+        match fault {
+            "unreadable" => settings.on_unreadable = OnFault::Stop,
+            "unprocessable" => settings.on_unprocessable = OnFault::Stop,
+            "unwritable" => settings.on_unwritable = OnFault::Stop,
+            _ => {}
+        }
+        settings
+    };
+    let faults = ["unreadable", "unprocessable", "unwritable"];
+    for (fault, stops_at) in faults.into_iter().flat_map(|fault| [(fault, ""), (fault, fault)]).chain(
+        // The settings of another fault do not count.
+        [
+            ("unreadable", "unwritable"),
+            ("unprocessable", "unreadable"),
+            ("unwritable", "unprocessable"),
+        ],
+    ) {
+        let builder = Builder::new("sources");
+        let refuse = |_: &i64, value: &Picky| match value.0.as_str() {
+            "unprocessable" => Err("nobody can process this"),
+            _ => Ok(value.clone()),
+        };
+        builder.stream(IN).map_values_or_dead_letter(refuse).to(OUT);
+        let memory = Arc::new(MemoryBackends::default());
+        let mut driver = TestDriver::with(builder.build().unwrap(), stop(stops_at), memory).unwrap();
+        driver.queue_bytes("events", 1, Some(&1_i64.to_be_bytes()), Some(fault.as_bytes()));
+        driver.queue_bytes("events", 2, Some(&1_i64.to_be_bytes()), Some(b"behind it"));
+        a_while(&mut driver);
+        let (dead, seen) = (reasons(&mut driver), driver.drain_bytes("seen").len());
+        let waits = driver.queries().readiness().reasons;
+        if fault == stops_at {
+            assert_eq!((dead.len(), seen), (0, 0), "{fault}, stops");
+            assert!(
+                waits.iter().any(|reason| reason.contains("is stopped until a restart")),
+                "{waits:?}"
+            );
+        } else {
+            assert_eq!((dead.len(), seen), (1, 1), "{fault}, while {stops_at:?} would stop");
+            assert!(dead[0].contains("nobody can") && waits.is_empty(), "{dead:?} {waits:?}");
+        }
+    }
 }

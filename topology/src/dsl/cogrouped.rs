@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::table::{OldValues, Table};
+use super::table::{Materialized, OldValues, RowStore, Table};
 use super::{Grouped, Stream};
 use crate::change::Change;
-use crate::store::{StoreKey, StoreValue, TimestampedKeyValue};
+use crate::store::{StoreKey, StoreValue};
 
 /// What a row begins with.
 type Init<T> = Arc<dyn Fn() -> T + Send + Sync>;
 
 /// Adds a stream's step; told its name, the store, who asks for old values, and what a row begins with.
-type AddStep<K, T> = Box<dyn Fn(String, TimestampedKeyValue<K, T>, &Arc<OldValues>, Init<T>) -> Stream<K, Change<T>>>;
+type AddStep<K, T> = Box<dyn Fn(String, RowStore<K, T>, &Arc<OldValues>, Init<T>) -> Stream<K, Change<T>>>;
 
 /// Grouped streams that make rows together.
 pub struct Cogrouped<K, T> {
@@ -51,7 +51,7 @@ impl<K: StoreKey, T: StoreValue> Cogrouped<K, T> {
     /// ```
     /// use topology::dsl::Builder;
     /// use topology::testing::TestDriver;
-    /// use wire::Topic;
+    /// use topology::Topic;
     ///
     /// const DEPOSITS: Topic<i64, i64> = Topic::new("deposits");
     /// const PAYMENTS: Topic<i64, i64> = Topic::new("payments");
@@ -70,8 +70,9 @@ impl<K: StoreKey, T: StoreValue> Cogrouped<K, T> {
     /// driver.send(PAYMENTS, 1, &1, Some(&20));
     /// assert_eq!(driver.drain(BALANCES).pop().unwrap().value, Some(30));
     /// ```
-    pub fn aggregate(self, store: &str, init: impl Fn() -> T + Send + Sync + 'static) -> Table<K, T> {
-        let rows = TimestampedKeyValue::<K, T>::named(store);
+    pub fn aggregate(self, store: impl Into<Materialized>, init: impl Fn() -> T + Send + Sync + 'static) -> Table<K, T> {
+        let rows = RowStore::<K, T>::new(&store.into());
+        let store = rows.name();
         let (old, init): (_, Init<T>) = (OldValues::known(), Arc::new(init));
         let steps = self.steps.iter().enumerate();
         let all = steps.map(|(place, step)| step(format!("{store}.table{place}"), rows, &old, init.clone()));

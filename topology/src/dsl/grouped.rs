@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use wire::Wire;
 
-use super::table::{OldValues, Table, definitions, from_first, from_init, later_ms, put};
+use super::table::{Materialized, OldValues, RowStore, Table, from_first, from_init, later_ms};
 use super::{Rekeyed, Stream};
 use crate::change::Change;
 use crate::record::{Payload, Record};
-use crate::store::{StoreKey, StoreValue, TimestampedKeyValue};
+use crate::store::{StoreKey, StoreValue};
 
 /// A stream whose records are gathered by key.
 pub struct Grouped<K, V> {
@@ -29,7 +29,7 @@ impl<K: StoreKey, V: Send + 'static> Stream<K, V> {
     /// ```
     /// use topology::dsl::Builder;
     /// use topology::testing::TestDriver;
-    /// use wire::Topic;
+    /// use topology::Topic;
     ///
     /// const SALES: Topic<String, i64> = Topic::new("sales");
     /// const TOTALS: Topic<String, i64> = Topic::new("totals");
@@ -54,7 +54,7 @@ impl<K: Clone + Send + 'static, V: Send + 'static> Stream<K, V> {
     /// ```
     /// use topology::dsl::Builder;
     /// use topology::testing::TestDriver;
-    /// use wire::Topic;
+    /// use topology::Topic;
     ///
     /// const LINES: Topic<i64, String> = Topic::new("lines");
     /// const COUNTS: Topic<String, i64> = Topic::new("counts");
@@ -91,7 +91,7 @@ impl<K: StoreKey, V: Wire + Payload<V>> Rekeyed<K, V> {
 
 impl<K: StoreKey, V: Send + 'static> Grouped<K, V> {
     /// How many records each key has had, as a table in a store of this name. See [`Stream::group_by`] for an example.
-    pub fn count(&self, store: &str) -> Table<K, i64> {
+    pub fn count(&self, store: impl Into<Materialized>) -> Table<K, i64> {
         self.aggregate(store, || 0, |_, _, count| Some(count + 1))
     }
 
@@ -101,7 +101,7 @@ impl<K: StoreKey, V: Send + 'static> Grouped<K, V> {
     /// ```
     /// use topology::dsl::Builder;
     /// use topology::testing::TestDriver;
-    /// use wire::Topic;
+    /// use topology::Topic;
     ///
     /// const WORDS: Topic<String, String> = Topic::new("words");
     /// const LENGTHS: Topic<String, i64> = Topic::new("lengths");
@@ -116,29 +116,34 @@ impl<K: StoreKey, V: Send + 'static> Grouped<K, V> {
     /// ```
     pub fn aggregate<T: StoreValue>(
         &self,
-        store: &str,
+        store: impl Into<Materialized>,
         init: impl Fn() -> T + Clone + Send + Sync + 'static,
         add: impl Fn(&K, &V, T) -> Option<T> + Clone + Send + Sync + 'static,
     ) -> Table<K, T> {
-        self.fold(store, from_init(init, add))
+        self.fold(store.into(), from_init(init, add))
     }
 
-    /// The same, where the first record is what it begins with: `add` gets what there is, and the next record.
-    pub fn reduce(&self, store: &str, add: impl Fn(&V, &V) -> V + Clone + Send + Sync + 'static) -> Table<K, V>
+    /// The same, where the first record is what it begins with: `add` gets what there is, and the next record. It may make an `Option`,
+    /// whose `None` deletes the row.
+    pub fn reduce<R: Into<Option<V>>>(
+        &self,
+        store: impl Into<Materialized>,
+        add: impl Fn(&V, &V) -> R + Clone + Send + Sync + 'static,
+    ) -> Table<K, V>
     where
         V: StoreValue,
     {
-        self.fold(store, from_first(add))
+        self.fold(store.into(), from_first(add))
     }
 
     fn fold<T: StoreValue>(
         &self,
-        store: &str,
+        store: Materialized,
         add: impl Fn(&K, &V, Option<T>) -> Option<T> + Clone + Send + Sync + 'static,
     ) -> Table<K, T> {
-        let rows = TimestampedKeyValue::<K, T>::named(store);
+        let rows = RowStore::<K, T>::new(&store);
         let old = OldValues::known();
-        let changes = self.folded(format!("{store}.table"), rows, &old, add);
+        let changes = self.folded(format!("{}.table", rows.name()), rows, &old, add);
         Table::stored(changes, rows, old)
     }
 
@@ -146,19 +151,20 @@ impl<K: StoreKey, V: Send + 'static> Grouped<K, V> {
     pub(super) fn folded<T: StoreValue>(
         &self,
         name: String,
-        rows: TimestampedKeyValue<K, T>,
+        rows: RowStore<K, T>,
         old: &Arc<OldValues>,
         add: impl Fn(&K, &V, Option<T>) -> Option<T> + Clone + Send + Sync + 'static,
     ) -> Stream<K, Change<T>> {
         let wanted = old.clone();
-        self.stream.stateful(name, definitions(rows), move |record, stores, out| {
-            let store = stores.get(rows);
+        self.stream.stateful(name, rows.definitions(), move |record, stores, out| {
+            let mut store = rows.open(stores);
             let before = store.get(&record.key)?;
             let old = before.as_ref().filter(|_| wanted.is_wanted()).map(|row| row.value.clone());
             let at_ms = later_ms(before.as_ref(), record.timestamp_ms);
             let new = add(&record.key, &record.value, before.map(|row| row.value));
-            put(store, &record.key, new.as_ref(), at_ms);
-            out.push(Record::new(record.key.clone(), Change::new(new, old), at_ms));
+            if let Some(change) = store.put(&record.key, Change::new(new, old), at_ms)? {
+                out.push(Record::new(record.key.clone(), change, at_ms));
+            }
             Ok(())
         })
     }

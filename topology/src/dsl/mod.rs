@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use topology::dsl::Builder;
-//! use wire::Topic;
+//! use topology::Topic;
 //!
 //! const NUMBERS: Topic<i64, i64> = Topic::new("numbers");
 //! const EVEN: Topic<i64, i64> = Topic::new("even");
@@ -18,6 +18,7 @@
 //! ```
 
 mod cogrouped;
+mod grace_join;
 mod grouped;
 mod rekeyed;
 mod sink;
@@ -40,11 +41,12 @@ use crate::processor::Processor;
 use crate::record::{Record, RecordMetadata};
 use crate::store::{StoreDef, StoreSet, TaskStores};
 
+pub use crate::graph::OffsetReset;
 pub use cogrouped::Cogrouped;
 pub use grouped::Grouped;
-pub use rekeyed::Rekeyed;
+pub use rekeyed::{Rekeyed, RekeyedSplit};
 pub use stateless::Split;
-pub use table::{GroupedTable, Table};
+pub use table::{GroupedTable, Materialized, Table};
 
 /// Builds a [`Topology`].
 pub struct Builder {
@@ -89,11 +91,41 @@ impl Builder {
         self.graph.borrow_mut().set_partitions(topic.name(), count);
     }
 
+    /// Says where a source begins of which nothing was ever committed, if not with the first record that is there.
+    ///
+    /// ```
+    /// use topology::dsl::{Builder, OffsetReset};
+    /// use topology::Topic;
+    ///
+    /// const CLICKS: Topic<i64, i64> = Topic::new("clicks");
+    ///
+    /// let b = Builder::new("example");
+    /// b.stream(CLICKS).to(Topic::<i64, i64>::new("seen"));
+    /// b.offset_reset(CLICKS, OffsetReset::Latest);
+    /// b.build().unwrap();
+    /// ```
+    pub fn offset_reset<K, V>(&self, topic: Topic<K, V>, reset: OffsetReset) {
+        self.graph.borrow_mut().resets.insert(topic.name(), reset);
+    }
+
     /// Checks the whole. Errors name the node, the store or the topic at fault.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Topology`]: two nodes of one name, a topic that is read twice, stores of one name that differ, and the like.
     pub fn build(self) -> Result<Topology, EngineError> {
-        let graph = Rc::try_unwrap(self.graph)
+        let mut graph = Rc::try_unwrap(self.graph)
             .map(RefCell::into_inner)
             .unwrap_or_else(|shared| std::mem::take(&mut *shared.borrow_mut()));
+        let is_source = |topic: &str| {
+            graph
+                .nodes
+                .iter()
+                .any(|node| matches!(node.kind, Kind::Source { topic: of } if of == topic))
+        };
+        if let Some(topic) = graph.resets.keys().find(|topic| !is_source(topic)) {
+            graph.problems.push(format!("{topic} has an offset reset, but is no source"));
+        }
         Topology::new(graph)
     }
 }

@@ -3,14 +3,23 @@
 use broker::CleanupPolicy;
 use wire::{Topic, Wire};
 
-use super::{Builder, Stream};
+use super::{Builder, Split, Stream};
 use crate::graph::TopicUse;
+use crate::processor::Processor;
 use crate::record::{Payload, Record};
 
 /// A stream that was given other keys. Before it meets state, it must be [repartitioned](Rekeyed::repartition) or
 /// [grouped](Rekeyed::group_by_key).
 pub struct Rekeyed<K, V> {
     pub(super) stream: Stream<K, V>,
+}
+
+impl<K, V> Clone for Rekeyed<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            stream: self.stream.clone(),
+        }
+    }
 }
 
 /// Operators that need no state are the same as a stream's.
@@ -69,9 +78,67 @@ impl<K: Clone + Send + 'static, V: Clone + Send + 'static> Rekeyed<K, V> {
         self.stream.merge(&other.stream).rekeyed()
     }
 
+    /// As [`Stream::split`]; the branches have other keys, too.
+    ///
+    /// ```
+    /// use topology::Topic;
+    /// use topology::dsl::Builder;
+    /// use topology::testing::TestDriver;
+    ///
+    /// const NUMBERS: Topic<i64, i64> = Topic::new("numbers");
+    /// const EVEN: Topic<i64, i64> = Topic::new("even");
+    /// const ODD: Topic<i64, i64> = Topic::new("odd");
+    ///
+    /// let b = Builder::new("example");
+    /// let split = b.stream(NUMBERS).select_key(|_, number| number / 10).split();
+    /// split.branch("even", |key, _| key % 2 == 0).to(EVEN);
+    /// split.rest("odd").to(ODD);
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
+    /// [10, 20, 30].iter().for_each(|number| driver.send(NUMBERS, 0, &0, Some(number)));
+    /// assert_eq!((driver.drain(EVEN).len(), driver.drain(ODD).len()), (1, 2));
+    /// ```
+    pub fn split(&self) -> RekeyedSplit<K, V> {
+        RekeyedSplit {
+            split: self.stream.split(),
+        }
+    }
+
     /// Looks at each record, and ends there: as [`Stream::for_each`].
     pub fn for_each(&self, look: impl Fn(&Record<K, V>) + Clone + Send + Sync + 'static) {
         self.stream.for_each(look);
+    }
+}
+
+/// A [`Split`] of records with other keys.
+pub struct RekeyedSplit<K, V> {
+    split: Split<K, V>,
+}
+
+impl<K: Clone + Send + 'static, V: Clone + Send + 'static> RekeyedSplit<K, V> {
+    /// As [`Split::branch`].
+    pub fn branch(&self, name: &str, takes: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Rekeyed<K, V> {
+        self.split.branch(name, takes).rekeyed()
+    }
+
+    /// As [`Split::rest`].
+    pub fn rest(self, name: &str) -> Rekeyed<K, V> {
+        self.split.rest(name).rekeyed()
+    }
+}
+
+impl<K: Send + 'static, V: Send + 'static> Rekeyed<K, V> {
+    /// As [`Stream::process`]. The processor sees the records where they lie, which is not where their keys belong: what it keeps of a key
+    /// is there in as many partitions as the key's records come from. Where that is not meant, [`Rekeyed::repartition`] comes first.
+    pub fn process<P>(
+        &self,
+        name: impl Into<String>,
+        stores: P::Stores,
+        make: impl Fn() -> P + Send + Sync + 'static,
+    ) -> Rekeyed<P::KeyOut, P::Out>
+    where
+        P: Processor<KeyIn = K, In = V>,
+    {
+        self.stream.process(name, stores, make).rekeyed()
     }
 }
 
@@ -79,8 +146,8 @@ impl<K: Wire, V: Wire + Payload<V>> Rekeyed<K, V> {
     /// Partitions the records by key: they go through a topic, or in memory where the same worker has the partition.
     ///
     /// The topic is the topology's own: there many records travel as one, in a form that only the engine reads. So the offsets
-    /// of [`RecordMetadata`](crate::RecordMetadata) are finer than the log's there. A record without a key has no partition there, and
-    /// ends here.
+    /// of [`RecordMetadata`](crate::RecordMetadata) are finer than the log's there. A record without a key stays in its partition, or goes
+    /// to another one where the topic has fewer.
     pub fn repartition(&self, topic: Topic<K, V>) -> Stream<K, V> {
         self.repartition_to(topic)
     }
@@ -115,5 +182,14 @@ impl<K: Wire, V: Send + 'static> Rekeyed<K, V> {
         V: Payload<T>,
     {
         self.stream.write(topic, CleanupPolicy::Compact);
+    }
+
+    /// As [`Stream::to_by`].
+    pub fn to_by<T: Wire>(&self, topics: &[Topic<K, T>], choose: impl Fn(&K, &V) -> Option<usize> + Clone + Send + Sync + 'static)
+    where
+        K: Clone,
+        V: Payload<T> + Clone,
+    {
+        self.stream.to_by(topics, choose);
     }
 }

@@ -34,7 +34,7 @@ impl<K: Wire, V: Send + 'static> Stream<K, V> {
     /// ```
     /// use topology::dsl::Builder;
     /// use topology::testing::TestDriver;
-    /// use wire::Topic;
+    /// use topology::Topic;
     ///
     /// const NUMBERS: Topic<i64, i64> = Topic::new("numbers");
     /// const EVEN: Topic<i64, i64> = Topic::new("even");
@@ -75,8 +75,6 @@ impl<K: Wire, V: Send + 'static> Stream<K, V> {
                 Codec::register::<T>(registry.clone(), &topic.value_subject()).map_err(register(topic.value_subject()))?;
             Ok(Box::new(SinkNode::<K, V, T> {
                 topic: topic.name(),
-                // It is by its key that a record has a partition there.
-                needs_key: how == TopicUse::Repartition,
                 key,
                 value,
                 types: PhantomData,

@@ -55,7 +55,23 @@ pub(crate) struct Graph {
     pub topics: BTreeMap<&'static str, TopicUse>,
     /// Partition counts of topics that have one of their own.
     pub partitions: BTreeMap<&'static str, u32>,
+    /// Where sources begin that do not begin at the log's start.
+    pub resets: BTreeMap<&'static str, OffsetReset>,
     pub problems: Vec<String>,
+}
+
+/// Where a source begins of which nothing was ever committed. What a broker has forgotten is not guessed: there, the task waits until
+/// somebody has set the offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OffsetReset {
+    /// With the first record that is there.
+    #[default]
+    Earliest,
+    /// With the first record that comes after its task has started.
+    Latest,
+    /// Not before somebody has set the group's offset.
+    None,
 }
 
 impl Graph {
@@ -144,6 +160,7 @@ pub struct Topology {
     pub(crate) topics: BTreeMap<&'static str, TopicUse>,
     /// Partition counts of topics that have one of their own.
     pub(crate) partitions: BTreeMap<&'static str, u32>,
+    resets: BTreeMap<&'static str, OffsetReset>,
     pub(crate) subs: Vec<SubTopology>,
 }
 
@@ -162,6 +179,7 @@ impl Topology {
             stores,
             topics,
             partitions,
+            resets,
             ..
         } = graph;
         Ok(Self {
@@ -170,6 +188,7 @@ impl Topology {
             stores,
             topics,
             partitions,
+            resets,
             subs,
         })
     }
@@ -198,6 +217,11 @@ impl Topology {
             }
         }
         found.into_iter().collect()
+    }
+
+    /// Where a source begins of which nothing was ever committed.
+    pub(crate) fn offset_reset(&self, topic: &str) -> OffsetReset {
+        self.resets.get(topic).copied().unwrap_or_default()
     }
 
     pub(crate) fn is_repartition(&self, topic: &str) -> bool {

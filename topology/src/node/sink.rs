@@ -13,8 +13,6 @@ use crate::record::{Payload, Record};
 /// Where records leave for a topic.
 pub(crate) struct SinkNode<K, V, T> {
     pub topic: &'static str,
-    /// Whether a record must have a key to be written.
-    pub needs_key: bool,
     pub key: Codec,
     pub value: Codec,
     pub types: PhantomData<fn(K, V, T)>,
@@ -23,9 +21,6 @@ pub(crate) struct SinkNode<K, V, T> {
 impl<K: Wire, V: Payload<T>, T: Wire> Node for SinkNode<K, V, T> {
     fn process(&mut self, record: &dyn Any, env: &mut Env<'_>) -> Result<(), ProcessError> {
         let record: &Record<K, V> = typed(record);
-        if self.needs_key && record.key.is_missing() {
-            return Ok(());
-        }
         let out = &mut *env.out;
         record.key.encode(&self.key, &mut out.arena)?;
         let key_end = out.arena.len();

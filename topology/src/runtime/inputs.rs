@@ -11,6 +11,7 @@ use super::task::Task;
 use super::task_id::TaskId;
 use super::tasks::TaskRegistry;
 use crate::error::EngineError;
+use crate::graph::{OffsetReset, Topology};
 
 /// A fetch asks for at least so many messages.
 const MESSAGES_MIN: usize = 16;
@@ -58,15 +59,17 @@ impl InputReader {
         self.reader.trouble()
     }
 
-    /// Where a partition starts.
-    pub fn start_of(&mut self, partition: &TopicPartition, timeout: Duration) -> Result<i64, BrokerError> {
-        Ok(self.reader.bounds(partition, timeout)?.0)
+    /// Where a partition is read from of which nothing was ever committed.
+    pub fn start_of(&mut self, partition: &TopicPartition, reset: OffsetReset, timeout: Duration) -> Result<i64, BrokerError> {
+        let (first, end) = self.reader.bounds(partition, timeout)?;
+        Ok(if reset == OffsetReset::Latest { end } else { first })
     }
 
     /// Fetches a task's inputs from where the group stands.
-    pub fn assign(&mut self, id: TaskId, task: &mut Task) -> Result<(), EngineError> {
+    pub fn assign(&mut self, id: TaskId, task: &mut Task, topology: &Topology) -> Result<(), EngineError> {
         for (i, input) in task.inputs.iter_mut().enumerate() {
             let start = match input.committed_offset() {
+                ..0 if topology.offset_reset(&input.partition.topic) == OffsetReset::Latest => Start::At(input.start),
                 ..0 => Start::Earliest,
                 offset => Start::At(offset),
             };

@@ -51,7 +51,7 @@ pub use instance::{Instance, Token};
 pub use lifecycle::EngineState;
 pub use metrics::Metrics;
 pub use prepare::EngineParts;
-pub use settings::{EngineSettings, OnPanic};
+pub use settings::{EngineSettings, OnFault};
 pub use task::Position;
 pub use task_id::TaskId;
 

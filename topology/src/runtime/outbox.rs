@@ -37,10 +37,12 @@ pub(super) struct Outbox {
     handed: Vec<Handed>,
     dead_letter_topic: String,
     application: String,
+    /// The task's own, where records go on that have no key.
+    partition: u32,
 }
 
 impl Outbox {
-    pub fn new(topology: &Topology, sub: &SubTopology, source_partitions: &BTreeMap<&'static str, u32>) -> Self {
+    pub fn new(topology: &Topology, sub: &SubTopology, partition: u32, source_partitions: &BTreeMap<&'static str, u32>) -> Self {
         let lanes = topology.repartition_topics_of(sub).map(|(topic, _)| {
             let lanes = std::iter::repeat_with(Lane::default);
             (topic, lanes.take(source_partitions[topic] as usize).collect())
@@ -50,6 +52,7 @@ impl Outbox {
             handed: Vec::new(),
             dead_letter_topic: topology.dead_letter_topic(),
             application: topology.application.clone(),
+            partition,
         }
     }
 
@@ -63,7 +66,8 @@ impl Outbox {
             let value = entry.value_end.map(|end| &out.arena[entry.key_end..end]);
             start = entry.headers_end.unwrap_or(end);
             if let Some((topic, lanes)) = self.lanes.iter_mut().find(|(topic, _)| *topic == entry.topic) {
-                let partition = key.map_or(0, |key| partition_for_key(key, lanes.len() as u32));
+                let lanes_len = lanes.len() as u32;
+                let partition = key.map_or(self.partition % lanes_len, |key| partition_for_key(key, lanes_len));
                 let lane = &mut lanes[partition as usize];
                 if !lane.pack.takes(headers.is_some()) {
                     lane.send(topic, partition, &mut self.handed, producer)?;

@@ -28,8 +28,14 @@ pub struct EngineSettings {
     /// How often the offsets of all inputs are committed again, moved or not, and the state marked as valid: well within the time for
     /// which the broker keeps offsets and tombstones.
     pub offsets_refresh_interval: Duration,
-    /// What becomes of a record at which a processor panics twice.
-    pub on_panic: OnPanic,
+    /// What becomes of a record at which a processor panics, is tried again, and panics again.
+    pub on_panic: OnFault,
+    /// What becomes of a record whose bytes cannot be read as the topic's types.
+    pub on_unreadable: OnFault,
+    /// What becomes of a record that a processor refuses ([`ProcessError::Record`](crate::ProcessError::Record)).
+    pub on_unprocessable: OnFault,
+    /// What becomes of a record of which something cannot be written: it does not fit its schema, or the log refuses it.
+    pub on_unwritable: OnFault,
     /// A fetched partition is paused when this many of its records wait, until half are processed.
     pub buffered_records_max: usize,
     /// Whether a re-keyed record whose partition is this worker's is handed over in memory, within the same transaction, instead
@@ -53,11 +59,39 @@ pub struct EngineSettings {
     pub broker_timeout: Duration,
 }
 
-/// What becomes of a record at which a processor panics, is tried again, and panics again.
+/// What becomes of a record that is at fault.
+///
+/// ```
+/// use std::sync::Arc;
+/// use topology::dsl::Builder;
+/// use topology::store::MemoryBackends;
+/// use topology::testing::TestDriver;
+/// use topology::{EngineSettings, OnFault, Topic};
+///
+/// const NUMBERS: Topic<i64, i64> = Topic::new("numbers");
+/// const HALVES: Topic<i64, i64> = Topic::new("halves");
+///
+/// let b = Builder::new("example");
+/// let half = |_: &i64, n: &i64| if n % 2 == 0 { Ok(n / 2) } else { Err("it is odd") };
+/// b.stream(NUMBERS).map_values_or_dead_letter(half).to(HALVES);
+/// let settings = EngineSettings {
+///     on_unprocessable: OnFault::Stop,
+///     ..EngineSettings::default()
+/// };
+/// let mut driver = TestDriver::with(b.build().unwrap(), settings, Arc::new(MemoryBackends::default())).unwrap();
+/// driver.queue(NUMBERS, 0, &1, Some(&3));
+/// driver.queue(NUMBERS, 1, &1, Some(&4));
+/// // Not to the end, as that does not come.
+/// driver.turns(0, 10);
+/// assert!(driver.drain(HALVES).is_empty(), "the record behind it waits as well");
+/// let reasons = driver.queries().readiness().reasons;
+/// assert!(reasons.iter().any(|reason| reason.contains("it is odd")), "{reasons:?}");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum OnPanic {
-    /// It goes to the dead-letter topic.
+#[non_exhaustive]
+pub enum OnFault {
+    /// It goes to the dead-letter topic, and what it wrote is undone.
     DeadLetter,
     /// Its task stops until a restart; its state answers, and readiness says why.
     Stop,
@@ -75,7 +109,10 @@ impl Default for EngineSettings {
             poll_records_max: 4_000,
             unflushed_keys_max: 500_000,
             offsets_refresh_interval: Duration::from_secs(3_600),
-            on_panic: OnPanic::DeadLetter,
+            on_panic: OnFault::DeadLetter,
+            on_unreadable: OnFault::DeadLetter,
+            on_unprocessable: OnFault::DeadLetter,
+            on_unwritable: OnFault::DeadLetter,
             buffered_records_max: 8_000,
             repartition_in_memory: true,
             repartition_purge_interval: Duration::from_secs(30),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use broker::{Committed, Headers, Message, Outgoing, TopicPartition, TransactionalProducer};
 use parking_lot::RwLock;
-use wire::Registry;
+use wire::{Registry, WireError};
 
 use super::at_fault::{AtFault, RecordId, Verdict, panic_text};
 use super::flow::Flow;
@@ -24,6 +24,7 @@ use super::state::Restore;
 use super::task_id::TaskId;
 use super::transaction::Transaction;
 use super::unknown::Unknown;
+use super::{EngineSettings, OnFault};
 use crate::error::{EngineError, ProcessError, StoreError};
 use crate::graph::{SubTopology, Topology};
 use crate::headers;
@@ -78,6 +79,8 @@ pub(crate) struct Task {
     pub records: usize,
     /// The record at fault for the error that was returned last.
     pub blame: Option<Blame>,
+    /// What becomes of records that are at fault; the worker gives it its own.
+    pub settings: Arc<EngineSettings>,
 }
 
 /// Why a record takes its transaction down.
@@ -87,6 +90,8 @@ pub(crate) enum Blame {
     Panicked(RecordId),
     /// What was written at this record was refused.
     Refused(RecordId),
+    /// The record is at fault, and the settings say that its task stops.
+    Stopping(RecordId),
 }
 
 /// What came of one record.
@@ -186,7 +191,7 @@ impl Task {
             read_ahead: ReadAhead::new(topology, &inputs),
             unknown: Unknown::default(),
             inputs,
-            outbox: Outbox::new(topology, sub, source_partitions),
+            outbox: Outbox::new(topology, sub, id.partition, source_partitions),
             position: Arc::default(),
             stream_time_ms: stored.stream_time_ms,
             committed_time_ms: stored.stream_time_ms,
@@ -198,6 +203,7 @@ impl Task {
             touches: false,
             dirty: false,
             records: 0,
+            settings: Arc::default(),
             blame: None,
         })
     }
@@ -357,6 +363,13 @@ impl Task {
             Err(ProcessError::Store(error)) => return Err(error.into()),
             Err(error) => {
                 self.flow.undo_record();
+                if verdict.is_none() && self.stops_at(&error) {
+                    self.blame = Some(Blame::Stopping(record));
+                    return Err(EngineError::AtFault {
+                        task: self.name.clone(),
+                        reason: error.to_string(),
+                    });
+                }
                 self.send_dead_letter(record, &error.to_string(), verdict, producer)?;
                 if verdict.is_none_or(|verdict| verdict.with_hook) {
                     self.catching(Blame::Panicked(record), |task| {
@@ -380,6 +393,16 @@ impl Task {
             self.punctuate_by(PunctuationType::StreamTime, stream_time_ms, producer, now_ms)?;
         }
         Ok(step)
+    }
+
+    /// Whether the settings say that a record with this fault stops the task.
+    fn stops_at(&self, error: &ProcessError) -> bool {
+        let on_fault = match error {
+            ProcessError::Record(_) => self.settings.on_unprocessable,
+            ProcessError::Wire(WireError::Unencodable(_)) => self.settings.on_unwritable,
+            _ => self.settings.on_unreadable,
+        };
+        on_fault == OnFault::Stop
     }
 
     fn read_ahead(&mut self, chosen: usize) -> Result<(), StoreError> {

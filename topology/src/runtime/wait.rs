@@ -19,7 +19,7 @@ enum Kind {
     Offset(usize),
     /// The group has lost the offset of an input: it must be set before anything is processed.
     OffsetUnknown,
-    /// A processor has panicked twice at a record, and the settings say that this stops the task until a restart.
+    /// A record is at fault, and the settings say that this stops the task until a restart.
     Stopped,
 }
 

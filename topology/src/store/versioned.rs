@@ -47,6 +47,11 @@ impl<K: StoreKey, V: StoreValue> Versioned<K, V> {
         Self::new(wire::name(name), retention)
     }
 
+    /// For how long versions are kept, in milliseconds.
+    pub(crate) const fn retention_ms(&self) -> i64 {
+        self.retention_ms
+    }
+
     /// The rows beneath, for queries: by key, and the complement (`!`) of the time in milliseconds since the epoch.
     pub const fn versions(&self) -> KeyValue<(K, i64), Version<V>> {
         KeyValue::new(self.name)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::case::{Case, Node};
+use crate::case::{Case, Node, feature};
 
 /// A difference that is none to report.
 pub struct Difference {
@@ -14,7 +14,7 @@ pub struct Difference {
 }
 
 /// All of them.
-pub const DIFFERENCES: [Difference; 5] = [
+pub const DIFFERENCES: [Difference; 6] = [
     Difference {
         name: "the first aggregate of a key has nothing before it",
         reason: "Kafka Streams tells the operators behind an aggregate that a key had the initial value before its first record: a row \
@@ -51,6 +51,15 @@ pub const DIFFERENCES: [Difference; 5] = [
             let meets = |node: &Node| meets_itself(case, node) && node.inputs.iter().any(|input| has_left_join(case, input));
             let changes_twice = |node: &Node| node.op == "fk_left_join" && comes_in_several(case, &node.inputs[0]);
             behind(case, |node| meets(node) || changes_twice(node))
+        },
+    },
+    Difference {
+        name: "a repartition passes records without a key on",
+        reason: "Kafka Streams drops them there, unless a left join reads what comes of it: then it passes them on to all. Whoever does not \
+                 want them can filter",
+        nodes: |case| {
+            let has_nulls = case.needs().contains(feature::NULL_KEY);
+            behind(case, |node| has_nulls && node.op == "repartition")
         },
     },
 ];

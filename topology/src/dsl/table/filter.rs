@@ -11,7 +11,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     /// ```
     /// use topology::dsl::Builder;
     /// use topology::testing::TestDriver;
-    /// use wire::Topic;
+    /// use topology::Topic;
     ///
     /// const PRICES: Topic<String, i64> = Topic::new("prices");
     /// const DEAR: Topic<String, i64> = Topic::new("dear");

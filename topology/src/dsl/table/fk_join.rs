@@ -13,7 +13,7 @@ use std::sync::Arc;
 use wire::{Codec, Registry};
 
 use super::foreign_key::{Fingerprint, Instruction, Response, Subscription, fingerprint};
-use super::{Rows, Table, definitions, later_ms};
+use super::{Materialized, Rows, Table, definitions, later_ms};
 use crate::change::Change;
 use crate::dsl::{Rekeyed, Stream};
 use crate::error::{EngineError, ProcessError};
@@ -38,7 +38,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     /// ```
     /// use topology::dsl::Builder;
     /// use topology::testing::TestDriver;
-    /// use wire::Topic;
+    /// use topology::Topic;
     ///
     /// // An account's customer, a customer's name, and the name of the customer of each account.
     /// const ACCOUNTS: Topic<i64, i64> = Topic::new("accounts");
@@ -63,10 +63,9 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
         other: &Table<KO, W>,
         foreign_key: impl Fn(&K, &V) -> Option<KO> + Clone + Send + Sync + 'static,
         join: impl Fn(&V, &W) -> VO + Clone + Send + Sync + 'static,
-        name: &str,
+        name: impl Into<Materialized>,
     ) -> Table<K, VO> {
-        let joined = move |row: Option<&V>, foreign: Option<&W>| Some(join(row?, foreign?));
-        self.fk_joined(other, foreign_key, inner, joined, name)
+        self.fk_filter_join(other, foreign_key, move |row, foreign| Some(join(row, foreign)), name)
     }
 
     /// The same, where all rows are in the result: those that name none, or one that is not there, with `None`.
@@ -75,10 +74,33 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
         other: &Table<KO, W>,
         foreign_key: impl Fn(&K, &V) -> Option<KO> + Clone + Send + Sync + 'static,
         join: impl Fn(&V, Option<&W>) -> VO + Clone + Send + Sync + 'static,
-        name: &str,
+        name: impl Into<Materialized>,
     ) -> Table<K, VO> {
-        let joined = move |row: Option<&V>, foreign: Option<&W>| Some(join(row?, foreign));
-        self.fk_joined(other, foreign_key, left, joined, name)
+        self.fk_filter_left_join(other, foreign_key, move |row, foreign| Some(join(row, foreign)), name)
+    }
+
+    /// As [`Table::fk_join`]; rows of which `join` makes `None` are not in the result.
+    pub fn fk_filter_join<KO: StoreKey, W: StoreValue, VO: StoreValue>(
+        &self,
+        other: &Table<KO, W>,
+        foreign_key: impl Fn(&K, &V) -> Option<KO> + Clone + Send + Sync + 'static,
+        join: impl Fn(&V, &W) -> Option<VO> + Clone + Send + Sync + 'static,
+        name: impl Into<Materialized>,
+    ) -> Table<K, VO> {
+        let joined = move |row: Option<&V>, foreign: Option<&W>| join(row?, foreign?);
+        self.fk_joined(other, foreign_key, inner, joined, &name.into())
+    }
+
+    /// As [`Table::fk_left_join`]; rows of which `join` makes `None` are not in the result.
+    pub fn fk_filter_left_join<KO: StoreKey, W: StoreValue, VO: StoreValue>(
+        &self,
+        other: &Table<KO, W>,
+        foreign_key: impl Fn(&K, &V) -> Option<KO> + Clone + Send + Sync + 'static,
+        join: impl Fn(&V, Option<&W>) -> Option<VO> + Clone + Send + Sync + 'static,
+        name: impl Into<Materialized>,
+    ) -> Table<K, VO> {
+        let joined = move |row: Option<&V>, foreign: Option<&W>| join(row?, foreign);
+        self.fk_joined(other, foreign_key, left, joined, &name.into())
     }
 
     fn fk_joined<KO: StoreKey, W: StoreValue, VO: StoreValue>(
@@ -87,8 +109,9 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
         foreign_key: impl Fn(&K, &V) -> Option<KO> + Clone + Send + Sync + 'static,
         asks: Asks<KO>,
         join: impl Fn(Option<&V>, Option<&W>) -> Option<VO> + Clone + Send + Sync + 'static,
-        name: &str,
+        result: &Materialized,
     ) -> Table<K, VO> {
+        let name = result.name();
         let subject = self
             .changes
             .repartition_topic::<K, V>(&format!("{name}-value"))
@@ -113,7 +136,8 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
         let responses = answer(&subscriptions.repartition(topic), other, name);
         let topic = asked.repartition_topic(&format!("{name}-response"));
         let responses = Rekeyed { stream: responses }.repartition(topic);
-        self.joined_with(&responses.merge(&unasked), &subject, join).to_table(name)
+        self.joined_with(&responses.merge(&unasked), &subject, join)
+            .to_table(result.clone())
     }
 
     /// What becomes of each row's foreign key.

@@ -2,11 +2,11 @@
 
 use wire::Wire;
 
-use super::{OldValues, Table, definitions, from_first, from_init, later_ms, put};
+use super::{Materialized, OldValues, RowStore, Table, from_first, from_init, later_ms};
 use crate::change::Change;
 use crate::dsl::{Rekeyed, Stream};
 use crate::record::Record;
-use crate::store::{StoreKey, StoreValue, TimestampedKeyValue};
+use crate::store::{StoreKey, StoreValue};
 
 /// A table whose rows are gathered by a key of theirs.
 pub struct GroupedTable<K, V> {
@@ -19,7 +19,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     /// ```
     /// use topology::dsl::Builder;
     /// use topology::testing::TestDriver;
-    /// use wire::Topic;
+    /// use topology::Topic;
     ///
     /// // A customer's city, and how many live in each.
     /// const CITIES: Topic<i64, String> = Topic::new("cities");
@@ -72,7 +72,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
 
 impl<K: StoreKey, V: Wire + Clone> GroupedTable<K, V> {
     /// How many rows each key has.
-    pub fn count(&self, store: &str) -> Table<K, i64> {
+    pub fn count(&self, store: impl Into<Materialized>) -> Table<K, i64> {
         self.aggregate(store, || 0, |_, _, count| Some(count + 1), |_, _, count| Some(count - 1))
     }
 
@@ -80,38 +80,42 @@ impl<K: StoreKey, V: Wire + Clone> GroupedTable<K, V> {
     /// now is added. `None` deletes the row.
     pub fn aggregate<T: StoreValue>(
         &self,
-        store: &str,
+        store: impl Into<Materialized>,
         init: impl Fn() -> T + Clone + Send + Sync + 'static,
         add: impl Fn(&K, &V, T) -> Option<T> + Clone + Send + Sync + 'static,
         subtract: impl Fn(&K, &V, T) -> Option<T> + Clone + Send + Sync + 'static,
     ) -> Table<K, T> {
-        self.fold(store, from_init(init, add), subtract)
+        self.fold(store.into(), from_init(init, add), subtract)
     }
 
-    /// The same, where the first row is what it begins with: `add` and `subtract` get what there is, and the row.
-    pub fn reduce(
+    /// The same, where the first row is what it begins with: `add` and `subtract` get what there is, and the row. They may make an
+    /// `Option`, whose `None` deletes the row.
+    pub fn reduce<R: Into<Option<V>>, S: Into<Option<V>>>(
         &self,
-        store: &str,
-        add: impl Fn(&V, &V) -> V + Clone + Send + Sync + 'static,
-        subtract: impl Fn(&V, &V) -> V + Clone + Send + Sync + 'static,
+        store: impl Into<Materialized>,
+        add: impl Fn(&V, &V) -> R + Clone + Send + Sync + 'static,
+        subtract: impl Fn(&V, &V) -> S + Clone + Send + Sync + 'static,
     ) -> Table<K, V> {
-        self.fold(store, from_first(add), move |_, value, before| Some(subtract(&before, value)))
+        self.fold(store.into(), from_first(add), move |_, value, before| {
+            subtract(&before, value).into()
+        })
     }
 
     fn fold<T: StoreValue>(
         &self,
-        store: &str,
+        store: Materialized,
         add: impl Fn(&K, &V, Option<T>) -> Option<T> + Clone + Send + Sync + 'static,
         subtract: impl Fn(&K, &V, T) -> Option<T> + Clone + Send + Sync + 'static,
     ) -> Table<K, T> {
-        let rows = TimestampedKeyValue::<K, T>::named(store);
+        let rows = RowStore::<K, T>::new(&store);
         let old = OldValues::known();
         let wanted = old.clone();
-        let changes = self
-            .changes
-            .stateful(format!("{store}.table"), definitions(rows), move |record, stores, out| {
+        let changes = self.changes.stateful(
+            format!("{}.table", rows.name()),
+            rows.definitions(),
+            move |record, stores, out| {
                 let (key, change) = (&record.key, &record.value);
-                let store = stores.get(rows);
+                let mut store = rows.open(stores);
                 let before = store.get(key)?;
                 let later_ms = later_ms(before.as_ref(), record.timestamp_ms);
                 let before = before.map(|row| row.value);
@@ -125,10 +129,12 @@ impl<K: StoreKey, V: Wire + Clone> GroupedTable<K, V> {
                     now = add(key, value, now);
                     at_ms = later_ms;
                 }
-                put(store, key, now.as_ref(), at_ms);
-                out.push(Record::new(key.clone(), Change::new(now, old), at_ms));
+                if let Some(change) = store.put(key, Change::new(now, old), at_ms)? {
+                    out.push(Record::new(key.clone(), change, at_ms));
+                }
                 Ok(())
-            });
+            },
+        );
         Table::stored(changes, rows, old)
     }
 }

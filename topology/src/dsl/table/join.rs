@@ -24,7 +24,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     /// ```
     /// use topology::dsl::Builder;
     /// use topology::testing::TestDriver;
-    /// use wire::Topic;
+    /// use topology::Topic;
     ///
     /// const PRICES: Topic<String, i64> = Topic::new("prices");
     /// const STOCK: Topic<String, i64> = Topic::new("stock");
@@ -45,7 +45,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
         other: &Table<K, W>,
         join: impl Fn(&V, &W) -> VO + Clone + Send + Sync + 'static,
     ) -> Table<K, VO> {
-        self.joined(other, Missing::Neither, move |left, right| Some(join(left?, right?)))
+        self.filter_join(other, move |left, right| Some(join(left, right)))
     }
 
     /// The rows of this table, with the other's where there is one.
@@ -54,7 +54,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
         other: &Table<K, W>,
         join: impl Fn(&V, Option<&W>) -> VO + Clone + Send + Sync + 'static,
     ) -> Table<K, VO> {
-        self.joined(other, Missing::Right, move |left, right| Some(join(left?, right)))
+        self.filter_left_join(other, move |left, right| Some(join(left, right)))
     }
 
     /// The rows that either table has. `join` is never given two `None`s.
@@ -63,8 +63,56 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
         other: &Table<K, W>,
         join: impl Fn(Option<&V>, Option<&W>) -> VO + Clone + Send + Sync + 'static,
     ) -> Table<K, VO> {
+        self.filter_outer_join(other, move |left, right| Some(join(left, right)))
+    }
+
+    /// As [`Table::join`]; rows of which `join` makes `None` are not in the result.
+    ///
+    /// ```
+    /// use topology::Topic;
+    /// use topology::dsl::Builder;
+    /// use topology::testing::TestDriver;
+    ///
+    /// const STOCK: Topic<i64, i64> = Topic::new("stock");
+    /// const ORDERED: Topic<i64, i64> = Topic::new("ordered");
+    /// const MISSING: Topic<i64, i64> = Topic::new("missing");
+    ///
+    /// let b = Builder::new("example");
+    /// let (stock, ordered) = (b.table(STOCK, "stock"), b.table(ORDERED, "ordered"));
+    /// let missing = stock.filter_join(&ordered, |stock, ordered| Some(ordered - stock).filter(|missing| *missing > 0));
+    /// missing.to_stream().to_compacted(MISSING);
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
+    /// driver.send(STOCK, 0, &1, Some(&10));
+    /// driver.send(ORDERED, 1, &1, Some(&12));
+    /// driver.send(STOCK, 2, &1, Some(&20));
+    /// let missing: Vec<_> = driver.drain(MISSING).into_iter().map(|record| record.value).collect();
+    /// assert_eq!(missing, [Some(2), None]);
+    /// ```
+    pub fn filter_join<W: StoreValue, VO: StoreValue>(
+        &self,
+        other: &Table<K, W>,
+        join: impl Fn(&V, &W) -> Option<VO> + Clone + Send + Sync + 'static,
+    ) -> Table<K, VO> {
+        self.joined(other, Missing::Neither, move |left, right| join(left?, right?))
+    }
+
+    /// As [`Table::left_join`]; rows of which `join` makes `None` are not in the result.
+    pub fn filter_left_join<W: StoreValue, VO: StoreValue>(
+        &self,
+        other: &Table<K, W>,
+        join: impl Fn(&V, Option<&W>) -> Option<VO> + Clone + Send + Sync + 'static,
+    ) -> Table<K, VO> {
+        self.joined(other, Missing::Right, move |left, right| join(left?, right))
+    }
+
+    /// As [`Table::outer_join`]; rows of which `join` makes `None` are not in the result.
+    pub fn filter_outer_join<W: StoreValue, VO: StoreValue>(
+        &self,
+        other: &Table<K, W>,
+        join: impl Fn(Option<&V>, Option<&W>) -> Option<VO> + Clone + Send + Sync + 'static,
+    ) -> Table<K, VO> {
         self.joined(other, Missing::Either, move |left, right| {
-            (left.is_some() || right.is_some()).then(|| join(left, right))
+            (left.is_some() || right.is_some()).then(|| join(left, right))?
         })
     }
 
@@ -153,5 +201,6 @@ fn both<K: 'static, V: 'static, W: 'static, VO: 'static>(
             let at_ms = at_ms.into_iter().flatten().max();
             Ok(value.zip(at_ms).map(|(value, at_ms)| Timestamped::new(value, at_ms)))
         }),
+        retention_ms: None,
     }
 }

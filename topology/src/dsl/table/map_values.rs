@@ -11,7 +11,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     /// ```
     /// use topology::dsl::Builder;
     /// use topology::testing::TestDriver;
-    /// use wire::Topic;
+    /// use topology::Topic;
     ///
     /// const CENTS: Topic<String, i64> = Topic::new("cents");
     /// const EUROS: Topic<String, i64> = Topic::new("euros");

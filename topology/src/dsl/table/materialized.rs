@@ -1,9 +1,9 @@
 //! A table whose rows are kept in a store of their own.
 
-use super::{OldValues, Table, definitions, put};
+use super::{Materialized, OldValues, RowStore, Table};
 use crate::change::Change;
 use crate::record::Record;
-use crate::store::{StoreKey, StoreValue, TimestampedKeyValue};
+use crate::store::{StoreKey, StoreValue};
 
 impl<K: StoreKey, V: StoreValue> Table<K, V> {
     /// Keeps the rows in a store of this name, which queries can ask, and which need not be computed again.
@@ -12,7 +12,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     /// use topology::dsl::Builder;
     /// use topology::store::TimestampedKeyValue;
     /// use topology::testing::TestDriver;
-    /// use wire::Topic;
+    /// use topology::Topic;
     ///
     /// const PRICES: Topic<String, i64> = Topic::new("prices");
     ///
@@ -23,15 +23,15 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     /// let rows = driver.view(TimestampedKeyValue::<String, i64>::new("dear"));
     /// assert_eq!((rows[0].1.value, rows[0].1.timestamp_ms), (120, 7));
     /// ```
-    pub fn materialized(&self, store: &str) -> Self {
-        let rows = TimestampedKeyValue::<K, V>::named(store);
+    pub fn materialized(&self, store: impl Into<Materialized>) -> Self {
+        let rows = RowStore::<K, V>::new(&store.into());
         let old = OldValues::known();
         let (wanted, is_filter) = (old.clone(), self.all_changes.is_some());
         let changes = self.all_changes.as_ref().unwrap_or(&self.changes).stateful(
-            format!("{store}.table"),
-            definitions(rows),
+            format!("{}.table", rows.name()),
+            rows.definitions(),
             move |record, stores, out| {
-                let store = stores.get(rows);
+                let mut store = rows.open(stores);
                 let before = match is_filter || wanted.is_wanted() {
                     true => store.get(&record.key)?.map(|before| before.value),
                     false => None,
@@ -40,9 +40,10 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
                 if before.is_none() && new.is_none() && is_filter {
                     return Ok(());
                 }
-                put(store, &record.key, new.as_ref(), record.timestamp_ms);
                 let change = Change::new(new, before.filter(|_| wanted.is_wanted()));
-                out.push(Record::new(record.key.clone(), change, record.timestamp_ms));
+                if let Some(change) = store.put(&record.key, change, record.timestamp_ms)? {
+                    out.push(Record::new(record.key.clone(), change, record.timestamp_ms));
+                }
                 Ok(())
             },
         );

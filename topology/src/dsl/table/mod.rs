@@ -21,10 +21,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Stream;
 use crate::change::Change;
 use crate::error::StoreError;
-use crate::store::{Definitions, StoreDef, StoreKey, StoreSet, StoreValue, TaskStores, Timestamped, TimestampedKeyValue};
+use crate::store::{Definitions, StoreDef, StoreSet, TaskStores, Timestamped};
 
 pub use group_by::GroupedTable;
-pub(super) use stored::{from_first, from_init, later_ms, put};
+pub use stored::Materialized;
+pub(super) use stored::{RowStore, from_first, from_init, later_ms};
 
 /// A table with keys `K` and values `V`.
 pub struct Table<K, V> {
@@ -54,6 +55,8 @@ pub(super) struct Rows<K, V> {
     /// The stores that must be at hand.
     pub stores: Vec<StoreDef>,
     pub look_up: LookUp<K, V>,
+    /// For how long the store keeps versions; `None` where it keeps none, and of rows that are computed.
+    pub retention_ms: Option<i64>,
 }
 
 impl<K, V> Clone for Rows<K, V> {
@@ -61,16 +64,7 @@ impl<K, V> Clone for Rows<K, V> {
         Self {
             stores: self.stores.clone(),
             look_up: self.look_up.clone(),
-        }
-    }
-}
-
-impl<K: StoreKey, V: StoreValue> Rows<K, V> {
-    /// The rows of a store.
-    pub fn of(store: TimestampedKeyValue<K, V>) -> Self {
-        Self {
-            stores: definitions(store),
-            look_up: Arc::new(move |stores, key, _| stores.get(store).get(key)),
+            retention_ms: self.retention_ms,
         }
     }
 }

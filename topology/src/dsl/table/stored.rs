@@ -1,34 +1,173 @@
 //! What all tables with a store of their own share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{OldValues, Rows, Table};
+use super::{OldValues, Rows, Table, definitions};
 use crate::change::Change;
 use crate::dsl::Stream;
-use crate::store::{KeyValueStore, StoreKey, StoreValue, Timestamped, TimestampedKeyValue};
+use crate::error::StoreError;
+use crate::store::{
+    KeyValueStore, Put, StoreDef, StoreKey, StoreValue, TaskStores, Timestamped, TimestampedKeyValue, Versioned, VersionedStore,
+};
 
-impl<K: StoreKey, V: StoreValue> Table<K, V> {
-    /// A table whose rows are in this store.
-    pub(in crate::dsl) fn stored(changes: Stream<K, Change<V>>, rows: TimestampedKeyValue<K, V>, old: Arc<OldValues>) -> Self {
+/// Where a table keeps its rows: the name of a store, or more than that.
+///
+/// ```
+/// use std::time::Duration;
+/// use topology::Topic;
+/// use topology::dsl::{Builder, Materialized};
+///
+/// const SALES: Topic<i64, i64> = Topic::new("sales");
+///
+/// let b = Builder::new("example");
+/// let sales = b.stream(SALES).group_by_key();
+/// sales.count("counts");
+/// // A stream that is joined with this one sees how many there were at its own time.
+/// sales.count(Materialized::versioned("counts-since", Duration::from_secs(3_600)));
+/// b.build().unwrap();
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Materialized {
+    store: String,
+    retention: Option<Duration>,
+}
+
+impl Materialized {
+    /// In a store of this name that also keeps, for `retention`, what each key had before.
+    pub fn versioned(store: impl Into<String>, retention: Duration) -> Self {
         Self {
-            changes,
-            rows: Rows::of(rows),
-            old,
-            all_changes: None,
+            store: store.into(),
+            retention: Some(retention),
+        }
+    }
+
+    pub(in crate::dsl) fn name(&self) -> &str {
+        &self.store
+    }
+}
+
+impl From<&str> for Materialized {
+    fn from(store: &str) -> Self {
+        store.to_owned().into()
+    }
+}
+
+impl From<&String> for Materialized {
+    fn from(store: &String) -> Self {
+        store.clone().into()
+    }
+}
+
+impl From<String> for Materialized {
+    fn from(store: String) -> Self {
+        Self { store, retention: None }
+    }
+}
+
+/// A table's store, of either kind.
+pub(in crate::dsl) enum RowStore<K, V> {
+    Newest(TimestampedKeyValue<K, V>),
+    Versions(Versioned<K, V>),
+}
+
+impl<K, V> Clone for RowStore<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K, V> Copy for RowStore<K, V> {}
+
+impl<K: StoreKey, V: StoreValue> RowStore<K, V> {
+    pub fn new(materialized: &Materialized) -> Self {
+        let store = &materialized.store;
+        match materialized.retention {
+            Some(retention) => Self::Versions(Versioned::named(store, retention)),
+            None => Self::Newest(TimestampedKeyValue::named(store)),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Newest(store) => store.name(),
+            Self::Versions(store) => store.versions().name(),
+        }
+    }
+
+    pub fn definitions(self) -> Vec<StoreDef> {
+        match self {
+            Self::Newest(store) => definitions(store),
+            Self::Versions(store) => definitions(store),
+        }
+    }
+
+    pub fn open<'t>(self, stores: &'t mut TaskStores<'_>) -> OpenRows<'t, K, V> {
+        match self {
+            Self::Newest(store) => OpenRows::Newest(stores.get(store)),
+            Self::Versions(store) => OpenRows::Versions(stores.get(store)),
+        }
+    }
+
+    fn rows(self) -> Rows<K, V> {
+        Rows {
+            stores: self.definitions(),
+            look_up: match self {
+                Self::Newest(store) => Arc::new(move |stores, key, _| stores.get(store).get(key)),
+                Self::Versions(store) => Arc::new(move |stores, key, at_ms| {
+                    let store = stores.get(store);
+                    at_ms.map_or_else(|| store.get(key), |at_ms| store.get_as_of(key, at_ms))
+                }),
+            },
+            retention_ms: match self {
+                Self::Newest(_) => None,
+                Self::Versions(store) => Some(store.retention_ms()),
+            },
         }
     }
 }
 
-/// What a table has of a key from now on.
-pub(in crate::dsl) fn put<K: StoreKey, V: StoreValue>(
-    store: &mut KeyValueStore<K, Timestamped<V>>,
-    key: &K,
-    value: Option<&V>,
-    at_ms: i64,
-) {
-    match value {
-        Some(value) => store.put(key.clone(), Timestamped::new(value.clone(), at_ms)),
-        None => store.delete(key.clone()),
+/// A table's store at hand.
+pub(in crate::dsl) enum OpenRows<'t, K, V> {
+    Newest(&'t mut KeyValueStore<K, Timestamped<V>>),
+    Versions(&'t mut VersionedStore<K, V>),
+}
+
+impl<K: StoreKey, V: StoreValue> OpenRows<'_, K, V> {
+    /// What the key has.
+    pub fn get(&self, key: &K) -> Result<Option<Timestamped<V>>, StoreError> {
+        match self {
+            Self::Newest(store) => store.get(key),
+            Self::Versions(store) => store.get(key),
+        }
+    }
+
+    /// Takes a change, and returns it as others are to hear of it; one that is too late for the store's versions nobody hears of.
+    pub fn put(&mut self, key: &K, change: Change<V>, at_ms: i64) -> Result<Option<Change<V>>, StoreError> {
+        let put = match (self, &change.new) {
+            (Self::Versions(store), new) => store.put(key, new.clone(), at_ms)?,
+            (Self::Newest(store), Some(new)) => {
+                store.put(key.clone(), Timestamped::new(new.clone(), at_ms));
+                Put::Latest
+            }
+            (Self::Newest(store), None) => {
+                store.delete(key.clone());
+                Put::Latest
+            }
+        };
+        let is_latest = put == Put::Latest;
+        Ok((put != Put::TooLate).then_some(Change { is_latest, ..change }))
+    }
+}
+
+impl<K: StoreKey, V: StoreValue> Table<K, V> {
+    /// A table whose rows are in this store.
+    pub(in crate::dsl) fn stored(changes: Stream<K, Change<V>>, rows: RowStore<K, V>, old: Arc<OldValues>) -> Self {
+        Self {
+            changes,
+            rows: rows.rows(),
+            old,
+            all_changes: None,
+        }
     }
 }
 
@@ -46,13 +185,11 @@ pub(in crate::dsl) fn from_init<K, V, T>(
 }
 
 /// Adds to what there is; the first value is what it begins with.
-pub(in crate::dsl) fn from_first<K, V: Clone>(
-    add: impl Fn(&V, &V) -> V + Clone + Send + Sync + 'static,
+pub(in crate::dsl) fn from_first<K, V: Clone, R: Into<Option<V>>>(
+    add: impl Fn(&V, &V) -> R + Clone + Send + Sync + 'static,
 ) -> impl Fn(&K, &V, Option<V>) -> Option<V> + Clone + Send + Sync + 'static {
-    move |_, value, before| {
-        Some(match before {
-            Some(before) => add(&before, value),
-            None => value.clone(),
-        })
+    move |_, value, before| match before {
+        Some(before) => add(&before, value).into(),
+        None => Some(value.clone()),
     }
 }

@@ -1,15 +1,13 @@
 //! Tables that know what a key had at an earlier time.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use wire::Topic;
 
-use super::{OldValues, Rows, Table, definitions};
-use crate::change::Change;
+use super::{Materialized, Table};
 use crate::dsl::{Builder, Stream};
-use crate::record::{Payload, Record};
-use crate::store::{Put, StoreKey, StoreValue, Versioned};
+use crate::record::Payload;
+use crate::store::{StoreKey, StoreValue};
 
 impl Builder {
     /// As [`Builder::table`], with what each key had within `retention`: a stream that is joined with it sees the row of the record's own
@@ -19,7 +17,7 @@ impl Builder {
     /// use std::time::Duration;
     /// use topology::dsl::Builder;
     /// use topology::testing::TestDriver;
-    /// use wire::Topic;
+    /// use topology::Topic;
     ///
     /// const RATES: Topic<i64, i64> = Topic::new("rates");
     /// const SALES: Topic<i64, i64> = Topic::new("sales");
@@ -51,41 +49,6 @@ impl<K: StoreKey, V: Send + 'static> Stream<K, V> {
     where
         V: Payload<T>,
     {
-        let versions = Versioned::<K, T>::named(store, retention);
-        let old = OldValues::known();
-        let wanted = old.clone();
-        let changes = self.stateful(format!("{store}.table"), definitions(versions), move |record, stores, out| {
-            let store = stores.get(versions);
-            let before = match wanted.is_wanted() {
-                true => store.get(&record.key)?.map(|row| row.value),
-                false => None,
-            };
-            let new = record.value.payload().cloned();
-            let put = store.put(&record.key, new.clone(), record.timestamp_ms)?;
-            if put != Put::TooLate {
-                let change = Change {
-                    is_latest: put == Put::Latest,
-                    ..Change::new(new, before)
-                };
-                out.push(Record::new(record.key.clone(), change, record.timestamp_ms));
-            }
-            Ok(())
-        });
-        let rows = Rows {
-            stores: definitions(versions),
-            look_up: Arc::new(move |stores, key, at_ms| {
-                let store = stores.get(versions);
-                match at_ms {
-                    Some(at_ms) => store.get_as_of(key, at_ms),
-                    None => store.get(key),
-                }
-            }),
-        };
-        Table {
-            changes,
-            rows,
-            old,
-            all_changes: None,
-        }
+        self.to_table(Materialized::versioned(store, retention))
     }
 }

@@ -86,6 +86,7 @@ impl Worker {
             &self.parts.source_partitions,
             &self.parts.topic_ids,
         )?;
+        task.settings = self.parts.settings.clone();
         let max_idle = self.parts.settings.max_task_idle;
         task.max_idle_ms = max_idle.map(|idle| i64::try_from(idle.as_millis()).unwrap_or(i64::MAX));
         if task.had_state() && self.state.is_too_old(task.valid_at_ms) && !planted("a folder is trusted however old it is") {
@@ -169,7 +170,7 @@ impl Worker {
             slot.task.inputs.iter_mut().for_each(Input::rewind);
             return Ok(());
         }
-        self.inputs.assign(id, &mut slot.task)
+        self.inputs.assign(id, &mut slot.task, &self.parts.topology)
     }
 
     /// Closes the tasks of a group; what is committed goes to the backend, what is not is forgotten.

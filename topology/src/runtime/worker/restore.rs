@@ -4,6 +4,7 @@ use broker::{BrokerError, Committed, Start, TopicPartition};
 
 use super::Worker;
 use crate::error::EngineError;
+use crate::graph::OffsetReset;
 use crate::planted::planted;
 use crate::runtime::input::Input;
 use crate::runtime::task_id::TaskId;
@@ -71,7 +72,8 @@ impl Worker {
             for (input, committed) in slot.task.inputs.iter_mut().zip(&committed) {
                 input.committed = input.reached_at_open(committed.as_ref());
                 if input.committed.log < 0 {
-                    input.start = self.inputs.start_of(&input.partition, patience)?;
+                    let reset = self.parts.topology.offset_reset(&input.partition.topic);
+                    input.start = self.inputs.start_of(&input.partition, reset, patience)?;
                 }
                 input.rewind();
             }
@@ -161,14 +163,15 @@ impl Worker {
                 had_state && !may_be_new && input.known.map_or(!has_others, |known| known.log >= 0)
             };
             let begun = self.begun.has(id.partition, &input.partition.topic);
-            input.is_lost = begun.unwrap_or_else(guessed) && !planted("an input without an offset is read from its start");
+            input.is_lost = (begun.unwrap_or_else(guessed) && !planted("an input without an offset is read from its start"))
+                || self.parts.topology.offset_reset(&input.partition.topic) == OffsetReset::None;
             if input.is_lost {
                 lost.push(input.partition.to_string());
             }
         }
         if !lost.is_empty() {
             let reason = format!(
-                "{name} waits: the group has no offset for {}, though it had one (docs/runbooks/offsets.md)",
+                "{name} waits: the group has no offset for {}, though it had one or must have one (docs/runbooks/offsets.md)",
                 lost.join(", ")
             );
             tracing::error!("{reason}");

@@ -5,7 +5,7 @@ use broker::{BrokerError, TopicPartition};
 use super::Worker;
 use crate::error::EngineError;
 use crate::planted::planted;
-use crate::runtime::OnPanic;
+use crate::runtime::OnFault;
 use crate::runtime::at_fault::RecordId;
 use crate::runtime::input::Reached;
 use crate::runtime::task::Blame;
@@ -38,19 +38,28 @@ impl Worker {
         match (blame, self.transactions.open()) {
             (Some(Blame::Panicked(record)), _) => {
                 let is_condemned = self.at_fault.panicked(record, &reason);
-                if is_condemned && self.parts.settings.on_panic == OnPanic::Stop {
+                if is_condemned && self.parts.settings.on_panic == OnFault::Stop {
                     self.stop_task(record, &reason);
                 }
             }
+            (Some(Blame::Stopping(record)), _) => self.stop_task(record, &reason),
             (Some(Blame::Refused(record)), transaction) => {
                 let was_alone = transaction.is_some_and(|transaction| transaction.holds_only(record));
-                self.at_fault.refused(record, was_alone, &reason);
+                self.refused(record, was_alone, &reason);
             }
             (None, Some(transaction)) if error.is_refused() => match transaction.first {
-                Some(record) if transaction.holds_only(record) => self.at_fault.refused(record, true, &reason),
+                Some(record) if transaction.holds_only(record) => self.refused(record, true, &reason),
                 _ => self.at_fault.refused_among(transaction.records),
             },
             _ => {}
+        }
+    }
+
+    /// What a record wrote was refused.
+    fn refused(&mut self, record: RecordId, was_alone: bool, reason: &str) {
+        self.at_fault.refused(record, was_alone, reason);
+        if was_alone && self.parts.settings.on_unwritable == OnFault::Stop {
+            self.stop_task(record, reason);
         }
     }
 
@@ -59,7 +68,7 @@ impl Worker {
             return;
         };
         let name = &slot.task.name;
-        tracing::error!(task = %name, offset = record.offset, reason, "a processor panics at a record; the task is stopped");
+        tracing::error!(task = %name, offset = record.offset, reason, "a record is at fault; the task is stopped");
         slot.wait = Some(Wait::stopped(format!("{name} is stopped until a restart: {reason}")));
     }
 

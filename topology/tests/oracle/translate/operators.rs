@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use topology::store::Store;
+use topology::dsl::Materialized;
 use wire::Topic;
 
 use super::key::Key;
-use super::{Made, Plant, Translation, function, key, row, rows, store, stored, topic, topics, versions, wrong_input};
-use crate::case::Node;
+use super::{Made, Plant, Translation, function, key, materialized, rows, store, stored, topic, topics, wrong_input};
+use crate::case::{Function, Node};
 use crate::value::{Maybe, Totals};
 
 /// An operator that streams have, whether their keys are those of their topic or not.
@@ -89,24 +89,51 @@ impl<K: Key> Translation<'_, K> {
             }
             "merge" => self.merge(node)?,
             "split" => {
-                let split = self.stream(node, 0)?.split();
                 let named = node.functions.iter().cloned().enumerate();
-                let mut branches: Vec<_> = named
-                    .map(|(at, takes)| split.branch(&at.to_string(), move |_, value| takes.accepts(value.0)))
-                    .collect();
-                branches.push(split.rest("rest"));
-                Made::Branches(branches)
+                let takes = |takes: Function| move |_: &K, value: &Maybe| takes.accepts(value.0);
+                Made::Branches(match self.input(node, 0)? {
+                    Made::Rekeyed(stream) => {
+                        let split = stream.split();
+                        let branches = named.map(|(at, function)| split.branch(&at.to_string(), takes(function)));
+                        let branches: Vec<_> = branches.collect();
+                        branches.into_iter().chain([split.rest("rest")]).map(Made::Rekeyed).collect()
+                    }
+                    of => {
+                        let split = self.stream(node, 0)?.split();
+                        let branches = named.map(|(at, function)| split.branch(&at.to_string(), takes(function)));
+                        let branches: Vec<_> = branches.collect();
+                        let branches = branches.into_iter().chain([split.rest("rest")]);
+                        match of {
+                            Made::Processed(_) => branches.map(Made::Processed).collect(),
+                            _ => branches.map(Made::Stream).collect(),
+                        }
+                    }
+                })
             }
             "branch" => match self.input(node, 0)? {
-                Made::Branches(branches) => Made::Stream(branches[node.index.unwrap_or_default()].clone()),
+                Made::Branches(branches) => match &branches[node.index.unwrap_or_default()] {
+                    Made::Rekeyed(stream) => Made::Rekeyed(stream.clone()),
+                    Made::Processed(stream) => Made::Processed(stream.clone()),
+                    Made::Stream(stream) => Made::Stream(stream.clone()),
+                    _ => return Err(wrong_input(node)),
+                },
                 _ => return Err(wrong_input(node)),
             },
             "repartition" => Made::Stream(self.through_a_topic(node, 0)?),
             "process" => {
                 let every = Duration::from_millis(node.every.unwrap_or_default().unsigned_abs());
-                let stream = K::narrow(self.stream(node, 0)?, &format!("{}-keyed", node.id));
-                let totals = stream.process(node.id.as_str(), Totals::store(store(node)?), move || Totals { every });
-                Made::Processed(K::widen(totals, &format!("{}-widened", node.id)))
+                let (keyed, widened) = (format!("{}-keyed", node.id), format!("{}-widened", node.id));
+                let (name, store, totals) = (node.id.as_str(), Totals::store(store(node)?), move || Totals { every });
+                match self.input(node, 0)? {
+                    Made::Rekeyed(stream) => {
+                        let sums = K::narrow_rekeyed(stream, &keyed).process(name, store, totals);
+                        Made::Rekeyed(K::widen_rekeyed(sums, &widened))
+                    }
+                    _ => {
+                        let sums = K::narrow(self.stream(node, 0)?, &keyed).process(name, store, totals);
+                        Made::Processed(K::widen(sums, &widened))
+                    }
+                }
             }
             "to_by" => {
                 let key = key(node)?;
@@ -117,7 +144,7 @@ impl<K: Key> Translation<'_, K> {
                     .map(|rest| key.key(rest))
                     .collect();
                 let choose = move |_: &K, value: &Maybe| keys.iter().position(|other| *other == key.key(value.0));
-                self.stream(node, 0)?.to_by(&named, choose);
+                self.rekeyed(node, 0)?.to_by(&named, choose);
                 Made::Nothing
             }
             "to" => {
@@ -133,13 +160,7 @@ impl<K: Key> Translation<'_, K> {
 
     fn of_table(&self, node: &Node) -> Result<Made<K>, String> {
         Ok(match node.op.as_str() {
-            "to_table" => {
-                let stream = self.keyed(node, 0)?;
-                Made::Table(match versions(node) {
-                    Some(versions) => stream.to_versioned_table(versions.name(), retention(node)),
-                    None => stream.to_table(store(node)?),
-                })
-            }
+            "to_table" => Made::Table(self.keyed(node, 0)?.to_table(materialized(node)?)),
             "group_by_key" => Made::ToGroup(Box::new(node.clone())),
             "group_by" => {
                 let key = key(node)?;
@@ -147,18 +168,18 @@ impl<K: Key> Translation<'_, K> {
                 let stream = self.rekeyed(node, 0)?.flat_map(move |_, value| grouped(value));
                 Made::Grouped(stream.group_by_key(&node.id))
             }
-            "count" => Made::Table(self.grouped(node)?.count(store(node)?)),
+            "count" => Made::Table(self.grouped(node)?.count(materialized(node)?)),
             "reduce" => {
                 let fold = function(node)?;
                 Made::Table(
                     self.grouped(node)?
-                        .reduce(store(node)?, move |all, value| row(fold.fold(*all, *value))),
+                        .reduce(materialized(node)?, move |all, value| fold.fold(*all, *value)),
                 )
             }
             "aggregate" => {
                 let (fold, init) = (function(node)?, self.initial(node));
                 Made::Table(self.grouped(node)?.aggregate(
-                    store(node)?,
+                    materialized(node)?,
                     move || init,
                     move |_, value, all| fold.fold(all, *value),
                 ))
@@ -173,12 +194,9 @@ impl<K: Key> Translation<'_, K> {
                     all = all.cogroup(&self.grouped_at(node, at)?, move |_, value, all| fold.fold(all, *value));
                 }
                 let init = self.initial(node);
-                Made::Table(all.aggregate(store(node)?, move || init))
+                Made::Table(all.aggregate(materialized(node)?, move || init))
             }
-            "table" => Made::Table(match versions(node) {
-                Some(versions) => self.builder.versioned_table(topic(node), versions.name(), retention(node)),
-                None => self.builder.table(topic(node), store(node)?),
-            }),
+            "table" => Made::Table(self.builder.table(topic(node), materialized(node)?)),
             "table_filter" => {
                 let keep = function(node)?;
                 stored(self.table(node, 0)?.filter(move |_, value| keep.accepts(Some(*value))), node)
@@ -193,10 +211,7 @@ impl<K: Key> Translation<'_, K> {
             "table_map_values" => {
                 let map = function(node)?;
                 let table = self.table(node, 0)?;
-                match map.name.as_str() {
-                    "null_if" => stored(table.filter_map_values(move |_, value| map.map(Some(*value))), node),
-                    _ => stored(table.map_values(move |_, value| row(map.map(Some(*value)))), node),
-                }
+                stored(table.filter_map_values(move |_, value| map.map(Some(*value))), node)
             }
             "to_stream" => self.widened(self.table(node, 0)?.to_stream().map_values(|_, value| Maybe(*value)), node),
             "table_group_by" => {
@@ -212,19 +227,19 @@ impl<K: Key> Translation<'_, K> {
                     _ => table.group_by(group, &node.id),
                 })
             }
-            "table_count" => Made::Table(self.grouped_table(node)?.count(store(node)?)),
+            "table_count" => Made::Table(self.grouped_table(node)?.count(materialized(node)?)),
             "table_reduce" => {
                 let (fold, subtract) = (function(node)?, self.subtractor(node)?);
                 Made::Table(self.grouped_table(node)?.reduce(
-                    store(node)?,
-                    move |all, value| row(fold.fold(*all, *value)),
-                    move |all, value| row(subtract(*all, *value)),
+                    materialized(node)?,
+                    move |all, value| fold.fold(*all, *value),
+                    move |all, value| subtract(*all, *value),
                 ))
             }
             "table_aggregate" => {
                 let (fold, subtract, init) = (function(node)?, self.subtractor(node)?, self.initial(node));
                 Made::Table(self.grouped_table(node)?.aggregate(
-                    store(node)?,
+                    materialized(node)?,
                     move || init,
                     move |_, value, all| fold.fold(all, *value),
                     move |_, value, all| subtract(all, *value),
@@ -232,46 +247,43 @@ impl<K: Key> Translation<'_, K> {
             }
             "join" => {
                 let join = function(node)?;
-                let joined = rows(&self.keyed(node, 0)?).join(self.table(node, 1)?, move |_, left, right| {
-                    Maybe(join.join(Some(*left), Some(*right)))
-                });
-                self.widened(joined, node)
-            }
-            "left_join" => {
-                let join = function(node)?;
+                let join = move |_: &String, left: &i64, right: &i64| Maybe(join.join(Some(*left), Some(*right)));
                 let (left, right) = (rows(&self.keyed(node, 0)?), self.table(node, 1)?);
-                let joined = match self.plant {
-                    Some(Plant::LeftJoinDropsUnmatched) => {
-                        left.join(right, move |_, left, right| Maybe(join.join(Some(*left), Some(*right))))
-                    }
-                    _ => left.left_join(right, move |_, left, right| Maybe(join.join(Some(*left), right.copied()))),
+                let joined = match grace(node) {
+                    Some((grace, store)) => left.join_with_grace(right, grace, &store, join),
+                    None => left.join(right, join),
                 };
                 self.widened(joined, node)
             }
+            "left_join" => self.left_join(node)?,
             "table_join" => {
                 let join = function(node)?;
-                let joined = self.table(node, 0)?.join(self.table(node, 1)?, move |left, right| {
-                    row(join.join(Some(*left), Some(*right)))
-                });
+                let joined = self
+                    .table(node, 0)?
+                    .filter_join(self.table(node, 1)?, move |left, right| join.join(Some(*left), Some(*right)));
                 stored(joined, node)
             }
             "table_left_join" => {
                 let join = function(node)?;
-                let joined = self.table(node, 0)?.left_join(self.table(node, 1)?, move |left, right| {
-                    row(join.join(Some(*left), right.copied()))
-                });
+                let joined = self
+                    .table(node, 0)?
+                    .filter_left_join(self.table(node, 1)?, move |left, right| {
+                        join.join(Some(*left), right.copied())
+                    });
                 stored(joined, node)
             }
             "table_outer_join" if self.plant == Some(Plant::OuterJoinOfTheLeft) => {
                 let join = function(node)?;
-                let joined = move |left: &i64, right: Option<&i64>| row(join.join(Some(*left), right.copied()));
-                stored(self.table(node, 0)?.left_join(self.table(node, 1)?, joined), node)
+                let joined = move |left: &i64, right: Option<&i64>| join.join(Some(*left), right.copied());
+                stored(self.table(node, 0)?.filter_left_join(self.table(node, 1)?, joined), node)
             }
             "table_outer_join" => {
                 let join = function(node)?;
-                let joined = self.table(node, 0)?.outer_join(self.table(node, 1)?, move |left, right| {
-                    row(join.join(left.copied(), right.copied()))
-                });
+                let joined = self
+                    .table(node, 0)?
+                    .filter_outer_join(self.table(node, 1)?, move |left, right| {
+                        join.join(left.copied(), right.copied())
+                    });
                 stored(joined, node)
             }
             "fk_left_join" if self.plant == Some(Plant::ForeignKeyJoinDropsUnmatched) => self.fk_join(node)?,
@@ -279,9 +291,9 @@ impl<K: Key> Translation<'_, K> {
             "fk_left_join" => {
                 let (key, join) = (key(node)?, function(node)?);
                 let key = move |_: &String, value: &i64| key.key(Some(*value));
-                let joined = move |left: &i64, right: Option<&i64>| row(join.join(Some(*left), right.copied()));
+                let joined = move |left: &i64, right: Option<&i64>| join.join(Some(*left), right.copied());
                 let (left, right) = (self.table(node, 0)?, self.table(node, 1)?);
-                Made::Table(left.fk_left_join(right, key, joined, joined_store(node)))
+                Made::Table(left.fk_filter_left_join(right, key, joined, joined_store(node)))
             }
             other => return Err(format!("{}: the engine has no {other}", node.id)),
         })
@@ -300,20 +312,44 @@ impl<K: Key> Translation<'_, K> {
         })
     }
 
+    fn left_join(&self, node: &Node) -> Result<Made<K>, String> {
+        let (join, right) = (function(node)?, self.table(node, 1)?);
+        if self.plant == Some(Plant::LeftJoinDropsUnmatched) {
+            let joined =
+                rows(&self.keyed(node, 0)?).join(right, move |_, left, right| Maybe(join.join(Some(*left), Some(*right))));
+            return Ok(self.widened(joined, node));
+        }
+        let joiner = move |left: i64, right: Option<i64>| Maybe(join.join(Some(left), right));
+        if let Some((grace, store)) = grace(node) {
+            let left = rows(&self.keyed(node, 0)?);
+            let joined = left.left_join_with_grace(right, grace, &store, move |_, left, right| joiner(*left, right.copied()));
+            return Ok(self.widened(joined, node));
+        }
+        Ok(Made::Stream(match self.input(node, 0)? {
+            Made::Rekeyed(_) | Made::Processed(_) => {
+                let left = self.rekeyed(node, 0)?.flat_map_values(|_, value| value.0);
+                K::left_join_rekeyed(&left, right, &format!("{}-left", node.id), joiner)
+            }
+            _ => K::left_join(&self.stream(node, 0)?.flat_map_values(|_, value| value.0), right, joiner),
+        }))
+    }
+
     fn fk_join(&self, node: &Node) -> Result<Made<K>, String> {
         let (key, join) = (key(node)?, function(node)?);
         let key = move |_: &String, value: &i64| key.key(Some(*value));
-        let joined = move |left: &i64, right: &i64| row(join.join(Some(*left), Some(*right)));
+        let joined = move |left: &i64, right: &i64| join.join(Some(*left), Some(*right));
         let (left, right) = (self.table(node, 0)?, self.table(node, 1)?);
-        Ok(Made::Table(left.fk_join(right, key, joined, joined_store(node))))
+        Ok(Made::Table(left.fk_filter_join(right, key, joined, joined_store(node))))
     }
 }
 
 /// A foreign-key join always keeps its result.
-fn joined_store(node: &Node) -> &str {
-    node.store.as_deref().unwrap_or(&node.id)
+fn joined_store(node: &Node) -> Materialized {
+    materialized(node).unwrap_or_else(|_| node.id.as_str().into())
 }
 
-fn retention(node: &Node) -> Duration {
-    Duration::from_millis(node.versioned.unwrap_or_default().unsigned_abs())
+/// How long a join waits, and in which store.
+fn grace(node: &Node) -> Option<(Duration, String)> {
+    let grace = Duration::from_millis(node.grace?.unsigned_abs());
+    Some((grace, format!("{}-waiting", node.id)))
 }
