@@ -34,16 +34,28 @@ pub trait Processor: Send + Sized + 'static {
     }
 
     /// Processes one record.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from being processed: [`ProcessError::Record`] where the record is at fault, and what its stores say.
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<Self::KeyIn, Self::In>) -> Result<(), ProcessError>;
 
     /// A record on its way here, or further down, went to the dead-letter topic, and all that it wrote was undone: `cx.at` has
     /// its bytes. Told by the source in front of it, with only operators in between.
+    ///
+    /// # Errors
+    ///
+    /// As [`Processor::process`]; the record is a dead letter all the same.
     fn dead_letter(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
         let _ = cx;
         Ok(())
     }
 
     /// Called when a punctuator is due, in the same transaction as the records around it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Processor::process`]. There is no record that could be at fault: the task tries again.
     fn punctuate(&mut self, cx: &mut Context<'_, Self>, punctuation: Punctuation) -> Result<(), ProcessError> {
         let _ = (cx, punctuation);
         Ok(())

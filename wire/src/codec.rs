@@ -16,9 +16,17 @@ pub trait Wire: Sized + Send + Sync + 'static {
     const SCHEMA: Option<&'static str>;
 
     /// Appends its bytes. On an error, what was appended is worthless.
+    ///
+    /// # Errors
+    ///
+    /// The value does not fit its schema, or the codec has none to write with.
     fn encode(&self, codec: &Codec, out: &mut Vec<u8>) -> Result<(), WireError>;
 
     /// Reads it from all of these bytes.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are not of this type, or their schema is not known or cannot be asked for ([`WireError::is_transient`]).
     fn decode(bytes: &[u8], codec: &Codec) -> Result<Self, WireError>;
 
     /// What a record without a key has as its key, if that is a value of this type; see `Option`.
@@ -88,6 +96,10 @@ impl Codec {
 
     /// For writing and reading: registers the type's schema under the subject, which the registry refuses when data already
     /// written could not be read with it.
+    ///
+    /// # Errors
+    ///
+    /// The registry does not answer, or refuses the schema.
     pub fn register<T: Wire>(registry: Arc<dyn Registry>, subject: &str) -> Result<Self, WireError> {
         match T::SCHEMA {
             Some(text) => Self::register_schema(registry, subject, text),
@@ -96,6 +108,10 @@ impl Codec {
     }
 
     /// The same for a schema that is known at run time only.
+    ///
+    /// # Errors
+    ///
+    /// As [`Codec::register`].
     pub fn register_schema(registry: Arc<dyn Registry>, subject: &str, text: &str) -> Result<Self, WireError> {
         let id = registry.register(subject, text)?;
         let codec = Self::new(Some(registry), Some(id));
@@ -135,6 +151,10 @@ impl Codec {
 
     /// A datum with what must stand before it, where that came in a record's header ([`crate::VALUE_SCHEMA_HEADER`]): the id, or
     /// one of our own for a GUID, which nobody but this codec knows.
+    ///
+    /// # Errors
+    ///
+    /// The header says nothing, or the registry has no schema of the GUID.
     pub fn framed(&self, header: &[u8], datum: &[u8]) -> Result<Vec<u8>, WireError> {
         let id = match WriterSchema::of_header(header)? {
             WriterSchema::Id(id) => id,

@@ -58,6 +58,10 @@ pub enum WriterSchema {
 
 impl WriterSchema {
     /// From the record header with it ([`VALUE_SCHEMA_HEADER`]).
+    ///
+    /// # Errors
+    ///
+    /// It is neither an id nor a GUID.
     pub fn of_header(header: &[u8]) -> Result<Self, WireError> {
         match header {
             [0, id @ ..] if id.len() == 4 => Ok(Self::Id(u32::from_be_bytes([id[0], id[1], id[2], id[3]]))),
@@ -74,6 +78,10 @@ impl WriterSchema {
     }
 
     /// Its text, as the registry has it.
+    ///
+    /// # Errors
+    ///
+    /// The registry does not answer, or has no such schema.
     pub fn text(&self, registry: &dyn Registry) -> Result<Arc<str>, RegistryError> {
         match self {
             Self::Id(id) => registry.by_id(*id),

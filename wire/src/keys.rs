@@ -10,10 +10,18 @@ pub trait OrderedKey: Sized {
     /// Appends the bytes that a store has; they sort as the keys do.
     fn encode_ordered(&self, out: &mut Vec<u8>);
     /// Takes a store's key off the front of the bytes.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are not of such a key.
     fn decode_ordered(bytes: &mut &[u8]) -> Result<Self, WireError>;
     /// Appends the bytes that a topic has, as a part of a key.
     fn encode_part(&self, out: &mut Vec<u8>);
     /// Takes a topic's key, or a part of one, off the front of the bytes.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are not of such a key.
     fn decode_part(bytes: &mut &[u8]) -> Result<Self, WireError>;
 }
 

@@ -113,6 +113,10 @@ impl Queries {
     }
 
     /// The partition of a key, as Kafka's default partitioner has it.
+    ///
+    /// # Errors
+    ///
+    /// There is no such store, or the key has no encoding.
     pub fn partition_of<K: StoreKey, V>(&self, store: KeyValue<K, V>, key: &K) -> Result<u32, QueryError> {
         let count = *self
             .partitions
@@ -128,6 +132,10 @@ impl Queries {
     }
 
     /// The value of a key of a store that is partitioned by its key.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Elsewhere`] where another instance has the key, [`QueryError::NotReady`] while nobody has it.
     pub fn get<K: StoreKey, V: StoreValue>(&self, store: KeyValue<K, V>, key: &K) -> Result<Answer<Option<V>>, QueryError> {
         let partition = self.partition_of(store, key)?;
         let Some(served) = self.served(store.name(), partition) else {

@@ -45,6 +45,10 @@ impl<K> Default for Scan<K> {
 
 impl Queries {
     /// The first entries in key order that `keep` accepts, of the partitions of this instance.
+    ///
+    /// # Errors
+    ///
+    /// There is no such store, it fails, or nobody waits any longer.
     pub fn scan<K: StoreKey, V: StoreValue>(
         &self,
         store: KeyValue<K, V>,
@@ -98,6 +102,10 @@ impl Queries {
     }
 
     /// As [`Queries::scan`], however much work it is. For small stores and checks of the whole.
+    ///
+    /// # Errors
+    ///
+    /// As [`Queries::scan`].
     pub fn page<K: StoreKey, V: StoreValue>(
         &self,
         store: KeyValue<K, V>,

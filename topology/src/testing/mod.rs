@@ -53,6 +53,10 @@ const TURNS_MAX: usize = 100_000;
 
 impl TestDriver {
     /// Starts a topology with two partitions and state in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::start`](crate::Engine::start).
     pub fn new(topology: Topology) -> Result<Self, EngineError> {
         Self::with(
             topology,
@@ -65,11 +69,19 @@ impl TestDriver {
     }
 
     /// Starts a topology with these settings and this state.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::start`](crate::Engine::start).
     pub fn with(topology: Topology, settings: EngineSettings, backends: Arc<dyn Backends>) -> Result<Self, EngineError> {
         Self::through(topology, settings, backends, |broker| Arc::new(broker))
     }
 
     /// As [`TestDriver::with`]; the engine reaches the log through what `wrap` makes of it, such as something that injects faults.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::start`](crate::Engine::start).
     pub fn through(
         topology: Topology,
         settings: EngineSettings,
@@ -305,6 +317,10 @@ impl TestDriver {
     }
 
     /// Starts a worker that was taken down.
+    ///
+    /// # Errors
+    ///
+    /// Its threads or its readers cannot be made.
     pub fn revive(&mut self, worker: usize) -> Result<(), EngineError> {
         if self.workers[worker].is_none() {
             // One that could not leave the group, or came no further than that, is dead by now.
@@ -331,24 +347,40 @@ impl TestDriver {
     }
 
     /// Ends the workers as `kill -9` would, and starts others on the same log and state.
+    ///
+    /// # Errors
+    ///
+    /// As [`TestDriver::revive`].
     pub fn crash(&mut self) -> Result<(), EngineError> {
         self.workers.clear();
         self.start()
     }
 
     /// Ends the workers cleanly, and starts others.
+    ///
+    /// # Errors
+    ///
+    /// As [`TestDriver::revive`].
     pub fn restart(&mut self) -> Result<(), EngineError> {
         self.workers.drain(..).flatten().for_each(Worker::close);
         self.start()
     }
 
     /// Ends the workers cleanly, and starts a topology on the same log and state as a new process would.
+    ///
+    /// # Errors
+    ///
+    /// As [`TestDriver::with`].
     pub fn deploy(&mut self, topology: Topology) -> Result<(), EngineError> {
         self.prepare(topology)?;
         self.start()
     }
 
     /// The same, but the workers are started one by one, by [`TestDriver::revive`]: for what does not come to rest.
+    ///
+    /// # Errors
+    ///
+    /// As [`TestDriver::with`].
     pub fn prepare(&mut self, topology: Topology) -> Result<(), EngineError> {
         self.workers.iter_mut().filter_map(Option::take).for_each(Worker::close);
         // The topology may give its members other names, and those that were named before keep their places for a session.
@@ -436,6 +468,10 @@ impl TestDriver {
     }
 
     /// Counts the inputs' partitions as an engine does every few seconds, and processes. Returns why a restart is needed, if one is.
+    ///
+    /// # Errors
+    ///
+    /// The log cannot be asked.
     pub fn watch_partitions(&mut self) -> Result<Vec<String>, EngineError> {
         watch_partitions(&self.parts, &self.shared)?;
         self.settle();
@@ -443,6 +479,10 @@ impl TestDriver {
     }
 
     /// Removes state that is too old, as an engine does every hour. Returns how many tasks had some.
+    ///
+    /// # Errors
+    ///
+    /// The state cannot be read or removed.
     pub fn clean_up(&self) -> Result<usize, EngineError> {
         Ok(clean_up(&self.parts, &self.shared)?)
     }

@@ -76,6 +76,10 @@ pub struct FileRegistry {
 
 impl FileRegistry {
     /// Opens or makes `schemas.json` in this folder.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be made, or the file not be read.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, RegistryError> {
         let folder = folder.into();
         let path = folder.join("schemas.json");
