@@ -65,7 +65,7 @@ fn a_record_at_which_a_processor_panics_twice_is_a_dead_letter() {
 fn a_record_at_which_a_processor_panics_twice_stops_its_task_if_so_set() {
     let settings = EngineSettings {
         partitions: 2,
-        on_panic: OnPanic::Stop,
+        on_panic: OnFault::Stop,
         ..EngineSettings::default()
     };
     let topology = sums_that(|record| {
