@@ -28,7 +28,6 @@ mod streams;
 pub mod testing;
 
 pub use ::clock;
-pub use broker::Headers;
 pub use change::Change;
 pub use error::{EngineError, ProcessError, StoreError};
 pub use graph::{OffsetReset, Topology};

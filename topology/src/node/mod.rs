@@ -3,6 +3,7 @@
 //! Why not one chain of closures? A merge gives a node two parents. So nodes sit in an arena and hand each record to
 //! their children by reference, as `&dyn Any`; the check of its type is one comparison.
 
+mod cache;
 mod operator;
 mod processor;
 mod sink;
@@ -12,6 +13,7 @@ mod stateful;
 use std::any::Any;
 
 use broker::Headers;
+pub(crate) use cache::CacheNode;
 pub(crate) use operator::OperatorNode;
 pub(crate) use processor::ProcessorNode;
 pub(crate) use sink::SinkNode;
@@ -77,6 +79,21 @@ pub(crate) trait Node: Send {
     fn punctuate(&mut self, env: &mut Env<'_>, punctuation: Punctuation) -> Result<(), ProcessError> {
         let _ = (env, punctuation);
         Ok(())
+    }
+    /// Whether it holds records back until [`Node::flush`].
+    fn is_cache(&self) -> bool {
+        false
+    }
+    /// Caches only: before a record of the task. What that one changes is taken back by [`Node::clear`].
+    fn begin_record(&mut self) {}
+    /// Caches only: whether it holds as much as it may.
+    fn is_full(&self) -> bool {
+        false
+    }
+    /// Caches only, before a commit: has the next record that was held back wait for [`Node::emit`], and returns its event time in
+    /// milliseconds. `None`: that was all.
+    fn flush(&mut self) -> Option<i64> {
+        None
     }
     /// Hands over what is waiting, and forgets it.
     fn emit(&mut self, emit: &mut Emit<'_>) -> Result<(), ProcessError>;

@@ -21,6 +21,8 @@ pub(super) struct Flow {
     pub stores: Vec<Box<dyn AnyStore>>,
     /// What the record in hand writes to topics.
     pub out: Outgoings,
+    /// The nodes that hold records back until the commit, in the order of their numbers: none comes before those that it gets records of.
+    pub caches: Vec<usize>,
     /// The headers of the record that a node has in hand: those of `at` but for what says how its bytes are read, or what a processor gave.
     pub headers: Headers,
     pub punctuators: Punctuators,
@@ -31,6 +33,31 @@ impl Flow {
     pub fn begin_record(&mut self, timestamp_ms: i64) {
         self.out.clear();
         self.stores.iter_mut().for_each(|s| s.begin_record(timestamp_ms));
+        for &cache in &self.caches {
+            self.nodes[cache].as_mut().into_iter().for_each(|node| node.begin_record());
+        }
+    }
+
+    /// Whether a node holds back as much as it may.
+    pub fn has_full_cache(&self) -> bool {
+        let mut caches = self.caches.iter().filter_map(|&id| self.nodes[id].as_ref());
+        caches.any(|node| node.is_full())
+    }
+
+    /// Has a node give on the next record that it held back. Returns whether there was one.
+    pub fn flush(&mut self, topology: &Topology, id: usize, now_ms: i64) -> Result<bool, ProcessError> {
+        let Some(event_time_ms) = self.nodes[id].as_mut().and_then(|node| node.flush()) else {
+            return Ok(false);
+        };
+        self.at = RecordMetadata {
+            partition: self.at.partition,
+            offset: -1,
+            timestamp_ms: event_time_ms,
+            ..RecordMetadata::default()
+        };
+        self.begin_record(event_time_ms);
+        self.with_node(topology, id, now_ms, |_, _| Ok(None))?;
+        Ok(true)
     }
 
     /// The headers in `at` go with what comes of it.

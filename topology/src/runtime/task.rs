@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use broker::{Committed, Headers, Message, Outgoing, TopicPartition, TransactionalProducer};
+use broker::{BrokerError, Committed, Headers, Message, Outgoing, TopicPartition, TransactionalProducer};
 use parking_lot::RwLock;
 use wire::{Registry, WireError};
 
@@ -168,10 +168,13 @@ impl Task {
                 input.reads_head = nodes[input.node].as_ref().is_some_and(|node| node.extracts_time());
             }
         }
+        let is_cache = |id: &usize| nodes[*id].as_ref().is_some_and(|node| node.is_cache());
+        let caches = (0..nodes.len()).filter(is_cache).collect();
         let mut flow = Flow {
             nodes,
             stores,
             out: Outgoings::default(),
+            caches,
             headers: Headers::new(),
             punctuators: Punctuators::default(),
             at: RecordMetadata {
@@ -385,7 +388,7 @@ impl Task {
         self.records += 1;
         transaction.first.get_or_insert(record);
         transaction.records += 1;
-        transaction.is_full |= is_alone;
+        transaction.is_full |= is_alone || self.flow.has_full_cache();
         self.stream_time_ms = self.stream_time_ms.max(Some(event_time_ms));
         if self.punctuated_ms < self.stream_time_ms {
             self.punctuated_ms = self.stream_time_ms;
@@ -521,6 +524,37 @@ impl Task {
             }
         }
         Ok(any)
+    }
+
+    /// Whether nodes hold records back until the commit.
+    pub fn has_caches(&self) -> bool {
+        !self.flow.caches.is_empty()
+    }
+
+    /// Has what was held back for the commit go on. An update that fails takes the transaction down: which record it is of is not known here,
+    /// and is found among the transaction's as one whose output is refused.
+    pub fn flush_caches(&mut self, producer: &mut dyn TransactionalProducer, now_ms: i64) -> Result<(), EngineError> {
+        for place in 0..self.flow.caches.len() {
+            let id = self.flow.caches[place];
+            loop {
+                let flushed = catch_unwind(AssertUnwindSafe(|| self.flow.flush(&self.topology, id, now_ms)));
+                let failed = |reason: String| {
+                    let node = &self.topology.nodes[id].name;
+                    BrokerError::Refused(format!("an update of {node} failed at the commit: {reason}"))
+                };
+                match flushed {
+                    Ok(Ok(false)) => break,
+                    Ok(Ok(true)) => self.outbox.send(&mut self.flow.out, producer)?,
+                    Ok(Err(ProcessError::Store(error))) => return Err(error.into()),
+                    Ok(Err(ProcessError::Wire(error))) if error.is_transient() => {
+                        return Err(BrokerError::Unavailable(error.to_string()).into());
+                    }
+                    Ok(Err(error)) => return Err(failed(error.to_string()).into()),
+                    Err(panic) => return Err(failed(panic_text(&*panic)).into()),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// When the next punctuation on the wall clock is due, in milliseconds since the epoch.

@@ -31,7 +31,9 @@ pub const SEEN: Topic<i64, i64> = Topic::new("seen");
 pub const TOTAL: KeyValue<i64, i64> = KeyValue::backed_by("total", TOTALS);
 pub const COUNT: KeyValue<i64, i64> = KeyValue::new("count");
 pub const LAST: KeyValue<i64, i64> = KeyValue::new("last");
-pub const CHANGELOGS: [&str; 3] = ["totals", "walk-count-changelog", "walk-last-changelog"];
+/// The totals once more, as a table of which one update of each key and commit goes on.
+const SUMS: Topic<i64, i64> = Topic::new("sums");
+pub const CHANGELOGS: [&str; 4] = ["totals", "walk-count-changelog", "walk-last-changelog", "walk-sums-changelog"];
 
 const PARTITIONS: u32 = 3;
 /// How many seconds pass at most until the last records are processed.
@@ -149,6 +151,9 @@ pub fn books(ticking: bool) -> Topology {
     let builder = Builder::new("walk");
     let by_group = builder.stream(INPUT).select_key(|key, _| key % GROUPS).repartition(BY_KEY);
     let by_group = by_group.merge(&builder.stream(DIRECT));
+    let sums = by_group.group_by_key();
+    let sums = sums.aggregate("sums", || 0, |_, value, sum| Some(sum + Change::of(*value).amount));
+    sums.cached("last-sums", 1_000).to_stream().to_compacted(SUMS);
     if ticking {
         by_group
             .process("keeper", (TOTAL, COUNT, LAST), || Keeper::<true> { offsets: [-1; 2] })
@@ -569,6 +574,12 @@ impl Walk {
             public.insert(record.key, record.value.unwrap());
         }
         assert_eq!(public, self.model.totals, "the public topic");
+        let sums = self
+            .driver
+            .drain(SUMS)
+            .into_iter()
+            .map(|record| (record.key, record.value.unwrap()));
+        assert_eq!(sums.collect::<BTreeMap<_, _>>(), self.model.totals, "the cached table");
         let letters = self.driver.drain_bytes("walk-dead-letters");
         let dead: Vec<i64> = letters.iter().map(|letter| value_of(letter.value.as_deref())).collect();
         assert_eq!(dead.len(), self.model.dead.len(), "dead letters");

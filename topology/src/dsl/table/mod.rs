@@ -3,6 +3,7 @@
 //! A [`Table`] is a stream of [`Change`]s, and a way to look up what a key has. Where a table has a store, that is looked into; else it is
 //! computed from the tables before it.
 
+mod cached;
 mod filter;
 mod fk_join;
 mod foreign_key;

@@ -21,6 +21,7 @@ impl Worker {
             self.hand_over
                 .finish(&mut self.tasks, &mut self.transactions, &self.at_fault, &self.parts)?;
         }
+        self.flush_caches()?;
         let mark = self.transactions.next_mark();
         let Some(producer) = self.transactions.producer() else {
             return Ok(());
@@ -61,6 +62,22 @@ impl Worker {
         metrics.commit_duration.observe(took.as_secs_f64());
         tracing::debug!(worker = self.index, records, ?took, "committed");
         self.begun.committed(begun);
+        Ok(())
+    }
+
+    /// Has what tasks held back until the commit go on, in the order of the sub-topologies, and processes what that hands over.
+    fn flush_caches(&mut self) -> Result<(), EngineError> {
+        let now_ms = self.now_ms();
+        for id in self.tasks.ids(|_, slot| slot.task.has_caches()) {
+            let Some(producer) = self.transactions.producer() else {
+                return Ok(());
+            };
+            let task = &mut self.tasks.slot_mut(id).task;
+            task.flush_caches(producer, now_ms)?;
+            task.outbox.send_packs(producer)?;
+            self.hand_over
+                .finish(&mut self.tasks, &mut self.transactions, &self.at_fault, &self.parts)?;
+        }
         Ok(())
     }
 
