@@ -4,13 +4,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker::{Broker, Outgoing, Polled, Start, TopicPartition};
-use wire::{Codec, MemoryRegistry, Registry, Topic, Wire};
+use wire::{Codec, MemoryRegistry, Registry, Topic, Wire, WireError};
 
 use crate::error::EngineError;
 use crate::record::Record;
 
 /// How long one poll of a topic may take.
 const POLL: Duration = Duration::from_millis(50);
+
+/// A record's key, which may be missing where the type says so.
+pub(super) fn decode_key<K: Wire>(bytes: Option<&[u8]>, codec: &Codec) -> Result<K, WireError> {
+    match (bytes, K::missing()) {
+        (None, Some(missing)) => Ok(missing),
+        (bytes, _) => K::decode(bytes.unwrap_or_default(), codec),
+    }
+}
 
 /// Sends and reads typed records: for tests and examples of programs that run on a log.
 #[derive(Clone)]
@@ -36,12 +44,15 @@ impl Client {
     ///
     /// The registry refuses a schema, the record has no encoding in it, or the log does not take it.
     pub fn send<K: Wire, V: Wire>(&self, topic: Topic<K, V>, at_ms: i64, key: &K, value: Option<&V>) -> Result<(), EngineError> {
-        let key = self.encode(&topic.key_subject(), key)?;
+        let key = match key.is_missing() {
+            true => None,
+            false => Some(self.encode(&topic.key_subject(), key)?),
+        };
         let value = value.map(|value| self.encode(&topic.value_subject(), value)).transpose()?;
         let record = Outgoing {
             topic: topic.name(),
             partition: None,
-            key: Some(&key),
+            key: key.as_deref(),
             value: value.as_deref(),
             timestamp_ms: at_ms,
             headers: &[],
@@ -74,7 +85,7 @@ impl Client {
             source,
         };
         let decoded = polled.messages.into_iter().map(|message| {
-            let key = K::decode(message.key.as_deref().unwrap_or_default(), &codec)?;
+            let key = decode_key(message.key.as_deref(), &codec)?;
             let value = message.value.map(|bytes| V::decode(&bytes, &codec)).transpose()?;
             Ok(Record::new(key, value, message.timestamp_ms))
         });

@@ -411,7 +411,7 @@ impl TestDriver {
         self.drain_bytes(topic.name())
             .into_iter()
             .map(|message| {
-                let key = K::decode(message.key.as_deref().unwrap_or_default(), &codec).expect("the key is decoded");
+                let key = client::decode_key(message.key.as_deref(), &codec).expect("the key is decoded");
                 let value = message
                     .value
                     .map(|bytes| V::decode(&bytes, &codec).expect("the value is decoded"));
