@@ -6,10 +6,6 @@ A file needs the file that *defines* what it names: `use` declarations and paths
 a re-export that the file itself does not use are no need: a folder's `mod.rs` may present what is in the folder. Code under
 `#[cfg(test)]` counts as any other. Names that a macro makes are not seen.
 
-Circles that exist today are listed in tools/circles-allowed.txt, as the imports (`from -> to`) without which there would be
-none. The list only shrinks: an import that is not on it and closes a circle fails the check, and so does a line that is no
-longer needed.
-
     tools/check-circles.py            checks every crate of the workspace
     tools/check-circles.py --suggest  prints a short list of imports without which there would be no circle
     tools/check-circles.py --test     checks itself, on small crates that it makes
@@ -23,8 +19,6 @@ import tempfile
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-
-ALLOWED = "tools/circles-allowed.txt"
 
 WORD = r"(?:r#)?[A-Za-z_]\w*"
 # What is no code: comments, texts, characters (a lifetime is no character). Nested block comments are not used here.
@@ -253,40 +247,28 @@ def suggest(root):
 
 
 def check(root):
-    listed = root / ALLOWED
-    lines = [line.split("#")[0].strip() for line in listed.read_text().splitlines()] if listed.is_file() else []
-    allowed = {tuple(line.split(" -> ")) for line in lines if line}
-    failed, files, used = False, 0, set()
+    failed, files = False, 0
     for member, its_files, needs in crates(root):
         files += len(its_files)
         edges = set(needs)
-        circular = {(a, b) for group in components(edges) for a, b in edges if a in group and b in group}
-        used |= allowed & circular
-        for group in components(edges - allowed):
+        for group in components(edges):
             failed = True
-            way = circle(edges - allowed, group)
+            way = circle(edges, group)
             print(f"circles: {len(group)} files of {member} need each other, for example:")
             for a, b in zip(way, way[1:]):
                 print(f"  {a} -> {b}   ({needs[a, b]})")
-    for a, b in sorted(allowed - used):
-        failed = True
-        print(f"circles: {ALLOWED} lists {a} -> {b}, which closes no circle any more: remove the line")
     if not failed:
-        known = f", {len(allowed)} imports that close a circle are known" if allowed else ""
-        print(f"circles: {files} files, no new circle{known}")
+        print(f"circles: {files} files, no circle")
     return failed
 
 
 def test():
-    """What is found in small crates, and what is not: (files, list, whether it passes)."""
+    """What is found in small crates, and what is not: (files, whether it passes)."""
     use_each_other = {"lib.rs": "mod a; mod b;", "a.rs": "use crate::b::B; pub struct A;", "b.rs": "use super::a::A; pub struct B;"}
-    closes, stale = "one/src/a.rs -> one/src/b.rs", "one/src/lib.rs -> one/src/a.rs"
     cases = {
-        "one way": ({"lib.rs": "mod a; mod b;", "a.rs": "use crate::b::B;", "b.rs": "pub struct B;"}, "", True),
-        "two files": (use_each_other, "", False),
-        "two files that are listed": (use_each_other, closes, True),
-        "a line that is not needed": (use_each_other, f"{closes}\n{stale}", False),
-        "paths in code": ({"lib.rs": "mod a; mod b;", "a.rs": "fn a() { crate::b::b() }", "b.rs": "fn b() { super::a::a() }"}, "", False),
+        "one way": ({"lib.rs": "mod a; mod b;", "a.rs": "use crate::b::B;", "b.rs": "pub struct B;"}, True),
+        "two files": (use_each_other, False),
+        "paths in code": ({"lib.rs": "mod a; mod b;", "a.rs": "fn a() { crate::b::b() }", "b.rs": "fn b() { super::a::a() }"}, False),
         "three files, in braces": (
             {
                 "lib.rs": "mod a; mod b; mod c;",
@@ -294,52 +276,42 @@ def test():
                 "b.rs": "use crate::c;",
                 "c.rs": "use crate::{a as first};",
             },
-            "",
             False,
         ),
         "through a re-export": (
             {"lib.rs": "mod a; mod b; pub use b::B;", "a.rs": "use crate::B; pub struct A;", "b.rs": "use crate::a::A; pub struct B;"},
-            "",
             False,
         ),
-        "a folder that presents": ({"lib.rs": "mod f;", "f/mod.rs": "mod a; pub use a::A;", "f/a.rs": "use super::A;"}, "", True),
+        "a folder that presents": ({"lib.rs": "mod f;", "f/mod.rs": "mod a; pub use a::A;", "f/a.rs": "use super::A;"}, True),
         "a folder that presents by the same name": (
             {"lib.rs": "mod f;", "f/mod.rs": "mod a; pub use a::a; pub struct F;", "f/a.rs": "use super::F; pub fn a() {}"},
-            "",
             True,
         ),
         "a folder that uses": (
             {"lib.rs": "mod f;", "f/mod.rs": "mod a; use a::A; pub struct F(A);", "f/a.rs": "use super::F; pub struct A;"},
-            "",
             False,
         ),
         "a re-export that is used": (
             {"lib.rs": "mod f;", "f/mod.rs": "mod a; pub use a::A; pub struct F(A);", "f/a.rs": "use super::F; pub struct A;"},
-            "",
             False,
         ),
         "through a glob": (
             {"lib.rs": "mod a; mod b; pub use b::*;", "a.rs": "use crate::B; pub struct A;", "b.rs": "use crate::a::A; pub struct B;"},
-            "",
             False,
         ),
         "comments and texts": (
             {"lib.rs": "mod a; mod b;", "a.rs": "// use crate::b::B;\nconst A: &str = \"use crate::b::B;\";", "b.rs": "use crate::a::A;"},
-            "",
             True,
         ),
         "an inline module": (
             {"lib.rs": "mod a; mod b;", "a.rs": "mod tests { use super::super::b::B; }", "b.rs": "use crate::a::A;"},
-            "",
             False,
         ),
-        "another crate of the name": ({"lib.rs": "mod a; mod b;", "a.rs": "use b::B;", "b.rs": "use crate::a::A;"}, "", True),
+        "another crate of the name": ({"lib.rs": "mod a; mod b;", "a.rs": "use b::B;", "b.rs": "use crate::a::A;"}, True),
     }
-    for case, (files, listed, passes) in cases.items():
+    for case, (files, passes) in cases.items():
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
-            (root / "tools").mkdir()
-            (root / ALLOWED).write_text(listed)
             (root / "Cargo.toml").write_text('[workspace]\nmembers = ["one"]\n')
             for name, text in files.items():
                 (root / "one/src" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -131,11 +131,6 @@ impl Builder {
 }
 
 impl<K: Send + 'static, V: Send + 'static> Stream<K, V> {
-    /// Says that the keys are no longer those of the partition: a processor may give its records keys of another kind.
-    pub fn rekeyed(self) -> Rekeyed<K, V> {
-        Rekeyed { stream: self }
-    }
-
     fn at(graph: &Rc<RefCell<Graph>>, node: usize, port: usize) -> Self {
         Self {
             graph: graph.clone(),

@@ -23,6 +23,13 @@ impl<K, V> Clone for Rekeyed<K, V> {
 }
 
 /// Operators that need no state are the same as a stream's.
+impl<K: Send + 'static, V: Send + 'static> Stream<K, V> {
+    /// Says that the keys are no longer those of the partition: a processor may give its records keys of another kind.
+    pub fn rekeyed(self) -> Rekeyed<K, V> {
+        Rekeyed { stream: self }
+    }
+}
+
 impl<K: Clone + Send + 'static, V: Clone + Send + 'static> Rekeyed<K, V> {
     /// As [`Stream::filter`].
     pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Clone + Send + Sync + 'static) -> Self {

@@ -9,8 +9,8 @@ use std::cell::Cell;
 use hashbrown::HashMap;
 
 use super::backend::LookedUp;
+use super::committed::Shared;
 use super::layer::Layer;
-use super::layers::Shared;
 use super::{StoreKey, StoreValue};
 use crate::error::StoreError;
 

@@ -15,6 +15,7 @@
 
 mod ahead;
 mod backend;
+mod committed;
 #[cfg(feature = "rocksdb")]
 mod folder;
 mod key_value;

@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, RangeBounds};
 use std::sync::Arc;
 
-use super::layers::Shared;
+use super::committed::Shared;
 use super::{StoreKey, StoreValue};
 use crate::error::StoreError;
 
