@@ -117,7 +117,7 @@ fn get(address: &str, path: &str) -> Result<String, Failure> {
 
 /// An instance, in this process or in one of its own.
 enum Instance {
-    Here(Engine),
+    Here(Box<Engine>),
     Process(Child),
 }
 
@@ -188,7 +188,7 @@ fn main() -> Result<(), Failure> {
             Some(bootstrap) => spawn(name, &run, bootstrap)?,
             None => {
                 let (engine, address) = start(name, &run, log.clone())?;
-                (Instance::Here(engine), address)
+                (Instance::Here(Box::new(engine)), address)
             }
         };
         instances.push((name, instance, address));

@@ -14,7 +14,7 @@ pub struct Difference {
 }
 
 /// All of them.
-pub const DIFFERENCES: [Difference; 6] = [
+pub const DIFFERENCES: [Difference; 7] = [
     Difference {
         name: "the first aggregate of a key has nothing before it",
         reason: "Kafka Streams tells the operators behind an aggregate that a key had the initial value before its first record: a row \
@@ -51,6 +51,17 @@ pub const DIFFERENCES: [Difference; 6] = [
             let meets = |node: &Node| meets_itself(case, node) && node.inputs.iter().any(|input| has_left_join(case, input));
             let changes_twice = |node: &Node| node.op == "fk_left_join" && comes_in_several(case, &node.inputs[0]);
             behind(case, |node| meets(node) || changes_twice(node))
+        },
+    },
+    Difference {
+        name: "a row that is deleted at its own time stays deleted",
+        reason: "A late record of an aggregate that keeps versions has the time of the newest row. Where it makes nothing, that row is                  deleted at its own time: Kafka Streams' versioned store then forgets that there was one, and the next late record is                  taken for the newest",
+        nodes: |case| {
+            let makes_null = |node: &Node| {
+                let mut all = node.functions.iter().chain(&node.function).chain(&node.subtract);
+                all.any(|function| function.name.ends_with("_null"))
+            };
+            behind(case, |node| node.versioned.is_some() && makes_null(node))
         },
     },
     Difference {
