@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Sender, unbounded};
 use parking_lot::Mutex;
 
+use super::flush_job::FlushJob;
 use crate::error::StoreError;
 use crate::runtime::Metrics;
-use crate::runtime::task::FlushJob;
 use crate::runtime::task_id::TaskId;
 
 /// Runs the flushes of a worker: on a thread of its own, or when a test's scheduler says so.

@@ -5,6 +5,7 @@
 
 mod begun;
 mod clean_up;
+mod flush_job;
 mod flusher;
 mod replay;
 mod restore;
@@ -20,6 +21,7 @@ use parking_lot::Mutex;
 
 pub(crate) use begun::BegunInputs;
 pub(crate) use clean_up::clean_up;
+pub(crate) use flush_job::FlushJob;
 pub(crate) use flusher::{Flusher, Scheduled, Switches};
 pub(crate) use replay::{Outcome, Replay, Sink};
 pub(crate) use restore::Restore;

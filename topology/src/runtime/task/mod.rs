@@ -1,0 +1,367 @@
+//! A task: a sub-topology on one partition, with its stores and its waiting input.
+//!
+//! ```text
+//!   Restoring ──all changelogs replayed──► Running ──revoked, lost, fault──► (closed)
+//! ```
+
+mod commit;
+mod step;
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use broker::{Committed, Headers, Message, TopicPartition, TransactionalProducer};
+use parking_lot::RwLock;
+use wire::Registry;
+
+use crate::error::EngineError;
+use crate::graph::{SubTopology, Topology};
+use crate::headers;
+use crate::node::{Node, Outgoings};
+use crate::punctuators::Punctuators;
+use crate::record::RecordMetadata;
+use crate::runtime::at_fault::RecordId;
+use crate::runtime::flow::Flow;
+use crate::runtime::input::{Input, Reached, stream_time_of};
+use crate::runtime::outbox::{Handed, Outbox, send_pack};
+use crate::runtime::pack::Pack;
+use crate::runtime::read_ahead::ReadAhead;
+use crate::runtime::state::Restore;
+use crate::runtime::task_id::TaskId;
+use crate::runtime::unknown::Unknown;
+use crate::runtime::{EngineSettings, Metrics};
+use crate::store::{Backend, StoreContext};
+
+/// What a task's committed state reflects. The lock is the gate of its queries: a commit holds it while all stores change.
+#[derive(Debug, Clone, Default)]
+pub struct Position {
+    /// Input topics with the offset that is read next.
+    pub offsets: Vec<(Arc<str>, i64)>,
+    /// Event time of the newest record, in milliseconds since the epoch.
+    pub stream_time_ms: i64,
+    /// When the last transaction committed, or later the state was restored, in milliseconds since the epoch.
+    pub committed_at_ms: i64,
+}
+
+pub(crate) struct Task {
+    pub id: TaskId,
+    pub name: String,
+    flow: Flow,
+    topology: Arc<Topology>,
+    backend: Option<Arc<dyn Backend>>,
+    pub inputs: Vec<Input>,
+    /// How long a record waits for one of an empty input, in milliseconds; `None`: it does not wait.
+    pub max_idle_ms: Option<i64>,
+    /// A source with others beside it extracts event times.
+    reads_heads: bool,
+    read_ahead: ReadAhead,
+    unknown: Unknown,
+    pub outbox: Outbox,
+    pub position: Arc<RwLock<Position>>,
+    /// The highest event time that was ever processed, in milliseconds since the epoch; none before the first record.
+    stream_time_ms: Option<i64>,
+    /// The same as of the last commit.
+    committed_time_ms: Option<i64>,
+    /// The stream time at which punctuators were called last.
+    punctuated_ms: Option<i64>,
+    /// Changelog topic per store, and the offset to replay from.
+    pub changelogs: Vec<(String, i64)>,
+    sequence: u64,
+    /// Until when its changelogs are known to hold nothing that this task has not: it owned them then.
+    pub valid_at_ms: i64,
+    topic_ids: Arc<BTreeMap<&'static str, String>>,
+    /// The backend is to be told of `valid_at_ms` though there may be nothing else to write.
+    touches: bool,
+    /// Something was processed since the last commit.
+    pub dirty: bool,
+    pub records: usize,
+    /// The record at fault for the error that was returned last.
+    pub blame: Option<Blame>,
+    /// What becomes of records that are at fault; the worker gives it its own.
+    pub settings: Arc<EngineSettings>,
+}
+
+/// Why a record takes its transaction down.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Blame {
+    /// A processor panicked.
+    Panicked(RecordId),
+    /// What was written at this record was refused.
+    Refused(RecordId),
+    /// The record is at fault, and the settings say that its task stops.
+    Stopping(RecordId),
+}
+
+/// What came of one record.
+pub(crate) enum Step {
+    Processed,
+    /// It went to the dead-letter topic.
+    DeadLetter,
+    /// Nothing waits, or it waits for what may come to an empty input.
+    Idle,
+    /// The registry is away, or does not know the schema yet: the record waits.
+    Later(String),
+}
+
+impl Task {
+    pub fn open(
+        topology: &Arc<Topology>,
+        id: TaskId,
+        backend: Option<Arc<dyn Backend>>,
+        registry: &Arc<dyn Registry>,
+        now_ms: i64,
+        source_partitions: &BTreeMap<&'static str, u32>,
+        topic_ids: &Arc<BTreeMap<&'static str, String>>,
+    ) -> Result<Self, EngineError> {
+        let sub: &SubTopology = &topology.subs[id.sub];
+        let found = backend.as_ref().map(|b| b.stored()).transpose()?.flatten();
+        let valid_at_ms = found.as_ref().map_or(now_ms, |stored| stored.written_at_ms);
+        let stored = found.unwrap_or_default();
+        let mut stores = Vec::new();
+        let mut changelogs = Vec::new();
+        for (family, &store) in sub.stores.iter().enumerate() {
+            let definition = &topology.stores[store];
+            let topic = definition.changelog_topic(&topology.application);
+            let backend = backend.clone().expect("a task with stores has a backend");
+            let cx = StoreContext {
+                backend,
+                family: family as u16,
+                registry,
+                changelog_topic: topic.clone(),
+            };
+            let mut made = (definition.make)(&cx)?;
+            let mut times = stored.store_times.iter();
+            if let Some((_, time_ms)) = times.find(|(name, _)| name == definition.name) {
+                made.set_stream_time(*time_ms);
+            }
+            stores.push(made);
+            let from = stored
+                .changelog
+                .iter()
+                .find(|(name, _)| name == definition.name)
+                .map_or(0, |(_, offset)| *offset);
+            changelogs.push((topic, from));
+        }
+        let mut nodes: Vec<Option<Box<dyn Node>>> = Vec::new();
+        nodes.resize_with(topology.nodes.len(), || None);
+        for &node in &sub.nodes {
+            nodes[node] = Some((topology.nodes[node].make)(registry)?);
+        }
+        let mut inputs: Vec<Input> = sub
+            .sources
+            .iter()
+            .filter(|(topic, _)| id.partition < source_partitions[topic])
+            .map(|&(topic, node)| {
+                let mut input = Input::new(TopicPartition::new(topic, id.partition), node, topology.is_repartition(topic));
+                let mut reached = stored.reached.iter();
+                let known = reached.find(|(of, ..)| of == topic);
+                input.known = known.map(|&(_, log, handed)| Reached { log, handed });
+                let mut topics = stored.topics.iter();
+                input.known_topic = topics.find(|(of, _)| of == topic).map(|(_, id)| id.clone());
+                input
+            })
+            .collect();
+        if inputs.len() > 1 {
+            for input in &mut inputs {
+                input.reads_head = nodes[input.node].as_ref().is_some_and(|node| node.extracts_time());
+            }
+        }
+        let is_cache = |id: &usize| nodes[*id].as_ref().is_some_and(|node| node.is_cache());
+        let caches = (0..nodes.len()).filter(is_cache).collect();
+        let mut flow = Flow {
+            nodes,
+            stores,
+            out: Outgoings::default(),
+            caches,
+            headers: Headers::new(),
+            punctuators: Punctuators::default(),
+            at: RecordMetadata {
+                partition: id.partition,
+                ..RecordMetadata::default()
+            },
+        };
+        flow.init(now_ms);
+        Ok(Self {
+            id,
+            name: id.name(topology),
+            flow,
+            topology: topology.clone(),
+            backend,
+            max_idle_ms: None,
+            reads_heads: inputs.iter().any(|input| input.reads_head),
+            read_ahead: ReadAhead::new(topology, &inputs),
+            unknown: Unknown::default(),
+            inputs,
+            outbox: Outbox::new(topology, sub, id.partition, source_partitions),
+            position: Arc::default(),
+            stream_time_ms: stored.stream_time_ms,
+            committed_time_ms: stored.stream_time_ms,
+            punctuated_ms: None,
+            changelogs,
+            sequence: stored.sequence,
+            valid_at_ms,
+            topic_ids: topic_ids.clone(),
+            touches: false,
+            dirty: false,
+            records: 0,
+            settings: Arc::default(),
+            blame: None,
+        })
+    }
+
+    /// The views of its stores, for queries.
+    pub fn views(&self) -> Vec<(&'static str, Arc<dyn Any + Send + Sync>)> {
+        self.flow.stores.iter().map(|s| (s.name(), s.view())).collect()
+    }
+
+    /// Returns how many records the message holds.
+    pub fn buffer(&mut self, input: usize, message: Message) -> usize {
+        self.inputs[input].buffer(message)
+    }
+
+    pub fn buffered(&self, input: usize) -> usize {
+        self.inputs[input].buffered()
+    }
+
+    pub fn has_work(&self) -> bool {
+        self.inputs.iter().any(Input::has_work)
+    }
+
+    /// Whether what waits here waits for what may come to an empty input.
+    pub fn idles(&self, now_ms: i64) -> bool {
+        let is_waited_for = |max_idle_ms| self.inputs.iter().any(|input| input.is_waited_for(max_idle_ms, now_ms));
+        self.inputs.len() > 1 && self.max_idle_ms.is_some_and(is_waited_for) && self.has_work()
+    }
+
+    /// The same, and notes since when inputs are empty.
+    pub fn begins_to_idle(&mut self, now_ms: i64) -> bool {
+        if self.inputs.len() > 1 {
+            self.inputs.iter_mut().for_each(|input| input.note_dry(now_ms));
+        }
+        self.idles(now_ms)
+    }
+
+    /// The event time of the oldest record that waits in an input.
+    pub fn oldest_waiting_ms(&self, input: usize) -> Option<i64> {
+        self.inputs[input].event_ms()
+    }
+
+    /// Adds a pack that a task of this worker wrote for it.
+    pub fn hand(&mut self, handed: Handed) {
+        let mut inputs = self.inputs.iter_mut();
+        if let Some(input) = inputs.find(|input| *input.partition.topic == *handed.topic) {
+            input.hand(handed.pack, handed.newest_ms);
+        }
+    }
+
+    /// Whether records wait that were handed over: the transaction cannot commit without them.
+    pub fn has_handed(&self) -> bool {
+        self.inputs.iter().any(Input::has_handed)
+    }
+
+    /// Sends what was handed over, and cannot be processed now, to the repartition topics after all.
+    pub fn give_up_handed(&mut self, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
+        for input in &mut self.inputs {
+            let (mut pack, mut own) = (Pack::default(), Vec::new());
+            while let Some(at) = input.take_handed() {
+                own.clear();
+                headers::encode(&at.headers, &mut own);
+                let own = Some(own.as_slice()).filter(|own| !own.is_empty());
+                if !pack.takes(own.is_some()) {
+                    send_pack(&input.partition.topic, input.partition.partition, &mut pack, producer)?;
+                }
+                pack.push(at.timestamp_ms, at.key.as_deref(), at.value.as_deref(), own);
+                if pack.is_full() || !input.has_handed() {
+                    send_pack(&input.partition.topic, input.partition.partition, &mut pack, producer)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The transaction that was committed at this time proves that the task is still this worker's.
+    pub fn is_valid(&mut self, at_ms: i64) {
+        self.valid_at_ms = self.valid_at_ms.max(at_ms);
+        self.touches = true;
+    }
+
+    /// The task starts from where the group stands now.
+    pub fn stand_at(&mut self, stand: &[Reached]) {
+        for (input, stand) in self.inputs.iter_mut().zip(stand) {
+            // Where the group has nothing, what the state has said holds.
+            if stand.log >= 0 || input.committed.log < 0 {
+                input.committed = *stand;
+            }
+            input.is_lost &= stand.log < 0;
+            input.rewind();
+        }
+    }
+
+    /// How many keys are committed and not yet in the backend.
+    pub fn unflushed(&self) -> usize {
+        self.flow.stores.iter().map(|store| store.unflushed_len()).sum()
+    }
+
+    /// Whether its backend held anything when it was opened.
+    pub fn had_state(&self) -> bool {
+        self.sequence > 0
+            || self
+                .inputs
+                .iter()
+                .any(|input| input.known.is_some_and(|known| known.log >= 0))
+    }
+
+    /// Gives its stores away, to be restored from its changelogs. Until it has them back, it only waits.
+    pub fn begin_restore(&mut self, metrics: &Metrics) -> Restore {
+        let stored = self.stored();
+        Restore {
+            task: self.name.clone(),
+            backend: self.backend.clone(),
+            stores: std::mem::take(&mut self.flow.stores),
+            changelogs: std::mem::take(&mut self.changelogs),
+            stored,
+            replayed: 0,
+            metrics: metrics.clone(),
+        }
+    }
+
+    /// Has its stores back. Returns how many records were replayed.
+    pub fn end_restore(&mut self, restored: Restore) -> u64 {
+        self.flow.stores = restored.stores;
+        self.changelogs = restored.changelogs;
+        restored.replayed
+    }
+
+    /// The state reflects all that the group had committed at this time.
+    pub fn restored(&mut self, now_ms: i64) {
+        self.is_valid(now_ms);
+        let mut position = self.position.write();
+        position.offsets = self.committed_offsets();
+        position.stream_time_ms = self.committed_time_ms.unwrap_or_default();
+        position.committed_at_ms = now_ms;
+    }
+
+    /// Goes on from the stream time that the group's commits have.
+    pub fn know_stream_time(&mut self, committed: &[Option<Committed>]) {
+        let times = committed.iter().flatten().filter_map(stream_time_of);
+        self.committed_time_ms = self.committed_time_ms.max(times.max());
+        self.stream_time_ms = self.committed_time_ms;
+    }
+
+    fn committed_offsets(&self) -> Vec<(Arc<str>, i64)> {
+        let offset = |input: &Input| (input.partition.topic.clone(), input.committed_offset().max(0));
+        self.inputs.iter().map(offset).collect()
+    }
+
+    /// Sizes of its stores in the backend.
+    pub fn sizes(&self) -> Vec<(&'static str, u64)> {
+        let Some(backend) = &self.backend else { return Vec::new() };
+        self.flow
+            .stores
+            .iter()
+            .enumerate()
+            .map(|(family, s)| (s.name(), backend.size_bytes(family as u16)))
+            .collect()
+    }
+}
