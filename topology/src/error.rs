@@ -57,6 +57,9 @@ pub enum EngineError {
     /// The topology itself is wrong.
     #[error("topology: {0}")]
     Topology(String),
+    /// It has stopped, or ended by itself.
+    #[error("the engine has ended")]
+    Ended,
     /// The operating system refused a thread or a signal handler.
     #[error("{what}: {source}")]
     Machine {

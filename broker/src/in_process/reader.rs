@@ -45,8 +45,9 @@ impl InProcessReader {
 
     /// Takes what is there, slot by slot, until `max` records are gathered.
     fn gather(&mut self, state: &State, max: usize, into: &mut Polled) -> Result<(), BrokerError> {
-        let before = into.messages.len();
-        let full = before.saturating_add(max);
+        let gathered = |into: &Polled| (into.messages.len(), into.ends.len(), into.blocked.len());
+        let before = gathered(into);
+        let full = into.messages.len().saturating_add(max);
         for _ in 0..self.slots.len() {
             let index = self.next % self.slots.len();
             if into.messages.len() >= full {
@@ -60,7 +61,7 @@ impl InProcessReader {
                 continue;
             }
             if slot.is_out_of_range(state) {
-                if into.messages.len() > before {
+                if gathered(into) != before {
                     // What was gathered goes first; the error is the next poll's.
                     self.next = index;
                     return Ok(());

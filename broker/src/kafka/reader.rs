@@ -84,7 +84,8 @@ impl KafkaReader {
                 count += queue.fetch(max - 1, Duration::ZERO, &mut deliver);
             }
         }
-        if count < max {
+        // A partition that is read to its end says so, however much the others have.
+        if count < max || self.slots.any_drained() {
             self.find_ends(into);
         }
     }

@@ -113,6 +113,12 @@ impl Slots {
         slots.filter(|(_, slot)| !slot.paused && (slot.moved || slot.drained_at.is_some()))
     }
 
+    /// Whether the end of what can be read of a slot has come, and is not reported yet.
+    pub fn any_drained(&self) -> bool {
+        self.unsettled()
+            .any(|(_, slot)| slot.drained_at.is_some() && slot.blocked_at != slot.drained_at)
+    }
+
     /// Reports an end, unless it was already.
     pub fn reached(&mut self, index: u32, end: i64, into: &mut Polled) {
         let Some(slot) = self.slots.get_mut(index as usize).and_then(Option::as_mut) else {

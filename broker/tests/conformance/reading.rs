@@ -196,19 +196,21 @@ pub fn an_end_is_told_again_after_more(broker: Arc<dyn Broker>) {
 
 pub fn an_offset_beyond_the_end_is_an_error(broker: Arc<dyn Broker>) {
     let world = World::new(broker, "range");
-    let (topic, fine) = (world.topic("t", 1), world.topic("fine", 1));
+    let (topic, fine, quiet) = (world.topic("t", 1), world.topic("fine", 1), world.topic("quiet", 1));
     let mut producer = world.transactions("p");
     write(producer.as_mut(), &[record(&topic, 0, "k", "v")]);
     write(producer.as_mut(), &[record(&fine, 0, "k", "fine")]);
     let mut reading = world.reader();
+    let empty = reading.assign(&quiet, 0, Start::Earliest);
     let bad = reading.assign(&topic, 0, Start::At(1_000));
     reading.assign(&fine, 0, Start::At(0));
     let started = Instant::now();
     let error = loop {
         assert!(started.elapsed() < PATIENCE, "no error came");
-        let before = reading.polled.messages.len();
+        let appended = |polled: &broker::Polled| (polled.messages.len(), polled.ends.len());
+        let before = appended(&reading.polled);
         if let Err(error) = reading.reader.poll(100, Duration::from_millis(100), &mut reading.polled) {
-            assert_eq!(reading.polled.messages.len(), before, "with an error nothing is appended");
+            assert_eq!(appended(&reading.polled), before, "with an error nothing is appended");
             break error;
         }
     };
@@ -222,6 +224,9 @@ pub fn an_offset_beyond_the_end_is_an_error(broker: Arc<dyn Broker>) {
     reading.assign(&topic, 0, Start::Earliest);
     reading.until_count(2);
     assert_eq!(reading.values(), ["fine", "v"], "the others go on, and so does the slot");
+    reading.until("the end of an empty partition", |polled| {
+        polled.ends.iter().any(|(slot, _)| *slot == empty)
+    });
 }
 
 /// Fills both partitions of a topic with `count` records each, whose values are their partition and number.

@@ -152,8 +152,8 @@ impl Directory {
                     // No goodbye: the name is the other's.
                     tracing::error!("{later}");
                     *self.shared.ended.lock() = Some(later);
-                    self.shared.lifecycle.has_ended();
                     stop.store(true, Ordering::Relaxed);
+                    self.shared.lifecycle.has_ended();
                     return;
                 }
                 self.turn();

@@ -67,13 +67,13 @@ impl Engine {
         self.shared.lifecycle.state()
     }
 
-    /// Calls `listener` with each new state and the one before, in order. It is called on the engine's own threads, so it must neither block
-    /// nor stop the engine.
+    /// Calls `listener` with each new state and the one before, in order. It is called on the thread that changes the state, which may be an
+    /// engine's own, and must neither block nor call what changes the engine.
     pub fn on_state_change(&self, listener: impl Fn(EngineState, EngineState) + Send + Sync + 'static) {
         self.shared.lifecycle.listen(Box::new(listener));
     }
 
-    /// Processes nothing more until [`Engine::resume`]: no record, no punctuator. What is processed is committed. Tasks stay where they are
+    /// Processes nothing more until [`Engine::resume`], but for what is under way: no record, no punctuator. What is processed is committed. Tasks stay where they are
     /// and are restored, and queries are answered. Each instance pauses for itself.
     pub fn pause(&self) {
         self.shared.paused.store(true, Ordering::Release);
@@ -93,7 +93,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// Where the broker refuses its clients, or the machine the thread.
+    /// Where the broker refuses its clients, or the machine the thread; or the engine has ended by itself.
     pub fn add_worker(&self) -> Result<usize, EngineError> {
         self.supervisor.add_worker()
     }

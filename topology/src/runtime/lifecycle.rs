@@ -1,14 +1,17 @@
 //! How an engine is: what its workers say of themselves, put together, and who listens to that.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use parking_lot::Mutex;
+
+use super::at_fault::panic_text;
 
 /// How an engine is, by the names of Kafka Streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum EngineState {
-    /// It has no worker yet.
+    /// It has no worker.
     #[default]
     Created,
     /// It joins its group, tasks come or go, or are being restored.
@@ -19,7 +22,7 @@ pub enum EngineState {
     PendingShutdown,
     /// It has stopped.
     NotRunning,
-    /// All of its workers have panicked, or it has ended by itself. Workers are replaced, so this may pass.
+    /// All of its workers have panicked or cannot be started, which is tried again; or it has ended by itself.
     Error,
 }
 
@@ -104,7 +107,11 @@ impl Lifecycle {
         drop(inner);
         if now != before {
             tracing::info!(?before, ?now, "the engine's state changes");
-            listeners.iter().for_each(|listener| listener(now, before));
+            for listener in listeners.iter() {
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| listener(now, before))) {
+                    tracing::error!(reason = panic_text(&*panic), "a listener of the engine's state panicked");
+                }
+            }
         }
     }
 }
@@ -135,6 +142,9 @@ mod tests {
         let life = Lifecycle::default();
         let heard = Arc::new(Mutex::new(Vec::new()));
         let to = heard.clone();
+        life.listen(Box::new(|_, _| {
+            panic!("a listener that panics keeps nothing from the others")
+        }));
         life.listen(Box::new(move |now, before| to.lock().push((before, now))));
         life.worker_is(0, WorkerState::Rebalancing);
         life.worker_is(1, WorkerState::Rebalancing);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -33,8 +33,26 @@ pub(crate) struct Supervisor {
     workers: Mutex<BTreeMap<usize, Running>>,
     /// Ends all workers, whoever sets it.
     stop: Arc<AtomicBool>,
-    /// Held by each worker that runs.
-    alive: Arc<()>,
+    /// How many workers run.
+    running: Arc<AtomicUsize>,
+    /// One worker comes or goes at a time: a number is free when its worker has ended.
+    changes: Mutex<()>,
+}
+
+/// Counts a worker for as long as it runs.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(running: &Arc<AtomicUsize>) -> Self {
+        running.fetch_add(1, Ordering::AcqRel);
+        Self(running.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Supervisor {
@@ -46,19 +64,23 @@ impl Supervisor {
             shared,
             workers: Mutex::default(),
             stop,
-            alive: Arc::default(),
+            running: Arc::default(),
+            changes: Mutex::default(),
         })
     }
 
     /// Tells whether any worker still runs, however this ends.
     pub fn any_runs(&self) -> impl Fn() -> bool + Send + 'static {
-        let alive = Arc::downgrade(&self.alive);
-        // One is this supervisor's own.
-        move || alive.strong_count() > 1
+        let running = self.running.clone();
+        move || running.load(Ordering::Acquire) > 0
     }
 
     /// Starts one more worker. Returns its number.
     pub fn add_worker(&self) -> Result<usize, EngineError> {
+        let _one_at_a_time = self.changes.lock();
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(EngineError::Ended);
+        }
         let mut workers = self.workers.lock();
         let index = (0..).find(|index| !workers.contains_key(index)).unwrap_or_default();
         let worker = make_worker(index, &self.parts, &self.shared, &self.state)?;
@@ -72,14 +94,17 @@ impl Supervisor {
             stop: stop.clone(),
             stop_all: self.stop.clone(),
         };
-        let alive = self.alive.clone();
+        let counted = Counted::new(&self.running);
         let run = move || {
             supervised.run(worker);
-            drop(alive);
+            drop(counted);
         };
         let name = worker_name(&self.parts, index);
         let spawned = std::thread::Builder::new().name(name).spawn(run);
-        let thread = spawned.map_err(EngineError::thread)?;
+        let thread = spawned.map_err(|error| {
+            self.shared.lifecycle.worker_is_gone(index);
+            EngineError::thread(error)
+        })?;
         workers.insert(index, Running { stop, thread });
         Ok(index)
     }
@@ -87,6 +112,7 @@ impl Supervisor {
     /// Ends the worker that was added last: it commits, writes its state, and leaves its tasks to the others. Waits for that. Returns its
     /// number; `None`: there is none.
     pub fn remove_worker(&self) -> Option<usize> {
+        let _one_at_a_time = self.changes.lock();
         let (index, running) = self.workers.lock().pop_last()?;
         end(vec![running]);
         self.shared.lifecycle.worker_is_gone(index);
@@ -96,6 +122,7 @@ impl Supervisor {
 
     /// Ends all workers: each commits, writes its state and leaves the group, unless it is back soon. Waits for that.
     pub fn end(&self) {
+        let _one_at_a_time = self.changes.lock();
         self.shared.lifecycle.is_stopping();
         self.stop.store(true, Ordering::Relaxed);
         let workers = std::mem::take(&mut *self.workers.lock());

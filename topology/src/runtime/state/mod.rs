@@ -11,6 +11,7 @@ mod replay;
 mod restore;
 
 use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub(crate) use flusher::{Flusher, Scheduled, Switches};
 pub(crate) use replay::{Outcome, Replay, Sink};
 pub(crate) use restore::Restore;
 
+use super::at_fault::panic_text;
 use super::parts::Parts;
 use super::task_id::TaskId;
 use crate::error::{EngineError, StoreError};
@@ -51,7 +53,7 @@ enum Way {
 }
 
 impl StateManager {
-    /// With as many threads of its own as there are workers. They end with it.
+    /// With as many threads of its own as the settings have workers. They end with it.
     pub fn threaded(parts: &Parts) -> Result<Arc<Self>, EngineError> {
         let mut troubles = Vec::new();
         let mut threads = Vec::new();
@@ -102,8 +104,10 @@ impl StateManager {
                 let least = threads.iter().min_by_key(|(_, load)| load.load(Ordering::Relaxed));
                 if let Some((queue, load)) = least {
                     load.fetch_add(1, Ordering::Relaxed);
-                    // A thread ends only with this.
-                    let _ = queue.send(job);
+                    if let Err(lost) = queue.send(job) {
+                        let ended = std::io::Error::other("its thread has ended");
+                        lost.0.fail(EngineError::thread(ended));
+                    }
                 }
             }
         }
@@ -168,9 +172,11 @@ fn work(mut replayer: Replayer, jobs: &Receiver<Job>, load: &AtomicUsize) {
                 Err(TryRecvError::Disconnected) => return,
             }
         }
-        if !replayer.turn(POLL) {
+        match catch_unwind(AssertUnwindSafe(|| replayer.turn(POLL))) {
+            Ok(true) => {}
             // Nothing came within the time, or a fault is waited out.
-            replayer.rest();
+            Ok(false) => replayer.rest(),
+            Err(panic) => replayer.has_panicked(&panic_text(&*panic)),
         }
         load.store(jobs.len() + replayer.jobs(), Ordering::Relaxed);
     }

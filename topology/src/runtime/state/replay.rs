@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use broker::{Broker, BrokerError, Message, Polled, Reader, Start, TopicPartition};
@@ -49,6 +49,8 @@ struct Common<S> {
     /// What takes the records; nothing once it was taken back.
     sink: Mutex<Option<S>>,
     outcome: Mutex<Option<Outcome>>,
+    /// It ended, whoever has heard of it: nothing is taken any more.
+    has_ended: AtomicBool,
     moved_at_ms: AtomicI64,
 }
 
@@ -65,7 +67,8 @@ impl<S: Sink> Replay<S> {
 
     /// The place whose end it still waits for, for an operator.
     pub fn waits_at(&self) -> Option<String> {
-        let places = self.places.lock();
+        // While records are being taken, it does not wait.
+        let places = self.places.try_lock()?;
         let place = places.iter().find(|place| !place.at_end)?;
         let offset = match place.from {
             Start::At(offset) => offset,
@@ -115,7 +118,9 @@ trait Work: Send {
 impl<S: Sink> Work for Arc<Common<S>> {
     fn take(&self, place: usize, messages: &[Message], next: i64, now_ms: i64) -> bool {
         let mut sink = self.sink.lock();
-        let Some(sink) = sink.as_mut() else { return false };
+        let Some(sink) = sink.as_mut().filter(|_| !self.has_ended.load(Ordering::Acquire)) else {
+            return false;
+        };
         self.moved_at_ms.store(now_ms, Ordering::Relaxed);
         let taken = catch_unwind(AssertUnwindSafe(|| sink.take(place, messages, next)));
         let taken = taken.map_err(|panic| StoreError::Backend {
@@ -132,11 +137,13 @@ impl<S: Sink> Work for Arc<Common<S>> {
     }
 
     fn is_over(&self) -> bool {
-        self.outcome.lock().is_some() || self.sink.lock().is_none()
+        self.has_ended.load(Ordering::Acquire) || self.sink.lock().is_none()
     }
 
     fn end(&self, outcome: Outcome) {
-        *self.outcome.lock() = Some(outcome);
+        if !self.has_ended.swap(true, Ordering::AcqRel) {
+            *self.outcome.lock() = Some(outcome);
+        }
     }
 }
 
@@ -145,6 +152,7 @@ pub(super) fn replay<S: Sink>(places: Vec<(TopicPartition, Start)>, sink: S, now
     let common = Arc::new(Common {
         sink: Mutex::new(Some(sink)),
         outcome: Mutex::new(places.is_empty().then_some(Outcome::Done)),
+        has_ended: AtomicBool::new(places.is_empty()),
         moved_at_ms: AtomicI64::new(now_ms),
     });
     let places = places.into_iter().map(|(at, from)| Place {
@@ -164,6 +172,15 @@ pub(super) fn replay<S: Sink>(places: Vec<(TopicPartition, Start)>, sink: S, now
 impl Job {
     fn is_over(&self) -> bool {
         self.work.is_over()
+    }
+
+    /// It cannot be done.
+    pub fn fail(&self, error: EngineError) {
+        self.work.end(Outcome::Failed(error));
+    }
+
+    fn has_slots(&self) -> bool {
+        self.places.lock().iter().any(|place| place.slot.is_some())
     }
 
     /// Gives it what came for it. Its slots that have reached their ends are free.
@@ -236,6 +253,18 @@ impl Replayer {
         self.jobs.len()
     }
 
+    /// A turn has panicked: its jobs fail, and are asked for again.
+    pub fn has_panicked(&mut self, reason: &str) {
+        tracing::error!(client = self.client, reason, "a panic while changelogs are read");
+        for job in self.jobs.drain(..) {
+            job.fail(EngineError::Panicked {
+                task: "a restore".to_owned(),
+                reason: reason.to_owned(),
+            });
+        }
+        self.reader = None;
+    }
+
     /// Waits a fault out, if there is one.
     pub fn rest(&self) {
         if !self.is_idle() && self.clock.now_ms() < self.retry_at_ms {
@@ -287,16 +316,23 @@ impl Replayer {
                     let slot = place.slot.take();
                     in_doubt |= slot.is_some_and(|slot| reader.unassign(slot).is_err());
                 } else if place.slot.is_none() {
-                    place.slot = Some(reader.assign(&place.at, place.from)?);
+                    match reader.assign(&place.at, place.from) {
+                        Ok(slot) => place.slot = Some(slot),
+                        Err(error) => {
+                            in_doubt |= !planted("a reader in doubt is kept");
+                            job.fail(error.into());
+                            break;
+                        }
+                    }
                 }
             }
         }
         if in_doubt {
-            // What it could not let go, it may read on. Another takes its place at once.
+            // What it could not let go, it may read on, and what it could not take on as well. Another takes its place at once.
             self.forget_reader();
             return Ok(true);
         }
-        self.jobs.retain(|job| !job.is_over());
+        self.jobs.retain(|job| !job.is_over() || job.has_slots());
         if self.jobs.is_empty() {
             return Ok(true);
         }
@@ -327,5 +363,40 @@ impl Replayer {
         let now_ms = self.clock.now_ms();
         self.jobs.iter().for_each(|job| job.take(&by_slot, now_ms));
         Ok(progress)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts what it is given, and refuses the first of it.
+    struct Refuses(usize);
+
+    impl Sink for Refuses {
+        fn take(&mut self, _: usize, _: &[Message], _: i64) -> Result<(), StoreError> {
+            self.0 += 1;
+            match self.0 {
+                1 => Err(StoreError::Backend {
+                    store: "s".to_owned(),
+                    reason: "the disk is full".to_owned(),
+                }),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    #[test]
+    fn behind_a_gap_nothing_is_taken_though_the_failure_was_heard_of() {
+        let place = TopicPartition::new("changelog", 0);
+        let (replay, job) = replay(vec![(place, Start::Earliest)], Refuses(0), 0);
+        job.places.lock()[0].slot = Some(0);
+        job.take(&[(Vec::new(), Some(5))], 1);
+        assert!(matches!(replay.outcome(), Some(Outcome::Failed(_))));
+        job.take(&[(Vec::new(), Some(9))], 2);
+        assert!(replay.outcome().is_none(), "it ends once");
+        assert!(job.is_over());
+        assert_eq!(replay.waits_at().as_deref(), Some("offset 0 of changelog-0"));
+        assert_eq!(replay.take_back().0, 1);
     }
 }
