@@ -319,7 +319,7 @@ impl Replayer {
                     match reader.assign(&place.at, place.from) {
                         Ok(slot) => place.slot = Some(slot),
                         Err(error) => {
-                            in_doubt |= !planted("a reader in doubt is kept");
+                            in_doubt = true;
                             job.fail(error.into());
                             break;
                         }
@@ -327,7 +327,7 @@ impl Replayer {
                 }
             }
         }
-        if in_doubt {
+        if in_doubt && !planted("a reader in doubt is kept") {
             // What it could not let go, it may read on, and what it could not take on as well. Another takes its place at once.
             self.forget_reader();
             return Ok(true);
