@@ -42,9 +42,11 @@ impl Parts {
             .collect()
     }
 
-    /// For how long state may be carried on from after it was last valid, in milliseconds: the replay must come by before tombstones go.
-    pub fn tombstones_last_ms(&self) -> i64 {
-        (self.tombstone_retention - self.tombstone_retention / 8).as_millis() as i64
+    /// Whether state that was valid at this time may no longer be carried on from: a deleted key's tombstone may be gone from the changelog
+    /// by now, or before the replay comes by, and what the state has of such keys would never be taken away.
+    pub fn is_too_old(&self, valid_at_ms: i64) -> bool {
+        let tombstones_last = self.tombstone_retention - self.tombstone_retention / 8;
+        self.clock.now_ms() - valid_at_ms > tombstones_last.as_millis() as i64
     }
 
     /// What a worker's clients are called at the broker.

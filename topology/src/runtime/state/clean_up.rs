@@ -19,8 +19,7 @@ pub(crate) fn clean_up(parts: &Parts, shared: &Shared) -> Result<usize, StoreErr
         };
         let stored = backend.stored()?;
         drop(backend);
-        let is_old = |at_ms: i64| parts.clock.now_ms() - at_ms > parts.tombstones_last_ms();
-        if stored.is_some_and(|stored| is_old(stored.written_at_ms)) {
+        if stored.is_some_and(|stored| parts.is_too_old(stored.written_at_ms)) {
             parts.backends.wipe(&task)?;
             tracing::info!(task, "the state of a task that has moved away was too old, and is removed");
             removed += 1;

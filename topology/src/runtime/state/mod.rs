@@ -41,7 +41,7 @@ const POLL: Duration = Duration::from_millis(20);
 pub(crate) struct StateManager {
     parts: Parts,
     way: Way,
-    /// Of each thread: why it does not get on.
+    /// Of each thread: the fault that holds it up.
     troubles: Vec<Arc<Mutex<Option<String>>>>,
 }
 
@@ -147,12 +147,6 @@ impl StateManager {
         self.parts.backends.wipe(&id.name(&self.parts.topology))?;
         self.parts.metrics.wipes.inc();
         Ok(())
-    }
-
-    /// Whether state that was valid at this time may no longer be carried on from: a deleted key's tombstone may be gone from the changelog
-    /// by now, and what the state has of such keys would never be taken away.
-    pub fn is_too_old(&self, valid_at_ms: i64) -> bool {
-        self.parts.clock.now_ms() - valid_at_ms > self.parts.tombstones_last_ms()
     }
 }
 

@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use broker::{Committed, Headers, Message, TopicPartition, TransactionalProducer};
 use parking_lot::RwLock;
-use wire::Registry;
 
 use crate::error::EngineError;
 use crate::graph::{SubTopology, Topology};
@@ -26,6 +25,7 @@ use crate::runtime::flow::Flow;
 use crate::runtime::input::{Input, Reached, stream_time_of};
 use crate::runtime::outbox::{Handed, Outbox, send_pack};
 use crate::runtime::pack::Pack;
+use crate::runtime::parts::Parts;
 use crate::runtime::read_ahead::ReadAhead;
 use crate::runtime::state::Restore;
 use crate::runtime::task_id::TaskId;
@@ -52,7 +52,7 @@ pub(crate) struct Task {
     backend: Option<Arc<dyn Backend>>,
     pub inputs: Vec<Input>,
     /// How long a record waits for one of an empty input, in milliseconds; `None`: it does not wait.
-    pub max_idle_ms: Option<i64>,
+    max_idle_ms: Option<i64>,
     /// A source with others beside it extracts event times.
     reads_heads: bool,
     read_ahead: ReadAhead,
@@ -78,8 +78,8 @@ pub(crate) struct Task {
     pub records: usize,
     /// The record at fault for the error that was returned last.
     pub blame: Option<Blame>,
-    /// What becomes of records that are at fault; the worker gives it its own.
-    pub settings: Arc<EngineSettings>,
+    /// What becomes of records that are at fault.
+    settings: Arc<EngineSettings>,
 }
 
 /// Why a record takes its transaction down.
@@ -105,15 +105,12 @@ pub(crate) enum Step {
 }
 
 impl Task {
-    pub fn open(
-        topology: &Arc<Topology>,
-        id: TaskId,
-        backend: Option<Arc<dyn Backend>>,
-        registry: &Arc<dyn Registry>,
-        now_ms: i64,
-        source_partitions: &BTreeMap<&'static str, u32>,
-        topic_ids: &Arc<BTreeMap<&'static str, String>>,
-    ) -> Result<Self, EngineError> {
+    /// Opens a task with what its database knows. Its changelogs are still to be replayed.
+    pub fn open(parts: &Parts, id: TaskId, backend: Option<Arc<dyn Backend>>) -> Result<Self, EngineError> {
+        let (topology, registry) = (&parts.topology, &parts.registry);
+        let source_partitions = &*parts.source_partitions;
+        let now_ms = parts.clock.now_ms();
+        let max_idle = parts.settings.max_task_idle;
         let sub: &SubTopology = &topology.subs[id.sub];
         let found = backend.as_ref().map(|b| b.stored()).transpose()?.flatten();
         let valid_at_ms = found.as_ref().map_or(now_ms, |stored| stored.written_at_ms);
@@ -188,7 +185,7 @@ impl Task {
             flow,
             topology: topology.clone(),
             backend,
-            max_idle_ms: None,
+            max_idle_ms: max_idle.map(|idle| i64::try_from(idle.as_millis()).unwrap_or(i64::MAX)),
             reads_heads: inputs.iter().any(|input| input.reads_head),
             read_ahead: ReadAhead::new(topology, &inputs),
             unknown: Unknown::default(),
@@ -201,11 +198,11 @@ impl Task {
             changelogs,
             sequence: stored.sequence,
             valid_at_ms,
-            topic_ids: topic_ids.clone(),
+            topic_ids: parts.topic_ids.clone(),
             touches: false,
             dirty: false,
             records: 0,
-            settings: Arc::default(),
+            settings: parts.settings.clone(),
             blame: None,
         })
     }

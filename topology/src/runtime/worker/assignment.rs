@@ -77,19 +77,8 @@ impl Worker {
 
     fn open_task(&mut self, id: TaskId, backend: Option<Arc<dyn Backend>>) -> Result<(), EngineError> {
         let now_ms = self.now_ms();
-        let mut task = Task::open(
-            &self.parts.topology,
-            id,
-            backend,
-            &self.parts.registry,
-            now_ms,
-            &self.parts.source_partitions,
-            &self.parts.topic_ids,
-        )?;
-        task.settings = self.parts.settings.clone();
-        let max_idle = self.parts.settings.max_task_idle;
-        task.max_idle_ms = max_idle.map(|idle| i64::try_from(idle.as_millis()).unwrap_or(i64::MAX));
-        if task.had_state() && self.state.is_too_old(task.valid_at_ms) && !planted("a folder is trusted however old it is") {
+        let task = Task::open(&self.parts, id, backend)?;
+        if task.had_state() && self.parts.is_too_old(task.valid_at_ms) && !planted("a folder is trusted however old it is") {
             tracing::warn!(task = %task.name, "the state is older than the tombstones of its changelogs; restoring it anew");
             self.tasks.must_wipe(id);
             return Ok(());

@@ -96,7 +96,7 @@ impl Worker {
             Restored::Failed(error) => Some(error),
             Restored::Done(replayed) => {
                 let task = &self.tasks.slot(id).task;
-                let is_old = !task.changelogs.is_empty() && self.state.is_too_old(task.valid_at_ms);
+                let is_old = !task.changelogs.is_empty() && self.parts.is_too_old(task.valid_at_ms);
                 if is_old && !planted("a folder is trusted however old it is") {
                     // As after the sleep of a process: what was read first may have been deleted, and its tombstone be gone, before the end.
                     tracing::warn!(task = %task.name, "the restore took longer than its changelogs keep tombstones; restoring anew");
