@@ -154,7 +154,7 @@ pub struct Faults {
     struck: Mutex<BTreeMap<Call, u32>>,
     /// Every call fails.
     is_away: AtomicBool,
-    /// Polls wait as long as they are told to: others write meanwhile.
+    /// Polls wait for the whole of their time-out: others write meanwhile.
     pub(super) waits: bool,
     /// Of a record that is sent in a transaction.
     pub send: Decide<Sent>,

@@ -215,7 +215,7 @@ pub(super) struct Replayer {
     reader: Option<Box<dyn Reader>>,
     jobs: Vec<Job>,
     retry_at_ms: i64,
-    /// Why it does not get on.
+    /// The fault that holds it up, if there is one.
     trouble: Arc<Mutex<Option<String>>>,
 }
 
@@ -235,7 +235,7 @@ impl Replayer {
         })
     }
 
-    /// Where it says why it does not get on.
+    /// Where it reports the fault that holds it up.
     pub fn trouble(&self) -> Arc<Mutex<Option<String>>> {
         self.trouble.clone()
     }

@@ -17,7 +17,7 @@ pub(crate) struct Restore {
     pub stores: Vec<Box<dyn AnyStore>>,
     /// Changelog topic per store, and the offset to replay from.
     pub changelogs: Vec<(String, i64)>,
-    /// What the backend is told beside the changelogs' positions.
+    /// What is stored beside the changelogs' positions.
     pub stored: Stored,
     /// Records so far.
     pub replayed: u64,
