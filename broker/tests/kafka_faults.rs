@@ -9,9 +9,10 @@ mod world;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker::{BrokerError, Committed, KafkaBroker, KafkaSettings, TopicPartition, TopicSpec};
+use broker::{BrokerError, Committed, KafkaBroker, KafkaSettings, TopicPartition, TopicSpec, TransactionalProducer};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use testbed::{Testbed, block_on};
 use world::{GLANCE, Member, PATIENCE, Reading, World, patiently, record, settle, text, write};
 
@@ -131,6 +132,47 @@ impl Scene {
         }
     }
 
+    /// The next producer of the id whose transaction is in doubt. Kafka may have ended it without its marker: a partition has no leader for
+    /// a moment when a broker comes back. Then no producer is made until it was ended by hand, as an operator does.
+    fn producer_again(&self) -> Box<dyn TransactionalProducer> {
+        let id = self.world.name("p");
+        let short = Duration::from_secs(10);
+        let make = || self.world.broker.transactional_producer(&id, short);
+        patiently(|| match make() {
+            Err(BrokerError::Unavailable(text)) if text.contains("find-hanging") => {
+                println!("{text}");
+                self.end_by_hand(0);
+                make()
+            }
+            made => made,
+        })
+    }
+
+    /// Aborts the transaction that began at this offset.
+    fn end_by_hand(&self, offset: i64) {
+        let (topic, offset) = (["--topic", &self.topic, "--partition", "0"], offset.to_string());
+        let args = [&["abort"], &topic[..], &["--start-offset", &offset]].concat();
+        let ended = self.bed.kafka().tool("org.apache.kafka.tools.TransactionsCommand", &args);
+        ended.expect("the transaction is ended");
+    }
+
+    /// A transaction of somebody else, who has written to the topic.
+    fn open_elsewhere(&self) -> BaseProducer {
+        let mut config = ClientConfig::new();
+        let config = config
+            .set("bootstrap.servers", self.bed.kafka().bootstrap())
+            .set("transactional.id", self.world.name("elsewhere"))
+            .set("transaction.timeout.ms", "600000");
+        let producer: BaseProducer = config.create().unwrap();
+        producer.init_transactions(PATIENCE).unwrap();
+        producer.begin_transaction().unwrap();
+        producer
+            .send(BaseRecord::to(&self.topic).partition(0).key("k").payload("elsewhere"))
+            .unwrap();
+        producer.flush(PATIENCE).unwrap();
+        producer
+    }
+
     /// After Kafka is back: the same reader and member go on; what was in doubt is there as a whole or not at all.
     fn all_is_well(&mut self) {
         let started = Instant::now();
@@ -149,7 +191,7 @@ impl Scene {
                 "the trouble is over, even if there is nothing to read"
             );
         }
-        let mut producer = patiently(|| self.world.broker.transactional_producer(&self.world.name("p"), PATIENCE));
+        let mut producer = self.producer_again();
         write(producer.as_mut(), &[record(&self.topic, 0, "k", "after")]);
         let (of_after, place) = (
             |message: &broker::Message| text(&message.value) == "after",
@@ -168,6 +210,42 @@ impl Scene {
             "with {in_doubt} of the records"
         );
     }
+}
+
+/// What is open in a partition to which a failed transaction has written may be that transaction, see [`Scene::producer_again`].
+#[test]
+fn a_producer_begins_after_what_failed_is_ended_for_good() {
+    let mut scene = Scene::set();
+    let (id, short) = (scene.world.name("p"), Duration::from_secs(2));
+    let make = |scene: &Scene| scene.world.broker.transactional_producer(&id, short);
+    let mut producer = patiently(|| make(&scene));
+    write(producer.as_mut(), &[record(&scene.topic, 0, "k", "before")]);
+    let elsewhere = scene.open_elsewhere();
+    write(producer.as_mut(), &[record(&scene.topic, 0, "k", "well")]);
+    drop(producer);
+    let mut producer = patiently(|| make(&scene)); // Nothing has failed.
+    producer.begin().unwrap();
+    producer.send(record(&scene.topic, 0, "k", "in doubt")).unwrap();
+    producer.service().unwrap();
+    drop(producer);
+    for _ in 0..2 {
+        let refused = patiently(|| match make(&scene) {
+            Ok(_) => Ok("it begins".to_owned()),
+            Err(BrokerError::Unavailable(text)) if text.contains("find-hanging") => Ok(text),
+            Err(error) => Err(error),
+        });
+        assert!(refused.contains("offset 2 of"), "{refused}");
+        let other = || scene.world.broker.transactional_producer(&scene.world.name("q"), short);
+        drop(patiently(other)); // Another id has nothing in doubt.
+    }
+    // By the tool that the message names: nobody else can end what Kafka has forgotten.
+    scene.end_by_hand(2);
+    drop(elsewhere);
+    let mut producer = patiently(|| make(&scene));
+    write(producer.as_mut(), &[record(&scene.topic, 0, "k", "after")]);
+    let all = |polled: &broker::Polled| polled.messages.iter().any(|message| text(&message.value) == "after");
+    scene.reading.until("the record after", all);
+    assert_eq!(scene.reading.values(), ["after", "before", "well"], "none of what failed");
 }
 
 #[test]

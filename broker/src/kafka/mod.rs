@@ -9,6 +9,7 @@ mod config;
 mod context;
 mod copier;
 mod describe;
+mod doubt;
 mod errors;
 mod group;
 mod native;
@@ -22,6 +23,7 @@ mod topics;
 mod transactions;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use config::KafkaSettings;
@@ -34,12 +36,16 @@ use crate::port::{
 #[derive(Clone)]
 pub struct KafkaBroker {
     settings: KafkaSettings,
+    doubts: Arc<doubt::Doubts>,
 }
 
 impl KafkaBroker {
     /// Names a cluster; connects only when something is asked of it.
     pub fn new(settings: KafkaSettings) -> Self {
-        Self { settings }
+        Self {
+            settings,
+            doubts: Arc::default(),
+        }
     }
 }
 
@@ -96,6 +102,7 @@ impl Broker for KafkaBroker {
     ) -> Result<Box<dyn TransactionalProducer>, BrokerError> {
         Ok(Box::new(transactions::KafkaTransactions::init(
             &self.settings,
+            &self.doubts,
             transactional_id,
             timeout,
         )?))

@@ -28,6 +28,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::{BaseProducer, Producer as _};
 
 use super::config::{KafkaSettings, TRANSACTION_TIMEOUT};
+use super::doubt::{Doubts, Written};
 use super::errors::{from_code, from_kafka};
 use super::group::offsets_list;
 use super::producer::Sender;
@@ -64,14 +65,19 @@ struct Client {
 }
 
 pub(super) struct KafkaTransactions {
+    /// The id that the clients' are made from.
+    id: String,
     clients: [Client; 2],
     /// Whose turn it is.
     turn: usize,
     phase: Phase,
+    /// Of the transaction that is open.
+    written: Written,
+    doubts: Arc<Doubts>,
 }
 
 impl KafkaTransactions {
-    pub fn init(settings: &KafkaSettings, id: &str, timeout: Duration) -> Result<Self, BrokerError> {
+    pub fn init(settings: &KafkaSettings, doubts: &Arc<Doubts>, id: &str, timeout: Duration) -> Result<Self, BrokerError> {
         let until = Instant::now() + timeout;
         let other = format!("{id}-other");
         let clients = std::thread::scope(|scope| {
@@ -80,10 +86,14 @@ impl KafkaTransactions {
             let other = other.join().expect("it does not panic");
             Ok::<_, BrokerError>([first?, other?])
         })?;
+        doubts.settle(settings, id, until)?;
         Ok(Self {
+            id: id.to_owned(),
             clients,
             turn: 0,
             phase: Phase::Idle,
+            written: Written::default(),
+            doubts: doubts.clone(),
         })
     }
 
@@ -105,6 +115,7 @@ impl KafkaTransactions {
     fn failing<T>(&mut self, result: Result<T, BrokerError>) -> Result<T, BrokerError> {
         if result.is_err() {
             self.phase = Phase::Failed;
+            self.doubts.add(&self.id, &mut self.written);
         }
         result
     }
@@ -235,6 +246,7 @@ impl TransactionalProducer for KafkaTransactions {
 
     fn send(&mut self, record: Outgoing<'_>) -> Result<(), BrokerError> {
         self.expect(Phase::Open)?;
+        self.written.note(&record);
         let sent = self.client().sender.send(record);
         self.failing(sent)
     }
@@ -254,9 +266,17 @@ impl TransactionalProducer for KafkaTransactions {
         self.expect(Phase::Open)?;
         let committed = self.client().commit(offsets, membership);
         self.phase = Phase::Idle;
-        let written = self.failing(committed)?;
+        let highest = self.failing(committed)?;
+        self.written.clear();
         self.turn = 1 - self.turn;
-        Ok(written)
+        Ok(highest)
+    }
+}
+
+impl Drop for KafkaTransactions {
+    fn drop(&mut self) {
+        // Empty but for a transaction that is still open.
+        self.doubts.add(&self.id, &mut self.written);
     }
 }
 
