@@ -13,6 +13,7 @@ mod lease;
 pub mod partitioner;
 pub mod port;
 mod replay;
+mod topic_settings;
 
 pub use in_process::InProcessBroker;
 #[cfg(feature = "kafka")]
@@ -21,3 +22,4 @@ pub use lease::Lease;
 pub use partitioner::partition_for_key;
 pub use port::*;
 pub use replay::{Replay, partitions_of};
+pub use topic_settings::{InvalidTopicSetting, TopicSettings};

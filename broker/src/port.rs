@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::lease::Lease;
+use crate::topic_settings::TopicSettings;
 
 /// A topic and one of its partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,6 +45,34 @@ pub enum CleanupPolicy {
     Delete(Option<Duration>),
     /// The newest record of each key is kept (`cleanup.policy=compact`).
     Compact,
+    /// The same, and old segments are dropped, too, after this time (`cleanup.policy=compact,delete`): what a key had is lost when it is
+    /// not written again.
+    CompactAndDelete(Duration),
+}
+
+impl CleanupPolicy {
+    /// Whether records are compacted, and so need keys.
+    pub fn compacts(self) -> bool {
+        !matches!(self, Self::Delete(_))
+    }
+
+    /// After how long records are dropped, if ever.
+    pub fn retention(self) -> Option<Duration> {
+        match self {
+            Self::Delete(age) => age,
+            Self::Compact => None,
+            Self::CompactAndDelete(age) => Some(age),
+        }
+    }
+
+    /// Kafka's text for it, without the age, which an operator may well tune.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Delete(_) => "delete",
+            Self::Compact => "compact",
+            Self::CompactAndDelete(_) => "compact,delete",
+        }
+    }
 }
 
 /// A topic that must exist before the first record.
@@ -54,10 +83,13 @@ pub struct TopicSpec {
     /// How many partitions it is created with; an existing topic with another number is an error, unless
     /// `accept_existing`.
     pub partitions: u32,
-    /// Whether an existing topic keeps its own partition count and cleanup policy (topics that others own).
+    /// Whether an existing topic keeps its own partition count, cleanup policy and settings (topics that others own).
     pub accept_existing: bool,
-    /// What happens to old records; an existing topic with another policy is an error, unless `accept_existing`.
+    /// What happens to old records; an existing topic with another policy is an error, unless `accept_existing`. Its age is not compared.
     pub cleanup: CleanupPolicy,
+    /// What else it is made with; an existing topic with another value of one of these, or with fewer copies, is an error, unless
+    /// `accept_existing`.
+    pub settings: TopicSettings,
 }
 
 /// A topic's id: a name that is made anew has another one (KIP-516).

@@ -230,6 +230,35 @@ fn old_records_go_by_age() {
 }
 
 #[test]
+fn what_is_compacted_goes_by_age_too_where_the_policy_says_so() {
+    let limits = Limits {
+        records_per_partition: 3,
+        ..Limits::default()
+    };
+    let (broker, now_ms) = on_hand_moved_clock(limits);
+    let world = World::new(Arc::new(broker.clone()), "both");
+    let topic = spec(&world, CleanupPolicy::CompactAndDelete(Duration::from_secs(60))).name;
+    let mut producer = world.broker.producer("p").unwrap();
+    for (at_ms, key) in [(0, "old"), (1, "again"), (50_000, "again"), (50_001, "a"), (50_002, "b")] {
+        now_ms.store(at_ms, Ordering::SeqCst);
+        producer.send_all(&[record(&topic, 0, key, "v")]).unwrap();
+    }
+    let mut keys = |expected: &[&str]| {
+        broker.tick();
+        broker.compact(&topic);
+        let mut reading = world.reader_of(&[(&topic, 1)]);
+        reading.until_ends();
+        assert_eq!(keys_and_values(&reading), expected);
+    };
+    // Nothing goes by number, as what is kept is the newest of each key.
+    keys(&["old=v", "again=v", "a=v", "b=v"]);
+    now_ms.store(60_001, Ordering::SeqCst);
+    keys(&["again=v", "a=v", "b=v"]);
+    now_ms.store(110_002, Ordering::SeqCst);
+    keys(&["b=v"]);
+}
+
+#[test]
 fn compaction_keeps_the_newest_of_each_key() {
     let limits = Limits {
         compact_at_least: 100,

@@ -44,6 +44,7 @@ impl Kafka {
             partitions,
             accept_existing: false,
             cleanup,
+            settings: broker::TopicSettings::default(),
         };
         Ok(self.broker.ensure_topics(&[spec], PATIENCE)?)
     }

@@ -126,6 +126,7 @@ fn compacted(name: &str) -> TopicSpec {
         partitions: 1,
         accept_existing: false,
         cleanup: CleanupPolicy::Compact,
+        settings: broker::TopicSettings::default(),
     }
 }
 

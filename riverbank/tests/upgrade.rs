@@ -30,6 +30,7 @@ fn topic(name: &str, partitions: u32, cleanup: CleanupPolicy) -> TopicSpec {
         partitions,
         accept_existing: true,
         cleanup,
+        settings: broker::TopicSettings::default(),
     }
 }
 

@@ -60,6 +60,7 @@ impl Bench {
             partitions: 1,
             accept_existing: false,
             cleanup,
+            settings: broker::TopicSettings::default(),
         };
         let mut specs = FILE_SCHEMA_TOPICS
             .map(|name| spec(name, CleanupPolicy::Delete(None)))

@@ -105,6 +105,7 @@ fn every_change_event_arrives_as_what_it_is() {
         } else {
             CleanupPolicy::Delete(None)
         },
+        settings: broker::TopicSettings::default(),
     });
     broker.ensure_topics(&specs.collect::<Vec<_>>(), BOUND).unwrap();
     let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());

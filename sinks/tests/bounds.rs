@@ -185,6 +185,7 @@ fn records_that_the_log_has_dropped_are_missed_loudly() {
         partitions: PARTITIONS,
         accept_existing: false,
         cleanup: CleanupPolicy::Delete(None),
+        settings: broker::TopicSettings::default(),
     };
     bench.broker.ensure_topics(&[spec], BOUND).unwrap();
     fill(&bench.broker, 0, 10, 10);

@@ -152,6 +152,7 @@ impl Bench {
             partitions: PARTITIONS,
             accept_existing: false,
             cleanup: CleanupPolicy::Delete(None),
+            settings: broker::TopicSettings::default(),
         };
         self.broker.ensure_topics(&[spec], Duration::from_secs(60)).unwrap();
     }

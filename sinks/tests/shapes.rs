@@ -48,6 +48,7 @@ impl Bench {
             partitions: 1,
             accept_existing: false,
             cleanup: CleanupPolicy::Delete(None),
+            settings: broker::TopicSettings::default(),
         };
         broker.ensure_topics(&[spec], BOUND).unwrap();
         Self {

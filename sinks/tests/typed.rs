@@ -352,6 +352,7 @@ fn run(seed: u64) {
         partitions: PARTITIONS,
         accept_existing: false,
         cleanup: CleanupPolicy::Delete(None),
+        settings: broker::TopicSettings::default(),
     });
     broker.ensure_topics(&specs.collect::<Vec<_>>(), BOUND).unwrap();
     let registry: Arc<dyn Registry> = Arc::new(MemoryRegistry::default());

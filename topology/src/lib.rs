@@ -40,7 +40,7 @@ pub use streams::Streams;
 
 /// The log beneath: the port, Kafka, and the one in this process.
 pub use broker;
-pub use broker::{Broker, BrokerError, Headers, InProcessBroker};
+pub use broker::{Broker, BrokerError, Headers, InProcessBroker, InvalidTopicSetting, TopicSettings};
 #[cfg(feature = "kafka")]
 pub use broker::{KafkaBroker, KafkaSettings};
 /// How types become bytes: fixed formats, Avro, the schema registry.

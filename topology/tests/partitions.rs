@@ -64,6 +64,7 @@ fn start_beside(topology: Topology, settings: EngineSettings, topics: &[(&str, u
         partitions: *partitions,
         accept_existing: true,
         cleanup: CleanupPolicy::Compact,
+        settings: broker::TopicSettings::default(),
     });
     let topics: Vec<_> = topics.collect();
     TestDriver::through(topology, settings, Arc::new(MemoryBackends::default()), |broker| {

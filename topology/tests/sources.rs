@@ -172,6 +172,7 @@ fn begun_with(topology: Topology, numbers: &[i64]) -> TestDriver {
             partitions: 1,
             accept_existing: true,
             cleanup: CleanupPolicy::Delete(None),
+            settings: broker::TopicSettings::default(),
         };
         log.ensure_topics(&[spec], Duration::ZERO).unwrap();
         let client = Client::new(log.clone());

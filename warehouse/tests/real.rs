@@ -70,6 +70,7 @@ impl Bench {
             partitions: 1,
             accept_existing: true,
             cleanup: CleanupPolicy::Delete(None),
+            settings: broker::TopicSettings::default(),
         };
         let (made, specs) = (broker.clone(), [spec(TOPIC), spec(EVENTS)]);
         tokio::task::spawn_blocking(move || made.ensure_topics(&specs, WITHIN))

@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 
 use super::log::PartitionLog;
 use crate::port::{self, BrokerError, CleanupPolicy, TopicPartition};
+use crate::topic_settings::TopicSettings;
 
 /// A topic's place in [`Catalog::topics`]; a deleted topic leaves its place empty.
 pub(super) type TopicId = usize;
@@ -15,6 +16,7 @@ pub(super) struct Topic {
     /// What tells it from another topic of its name, in another log as well.
     pub id: Option<port::TopicId>,
     pub cleanup: CleanupPolicy,
+    pub settings: TopicSettings,
     pub partitions: Vec<PartitionLog>,
     pub deleted: bool,
 }

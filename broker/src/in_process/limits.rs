@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::port::BrokerError;
+use crate::port::{BrokerError, Outgoing};
 
 /// When the coordinator raises a producer's epoch, which fences every request that was made with the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,10 +53,12 @@ impl Default for Limits {
 }
 
 impl Limits {
-    pub(super) fn check_size(&self, topic: &str, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), BrokerError> {
-        let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
-        if bytes > self.record_bytes_max {
-            let bytes_max = self.record_bytes_max;
+    /// `bytes_max`: the topic's own limit, if it has one.
+    pub(super) fn check_size(&self, record: &Outgoing<'_>, bytes_max: Option<usize>) -> Result<(), BrokerError> {
+        let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+        let bytes_max = bytes_max.unwrap_or(self.record_bytes_max);
+        if bytes > bytes_max {
+            let topic = record.topic;
             return Err(BrokerError::Refused(format!(
                 "{bytes} bytes for {topic}, more than {bytes_max}"
             )));

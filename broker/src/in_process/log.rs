@@ -149,13 +149,13 @@ impl PartitionLog {
 
     /// Drops what the cleanup policy and the limits say, if it is time to.
     pub fn tidy(&mut self, limits: &Limits, now: Duration) {
+        if self.cleanup.compacts() && self.records.len() >= self.compact_at {
+            self.compact();
+            self.compact_at = limits.compact_at_least.max(2 * self.records.len());
+        }
         match self.cleanup {
-            CleanupPolicy::Compact => {
-                if self.records.len() >= self.compact_at {
-                    self.compact();
-                    self.compact_at = limits.compact_at_least.max(2 * self.records.len());
-                }
-            }
+            CleanupPolicy::Compact => {}
+            CleanupPolicy::CompactAndDelete(age) => self.retain(usize::MAX, Some(age), now),
             CleanupPolicy::Delete(age) => self.retain(limits.records_per_partition, age, now),
         }
     }
@@ -163,7 +163,7 @@ impl PartitionLog {
     /// Keeps the newest record of each key; a tombstone that an earlier pass kept goes too. What lies beyond the last stable
     /// offset is left alone, since it may be aborted yet. Does nothing to a topic that is not compacted.
     pub fn compact(&mut self) {
-        if self.cleanup != CleanupPolicy::Compact {
+        if !self.cleanup.compacts() {
             return;
         }
         let visible = self.visible();

@@ -7,11 +7,12 @@
 //!
 //! One lock guards everything, so a transaction becomes visible in all of its partitions and groups in one step. Memory is
 //! bounded by [`Limits`]: compacted topics keep the newest record of each key, the others a number of records or an age.
-//! Nothing survives the process.
+//! Nothing survives the process. Of a topic's settings, `delete.retention.ms` and `max.message.bytes` count; the others, which say how
+//! brokers keep files and copies, are remembered, so that what differs is refused as on Kafka.
 //!
 //! ```
 //! use std::time::Duration;
-//! use broker::{Broker, CleanupPolicy, InProcessBroker, TopicSpec};
+//! use broker::{Broker, CleanupPolicy, InProcessBroker, TopicSettings, TopicSpec};
 //!
 //! let broker = InProcessBroker::new();
 //! let payments = TopicSpec {
@@ -19,6 +20,7 @@
 //!     partitions: 4,
 //!     accept_existing: false,
 //!     cleanup: CleanupPolicy::Delete(None),
+//!     settings: TopicSettings::default(),
 //! };
 //! broker.ensure_topics(&[payments], Duration::from_secs(1)).unwrap();
 //! assert_eq!(broker.partitions("payments", Duration::from_secs(1)).unwrap(), Some(4));
@@ -56,8 +58,8 @@ use crate::port::{
 };
 use state::Shared;
 
-/// What [`Broker::tombstone_retention`] reports of every topic: Kafka's default. Here a tombstone outlives one compaction,
-/// whatever its age.
+/// What [`Broker::tombstone_retention`] reports of a topic that has no `delete.retention.ms` of its own: Kafka's default. Here a
+/// tombstone outlives one compaction, whatever its age.
 const TOMBSTONE_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A log in memory. Clones share it.
@@ -162,8 +164,7 @@ impl Broker for InProcessBroker {
     }
 
     fn tombstone_retention(&self, topics: &[&str], _timeout: Duration) -> Result<Vec<Option<Duration>>, BrokerError> {
-        let of = |topic: &&str| self.shared.partitions(topic).map(|_| TOMBSTONE_RETENTION);
-        Ok(topics.iter().map(of).collect())
+        Ok(topics.iter().map(|topic| self.shared.tombstone_retention(topic)).collect())
     }
 
     fn reader(&self, _client_id: &str) -> Result<Box<dyn Reader>, BrokerError> {

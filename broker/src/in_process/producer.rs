@@ -9,13 +9,15 @@ use super::catalog::{Topic, TopicId};
 use super::log::{PartitionLog, Record};
 use super::state::{Shared, State};
 use crate::partitioner::partition_for_key;
-use crate::port::{BrokerError, CleanupPolicy, Outgoing, Producer, TopicPartition};
+use crate::port::{BrokerError, Outgoing, Producer, TopicPartition};
 
 /// A topic that a producer has written to.
 struct Known {
     name: Arc<str>,
     id: TopicId,
     compacted: bool,
+    /// The largest record that it takes, where it has a limit of its own.
+    bytes_max: Option<usize>,
     partitions: Vec<Waiting>,
 }
 
@@ -47,7 +49,8 @@ impl Buffer {
     pub fn push(&mut self, outgoing: Outgoing<'_>) -> Result<(), BrokerError> {
         let known = self.known(outgoing.topic)?;
         let partition = self.place(known, &outgoing)?;
-        self.shared.limits.check_size(outgoing.topic, outgoing.key, outgoing.value)?;
+        let bytes_max = self.topics[known].bytes_max;
+        self.shared.limits.check_size(&outgoing, bytes_max)?;
         let headers = outgoing.headers.iter();
         let record = Record {
             timestamp_ms: outgoing.timestamp_ms,
@@ -143,7 +146,8 @@ impl Known {
         Self {
             name: topic.name.clone(),
             id,
-            compacted: topic.cleanup == CleanupPolicy::Compact,
+            compacted: topic.cleanup.compacts(),
+            bytes_max: topic.settings.number("max.message.bytes").map(|bytes| bytes as usize),
             partitions: topic.partitions.iter().map(|_| Waiting::default()).collect(),
         }
     }

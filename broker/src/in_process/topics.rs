@@ -1,12 +1,14 @@
 //! Topics: made, widened, emptied and deleted.
 
 use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
 
-use super::Limits;
 use super::catalog::Topic;
 use super::log::PartitionLog;
 use super::state::{Shared, State};
-use crate::port::{BrokerError, CleanupPolicy, TopicId, TopicPartition, TopicSpec};
+use super::{Limits, TOMBSTONE_RETENTION};
+use crate::port::{BrokerError, TopicId, TopicPartition, TopicSpec};
+use crate::topic_settings::TopicSettings;
 
 impl Shared {
     pub fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<(), BrokerError> {
@@ -31,6 +33,14 @@ impl Shared {
     pub fn id_of(&self, topic: &str) -> Option<TopicId> {
         let state = self.lock();
         state.catalog.topics[*state.catalog.ids.get(topic)?].id
+    }
+
+    /// For how long its tombstones are kept, by its own setting or by the log's.
+    pub fn tombstone_retention(&self, topic: &str) -> Option<Duration> {
+        let state = self.lock();
+        let settings = &state.catalog.topics[*state.catalog.ids.get(topic)?].settings;
+        let own = settings.number("delete.retention.ms").map(Duration::from_millis);
+        Some(own.unwrap_or(TOMBSTONE_RETENTION))
     }
 
     pub fn add_partitions(&self, topic: &str, total: u32) -> Result<(), BrokerError> {
@@ -99,6 +109,7 @@ fn create(state: &mut State, spec: &TopicSpec, limits: &Limits) -> Result<(), Br
         name: spec.name.as_str().into(),
         id: random_id(),
         cleanup: spec.cleanup,
+        settings: spec.settings.clone(),
         partitions,
         deleted: false,
     });
@@ -126,9 +137,22 @@ fn verify(topic: &Topic, spec: &TopicSpec) -> Result<(), BrokerError> {
         return refuse(format!("it has {has} partitions, not {wanted}"));
     }
     // As on Kafka, the kind of policy is compared, and not the age, which an operator may well tune.
-    let compact = |policy| policy == CleanupPolicy::Compact;
-    if compact(topic.cleanup) != compact(spec.cleanup) {
-        return refuse(format!("its cleanup policy is {:?}, not {:?}", topic.cleanup, spec.cleanup));
+    let (has, wanted) = (topic.cleanup.text(), spec.cleanup.text());
+    if has != wanted {
+        return refuse(format!("its cleanup policy is {has}, not {wanted}"));
+    }
+    if let Some(wanted) = spec.settings.replication_factor() {
+        let has = topic.settings.replication_factor().unwrap_or(1);
+        if has < wanted {
+            return refuse(format!("it has {has} replicas, not {wanted}"));
+        }
+    }
+    for (name, wanted) in spec.settings.of_topic() {
+        let has = topic.settings.get(name);
+        if !has.is_some_and(|has| TopicSettings::is_same(name, has, wanted)) {
+            let has = has.unwrap_or("the log's own");
+            return refuse(format!("its {name} is {has}, not {wanted}"));
+        }
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::port::BrokerError;
 /// use broker::{Broker, CleanupPolicy, InProcessBroker, Membership, Outgoing, TopicSpec};
 ///
 /// let log = InProcessBroker::new();
-/// let spec = TopicSpec { name: "t".to_owned(), partitions: 1, accept_existing: false, cleanup: CleanupPolicy::Compact };
+/// let spec = TopicSpec { name: "t".to_owned(), partitions: 1, accept_existing: false, cleanup: CleanupPolicy::Compact, settings: Default::default() };
 /// log.ensure_topics(&[spec], Duration::ZERO).unwrap();
 /// let mut producer = log.transactional_producer("p", Duration::ZERO).unwrap();
 /// producer.begin().unwrap();

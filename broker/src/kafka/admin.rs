@@ -15,6 +15,7 @@ use super::describe;
 use super::errors::{from_code, from_kafka};
 use super::reaper::reap;
 use crate::port::{BrokerError, CleanupPolicy, TopicId, TopicPartition, TopicSpec};
+use crate::topic_settings::TopicSettings;
 
 /// Leaves the number of replicas to the broker.
 const BROKER_DEFAULT: TopicReplication<'static> = TopicReplication::Fixed(-1);
@@ -119,15 +120,12 @@ impl Admin {
 
     /// The topics that have a leader for each partition, with their numbers of partitions.
     fn known(&self) -> Result<HashMap<String, u32>, BrokerError> {
-        let metadata = self.metadata()?;
-        let usable = metadata.topics().iter().filter(|topic| topic.error().is_none());
-        Ok(usable
-            .map(|topic| (topic.name().to_owned(), topic.partitions().len() as u32))
-            .collect())
+        Ok(counts(&self.metadata()?))
     }
 
     fn ensure(&self, specs: &[TopicSpec]) -> Result<(), BrokerError> {
-        let known = self.known()?;
+        let metadata = self.metadata()?;
+        let known = counts(&metadata);
         let missing: Vec<_> = specs.iter().filter(|spec| !known.contains_key(&spec.name)).collect();
         if !missing.is_empty() {
             self.create(&missing)?;
@@ -143,8 +141,14 @@ impl Admin {
             if has != spec.partitions {
                 return Err(refuse(spec, format!("it has {has} partitions, not {}", spec.partitions)));
             }
+            // More of them are no fault: they may be on their way from one broker to another.
+            let has = fewest_replicas(&metadata, &spec.name);
+            if let Some(wanted) = spec.settings.replication_factor().filter(|wanted| has < *wanted) {
+                let how = "kafka-reassign-partitions.sh adds some";
+                return Err(refuse(spec, format!("it has {has} replicas, not {wanted}; {how}")));
+            }
         }
-        self.verify_policies(&ours)
+        self.verify_settings(&ours)
     }
 
     /// Unavailable while one of the partitions has no leader that this client knows.
@@ -187,11 +191,19 @@ impl Admin {
         let retention: Vec<_> = specs.iter().map(|spec| retention_ms(spec.cleanup)).collect();
         let bytes_max = RECORD_BYTES_MAX.to_string();
         let topics = specs.iter().zip(&retention).map(|(spec, retention)| {
-            let topic = NewTopic::new(&spec.name, spec.partitions as i32, BROKER_DEFAULT).set("max.message.bytes", &bytes_max);
-            match spec.cleanup {
-                CleanupPolicy::Compact => topic.set("cleanup.policy", "compact"),
-                CleanupPolicy::Delete(_) => topic.set("cleanup.policy", "delete").set("retention.ms", retention),
+            let replicas = spec.settings.replication_factor();
+            let replicas = replicas.map_or(BROKER_DEFAULT, |replicas| TopicReplication::Fixed(replicas as i32));
+            let mut topic = NewTopic::new(&spec.name, spec.partitions as i32, replicas);
+            if spec.settings.get("max.message.bytes").is_none() {
+                topic = topic.set("max.message.bytes", &bytes_max);
             }
+            topic = topic.set("cleanup.policy", spec.cleanup.text());
+            if spec.cleanup != CleanupPolicy::Compact {
+                topic = topic.set("retention.ms", retention);
+            }
+            spec.settings
+                .of_topic()
+                .fold(topic, |topic, (name, value)| topic.set(name, value))
         });
         let topics: Vec<_> = topics.collect();
         let results = block_on(self.client.create_topics(&topics, &self.options()));
@@ -267,37 +279,65 @@ impl Admin {
         described.map_err(|error| from_kafka("reading the topics' settings", &error))
     }
 
-    fn verify_policies(&self, specs: &[&TopicSpec]) -> Result<(), BrokerError> {
+    fn verify_settings(&self, specs: &[&TopicSpec]) -> Result<(), BrokerError> {
         let topics: Vec<_> = specs.iter().map(|spec| ResourceSpecifier::Topic(&spec.name)).collect();
         for (spec, resource) in specs.iter().zip(self.describe(&topics)?) {
             let resource = resource.map_err(|code| from_code(code, format!("settings of {}: {code}", spec.name)))?;
-            let policy = setting(&resource, "cleanup.policy");
-            let policies: Vec<&str> = policy.split(',').map(str::trim).filter(|policy| !policy.is_empty()).collect();
-            let wanted = match spec.cleanup {
-                CleanupPolicy::Compact => "compact",
-                CleanupPolicy::Delete(_) => "delete",
-            };
-            if policies.is_empty() {
-                let topic = &spec.name;
-                return Err(BrokerError::Unavailable(format!(
-                    "the settings of {topic} are not shown: does the broker know it yet, and does it allow DescribeConfigs?"
-                )));
-            }
-            if policies != [wanted] {
-                let loses = match spec.cleanup {
-                    CleanupPolicy::Compact if policies.contains(&"delete") => {
-                        ": what is older than its retention would be lost, and it holds the newest of each key"
-                    }
-                    _ => "",
-                };
-                return Err(refuse(
-                    spec,
-                    format!("its cleanup.policy is {policy:?}, not {wanted:?}{loses}; kafka-configs.sh changes it"),
-                ));
+            verify_policy(spec, &resource)?;
+            for (name, wanted) in spec.settings.of_topic() {
+                let has = setting(&resource, name);
+                if !TopicSettings::is_same(name, &has, wanted) {
+                    let how = "kafka-configs.sh changes it";
+                    return Err(refuse(spec, format!("its {name} is {has:?}, not {wanted:?}; {how}")));
+                }
             }
         }
         Ok(())
     }
+}
+
+fn verify_policy(spec: &TopicSpec, resource: &ConfigResource) -> Result<(), BrokerError> {
+    let policy = setting(resource, "cleanup.policy");
+    let mut policies: Vec<&str> = policy.split(',').map(str::trim).filter(|policy| !policy.is_empty()).collect();
+    policies.sort_unstable();
+    let wanted = spec.cleanup.text();
+    if policies.is_empty() {
+        let topic = &spec.name;
+        return Err(BrokerError::Unavailable(format!(
+            "the settings of {topic} are not shown: does the broker know it yet, and does it allow DescribeConfigs?"
+        )));
+    }
+    if policies.join(",") != wanted {
+        let loses = match spec.cleanup {
+            CleanupPolicy::Compact if policies.contains(&"delete") => {
+                ": what is older than its retention would be lost, and it holds the newest of each key"
+            }
+            _ => "",
+        };
+        return Err(refuse(
+            spec,
+            format!("its cleanup.policy is {policy:?}, not {wanted:?}{loses}; kafka-configs.sh changes it"),
+        ));
+    }
+    Ok(())
+}
+
+/// The topics that have a leader for each partition, with their numbers of partitions.
+fn counts(metadata: &Metadata) -> HashMap<String, u32> {
+    let usable = metadata.topics().iter().filter(|topic| topic.error().is_none());
+    usable
+        .map(|topic| (topic.name().to_owned(), topic.partitions().len() as u32))
+        .collect()
+}
+
+/// How many copies the partition of a topic has that has the fewest.
+fn fewest_replicas(metadata: &Metadata, topic: &str) -> u32 {
+    let topic = metadata.topics().iter().find(|known| known.name() == topic);
+    let copies = topic.into_iter().flat_map(|topic| topic.partitions());
+    copies
+        .map(|partition| partition.replicas().len() as u32)
+        .min()
+        .unwrap_or_default()
 }
 
 fn refuse(spec: &TopicSpec, reason: String) -> BrokerError {
@@ -314,8 +354,6 @@ fn setting(resource: &ConfigResource, name: &str) -> String {
 
 /// Kafka's text for a retention: -1 keeps for ever.
 fn retention_ms(cleanup: CleanupPolicy) -> String {
-    match cleanup {
-        CleanupPolicy::Delete(Some(age)) => age.as_millis().to_string(),
-        CleanupPolicy::Delete(None) | CleanupPolicy::Compact => "-1".to_owned(),
-    }
+    let age = cleanup.retention();
+    age.map_or_else(|| "-1".to_owned(), |age| age.as_millis().to_string())
 }

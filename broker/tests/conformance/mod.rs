@@ -26,6 +26,8 @@ macro_rules! conformance {
             topics as topics: [
                 created_once_and_verified,
                 existing_ones_of_others_are_accepted,
+                cleanup_policies_are_told_apart,
+                settings_are_given_and_verified,
                 partitions_are_added,
                 they_say_how_long_they_keep_tombstones,
                 a_null_key_needs_no_partition,

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker::{Broker, BrokerError, CleanupPolicy, Committed, Outgoing, TopicPartition};
+use broker::{Broker, BrokerError, CleanupPolicy, Committed, Outgoing, TopicPartition, TopicSettings};
 
 use super::world::{PATIENCE, Setup, World, patiently, record, settle};
 
@@ -55,6 +55,91 @@ pub fn existing_ones_of_others_are_accepted(broker: Arc<dyn Broker>) {
     };
     world.broker.ensure_topics(std::slice::from_ref(&ours), PATIENCE).unwrap();
     assert_eq!(world.broker.partitions(&ours.name, PATIENCE).unwrap(), Some(3));
+}
+
+pub fn cleanup_policies_are_told_apart(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "policies");
+    let hour = Duration::from_secs(3_600);
+    let policies = [
+        CleanupPolicy::Delete(Some(hour)),
+        CleanupPolicy::Compact,
+        CleanupPolicy::CompactAndDelete(hour),
+    ];
+    for made in policies {
+        let name = format!("of-{}", made.text().replace(',', "-"));
+        let spec = broker::TopicSpec {
+            cleanup: made,
+            ..world.spec(&name, 1)
+        };
+        world.broker.ensure_topics(std::slice::from_ref(&spec), PATIENCE).unwrap();
+        for wanted in policies {
+            let spec = broker::TopicSpec {
+                cleanup: wanted,
+                ..spec.clone()
+            };
+            let checked = world.broker.ensure_topics(&[spec], PATIENCE);
+            assert_eq!(checked.is_ok(), wanted == made, "{made:?}, {wanted:?}: {checked:?}");
+        }
+    }
+    // The age is the operator's to tune.
+    let longer = broker::TopicSpec {
+        cleanup: CleanupPolicy::CompactAndDelete(2 * hour),
+        ..world.spec("of-compact-delete", 1)
+    };
+    world.broker.ensure_topics(&[longer], PATIENCE).unwrap();
+}
+
+pub fn settings_are_given_and_verified(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "settings");
+    let with = |settings: &[(&str, &str)]| broker::TopicSpec {
+        cleanup: CleanupPolicy::Compact,
+        settings: TopicSettings::new(settings.iter().copied()).unwrap(),
+        ..world.spec("t", 1)
+    };
+    let all = with(&[
+        ("replication.factor", "1"),
+        ("delete.retention.ms", "90000"),
+        ("min.cleanable.dirty.ratio", "0.25"),
+        ("max.message.bytes", "5000"),
+    ]);
+    for _ in 0..2 {
+        world.broker.ensure_topics(std::slice::from_ref(&all), PATIENCE).unwrap();
+    }
+    for right in [&[][..], &[("min.cleanable.dirty.ratio", "0.250")]] {
+        world.broker.ensure_topics(&[with(right)], PATIENCE).unwrap();
+    }
+    let kept = world.broker.tombstone_retention(&[&all.name], PATIENCE).unwrap();
+    assert_eq!(kept, [Some(Duration::from_secs(90))]);
+    for (name, value) in [
+        ("replication.factor", "2"),
+        ("delete.retention.ms", "90001"),
+        ("segment.bytes", "1234567"),
+    ] {
+        let wrong = with(&[(name, value)]);
+        let error = world
+            .broker
+            .ensure_topics(std::slice::from_ref(&wrong), PATIENCE)
+            .unwrap_err();
+        assert!(
+            matches!(&error, BrokerError::Topic { topic, reason } if *topic == wrong.name && reason.contains(value)),
+            "{error}"
+        );
+        let theirs = broker::TopicSpec {
+            accept_existing: true,
+            ..wrong
+        };
+        world.broker.ensure_topics(&[theirs], PATIENCE).unwrap();
+    }
+    // Unlike a text that compresses well, this is as large as it is.
+    let noise: Vec<u8> = std::iter::repeat_with(rand::random).take(6_000).collect();
+    let of = |value| Outgoing {
+        value: Some(value),
+        ..record(&all.name, 0, "k", "")
+    };
+    let mut producer = world.broker.producer("settings").unwrap();
+    producer.send_all(&[of(&noise[..4_000])]).unwrap();
+    let refused = producer.send_all(&[of(&noise)]);
+    assert!(matches!(refused, Err(BrokerError::Refused(_))), "{refused:?}");
 }
 
 pub fn partitions_are_added(broker: Arc<dyn Broker>) {

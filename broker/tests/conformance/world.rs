@@ -76,6 +76,7 @@ impl World {
             partitions,
             accept_existing: false,
             cleanup: CleanupPolicy::Delete(None),
+            settings: broker::TopicSettings::default(),
         }
     }
 

@@ -173,6 +173,7 @@ fn run_loop(program: &Program, mut work: impl Work) -> anyhow::Result<()> {
         partitions: program.partitions,
         accept_existing: true,
         cleanup,
+        settings: broker::TopicSettings::default(),
     };
     let topics: Vec<TopicSpec> = work.topics().into_iter().map(own).collect();
     broker.ensure_topics(&topics, PATIENCE)?;

@@ -48,6 +48,7 @@ impl Bench {
                 partitions,
                 accept_existing: true,
                 cleanup: CleanupPolicy::Delete(None),
+                settings: broker::TopicSettings::default(),
             });
             broker.ensure_topics(&specs, Duration::ZERO).unwrap();
             Arc::new(broker)

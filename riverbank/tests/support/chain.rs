@@ -304,6 +304,7 @@ async fn make_topic(bootstrap: &str) {
         partitions: 1,
         accept_existing: true,
         cleanup: CleanupPolicy::Delete(None),
+        settings: broker::TopicSettings::default(),
     };
     let made = tokio::task::spawn_blocking(move || broker.ensure_topics(&[spec], WITHIN));
     made.await.expect("no panic").expect("the topic is made");

@@ -166,6 +166,7 @@ impl Bench {
             } else {
                 CleanupPolicy::Delete(None)
             },
+            settings: broker::TopicSettings::default(),
         };
         let specs: Vec<_> = tables.iter().map(spec).collect();
         broker.ensure_topics(&specs, BOUND).unwrap();

@@ -68,6 +68,7 @@ impl InProcess {
             partitions: 1,
             accept_existing: true,
             cleanup: CleanupPolicy::Delete(None),
+            settings: broker::TopicSettings::default(),
         };
         let topics = [CDC_CUSTOMERS.name(), CDC_ACCOUNTS.name(), CDC_TRANSACTIONS.name()].map(topic);
         broker.ensure_topics(&topics, TOPICS_TIMEOUT)?;

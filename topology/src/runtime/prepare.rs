@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, CleanupPolicy, TopicSpec};
+use broker::{Broker, CleanupPolicy, TopicSettings, TopicSpec};
 use wire::{RecordingRegistry, Registry};
 
 use super::parts::Parts;
@@ -124,6 +124,7 @@ impl Topics<'_> {
                 Some(TopicUse::Own(cleanup)) => *cleanup,
                 _ => CleanupPolicy::Delete(None),
             },
+            settings: self.settings.topics.clone(),
         }
     }
 
@@ -143,7 +144,7 @@ impl Topics<'_> {
     fn ensure(&self, wanted: &[Wanted]) -> Result<(), EngineError> {
         let names: Vec<&str> = wanted.iter().map(|wanted| wanted.spec.name.as_str()).collect();
         let counts = self.broker.partition_counts(&names, self.timeout())?;
-        for (Wanted { spec, needed_by }, has) in wanted.iter().zip(counts) {
+        for (Wanted { spec, needed_by }, has) in wanted.iter().zip(&counts) {
             if let Some(has) = has.filter(|has| *has != spec.partitions && !spec.accept_existing) {
                 return Err(EngineError::Partitions {
                     topic: spec.name.clone(),
@@ -153,8 +154,20 @@ impl Topics<'_> {
                 });
             }
         }
-        let specs: Vec<TopicSpec> = wanted.iter().map(|wanted| wanted.spec.clone()).collect();
-        Ok(self.broker.ensure_topics(&specs, self.timeout())?)
+        let specs = wanted.iter().zip(counts).map(|(Wanted { spec, .. }, has)| match has {
+            // What others read may have been given other settings by them; it is made with ours where it is missing.
+            Some(_) if self.is_public(&spec.name) => TopicSpec {
+                settings: TopicSettings::default(),
+                ..spec.clone()
+            },
+            _ => spec.clone(),
+        });
+        Ok(self.broker.ensure_topics(&specs.collect::<Vec<_>>(), self.timeout())?)
+    }
+
+    /// Whether a topic is written for others.
+    fn is_public(&self, topic: &str) -> bool {
+        matches!(self.topology.topics.get(topic), Some(TopicUse::Own(_)))
     }
 
     /// The topics that are read, with their partitions.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use broker::TopicSettings;
 use serde::{Deserialize, Serialize};
 
 /// Settings of an engine. Data only: brokers, stores and clocks are handed over apart.
@@ -14,6 +15,20 @@ pub struct EngineSettings {
     pub threads: usize,
     /// The partitions of the topics that the engine makes, and so the bound of its parallelism.
     pub partitions: u32,
+    /// What the topics that the engine makes are made with beside that, such as `replication.factor` and `min.insync.replicas`: Kafka
+    /// Streams' `topic.*` settings. Its own topics (changelogs, repartition topics and the like) must have them where they are there
+    /// already; topics that others read or write may be set up by those.
+    ///
+    /// ```
+    /// use topology::{EngineSettings, TopicSettings};
+    ///
+    /// let settings = EngineSettings {
+    ///     topics: TopicSettings::new([("replication.factor", 3), ("min.insync.replicas", 2)]).unwrap(),
+    ///     ..EngineSettings::default()
+    /// };
+    /// assert_eq!(settings.topics.replication_factor(), Some(3));
+    /// ```
+    pub topics: TopicSettings,
     /// At the latest after this, what was processed is committed; sooner when the input runs dry, and after five seconds in any case.
     pub commit_interval: Duration,
     /// How often committed state goes to the backend.
@@ -103,6 +118,7 @@ impl Default for EngineSettings {
             instance: "0".to_owned(),
             threads: 1,
             partitions: 4,
+            topics: TopicSettings::default(),
             commit_interval: Duration::from_millis(100),
             flush_interval: Duration::from_secs(1),
             commit_records_max: 100_000,
