@@ -26,12 +26,9 @@ impl fmt::Display for Topology {
             }
             for &store in &sub.stores {
                 let store = &self.stores[store];
-                writeln!(
-                    f,
-                    "    Store: {} (changelog: {})",
-                    store.name,
-                    store.changelog_topic(&self.application)
-                )?;
+                let changelog = store.changelog_topic(&self.application);
+                let changelog = changelog.as_deref().unwrap_or("none");
+                writeln!(f, "    Store: {} (changelog: {changelog})", store.name)?;
             }
         }
         Ok(())

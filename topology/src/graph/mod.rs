@@ -13,7 +13,7 @@ use wire::Registry;
 
 use crate::error::EngineError;
 use crate::node::Node;
-use crate::store::StoreDef;
+use crate::store::{Backing, StoreDef};
 
 pub(crate) type MakeNode = Arc<dyn Fn(&Arc<dyn Registry>) -> Result<Box<dyn Node>, EngineError> + Send + Sync>;
 
@@ -106,12 +106,16 @@ impl Graph {
     }
 
     pub fn add_store(&mut self, store: StoreDef) {
+        if let Err(problem) = store.settings() {
+            self.problems.push(problem);
+        }
         match self.stores.iter().find(|s| s.name == store.name) {
             None => self.stores.push(store),
-            Some(known) if known.types == store.types && known.backing == store.backing => {}
-            Some(_) => self
-                .problems
-                .push(format!("two stores are named {} but differ in type or backing", store.name)),
+            Some(known) if known.is_same(&store) => {}
+            Some(_) => self.problems.push(format!(
+                "two stores are named {} but differ in type, backing or their changelog's settings",
+                store.name
+            )),
         }
     }
 
@@ -148,7 +152,7 @@ pub(crate) struct SubTopology {
     pub nodes: Vec<usize>,
     /// Source topics with their nodes.
     pub sources: Vec<(&'static str, usize)>,
-    /// Indexes into [`Topology::stores`].
+    /// Indexes into [`Topology::stores`]. Those without a changelog come last, so that a task's changelogs are in the order of its stores.
     pub stores: Vec<usize>,
 }
 
@@ -311,9 +315,10 @@ fn sub_topologies(graph: &Graph) -> Vec<SubTopology> {
                 })
                 .flatten()
                 .collect();
-            let stores = (0..graph.stores.len())
+            let mut stores: Vec<usize> = (0..graph.stores.len())
                 .filter(|&s| used.contains(graph.stores[s].name))
                 .collect();
+            stores.sort_by_key(|&s| graph.stores[s].backing == Backing::Nowhere);
             let name = sources
                 .first()
                 .map_or_else(|| graph.nodes[r].name.clone(), |(topic, _)| (*topic).to_owned());

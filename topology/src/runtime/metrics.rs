@@ -30,6 +30,8 @@ pub struct Metrics {
     pub(crate) resets: IntCounter,
     /// State that had to be thrown away and restored from the start of its changelog.
     pub(crate) wipes: IntCounter,
+    /// Stores without a changelog that began empty again.
+    pub(crate) stores_emptied: IntCounter,
 }
 
 impl Metrics {
@@ -153,6 +155,10 @@ impl Metrics {
             wipes: single(
                 "state_wipes_total",
                 "Task states that were discarded and restored from the start of their changelogs.",
+            )?,
+            stores_emptied: single(
+                "stores_emptied_total",
+                "Stores without a changelog that began empty again, as their task was opened.",
             )?,
         })
     }

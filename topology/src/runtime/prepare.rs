@@ -12,7 +12,7 @@ use super::{EngineSettings, Metrics, schemas};
 use crate::clock::Clock;
 use crate::error::EngineError;
 use crate::graph::{SubTopology, TopicUse, Topology};
-use crate::store::{Backends, MemoryBackends, StoreContext};
+use crate::store::{Backends, Backing, MemoryBackends, StoreContext};
 
 /// The ports that an engine stands on.
 #[derive(Clone)]
@@ -46,6 +46,7 @@ pub(crate) fn prepare(topology: Topology, settings: EngineSettings, parts: Engin
         .map(|sub| topics.partitions_of(sub, &sources))
         .collect::<Result<Vec<u32>, EngineError>>()?;
     topics.ensure_written(&sub_partitions)?;
+    topics.refuse_left_changelogs()?;
     let groups = topics.ensure_groups(sub_partitions.iter().copied().max().unwrap_or(1))?;
     let tombstone_retention = topics.tombstone_retention()?;
     let topic_ids = topics.ids_of(&sources)?;
@@ -58,12 +59,12 @@ pub(crate) fn prepare(topology: Topology, settings: EngineSettings, parts: Engin
     }
     let nowhere = MemoryBackends::default().open("prepare", &[])?;
     for store in &topology.stores {
-        let changelog_topic = store.changelog_topic(topology.application());
+        let subjects = store.subjects(topology.application());
         (store.make)(&StoreContext {
             backend: nowhere.clone(),
             family: 0,
             registry: &registry,
-            changelog_topic,
+            subjects,
         })?;
     }
     schemas::check(
@@ -208,11 +209,17 @@ impl Topics<'_> {
         }
         for (sub, partitions) in topology.subs.iter().zip(sub_partitions) {
             for &store in &sub.stores {
-                let topic = topology.stores[store].changelog_topic(topology.application());
+                let store = &topology.stores[store];
+                let Some(topic) = store.changelog_topic(topology.application()) else {
+                    continue;
+                };
+                let spec = self.spec(&topic, *partitions);
+                let settings = store.settings().map_err(EngineError::Topology)?;
                 let changelog = Wanted {
                     spec: TopicSpec {
                         cleanup: CleanupPolicy::Compact,
-                        ..self.spec(&topic, *partitions)
+                        settings: settings.or(&spec.settings),
+                        ..spec
                     },
                     needed_by: format!("the state of {} with its inputs' partitions", sub.name),
                 };
@@ -239,6 +246,24 @@ impl Topics<'_> {
         self.ensure(&wanted)
     }
 
+    /// A store that had a changelog and has none now loses what it has; and if it had that changelog again later, it would have again what is in
+    /// there since long ago. So somebody must have said that it may go.
+    fn refuse_left_changelogs(&self) -> Result<(), EngineError> {
+        let stores = self.topology.stores.iter();
+        let without = stores.filter(|store| store.backing == Backing::Nowhere);
+        let topics: Vec<(&str, String)> = without
+            .map(|store| (store.name, store.subjects(self.topology.application())))
+            .collect();
+        let names: Vec<&str> = topics.iter().map(|(_, topic)| topic.as_str()).collect();
+        let counts = self.broker.partition_counts(&names, self.timeout())?;
+        match topics.iter().zip(counts).find(|(_, count)| count.is_some()) {
+            Some(((store, topic), _)) => Err(EngineError::Topology(format!(
+                "store {store} has no changelog any more, so what it has is lost; delete topic {topic} where that is meant"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// The ids of the topics that are read, as far as the broker has any.
     fn ids_of(&self, sources: &BTreeMap<&'static str, u32>) -> Result<BTreeMap<&'static str, String>, EngineError> {
         let names: Vec<&'static str> = sources.keys().copied().collect();
@@ -254,7 +279,7 @@ impl Topics<'_> {
     fn tombstone_retention(&self) -> Result<Duration, EngineError> {
         let stores = self.topology.stores.iter();
         let changelogs: Vec<String> = stores
-            .map(|store| store.changelog_topic(self.topology.application()))
+            .filter_map(|store| store.changelog_topic(self.topology.application()))
             .collect();
         let names: Vec<&str> = changelogs.iter().map(String::as_str).collect();
         let kept = self.broker.tombstone_retention(&names, self.timeout())?;

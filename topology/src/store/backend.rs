@@ -3,11 +3,11 @@
 use std::any::{Any, TypeId};
 use std::sync::Arc;
 
-use broker::Message;
+use broker::{Message, TopicSettings};
 use serde::{Deserialize, Serialize};
 use wire::Registry;
 
-use super::Backing;
+use super::{Backing, ChangelogSettings};
 use crate::error::{EngineError, ProcessError, StoreError};
 
 /// What a backend keeps beside the data: the position that the data reflects. Written in the same batch.
@@ -93,6 +93,9 @@ impl Batch {
 /// Keys and values of a range.
 pub type Entries<'a> = Box<dyn Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), StoreError>> + 'a>;
 
+/// So many entries are removed in one batch.
+const CLEARED_AT_ONCE: usize = 10_000;
+
 /// Bytes of one task, in families that are numbered by store.
 pub trait Backend: Send + Sync + 'static {
     /// The value of a key.
@@ -108,6 +111,19 @@ pub trait Backend: Send + Sync + 'static {
     fn write(&self, batch: &Batch) -> Result<(), StoreError>;
     /// The entries from the key `from` on and below `to`, in byte order, as they are at the time of this call.
     fn range(&self, family: u16, from: &[u8], to: Option<&[u8]>) -> Entries<'_>;
+    /// Removes all entries of a family.
+    fn clear(&self, family: u16) -> Result<(), StoreError> {
+        loop {
+            let mut batch = Batch::default();
+            for entry in self.range(family, &[], None).take(CLEARED_AT_ONCE) {
+                batch.set(family, &entry?.0, None);
+            }
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.write(&batch)?;
+        }
+    }
     /// The position that the data reflects; `None` when nothing was ever written.
     fn stored(&self) -> Result<Option<Stored>, StoreError>;
     /// About how many bytes a family takes on disk or in memory.
@@ -134,17 +150,44 @@ pub trait Backends: Send + Sync + 'static {
 pub(crate) struct StoreDef {
     pub name: &'static str,
     pub backing: Backing,
+    /// What its changelog's topic is made with, as it was given.
+    pub changelog: ChangelogSettings,
     pub types: TypeId,
     #[allow(clippy::type_complexity)]
     pub make: Arc<dyn Fn(&StoreContext<'_>) -> Result<Box<dyn AnyStore>, EngineError> + Send + Sync>,
 }
 
 impl StoreDef {
-    /// The topic that its changes go to.
-    pub fn changelog_topic(&self, application: &str) -> String {
+    /// Whether another definition of this name is of the same store.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.types == other.types && self.backing == other.backing && self.changelog == other.changelog
+    }
+
+    /// The topic that its changes go to, if they go to one.
+    pub fn changelog_topic(&self, application: &str) -> Option<String> {
+        (self.backing != Backing::Nowhere).then(|| self.subjects(application))
+    }
+
+    /// The topic after which its schemas are named, whether there is one or not.
+    pub fn subjects(&self, application: &str) -> String {
         match self.backing {
-            Backing::Changelog => format!("{application}-{}-changelog", self.name),
+            Backing::Changelog | Backing::Nowhere => format!("{application}-{}-changelog", self.name),
             Backing::Topic(topic) => topic.to_owned(),
+        }
+    }
+
+    /// What its changelog's topic is made with, checked.
+    pub fn settings(&self) -> Result<TopicSettings, String> {
+        let name = self.name;
+        match self.backing {
+            Backing::Topic(topic) if !self.changelog.is_empty() => Err(format!(
+                "store {name} cannot have settings for its changelog: that is the topic {topic}, which others read"
+            )),
+            Backing::Nowhere if !self.changelog.is_empty() => Err(format!("store {name} has settings for a changelog, but none")),
+            _ => {
+                let settings = TopicSettings::new(self.changelog.iter().copied());
+                settings.map_err(|error| format!("the changelog of store {name} cannot have {error}"))
+            }
         }
     }
 }
@@ -154,7 +197,8 @@ pub(crate) struct StoreContext<'a> {
     pub backend: Arc<dyn Backend>,
     pub family: u16,
     pub registry: &'a Arc<dyn Registry>,
-    pub changelog_topic: String,
+    /// The topic after which its schemas are named.
+    pub subjects: String,
 }
 
 /// The part of a flush that one store does: fills the batch, off the worker's thread.

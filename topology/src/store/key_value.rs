@@ -4,12 +4,13 @@ use std::marker::PhantomData;
 
 use wire::{Codec, Topic, Wire, WireError};
 
-use super::Backing;
+use super::{Backing, ChangelogSettings};
 
 /// A key-value store: its name and its types.
 pub struct KeyValue<K, V> {
     name: &'static str,
     backing: Backing,
+    changelog: ChangelogSettings,
     types: PhantomData<fn() -> (K, V)>,
 }
 
@@ -19,6 +20,7 @@ impl<K, V> KeyValue<K, V> {
         Self {
             name,
             backing: Backing::Changelog,
+            changelog: &[],
             types: PhantomData,
         }
     }
@@ -34,7 +36,82 @@ impl<K, V> KeyValue<K, V> {
         Self {
             name,
             backing: Backing::Topic(topic.name()),
+            changelog: &[],
             types: PhantomData,
+        }
+    }
+
+    /// The same store, whose changelog's topic is made with these settings: Kafka Streams' `withLoggingEnabled`. They go before those of
+    /// [`EngineSettings::topics`](crate::EngineSettings::topics), and a topic that is there already must have them. A changelog is always
+    /// compacted, as it holds what the store has.
+    ///
+    /// ```
+    /// use topology::store::KeyValue;
+    ///
+    /// const SEEN: KeyValue<i64, i64> = KeyValue::new("seen").with_changelog(&[
+    ///     ("segment.bytes", "104857600"),
+    ///     ("min.cleanable.dirty.ratio", "0.1"),
+    /// ]);
+    /// ```
+    pub const fn with_changelog(self, settings: ChangelogSettings) -> Self {
+        Self {
+            changelog: settings,
+            ..self
+        }
+    }
+
+    /// The same store without a changelog: Kafka Streams' `withLoggingDisabled`. What it has is nowhere but here, so it is **empty whenever its
+    /// task is opened**: at each start, when the task moves to another worker or instance, and when a fault has it opened anew. That
+    /// is the same every time, whatever a state folder may still have; a warning tells of it, and the metric `stores_emptied_total` counts it.
+    ///
+    /// So it is for what may be missing without anything becoming wrong: what is looked up elsewhere and kept for a while, or counted for a
+    /// moment's sake. Tables cannot be kept so: after a move they would take back less than they had added.
+    ///
+    /// A store that had a changelog before loses what it has; so the engine does not start until that topic is deleted.
+    ///
+    /// ```
+    /// use topology::dsl::Builder;
+    /// use topology::store::KeyValue;
+    /// use topology::testing::TestDriver;
+    /// use topology::{Context, ProcessError, Processor, Record, Topic};
+    ///
+    /// const LOOKUPS: Topic<i64, i64> = Topic::new("lookups");
+    /// const FOUND: Topic<i64, i64> = Topic::new("found");
+    /// const KEPT: KeyValue<i64, i64> = KeyValue::new("kept").without_changelog();
+    ///
+    /// /// What is dear to find is found once; if it is forgotten, it is found again.
+    /// struct Find;
+    ///
+    /// impl Processor for Find {
+    ///     type KeyIn = i64;
+    ///     type In = i64;
+    ///     type KeyOut = i64;
+    ///     type Out = i64;
+    ///     type Stores = KeyValue<i64, i64>;
+    ///
+    ///     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
+    ///         let found = match cx.stores.get(&record.value)? {
+    ///             Some(kept) => kept,
+    ///             None => record.value * record.value,
+    ///         };
+    ///         cx.stores.put(record.value, found);
+    ///         cx.out.forward(record.key, found);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let b = Builder::new("example");
+    /// b.stream(LOOKUPS).process("find", KEPT, || Find).to(FOUND);
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
+    /// driver.send(LOOKUPS, 0, &1, Some(&12));
+    /// assert_eq!(driver.view(KEPT), [(12, 144)]);
+    /// driver.restart().unwrap();
+    /// assert_eq!(driver.view(KEPT), []);
+    /// ```
+    pub const fn without_changelog(self) -> Self {
+        Self {
+            backing: Backing::Nowhere,
+            ..self
         }
     }
 
@@ -46,6 +123,11 @@ impl<K, V> KeyValue<K, V> {
     /// Where its changes are kept.
     pub const fn backing(&self) -> Backing {
         self.backing
+    }
+
+    /// What its changelog's topic is made with.
+    pub(crate) const fn changelog(&self) -> ChangelogSettings {
+        self.changelog
     }
 }
 

@@ -134,7 +134,7 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
 
     pub(crate) fn open(store: KeyValue<K, V>, cx: &StoreContext<'_>) -> Result<Self, EngineError> {
         let schema = |subject: String| move |source| EngineError::Schema { subject, source };
-        let topic = &cx.changelog_topic;
+        let topic = &cx.subjects;
         let (key_subject, value_subject) = (format!("{topic}-key"), format!("{topic}-value"));
         let key_codec = Codec::register::<K>(cx.registry.clone(), &key_subject).map_err(schema(key_subject.clone()))?;
         let codec = Codec::register::<V>(cx.registry.clone(), &value_subject).map_err(schema(value_subject.clone()))?;
@@ -166,6 +166,7 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
         StoreDef {
             name: store.name(),
             backing: store.backing(),
+            changelog: store.changelog(),
             types: TypeId::of::<(K, V)>(),
             make: Arc::new(move |cx| Ok(Box::new(Self::open(store, cx)?))),
         }

@@ -28,8 +28,11 @@ mod set;
 mod versioned;
 mod view;
 
+use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::hash::Hash;
 
+use parking_lot::Mutex;
 use wire::{OrderedKey, Wire};
 
 pub(crate) use backend::{AnyStore, FlushPart, LookedUp, StoreContext, StoreDef, store_times};
@@ -43,6 +46,22 @@ pub(crate) use set::{Definitions, Slots, TaskStores};
 pub use set::{Store, StoreSet};
 pub use versioned::{Put, Version, Versioned, VersionedStore};
 pub use view::View;
+
+/// Settings that are known at run time only. As names do, they live as long as the process, and equal ones are one.
+pub(crate) fn changelog_settings<N: AsRef<str>, V: Display>(settings: impl IntoIterator<Item = (N, V)>) -> ChangelogSettings {
+    static KNOWN: Mutex<BTreeSet<ChangelogSettings>> = Mutex::new(BTreeSet::new());
+    let settings = settings.into_iter();
+    let settings: Vec<_> = settings
+        .map(|(name, value)| (wire::name(name.as_ref()), wire::name(&value.to_string())))
+        .collect();
+    let mut known = KNOWN.lock();
+    if let Some(known) = known.get(settings.as_slice()) {
+        return known;
+    }
+    let settings: ChangelogSettings = settings.leak();
+    known.insert(settings);
+    settings
+}
 
 /// What can be a store's key.
 pub trait StoreKey: Wire + OrderedKey + Hash + Eq + Clone {}
@@ -59,4 +78,9 @@ pub enum Backing {
     Changelog,
     /// A public compacted topic that holds the same data: one write serves both.
     Topic(&'static str),
+    /// Nowhere: the store is empty whenever its task is opened. See [`KeyValue::without_changelog`].
+    Nowhere,
 }
+
+/// What a changelog's topic is made with, by Kafka's names, beside [`crate::EngineSettings::topics`]; checked when the topology is built.
+pub type ChangelogSettings = &'static [(&'static str, &'static str)];

@@ -255,6 +255,17 @@ impl Backend for Rocks {
         Box::new(entries.map(|entry| entry.map_err(failed(&self.task))))
     }
 
+    fn clear(&self, family: u16) -> Result<(), StoreError> {
+        let cf = self.family(family);
+        let Some(last) = self.db.iterator_cf(cf, IteratorMode::End).next() else {
+            return Ok(());
+        };
+        let (mut end, _) = last.map_err(failed(&self.task))?;
+        // Exclusive: the first bytes behind the last key.
+        end = [&*end, &[0]].concat().into();
+        self.db.delete_range_cf(cf, &[][..], &*end).map_err(failed(&self.task))
+    }
+
     fn stored(&self) -> Result<Option<Stored>, StoreError> {
         match self.db.get(STORED).map_err(failed(&self.task))? {
             Some(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| StoreError::Backend {

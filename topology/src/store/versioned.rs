@@ -14,13 +14,15 @@ use wire::{Codec, Wire, WireError};
 
 use super::backend::{AnyStore, Batch, EmitChange, FlushPart, LookedUp, StoreContext, StoreDef};
 use super::set::{Definitions, Store};
-use super::{KeyValue, KeyValueStore, StoreKey, StoreValue, Timestamped};
+use super::{Backing, ChangelogSettings, KeyValue, KeyValueStore, StoreKey, StoreValue, Timestamped};
 use crate::error::{EngineError, ProcessError, StoreError};
 
 /// A versioned store: its name, its types, and for how long versions are kept that others have followed.
 pub struct Versioned<K, V> {
     name: &'static str,
     retention_ms: i64,
+    backing: Backing,
+    changelog: ChangelogSettings,
     types: PhantomData<fn() -> (K, V)>,
 }
 
@@ -38,7 +40,25 @@ impl<K: StoreKey, V: StoreValue> Versioned<K, V> {
         Self {
             name,
             retention_ms: retention.as_millis() as i64,
+            backing: Backing::Changelog,
+            changelog: &[],
             types: PhantomData,
+        }
+    }
+
+    /// As [`KeyValue::with_changelog`].
+    pub const fn with_changelog(self, settings: ChangelogSettings) -> Self {
+        Self {
+            changelog: settings,
+            ..self
+        }
+    }
+
+    /// As [`KeyValue::without_changelog`].
+    pub const fn without_changelog(self) -> Self {
+        Self {
+            backing: Backing::Nowhere,
+            ..self
         }
     }
 
@@ -54,7 +74,11 @@ impl<K: StoreKey, V: StoreValue> Versioned<K, V> {
 
     /// The rows beneath, for queries: by key, and the complement (`!`) of the time in milliseconds since the epoch.
     pub const fn versions(&self) -> KeyValue<(K, i64), Version<V>> {
-        KeyValue::new(self.name)
+        let rows = KeyValue::new(self.name).with_changelog(self.changelog);
+        match self.backing {
+            Backing::Nowhere => rows.without_changelog(),
+            _ => rows,
+        }
     }
 }
 

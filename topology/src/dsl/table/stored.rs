@@ -1,5 +1,6 @@
 //! What all tables with a store of their own share.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use crate::change::Change;
 use crate::dsl::Stream;
 use crate::error::StoreError;
 use crate::store::{
-    KeyValueStore, Put, StoreDef, StoreKey, StoreValue, TaskStores, Timestamped, TimestampedKeyValue, Versioned, VersionedStore,
+    ChangelogSettings, KeyValueStore, Put, StoreDef, StoreKey, StoreValue, TaskStores, Timestamped, TimestampedKeyValue,
+    Versioned, VersionedStore, changelog_settings,
 };
 
 /// Where a table keeps its rows: the name of a store, or more than that.
@@ -31,14 +33,50 @@ use crate::store::{
 pub struct Materialized {
     store: String,
     retention: Option<Duration>,
+    changelog: ChangelogSettings,
 }
 
 impl Materialized {
+    /// In a store of this name.
+    pub fn named(store: impl Into<String>) -> Self {
+        Self {
+            store: store.into(),
+            retention: None,
+            changelog: &[],
+        }
+    }
+
     /// In a store of this name that also keeps, for `retention`, what each key had before.
     pub fn versioned(store: impl Into<String>, retention: Duration) -> Self {
         Self {
-            store: store.into(),
             retention: Some(retention),
+            ..Self::named(store)
+        }
+    }
+
+    /// The topic of the store's changelog is made with these settings, by Kafka's names: as
+    /// [`KeyValue::with_changelog`](crate::store::KeyValue::with_changelog). A table always has a changelog.
+    ///
+    /// ```
+    /// use topology::Topic;
+    /// use topology::dsl::{Builder, Materialized};
+    ///
+    /// const SALES: Topic<i64, i64> = Topic::new("sales");
+    ///
+    /// let counts = |settings: &[(&str, &str)]| {
+    ///     let b = Builder::new("example");
+    ///     let counts = Materialized::named("counts").with_changelog(settings.iter().copied());
+    ///     b.stream(SALES).group_by_key().count(counts);
+    ///     b.build()
+    /// };
+    /// assert!(counts(&[("segment.bytes", "104857600"), ("min.insync.replicas", "2")]).is_ok());
+    /// let error = counts(&[("segment.bytes", "large")]).err().unwrap();
+    /// assert!(error.to_string().contains("segment.bytes"), "{error}");
+    /// ```
+    pub fn with_changelog<N: AsRef<str>, V: Display>(self, settings: impl IntoIterator<Item = (N, V)>) -> Self {
+        Self {
+            changelog: changelog_settings(settings),
+            ..self
         }
     }
 
@@ -61,7 +99,7 @@ impl From<&String> for Materialized {
 
 impl From<String> for Materialized {
     fn from(store: String) -> Self {
-        Self { store, retention: None }
+        Self::named(store)
     }
 }
 
@@ -82,8 +120,8 @@ impl<K: StoreKey, V: StoreValue> RowStore<K, V> {
     pub fn new(materialized: &Materialized) -> Self {
         let store = &materialized.store;
         match materialized.retention {
-            Some(retention) => Self::Versions(Versioned::named(store, retention)),
-            None => Self::Newest(TimestampedKeyValue::named(store)),
+            Some(retention) => Self::Versions(Versioned::named(store, retention).with_changelog(materialized.changelog)),
+            None => Self::Newest(TimestampedKeyValue::named(store).with_changelog(materialized.changelog)),
         }
     }
 

@@ -31,7 +31,7 @@ use crate::runtime::state::Restore;
 use crate::runtime::task_id::TaskId;
 use crate::runtime::unknown::Unknown;
 use crate::runtime::{EngineSettings, Metrics};
-use crate::store::{Backend, StoreContext};
+use crate::store::{Backend, Backing, StoreContext};
 
 /// What a task's committed state reflects. The lock is the gate of its queries: a commit holds it while all stores change.
 #[derive(Debug, Clone, Default)]
@@ -65,7 +65,7 @@ pub(crate) struct Task {
     committed_time_ms: Option<i64>,
     /// The stream time at which punctuators were called last.
     punctuated_ms: Option<i64>,
-    /// Changelog topic per store, and the offset to replay from.
+    /// Changelog topic per store, and the offset to replay from. Stores without one come behind those that have one.
     pub changelogs: Vec<(String, i64)>,
     sequence: u64,
     /// Until when its changelogs are known to hold nothing that this task has not: it owned them then.
@@ -114,31 +114,35 @@ impl Task {
         let sub: &SubTopology = &topology.subs[id.sub];
         let found = backend.as_ref().map(|b| b.stored()).transpose()?.flatten();
         let valid_at_ms = found.as_ref().map_or(now_ms, |stored| stored.written_at_ms);
+        let was_written = found.is_some();
         let stored = found.unwrap_or_default();
         let mut stores = Vec::new();
         let mut changelogs = Vec::new();
         for (family, &store) in sub.stores.iter().enumerate() {
             let definition = &topology.stores[store];
-            let topic = definition.changelog_topic(&topology.application);
+            let family = family as u16;
             let backend = backend.clone().expect("a task with stores has a backend");
-            let cx = StoreContext {
-                backend,
-                family: family as u16,
+            let mut made = (definition.make)(&StoreContext {
+                backend: backend.clone(),
+                family,
                 registry,
-                changelog_topic: topic.clone(),
-            };
-            let mut made = (definition.make)(&cx)?;
-            let mut times = stored.store_times.iter();
-            if let Some((_, time_ms)) = times.find(|(name, _)| name == definition.name) {
-                made.set_stream_time(*time_ms);
+                subjects: definition.subjects(&topology.application),
+            })?;
+            let mut positions = stored.changelog.iter();
+            let from = positions.find(|(name, _)| name == definition.name);
+            let is_kept = definition.backing != Backing::Nowhere && from.is_some();
+            if !is_kept && was_written {
+                // It has no changelog, or had none when this was written: of when what is here is, nothing says.
+                backend.clear(family)?;
+            }
+            if let Some(topic) = definition.changelog_topic(&topology.application) {
+                changelogs.push((topic, from.map_or(0, |(_, offset)| *offset)));
+                let mut times = stored.store_times.iter();
+                if let Some((_, time_ms)) = times.find(|(name, _)| name == definition.name) {
+                    made.set_stream_time(*time_ms);
+                }
             }
             stores.push(made);
-            let from = stored
-                .changelog
-                .iter()
-                .find(|(name, _)| name == definition.name)
-                .map_or(0, |(_, offset)| *offset);
-            changelogs.push((topic, from));
         }
         let mut nodes: Vec<Option<Box<dyn Node>>> = Vec::new();
         nodes.resize_with(topology.nodes.len(), || None);
@@ -210,6 +214,12 @@ impl Task {
     /// The views of its stores, for queries.
     pub fn views(&self) -> Vec<(&'static str, Arc<dyn Any + Send + Sync>)> {
         self.flow.stores.iter().map(|s| (s.name(), s.view())).collect()
+    }
+
+    /// Its stores without a changelog: empty when it is opened.
+    pub fn unlogged(&self) -> Vec<&'static str> {
+        let unlogged = self.flow.stores.iter().skip(self.changelogs.len());
+        unlogged.map(|store| store.name()).collect()
     }
 
     /// Returns how many records the message holds.

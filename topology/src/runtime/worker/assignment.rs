@@ -102,6 +102,11 @@ impl Worker {
         let took_ms = now_ms - slot.assigned_at_ms;
         self.parts.metrics.restore_duration.observe(took_ms.max(0) as f64 / 1000.0);
         tracing::info!(task = %slot.task.name, replayed, took_ms, "running");
+        let unlogged = slot.task.unlogged();
+        if !unlogged.is_empty() && slot.task.inputs.iter().any(|input| input.committed.log >= 0) {
+            tracing::warn!(task = %slot.task.name, stores = ?unlogged, "stores without a changelog begin empty again");
+            self.parts.metrics.stores_emptied.inc_by(unlogged.len() as u64);
+        }
         if self.shared.shows_group(id.partition, self.index) {
             self.serve(id);
         }
