@@ -218,6 +218,15 @@ pub trait Reader: Send {
     /// The first offset and the end (last stable offset) of a partition, asked of the broker. What was committed a moment
     /// ago may lie beyond that end yet; a restore goes by [`Polled::ends`] instead.
     fn bounds(&mut self, partition: &TopicPartition, timeout: Duration) -> Result<(i64, i64), BrokerError>;
+    /// Where a partition is read from by whoever wants what is from this time on (milliseconds since the epoch; what is before that
+    /// counts as it): no record before that offset has such a timestamp. `None` where none has, before the end that [`Reader::bounds`]
+    /// tells. It need not be a committed record's: as in Kafka, an aborted one or the marker of a transaction counts, too.
+    fn offset_for_time(
+        &mut self,
+        partition: &TopicPartition,
+        timestamp_ms: i64,
+        timeout: Duration,
+    ) -> Result<Option<i64>, BrokerError>;
     /// The latest transient fault, if the reader is in one now: text for the operator. Nothing on brokers that are never away.
     fn trouble(&self) -> Option<String>;
 }

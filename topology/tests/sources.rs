@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, CleanupPolicy, TopicSpec};
+use broker::{Broker, CleanupPolicy, TopicPartition, TopicSpec};
+use testkit::broker::{Call, Faults, FaultyBroker};
 use topology::dsl::Builder;
 use topology::store::{KeyValue, MemoryBackends};
 use topology::testing::{Client, TestDriver};
@@ -161,12 +162,11 @@ fn a_processor_is_told_of_dead_letters_on_their_way_to_it() {
     assert!(told(&mut driver).is_empty(), "it is told once");
 }
 
-/// A log with these numbers in a topic before anything has started.
-fn begun_with(topology: Topology, numbers: &[i64]) -> TestDriver {
+/// A log with records under these keys, each at its time in milliseconds, in a topic before anything has started.
+fn begun_with(topology: Topology, records: &[(i64, i64)], faults: &Arc<Faults>) -> TestDriver {
     let settings = EngineSettings::default();
     let memory = Arc::new(MemoryBackends::default());
     TestDriver::through(topology, settings, memory, |log| {
-        let log = Arc::new(log);
         let spec = TopicSpec {
             name: EVENTS.name().to_owned(),
             partitions: 1,
@@ -175,11 +175,11 @@ fn begun_with(topology: Topology, numbers: &[i64]) -> TestDriver {
             settings: broker::TopicSettings::default(),
         };
         log.ensure_topics(&[spec], Duration::ZERO).unwrap();
-        let client = Client::new(log.clone());
-        numbers
-            .iter()
-            .for_each(|number| client.send(EVENTS, *number, number, Some(&number.to_string())).unwrap());
-        log
+        let client = Client::new(Arc::new(log.clone()));
+        for (key, at_ms) in records {
+            client.send(EVENTS, *at_ms, key, Some(&key.to_string())).unwrap();
+        }
+        Arc::new(FaultyBroker(log, faults.clone()))
     })
     .unwrap()
 }
@@ -202,11 +202,11 @@ fn copied(reset: OffsetReset) -> Topology {
 #[test]
 fn a_source_begins_where_it_is_told_to() {
     let keys = |driver: &mut TestDriver| seen(driver).into_iter().map(|(key, ..)| key).collect::<Vec<_>>();
-    let mut driver = begun_with(copied(OffsetReset::Earliest), &[1, 2]);
+    let mut driver = begun_with(copied(OffsetReset::Earliest), &[(1, 1), (2, 2)], &Arc::default());
     driver.send(EVENTS, 3, &3, Some(&"3".to_owned()));
     assert_eq!(keys(&mut driver), [1, 2, 3]);
 
-    let mut driver = begun_with(copied(OffsetReset::Latest), &[1, 2]);
+    let mut driver = begun_with(copied(OffsetReset::Latest), &[(1, 1), (2, 2)], &Arc::default());
     driver.send(EVENTS, 3, &3, Some(&"3".to_owned()));
     assert_eq!(keys(&mut driver), [3]);
     // What was committed counts, and not where the topic ends.
@@ -215,7 +215,7 @@ fn a_source_begins_where_it_is_told_to() {
     driver.settle();
     assert_eq!(keys(&mut driver), [4]);
 
-    let mut driver = begun_with(copied(OffsetReset::Earliest), &[]);
+    let mut driver = begun_with(copied(OffsetReset::Earliest), &[], &Arc::default());
     driver.prepare(copied(OffsetReset::None)).unwrap();
     driver.queue(EVENTS, 3, &3, Some(&"3".to_owned()));
     driver.revive(0).unwrap();
@@ -226,6 +226,84 @@ fn a_source_begins_where_it_is_told_to() {
         reasons.iter().any(|reason| reason.contains("no offset for events-0")),
         "{reasons:?}"
     );
+}
+
+/// What the driver's clock shows at its start, in milliseconds.
+const START_MS: i64 = 1_700_000_000_000;
+const HOUR_MS: i64 = 3_600_000;
+
+/// A log with records of these ages in seconds, each under its age.
+fn begun_with_ages(topology: Topology, ages_s: &[i64], faults: &Arc<Faults>) -> TestDriver {
+    let records: Vec<_> = ages_s.iter().map(|age_s| (*age_s, START_MS - age_s * 1_000)).collect();
+    begun_with(topology, &records, faults)
+}
+
+#[test]
+fn a_source_begins_with_what_is_no_older_than_it_is_told() {
+    let keys = |driver: &mut TestDriver| seen(driver).into_iter().map(|(key, ..)| key).collect::<Vec<_>>();
+    let hour = OffsetReset::ByDuration(Duration::from_secs(3_600));
+    // By the engine's clock. What is behind the first that is young enough comes, however old.
+    let ages_s = [7_200, 3_601, 3_600, 9_000, 1];
+    let mut driver = begun_with_ages(copied(hour), &ages_s, &Arc::default());
+    assert_eq!(keys(&mut driver), [1, 3_600, 9_000]);
+    // What was committed counts, however old it is by now.
+    driver.queue(EVENTS, START_MS, &2, Some(&"2".to_owned()));
+    driver.clock().advance(Duration::from_secs(36_000));
+    driver.crash().unwrap();
+    driver.settle();
+    assert_eq!(keys(&mut driver), [2]);
+
+    // None is young enough: it begins at the end.
+    let mut driver = begun_with_ages(copied(hour), &[7_200, 3_601], &Arc::default());
+    assert_eq!(keys(&mut driver), [] as [i64; 0]);
+    driver.send(EVENTS, START_MS - 9 * HOUR_MS, &3, Some(&"3".to_owned()));
+    assert_eq!(keys(&mut driver), [3]);
+
+    // More than there is time, and an empty topic.
+    let mut driver = begun_with_ages(copied(OffsetReset::ByDuration(Duration::MAX)), &ages_s, &Arc::default());
+    assert_eq!(keys(&mut driver), [1, 3_600, 3_601, 7_200, 9_000]);
+    let mut driver = begun_with_ages(copied(hour), &[], &Arc::default());
+    driver.send(EVENTS, 0, &3, Some(&"3".to_owned()));
+    assert_eq!(keys(&mut driver), [3]);
+}
+
+#[test]
+fn a_start_that_the_log_has_lost_before_anything_was_read_is_looked_for_again() {
+    let kept = || {
+        let builder = Builder::new("sources");
+        builder.table(EVENTS, "kept").to_stream().to_compacted(SEEN);
+        builder.offset_reset(EVENTS, OffsetReset::ByDuration(Duration::from_secs(3_600)));
+        builder.build().unwrap()
+    };
+    let place = TopicPartition::new(EVENTS.name(), 0);
+    let mut waited = 0;
+    // A fetch fails, and until it is made again the log loses it: at each moment of the start.
+    for fetch in 0..12 {
+        let other = Builder::new("sources");
+        other.stream(Topic::<i64, i64>::new("others")).for_each(|_| {});
+        let faults = Arc::<Faults>::default();
+        let mut driver = begun_with_ages(other.build().unwrap(), &[7_200, 3_600, 1_800, 60], &faults);
+        driver.prepare(kept()).unwrap();
+        faults.fail(Call::Poll, fetch);
+        driver.revive(0).unwrap();
+        driver.turns(0, 20);
+        driver.broker().delete_records(&[(place.clone(), 3)], Duration::ZERO).unwrap();
+        driver.clock().advance(Duration::from_secs(1));
+        driver.turns(0, 20);
+        let reasons = driver.queries().readiness().reasons;
+        waited += i32::from(
+            reasons
+                .iter()
+                .any(|reason| reason.contains("offset 1 of events-0 is out of range")),
+        );
+        a_while(&mut driver);
+        a_while(&mut driver);
+        let keys: Vec<i64> = seen(&mut driver).into_iter().map(|(key, ..)| key).collect();
+        assert!(keys == [60] || keys == [60, 1_800, 3_600], "fetch {fetch}: {keys:?}");
+        let reasons = driver.queries().readiness().reasons;
+        assert_eq!(reasons, [] as [String; 0], "fetch {fetch}");
+    }
+    assert!(waited > 0, "no moment was the one between");
 }
 
 #[test]

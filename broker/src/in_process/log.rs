@@ -132,6 +132,13 @@ impl PartitionLog {
         }
     }
 
+    /// The first record that can be read and is no older than this.
+    pub fn offset_for_time(&self, timestamp_ms: i64) -> Option<i64> {
+        let mut readable = self.records.range(..self.visible());
+        let found = readable.find(|stored| stored.record.timestamp_ms >= timestamp_ms)?;
+        Some(found.offset)
+    }
+
     /// How many of the records lie before the last stable offset.
     fn visible(&self) -> usize {
         match self.open.first() {

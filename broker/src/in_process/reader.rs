@@ -200,6 +200,18 @@ impl Reader for InProcessReader {
         Ok((log.start(), log.stable_end()))
     }
 
+    fn offset_for_time(
+        &mut self,
+        partition: &TopicPartition,
+        timestamp_ms: i64,
+        _timeout: Duration,
+    ) -> Result<Option<i64>, BrokerError> {
+        let mut state = self.shared.lock();
+        self.shared.expire_transactions(&mut state);
+        let (topic, index) = state.catalog.partition(partition)?;
+        Ok(state.catalog.topics[topic].partitions[index].offset_for_time(timestamp_ms.max(0)))
+    }
+
     fn trouble(&self) -> Option<String> {
         let state = self.shared.lock();
         let mut slots = self.slots.iter().flatten();

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::config::{KafkaSettings, PATIENCE};
@@ -235,6 +236,29 @@ impl Reader for KafkaReader {
             Some(code) if is_missing(code) => missing(partition, &error.to_string()),
             _ => from_kafka(&format!("asking for the bounds of {partition}"), &error),
         })
+    }
+
+    fn offset_for_time(
+        &mut self,
+        partition: &TopicPartition,
+        timestamp_ms: i64,
+        timeout: Duration,
+    ) -> Result<Option<i64>, BrokerError> {
+        // Below zero are the names of the start and the end.
+        let asked = list_of(partition, Offset::Offset(timestamp_ms.max(0)))?;
+        let wrong = |error: KafkaError| match error.rdkafka_error_code() {
+            Some(code) if is_missing(code) => missing(partition, &error.to_string()),
+            _ => from_kafka(&format!("asking for the offset of a time in {partition}"), &error),
+        };
+        let found = self.consumer().offsets_for_times(asked, timeout).map_err(wrong)?;
+        for element in found.elements() {
+            element.error().map_err(wrong)?;
+            // Under read_committed the broker answers with nothing beyond the last stable offset.
+            if let Offset::Offset(offset) = element.offset() {
+                return Ok(Some(offset));
+            }
+        }
+        Ok(None)
     }
 
     fn trouble(&self) -> Option<String> {

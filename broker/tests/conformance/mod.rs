@@ -81,6 +81,8 @@ macro_rules! conformance {
                 a_paused_slot_is_silent_and_loses_nothing,
                 a_pause_at_the_end_loses_nothing,
                 bounds_stop_at_an_open_transaction,
+                a_time_has_the_first_offset_that_is_no_older,
+                a_time_is_found_among_what_is_committed,
             ];
             hammer as hammer: [money_is_conserved];
         }

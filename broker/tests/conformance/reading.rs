@@ -359,3 +359,102 @@ pub fn bounds_stop_at_an_open_transaction(broker: Arc<dyn Broker>) {
     reading.until_count(2);
     assert_eq!(reading.reader.bounds(&place, PATIENCE).unwrap(), (0, 4));
 }
+
+/// A time from which the tests count.
+const NOON: i64 = 1_700_000_000_000;
+
+/// A record so many milliseconds after it.
+fn at<'a>(topic: &'a str, after_ms: i64, value: &'a str) -> Outgoing<'a> {
+    Outgoing {
+        timestamp_ms: NOON + after_ms,
+        ..record(topic, 0, "k", value)
+    }
+}
+
+pub fn a_time_has_the_first_offset_that_is_no_older(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "times");
+    let topic = world.topic("t", 2);
+    let mut producer = world.broker.producer("p").unwrap();
+    // Times need not rise, neither in a batch nor from one to the next.
+    producer.send_all(&[at(&topic, 10, "a"), at(&topic, 30, "b")]).unwrap();
+    producer.send_all(&[at(&topic, 20, "c"), at(&topic, 40, "d")]).unwrap();
+    let mut reader = world.broker.reader("times").unwrap();
+    let mut found = |partition, time| {
+        let place = TopicPartition::new(topic.as_str(), partition);
+        reader.offset_for_time(&place, time, PATIENCE).unwrap()
+    };
+    let expected = [(-1, Some(0)), (10, Some(0)), (11, Some(1)), (20, Some(1)), (30, Some(1))];
+    for (after_ms, offset) in expected.into_iter().chain([(31, Some(3)), (40, Some(3)), (41, None)]) {
+        assert_eq!(found(0, NOON + after_ms), offset, "{after_ms}");
+    }
+    // Before the epoch, where Kafka's protocol has names for the start and the end.
+    for time in [0, -1, -2, i64::MIN] {
+        assert_eq!(found(0, time), Some(0), "{time}");
+        assert_eq!(found(1, time), None, "an empty partition has no record of any time");
+    }
+    // What was deleted is no answer.
+    let place = TopicPartition::new(topic.as_str(), 0);
+    world.broker.delete_records(&[(place, 2)], PATIENCE).unwrap();
+    assert_eq!((found(0, NOON), found(0, NOON + 25)), (Some(2), Some(3)));
+
+    for nowhere in [
+        TopicPartition::new(topic.as_str(), 2),
+        TopicPartition::new(world.name("nowhere"), 0),
+    ] {
+        let error = reader.offset_for_time(&nowhere, NOON, Duration::from_secs(5)).unwrap_err();
+        assert!(matches!(&error, BrokerError::Topic { .. }), "{nowhere}: {error}");
+        assert_eq!(world.broker.partitions(&world.name("nowhere"), PATIENCE).unwrap(), None);
+    }
+}
+
+pub fn a_time_is_found_among_what_is_committed(broker: Arc<dyn Broker>) {
+    let world = World::new(broker, "times-committed");
+    let topic = world.topic("t", 1);
+    let place = TopicPartition::new(topic.as_str(), 0);
+    let hour_ms = 3_600_000;
+    // What was aborted is passed over, though it may be what is found.
+    let mut aborted = world.transactions("p");
+    aborted.begin().unwrap();
+    aborted.send(at(&topic, hour_ms, "aborted")).unwrap();
+    drop(aborted);
+    let mut producer = world.transactions("p");
+    write(
+        producer.as_mut(),
+        &[at(&topic, hour_ms - 1, "before"), at(&topic, hour_ms, "first")],
+    );
+    write(producer.as_mut(), &[at(&topic, hour_ms + 1, "second")]);
+    world.reader_of(&[(&topic, 1)]).until_count(3);
+    let mut reading = world.reader();
+    let found = reading.reader.offset_for_time(&place, NOON + hour_ms, PATIENCE).unwrap();
+    reading.assign(&topic, 0, Start::At(found.expect("there are two")));
+    reading.until_ends();
+    let values = reading.values();
+    assert!(values.ends_with(&["first".to_owned(), "second".to_owned()]), "{values:?}");
+    assert!(!values.contains(&"aborted".to_owned()), "{values:?}");
+
+    // An open transaction hides what is newer.
+    let hidden = world.topic("hidden", 1);
+    let place = TopicPartition::new(hidden.as_str(), 0);
+    world
+        .broker
+        .producer("p")
+        .unwrap()
+        .send_all(&[at(&hidden, 0, "older")])
+        .unwrap();
+    producer.begin().unwrap();
+    producer.send(at(&hidden, hour_ms, "open")).unwrap();
+    producer.service().unwrap();
+    let mut reading = world.reader_of(&[(&hidden, 1)]);
+    reading.until_count(1);
+    reading.glance();
+    assert_eq!(
+        reading.reader.offset_for_time(&place, NOON + hour_ms, PATIENCE).unwrap(),
+        None
+    );
+    producer.commit(&[], &Membership::NoGroup).unwrap();
+    reading.until_count(2);
+    assert_eq!(
+        reading.reader.offset_for_time(&place, NOON + hour_ms, PATIENCE).unwrap(),
+        Some(1)
+    );
+}

@@ -122,6 +122,9 @@ impl Reader for FaultyReader {
     fn bounds(&mut self, partition: &TopicPartition, timeout: Duration) -> Result<(i64, i64), BrokerError> {
         self.inner.bounds(partition, timeout)
     }
+    fn offset_for_time(&mut self, of: &TopicPartition, timestamp_ms: i64, timeout: Duration) -> Result<Option<i64>, BrokerError> {
+        self.inner.offset_for_time(of, timestamp_ms, timeout)
+    }
     fn trouble(&self) -> Option<String> {
         self.inner.trouble()
     }

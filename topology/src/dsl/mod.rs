@@ -104,6 +104,21 @@ impl Builder {
     /// b.offset_reset(CLICKS, OffsetReset::Latest);
     /// b.build().unwrap();
     /// ```
+    ///
+    /// `OffsetReset::ByDuration` is by the records' own timestamps and the engine's clock:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use topology::dsl::{Builder, OffsetReset};
+    /// use topology::Topic;
+    ///
+    /// const READINGS: Topic<i64, i64> = Topic::new("readings");
+    ///
+    /// let b = Builder::new("example");
+    /// b.stream(READINGS).to(Topic::<i64, i64>::new("recent"));
+    /// b.offset_reset(READINGS, OffsetReset::ByDuration(Duration::from_secs(3_600)));
+    /// b.build().unwrap();
+    /// ```
     pub fn offset_reset<K, V>(&self, topic: Topic<K, V>, reset: OffsetReset) {
         self.graph.borrow_mut().resets.insert(topic.name(), reset);
     }

@@ -7,6 +7,7 @@ mod describe;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker::CleanupPolicy;
 use wire::Registry;
@@ -70,8 +71,17 @@ pub enum OffsetReset {
     Earliest,
     /// With the first record that comes after its task has started.
     Latest,
+    /// With the first record whose timestamp is no older than this when its task starts, or else with the first that comes after that.
+    ByDuration(Duration),
     /// Not before somebody has set the group's offset.
     None,
+}
+
+impl OffsetReset {
+    /// Whether a source that begins so has the whole log before it, wherever that starts by then.
+    pub(crate) fn is_from_the_start(self) -> bool {
+        matches!(self, Self::Earliest | Self::None)
+    }
 }
 
 impl Graph {

@@ -59,18 +59,32 @@ impl InputReader {
         self.reader.trouble()
     }
 
-    /// Where a partition is read from of which nothing was ever committed.
-    pub fn start_of(&mut self, partition: &TopicPartition, reset: OffsetReset, timeout: Duration) -> Result<i64, BrokerError> {
+    /// Where a partition is read from, at this time, of which nothing was ever committed.
+    pub fn start_of(
+        &mut self,
+        partition: &TopicPartition,
+        reset: OffsetReset,
+        now_ms: i64,
+        timeout: Duration,
+    ) -> Result<i64, BrokerError> {
         let (first, end) = self.reader.bounds(partition, timeout)?;
-        Ok(if reset == OffsetReset::Latest { end } else { first })
+        Ok(match reset {
+            OffsetReset::Earliest | OffsetReset::None => first,
+            OffsetReset::Latest => end,
+            OffsetReset::ByDuration(age) => {
+                let oldest_ms = now_ms.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+                // Asked for after the end, so that what is written in between lies behind either.
+                self.reader.offset_for_time(partition, oldest_ms, timeout)?.unwrap_or(end)
+            }
+        })
     }
 
     /// Fetches a task's inputs from where the group stands.
     pub fn assign(&mut self, id: TaskId, task: &mut Task, topology: &Topology) -> Result<(), EngineError> {
         for (i, input) in task.inputs.iter_mut().enumerate() {
             let start = match input.committed_offset() {
-                ..0 if topology.offset_reset(&input.partition.topic) == OffsetReset::Latest => Start::At(input.start),
-                ..0 => Start::Earliest,
+                ..0 if topology.offset_reset(&input.partition.topic).is_from_the_start() => Start::Earliest,
+                ..0 => Start::At(input.start),
                 offset => Start::At(offset),
             };
             let assigned = self.reader.assign(&input.partition, start);

@@ -60,7 +60,7 @@ impl Worker {
     fn start_restore_of(&mut self, opened: &[TaskId]) -> Result<(), EngineError> {
         let inputs = opened.iter().flat_map(|id| &self.tasks.slot(*id).task.inputs);
         let inputs: Vec<TopicPartition> = inputs.map(|input| input.partition.clone()).collect();
-        let patience = self.offsets_patience();
+        let (now_ms, patience) = (self.now_ms(), self.offsets_patience());
         let mut committed = self.group.committed(&inputs, patience)?.into_iter();
         for &id in opened {
             let inputs = self.tasks.slot(id).task.inputs.len();
@@ -73,7 +73,7 @@ impl Worker {
                 input.committed = input.reached_at_open(committed.as_ref());
                 if input.committed.log < 0 {
                     let reset = self.parts.topology.offset_reset(&input.partition.topic);
-                    input.start = self.inputs.start_of(&input.partition, reset, patience)?;
+                    input.start = self.inputs.start_of(&input.partition, reset, now_ms, patience)?;
                 }
                 input.rewind();
             }

@@ -7,7 +7,7 @@ use crate::error::EngineError;
 use crate::planted::planted;
 use crate::runtime::OnFault;
 use crate::runtime::at_fault::RecordId;
-use crate::runtime::input::Reached;
+use crate::runtime::input::{Input, Reached};
 use crate::runtime::task::Blame;
 use crate::runtime::task_id::TaskId;
 use crate::runtime::tasks::{BACKOFF_MS, Slot};
@@ -123,8 +123,22 @@ impl Worker {
             slot.wait = None;
         }
         slot.task.stand_at(&stand);
+        self.begin_again(id)?;
         self.assign_inputs(id)?;
         Ok(true)
+    }
+
+    /// Inputs of which nothing was ever committed begin where they would now: the log may have lost what they were to begin with.
+    fn begin_again(&mut self, id: TaskId) -> Result<(), EngineError> {
+        let (now_ms, patience) = (self.now_ms(), self.offsets_patience());
+        let task = &mut self.tasks.slot_mut(id).task;
+        let begin = |input: &&mut Input| input.committed_offset() < 0 && !input.is_lost;
+        for input in task.inputs.iter_mut().filter(begin) {
+            let reset = self.parts.topology.offset_reset(&input.partition.topic);
+            input.start = self.inputs.start_of(&input.partition, reset, now_ms, patience)?;
+            input.rewind();
+        }
+        Ok(())
     }
 
     /// Where the group stands in a task's inputs; `None` while it cannot say.
