@@ -1,5 +1,7 @@
 //! What flows along the edges of a topology.
 
+use crate::offset::RecordOffset;
+
 /// A key and a value at an instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record<K, V> {
@@ -29,10 +31,8 @@ pub struct RecordMetadata {
     pub topic: std::sync::Arc<str>,
     /// The task's partition.
     pub partition: u32,
-    /// The offset, which rises within the partition and is the record's own; −1 in a punctuation. In a repartition topic it is
-    /// the log's times 65,536, plus the record's place among those that travel together, plus the number of records that were
-    /// ever handed over in memory.
-    pub offset: i64,
+    /// The record's own offset; [`RecordOffset::NONE`] in a punctuation. In a repartition topic it is finer than the log's.
+    pub offset: RecordOffset,
     /// The record's timestamp in milliseconds; the wall clock's in a punctuation.
     pub timestamp_ms: i64,
     /// The key's bytes as they came, for a dead letter or a quarantine.

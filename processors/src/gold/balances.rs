@@ -78,10 +78,10 @@ impl Processor for PostToBalance {
             }
             AccountEvent::Leg(leg) => match cx.stores.0.get(&id)? {
                 Some(mut balance) => {
-                    book(&mut balance, leg, cx.at.offset, cx)?;
+                    book(&mut balance, leg, cx.at.offset.as_i64(), cx)?;
                     cx.stores.0.put(id, balance);
                 }
-                None => cx.stores.1.put((id, cx.at.offset), leg.clone()),
+                None => cx.stores.1.put((id, cx.at.offset.as_i64()), leg.clone()),
             },
         }
         Ok(())

@@ -280,7 +280,7 @@ fn rejected<P: Processor>(cx: &Context<'_, P>, violation: Violation) -> Rejected
     Rejected {
         topic: cx.at.topic.to_string(),
         partition: cx.at.partition as i32,
-        offset: cx.at.offset,
+        offset: cx.at.offset.as_i64(),
         key: cx.at.key.as_ref().map(|b| b.to_vec()),
         value: cx.at.value.as_ref().map(|b| b.to_vec()),
         rule: violation.rule.to_owned(),

@@ -6,6 +6,7 @@ use wire::{Codec, KEY_SCHEMA_HEADER, VALUE_SCHEMA_HEADER, Wire, WireError};
 
 use super::{Emit, Env, Node};
 use crate::error::ProcessError;
+use crate::offset::RecordOffset;
 use crate::record::{Record, RecordMetadata};
 
 /// A record as it came, for a source to read.
@@ -67,7 +68,7 @@ pub(crate) struct SourceNode<K, V, F> {
     /// Whether `read` tells an event time of its own.
     pub extracts_time: bool,
     /// What was read of a record before its turn, and the record's offset.
-    pub ahead: Option<(i64, Option<Record<K, V>>)>,
+    pub ahead: Option<(RecordOffset, Option<Record<K, V>>)>,
     pub waiting: Option<Record<K, V>>,
 }
 

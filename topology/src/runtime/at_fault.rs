@@ -13,13 +13,14 @@
 use std::collections::BTreeMap;
 
 use super::task_id::TaskId;
+use crate::offset::RecordOffset;
 
-/// A record of a task: its input, and its offset as processors see it.
+/// A record of a task: its input, and its offset there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RecordId {
     pub task: TaskId,
     pub input: usize,
-    pub offset: i64,
+    pub offset: RecordOffset,
 }
 
 /// What is done with a record instead of processing it.
@@ -159,6 +160,7 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::offset::Scale;
 
     const TASK: TaskId = TaskId { sub: 0, partition: 0 };
 
@@ -166,7 +168,7 @@ mod tests {
         RecordId {
             task: TASK,
             input: 0,
-            offset,
+            offset: Scale::new(false).position(offset).record(0),
         }
     }
 
@@ -182,7 +184,7 @@ mod tests {
             all.verdict(&record(7))
                 .is_some_and(|v| !v.with_hook && v.with_bytes && v.reason == "x")
         );
-        all.committed(1, |done| done.offset <= 7);
+        all.committed(1, |done| done.offset <= record(7).offset);
         assert!(!all.panicked(record(7), "x"), "it is forgotten");
     }
 

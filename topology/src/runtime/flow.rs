@@ -9,6 +9,7 @@ use crate::error::ProcessError;
 use crate::graph::Topology;
 use crate::headers;
 use crate::node::{Env, Node, Outgoings};
+use crate::offset::RecordOffset;
 use crate::planted::planted;
 use crate::punctuators::{Punctuation, Punctuators};
 use crate::record::RecordMetadata;
@@ -51,7 +52,7 @@ impl Flow {
         };
         self.at = RecordMetadata {
             partition: self.at.partition,
-            offset: -1,
+            offset: RecordOffset::NONE,
             timestamp_ms: event_time_ms,
             ..RecordMetadata::default()
         };

@@ -1,26 +1,17 @@
 //! An input partition of a task: what waits, and how far it has come.
 //!
-//! A record of a repartition topic travels in a [pack](super::pack), or is [handed over](super::handover) in memory. So that
-//! every record has an offset of its own, which rises within the partition, here and towards processors the offset in such a
-//! topic is the log's, times 65,536, plus the place in the pack, plus the number of records that were ever handed over. A
-//! commit may fall into the middle of a pack: the group's offset is then the pack's, and its metadata text holds the place,
-//! that number, the task's stream time, and a mark of the transaction (`place,handed,time,mark`). Every commit of ours has them, but that
-//! earlier versions wrote no time; one that has not was set by hand. Those versions read the first two and the last.
+//! A record of a repartition topic travels in a [pack](super::pack), or is [handed over](super::handover) in memory; its position
+//! and offset are [finer than the log's](crate::offset). A commit may fall into the middle of a pack: the group's offset is then the pack's,
+//! and its metadata text holds the place, the number of records that were ever handed over, the task's stream time, and a mark of the
+//! transaction (`place,handed,time,mark`). Every commit of ours has them, but that earlier versions wrote no time; one that has not was
+//! set by hand. Those versions read the first two and the last.
 
 use broker::{Committed, Message, TopicPartition};
 use bytes::Bytes;
 
 use super::queue::{BrokenPack, Queue};
+use crate::offset::{LogPosition, Reached, RecordOffset};
 use crate::record::RecordMetadata;
-
-/// How far an input has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reached {
-    /// The offset after the last record from the log; −1: the group has none.
-    pub log: i64,
-    /// How many records were handed over in memory, ever.
-    pub handed: i64,
-}
 
 pub(crate) struct Input {
     pub partition: TopicPartition,
@@ -67,7 +58,7 @@ impl Input {
             partition,
             node,
             slot: None,
-            committed: Reached { log: 0, handed: 0 },
+            committed: Reached::START,
             known: None,
             known_topic: None,
             is_lost: false,
@@ -101,16 +92,18 @@ impl Input {
         let handed_ever = self.committed.handed.max(self.known.map_or(0, |known| known.handed));
         let Some(committed) = committed else {
             return Reached {
-                log: -1,
+                log: LogPosition::NONE,
                 handed: handed_ever,
             };
         };
         // One that was set by hand names neither: the pack then counts from its start.
         let mut texts = committed.metadata.split(',');
         let (place, handed) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
-        let place: u16 = if self.log.shift() > 0 { place.parse().unwrap_or(0) } else { 0 };
         Reached {
-            log: committed.offset << self.log.shift() | i64::from(place),
+            log: self
+                .log
+                .scale()
+                .position_in_pack(committed.offset, place.parse().unwrap_or(0)),
             handed: handed.parse().unwrap_or(handed_ever),
         }
     }
@@ -120,7 +113,7 @@ impl Input {
     pub fn reached_at_open(&self, committed: Option<&Committed>) -> Reached {
         let stand = self.reached_by(committed);
         match self.known {
-            Some(known) if known.log > stand.log && stand.log >= 0 => {
+            Some(known) if known.log > stand.log && stand.log.is_some() => {
                 let is_ours = committed.is_some_and(|committed| committed.metadata.contains(','));
                 tracing::warn!(
                     input = %self.partition,
@@ -143,14 +136,14 @@ impl Input {
     /// What the group has, to be committed once more; where it has nothing, the input's start. Never a place further on, such as behind a
     /// barrier: this task would not know that the group is there.
     pub fn commit_again(&self, stream_time_ms: Option<i64>, mark: &str) -> Committed {
-        let has_none = self.committed.log < 0;
+        let has_none = self.committed.log.is_none();
         let stand = if has_none { self.reached() } else { self.committed };
         self.commit_of(stand, stream_time_ms, mark)
     }
 
     fn commit_of(&self, reached: Reached, stream_time_ms: Option<i64>, mark: &str) -> Committed {
         let offset = self.log_offset(reached.log);
-        let place = reached.log - (offset << self.log.shift());
+        let place = self.log.scale().place(offset, reached.log);
         Committed {
             offset,
             metadata: match stream_time_ms {
@@ -160,25 +153,21 @@ impl Input {
         }
     }
 
-    /// The offset of the record in front, as processors see it.
-    pub fn front_position(&mut self) -> i64 {
+    /// The offset of the record in front.
+    pub fn front_record(&mut self) -> RecordOffset {
         self.front();
-        let log = if self.shows_handed {
-            self.log.next
-        } else {
-            self.log.front_offset()
-        };
-        log + self.handed
+        let log = if self.shows_handed { self.log.next } else { self.log.front() };
+        log.record(self.handed)
     }
 
-    /// Whether the record with this offset, as processors see it, is committed.
-    pub fn has_committed(&self, offset: i64) -> bool {
-        self.committed.log.max(0) + self.committed.handed > offset
+    /// Whether the record with this offset is committed.
+    pub fn has_committed(&self, record: RecordOffset) -> bool {
+        self.committed.is_past(record)
     }
 
-    /// The log's offset of a record.
-    fn log_offset(&self, offset: i64) -> i64 {
-        offset >> self.log.shift()
+    /// The log's offset of a position.
+    pub fn log_offset(&self, position: LogPosition) -> i64 {
+        self.log.scale().log_offset(position)
     }
 
     /// The log's offset up to which the group has committed; −1: none.
@@ -188,7 +177,7 @@ impl Input {
 
     /// The log's offset of the record in front.
     pub fn front_offset(&self) -> i64 {
-        self.log_offset(self.log.front_offset())
+        self.log_offset(self.log.front())
     }
 
     /// Whether everything in the log up to this offset, itself included, is processed.
@@ -292,7 +281,7 @@ impl Input {
         self.head_ms = None;
         (self.at_end, self.dry_since_ms) = (false, None);
         self.log.clear();
-        self.log.next = self.committed.log.max(self.start << self.log.shift());
+        self.log.next = self.committed.log.max(self.log.scale().position(self.start));
         self.memory.clear();
         self.handed = self.committed.handed;
         self.processed = 0;
@@ -323,7 +312,7 @@ impl Input {
 
     /// Shows the record in front. Where its pack is broken, `at` tells of what is left of it.
     pub fn show(&mut self, at: &mut RecordMetadata) -> Result<(), BrokenPack> {
-        at.offset = self.front_position();
+        at.offset = self.front_record();
         if self.shows_handed {
             self.memory.show(at)
         } else {
@@ -364,6 +353,7 @@ pub(crate) fn stream_time_of(committed: &Committed) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::offset::Scale;
 
     fn committed(metadata: &str) -> Committed {
         Committed {
@@ -376,7 +366,7 @@ mod tests {
     fn commits_of_this_version_and_of_earlier_ones_are_read() {
         let input = Input::new(TopicPartition::new("packs", 0), 0, true);
         let reached = Reached {
-            log: 7 << 16 | 3,
+            log: Scale::new(true).position_in_pack(7, 3),
             handed: 5,
         };
         for (metadata, stream_time_ms) in [("3,5,-12,a.1", Some(-12)), ("3,5,a.1", None), ("3,5,17", None)] {
@@ -390,7 +380,7 @@ mod tests {
     fn an_earlier_version_reads_what_is_committed_now() {
         let mut input = Input::new(TopicPartition::new("packs", 0), 0, true);
         input.committed = Reached {
-            log: 7 << 16 | 3,
+            log: Scale::new(true).position_in_pack(7, 3),
             handed: 5,
         };
         for stream_time_ms in [None, Some(1_700_000_000_000), Some(-1)] {

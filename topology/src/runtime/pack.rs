@@ -26,7 +26,7 @@ const HEADER_LEN: usize = 5;
 /// A log record is sent when it has this many bytes: a hundred small records cost little more than ten thousand would.
 pub(crate) const PACK_BYTES: usize = 8 * 1024;
 
-/// No pack holds more: with the place in its pack, a record has an offset of its own (see [`super::input`]).
+/// No pack holds more: with the place in its pack, a record has [an offset of its own](crate::offset).
 pub(crate) const PACK_RECORDS: u32 = 1 << 12;
 
 /// A pack without records: marks a place in a repartition topic (see [`super::handover`]).

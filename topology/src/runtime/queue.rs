@@ -6,14 +6,12 @@ use broker::Message;
 
 use super::pack::{self, Cursor, Packed};
 use crate::headers;
+use crate::offset::{LogPosition, Scale};
 use crate::record::RecordMetadata;
 
-/// By how many bits the offset of a record is finer than that of its pack.
-pub(super) const PLACE_BITS: u32 = 16;
-
 pub(super) struct Queue {
-    /// The offset after the last record that was taken out. With packs: finer than the messages' by [`PLACE_BITS`].
-    pub next: i64,
+    /// Behind the last record that was taken out.
+    pub next: LogPosition,
     waiting: VecDeque<Message>,
     /// Records that wait, those within packs counted.
     records: usize,
@@ -32,7 +30,7 @@ pub(crate) struct BrokenPack;
 impl Queue {
     pub fn new(is_packed: bool) -> Self {
         Self {
-            next: 0,
+            next: LogPosition::default(),
             waiting: VecDeque::new(),
             records: 0,
             is_packed,
@@ -43,8 +41,9 @@ impl Queue {
         }
     }
 
-    pub fn shift(&self) -> u32 {
-        if self.is_packed { PLACE_BITS } else { 0 }
+    #[inline]
+    pub fn scale(&self) -> Scale {
+        Scale::new(self.is_packed)
     }
 
     /// Adds a message, and returns how many records it holds.
@@ -119,9 +118,10 @@ impl Queue {
         Some(self.head.as_ref().map_or(message.timestamp_ms, |head| head.timestamp_ms))
     }
 
-    /// The offset of the record in front.
-    pub fn front_offset(&self) -> i64 {
-        let first = self.waiting.front().map_or(0, |message| message.offset << self.shift());
+    /// The position of the record in front.
+    pub fn front(&self) -> LogPosition {
+        let first = self.waiting.front().map_or(0, |message| message.offset);
+        let first = self.scale().position(first);
         if self.is_packed { first.max(self.next) } else { first }
     }
 
@@ -169,13 +169,13 @@ impl Queue {
         let message = self.waiting.front().expect("it was shown");
         match &message.value {
             Some(pack) if self.left > 1 && self.head.is_some() => {
-                self.next = self.front_offset() + 1;
+                self.next = self.front().next_in_pack();
                 self.left -= 1;
                 self.records -= 1;
                 self.head = self.cursor.next_of(pack);
             }
             _ => {
-                self.next = (message.offset + 1) << self.shift();
+                self.next = self.scale().position(message.offset + 1);
                 self.records -= self.left;
                 self.waiting.pop_front();
                 self.open();
@@ -192,14 +192,14 @@ impl Queue {
         while let Some(message) = self.waiting.front()
             && message.value.as_deref().is_some_and(pack::is_barrier)
         {
-            self.next = (message.offset + 1) << PLACE_BITS;
+            self.next = self.scale().position(message.offset + 1);
             self.waiting.pop_front();
         }
         let Some(message) = self.waiting.front() else { return };
         let Some((pack, count)) = message.value.as_ref().and_then(|pack| Some((pack, pack::count(pack)?))) else {
             return;
         };
-        let done = (self.next - (message.offset << PLACE_BITS)).clamp(0, i64::from(count) - 1) as usize;
+        let done = self.scale().place(message.offset, self.next).clamp(0, i64::from(count) - 1) as usize;
         self.cursor = Cursor::start();
         for _ in 0..=done {
             self.head = self.cursor.next_of(pack);

@@ -17,8 +17,8 @@ pub struct Stored {
     pub changelog: Vec<(String, i64)>,
     /// Per input topic: the offset to read next, as of the last transaction in the data.
     pub sources: Vec<(String, i64)>,
-    /// Per input topic: how far the data reflects it, to the record, as [`crate::record::RecordMetadata::offset`] counts: by the log, and
-    /// handed over in memory. Empty in what earlier versions wrote.
+    /// Per input topic: how far the data reflects it, to the record. A position [finer than the log's offset](crate::RecordOffset), and how
+    /// many records were handed over in memory. Empty in what earlier versions wrote.
     #[serde(default)]
     pub reached: Vec<(String, i64, i64)>,
     /// The ids of the input topics, where the broker gives them: a topic that was made anew has another one.

@@ -31,7 +31,7 @@ const TOTAL: KeyValue<i64, i64> = KeyValue::backed_by("total", TOTALS);
 const COUNT: KeyValue<i64, i64> = KeyValue::new("count");
 
 /// The offset of the record before.
-struct Sum(i64);
+struct Sum(RecordOffset);
 
 impl Processor for Sum {
     type KeyIn = i64;
@@ -65,7 +65,7 @@ fn sums() -> Topology {
         .stream(INPUT)
         .select_key(|key, _| key % 7)
         .repartition(BY_KEY)
-        .process("sum", (TOTAL, COUNT), || Sum(-1))
+        .process("sum", (TOTAL, COUNT), || Sum(RecordOffset::NONE))
         .to(SEEN);
     builder.build().unwrap()
 }

@@ -92,7 +92,7 @@ fn headers_of(number: i64) -> Headers {
 /// Keeps the books; with `TICKING`, its punctuator counts its calls, and says each one's number.
 struct Keeper<const TICKING: bool> {
     /// Of the record before, of either input.
-    offsets: [i64; 2],
+    offsets: [RecordOffset; 2],
 }
 
 impl<const TICKING: bool> Processor for Keeper<TICKING> {
@@ -156,11 +156,15 @@ pub fn books(ticking: bool) -> Topology {
     sums.cached("last-sums", 1_000).to_stream().to_compacted(SUMS);
     if ticking {
         by_group
-            .process("keeper", (TOTAL, COUNT, LAST), || Keeper::<true> { offsets: [-1; 2] })
+            .process("keeper", (TOTAL, COUNT, LAST), || Keeper::<true> {
+                offsets: [RecordOffset::NONE; 2],
+            })
             .to(SEEN);
     } else {
         by_group
-            .process("keeper", (TOTAL, COUNT, LAST), || Keeper::<false> { offsets: [-1; 2] })
+            .process("keeper", (TOTAL, COUNT, LAST), || Keeper::<false> {
+                offsets: [RecordOffset::NONE; 2],
+            })
             .to(SEEN);
     }
     builder.build().unwrap()

@@ -96,7 +96,7 @@ impl Task {
 
     /// Where the group has this task stand, moved or not; nothing of inputs of which it has nothing.
     pub fn committed_again(&self, mark: &str) -> impl Iterator<Item = (TopicPartition, Committed)> {
-        let idle = self.inputs.iter().filter(|i| i.processed == 0 && i.committed.log >= 0);
+        let idle = self.inputs.iter().filter(|i| i.processed == 0 && i.committed.log.is_some());
         idle.map(move |i| (i.partition.clone(), i.commit_again(self.stream_time_ms, mark)))
     }
 
@@ -116,7 +116,7 @@ impl Task {
         }
         let mut processed = Vec::with_capacity(self.inputs.len());
         for (input, moves) in self.inputs.iter_mut().zip(moves) {
-            if input.processed > 0 || (moves && input.committed.log < 0) {
+            if input.processed > 0 || (moves && input.committed.log.is_none()) {
                 input.committed = input.reached();
             }
             processed.push(std::mem::take(&mut input.processed));
@@ -190,7 +190,10 @@ impl Task {
             reached: self
                 .inputs
                 .iter()
-                .map(|i| (i.partition.topic.to_string(), i.committed.log, i.committed.handed))
+                .map(|i| {
+                    let (log, handed) = i.committed.stored();
+                    (i.partition.topic.to_string(), log, handed)
+                })
                 .collect(),
             topics: self
                 .topic_ids

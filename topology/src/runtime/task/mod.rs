@@ -18,11 +18,12 @@ use crate::error::EngineError;
 use crate::graph::{SubTopology, Topology};
 use crate::headers;
 use crate::node::{Node, Outgoings};
+use crate::offset::Reached;
 use crate::punctuators::Punctuators;
 use crate::record::RecordMetadata;
 use crate::runtime::at_fault::RecordId;
 use crate::runtime::flow::Flow;
-use crate::runtime::input::{Input, Reached, stream_time_of};
+use crate::runtime::input::{Input, stream_time_of};
 use crate::runtime::outbox::{Handed, Outbox, send_pack};
 use crate::runtime::pack::Pack;
 use crate::runtime::parts::Parts;
@@ -157,7 +158,7 @@ impl Task {
                 let mut input = Input::new(TopicPartition::new(topic, id.partition), node, topology.is_repartition(topic));
                 let mut reached = stored.reached.iter();
                 let known = reached.find(|(of, ..)| of == topic);
-                input.known = known.map(|&(_, log, handed)| Reached { log, handed });
+                input.known = known.map(|&(_, log, handed)| Reached::of_stored(log, handed));
                 let mut topics = stored.topics.iter();
                 input.known_topic = topics.find(|(of, _)| of == topic).map(|(_, id)| id.clone());
                 input
@@ -297,10 +298,10 @@ impl Task {
     pub fn stand_at(&mut self, stand: &[Reached]) {
         for (input, stand) in self.inputs.iter_mut().zip(stand) {
             // Where the group has nothing, what the state has said holds.
-            if stand.log >= 0 || input.committed.log < 0 {
+            if stand.log.is_some() || input.committed.log.is_none() {
                 input.committed = *stand;
             }
-            input.is_lost &= stand.log < 0;
+            input.is_lost &= stand.log.is_none();
             input.rewind();
         }
     }
@@ -316,7 +317,7 @@ impl Task {
             || self
                 .inputs
                 .iter()
-                .any(|input| input.known.is_some_and(|known| known.log >= 0))
+                .any(|input| input.known.is_some_and(|known| known.log.is_some()))
     }
 
     /// Gives its stores away, to be restored from its changelogs. Until it has them back, it only waits.

@@ -8,6 +8,7 @@ use wire::WireError;
 
 use super::{Blame, Step, Task};
 use crate::error::{EngineError, ProcessError, StoreError};
+use crate::offset::RecordOffset;
 use crate::planted::planted;
 use crate::punctuators::PunctuationType;
 use crate::record::RecordMetadata;
@@ -27,7 +28,7 @@ impl Task {
             let record = RecordId {
                 task: self.id,
                 input: chosen,
-                offset: input.front_position(),
+                offset: input.front_record(),
             };
             // A dead letter comes in its turn by the log's time.
             let own_ms = input.front_ms().unwrap_or_default();
@@ -95,7 +96,7 @@ impl Task {
         let record = RecordId {
             task: self.id,
             input: chosen,
-            offset: self.inputs[chosen].front_position(),
+            offset: self.inputs[chosen].front_record(),
         };
         let is_alone = at_fault.is_alone(&record);
         if is_alone && transaction.records > 0 {
@@ -261,7 +262,7 @@ impl Task {
         while let Some((id, punctuation)) = self.flow.punctuators.take_due(kind, clock_ms) {
             self.flow.at = RecordMetadata {
                 partition: self.id.partition,
-                offset: -1,
+                offset: RecordOffset::NONE,
                 timestamp_ms: clock_ms,
                 ..RecordMetadata::default()
             };

@@ -103,7 +103,7 @@ impl Worker {
         self.parts.metrics.restore_duration.observe(took_ms.max(0) as f64 / 1000.0);
         tracing::info!(task = %slot.task.name, replayed, took_ms, "running");
         let unlogged = slot.task.unlogged();
-        if !unlogged.is_empty() && slot.task.inputs.iter().any(|input| input.committed.log >= 0) {
+        if !unlogged.is_empty() && slot.task.inputs.iter().any(|input| input.committed.log.is_some()) {
             tracing::warn!(task = %slot.task.name, stores = ?unlogged, "stores without a changelog begin empty again");
             self.parts.metrics.stores_emptied.inc_by(unlogged.len() as u64);
         }

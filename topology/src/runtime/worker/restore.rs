@@ -71,7 +71,7 @@ impl Worker {
             let slot = self.tasks.slot_mut(id);
             for (input, committed) in slot.task.inputs.iter_mut().zip(&committed) {
                 input.committed = input.reached_at_open(committed.as_ref());
-                if input.committed.log < 0 {
+                if input.committed.log.is_none() {
                     let reset = self.parts.topology.offset_reset(&input.partition.topic);
                     input.start = self.inputs.start_of(&input.partition, reset, now_ms, patience)?;
                 }
@@ -142,25 +142,25 @@ impl Worker {
         let now_ms = self.now_ms();
         let slot = self.tasks.slot_mut(id);
         let name = &slot.task.name;
-        let has_none = |input: &&mut Input| input.committed.log < 0;
+        let has_none = |input: &&mut Input| input.committed.log.is_none();
         // What is in the state is all that was committed, if the changelogs had nothing to add; and the topic must be the same.
         for input in slot.task.inputs.iter_mut().filter(has_none) {
             let is_same = input.known_topic == self.parts.topic_ids.get(&*input.partition.topic).cloned();
-            if let Some(known) = input.known.filter(|known| known.log >= 0 && replayed == 0 && is_same) {
-                tracing::warn!(task = %name, input = %input.partition, offset = known.log, "the group has lost its offset; the state has it");
+            if let Some(known) = input.known.filter(|known| known.log.is_some() && replayed == 0 && is_same) {
+                tracing::warn!(task = %name, input = %input.partition, offset = input.log_offset(known.log), "the group has lost its offset; the state has it");
                 input.committed = known;
                 input.rewind();
             }
         }
         let had_state = replayed > 0 || slot.task.had_state();
-        let has_others = slot.task.inputs.iter().any(|input| input.committed.log >= 0);
+        let has_others = slot.task.inputs.iter().any(|input| input.committed.log.is_some());
         let mut lost = Vec::new();
         for input in slot.task.inputs.iter_mut().filter(has_none) {
             // A version that did not write what was begun leaves its state: of an input among others, or of a repartition topic, which comes
             // with a topology that moves state to another sub-topology, it may be that nothing was read.
             let guessed = || {
                 let may_be_new = self.parts.topology.is_repartition(&input.partition.topic);
-                had_state && !may_be_new && input.known.map_or(!has_others, |known| known.log >= 0)
+                had_state && !may_be_new && input.known.map_or(!has_others, |known| known.log.is_some())
             };
             let begun = self.begun.has(id.partition, &input.partition.topic);
             input.is_lost = (begun.unwrap_or_else(guessed) && !planted("an input without an offset is read from its start"))

@@ -4,10 +4,11 @@ use broker::{BrokerError, TopicPartition};
 
 use super::Worker;
 use crate::error::EngineError;
+use crate::offset::Reached;
 use crate::planted::planted;
 use crate::runtime::OnFault;
 use crate::runtime::at_fault::RecordId;
-use crate::runtime::input::{Input, Reached};
+use crate::runtime::input::Input;
 use crate::runtime::task::Blame;
 use crate::runtime::task_id::TaskId;
 use crate::runtime::tasks::{BACKOFF_MS, Slot};
@@ -68,7 +69,7 @@ impl Worker {
             return;
         };
         let name = &slot.task.name;
-        tracing::error!(task = %name, offset = record.offset, reason, "a record is at fault; the task is stopped");
+        tracing::error!(task = %name, offset = record.offset.as_i64(), reason, "a record is at fault; the task is stopped");
         slot.wait = Some(Wait::stopped(format!("{name} is stopped until a restart: {reason}")));
     }
 
@@ -117,7 +118,7 @@ impl Worker {
         let slot = self.tasks.slot_mut(id);
         let mut inputs = slot.task.inputs.iter().zip(&stand);
         if slot.wait.as_ref().is_some_and(Wait::is_for_all_inputs) {
-            if inputs.any(|(input, stand)| stand.log < 0 && input.is_lost) {
+            if inputs.any(|(input, stand)| stand.log.is_none() && input.is_lost) {
                 return Ok(false);
             }
             slot.wait = None;

@@ -54,7 +54,7 @@ impl Worker {
         // The first time is an interval after the start: what is opened has just been committed, or is in nobody's hands.
         let is_first = self.refresh_at_ms == i64::MIN;
         self.refresh_at_ms = now_ms + self.refresh_interval_ms();
-        let has_offsets = |slot: &Slot| slot.runs() && slot.task.inputs.iter().any(|input| input.committed.log >= 0);
+        let has_offsets = |slot: &Slot| slot.runs() && slot.task.inputs.iter().any(|input| input.committed.log.is_some());
         if is_first || !self.transactions.has_producer() || !self.tasks.values().any(has_offsets) {
             return Ok(());
         }
