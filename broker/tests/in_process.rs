@@ -243,7 +243,7 @@ fn what_is_compacted_goes_by_age_too_where_the_policy_says_so() {
         now_ms.store(at_ms, Ordering::SeqCst);
         producer.send_all(&[record(&topic, 0, key, "v")]).unwrap();
     }
-    let mut keys = |expected: &[&str]| {
+    let keys = |expected: &[&str]| {
         broker.tick();
         broker.compact(&topic);
         let mut reading = world.reader_of(&[(&topic, 1)]);
