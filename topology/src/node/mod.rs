@@ -4,6 +4,7 @@
 //! their children by reference, as `&dyn Any`; the check of its type is one comparison.
 
 mod cache;
+mod expire;
 mod operator;
 mod processor;
 mod sink;
@@ -14,6 +15,7 @@ use std::any::Any;
 
 use broker::Headers;
 pub(crate) use cache::CacheNode;
+pub(crate) use expire::ExpireNode;
 pub(crate) use operator::OperatorNode;
 pub(crate) use processor::ProcessorNode;
 pub(crate) use sink::SinkNode;
@@ -23,7 +25,7 @@ pub(crate) use stateful::StatefulNode;
 use crate::error::ProcessError;
 use crate::punctuators::{Punctuation, Punctuators};
 use crate::record::{Record, RecordMetadata};
-use crate::store::AnyStore;
+use crate::store::{AnyStore, TaskStores};
 
 /// What a node may touch while it processes a record.
 pub(crate) struct Env<'a> {
@@ -36,10 +38,29 @@ pub(crate) struct Env<'a> {
     /// The headers of the record in hand, as the steps before left them.
     pub headers: &'a Headers,
     pub now_ms: i64,
+    /// The highest event time that the task has seen, in milliseconds since the epoch; kept where rows expire.
+    pub stream_time_ms: Option<i64>,
+}
+
+impl Env<'_> {
+    /// The stores, for operators that are put together at run time.
+    fn task_stores(&mut self) -> TaskStores<'_> {
+        TaskStores {
+            all: self.stores,
+            stream_time_ms: self.stream_time_ms,
+        }
+    }
 }
 
 /// Receives what a node gives to its children: output port and record, and its headers where they are not those of the record in hand.
 pub(crate) type Emit<'a> = dyn FnMut(usize, &dyn Any, Option<&Headers>) -> Result<(), ProcessError> + 'a;
+
+/// What has expired at once.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Expired {
+    pub count: usize,
+    pub has_more: bool,
+}
 
 /// A node of a task.
 pub(crate) trait Node: Send {
@@ -94,6 +115,16 @@ pub(crate) trait Node: Send {
     /// milliseconds. `None`: that was all.
     fn flush(&mut self) -> Option<i64> {
         None
+    }
+    /// Whether it holds rows that expire.
+    fn expires(&self) -> bool {
+        false
+    }
+    /// Where rows expire: before a record that moves stream time on. Deletes what has expired by then, as far as there is time; what it says of
+    /// that waits for [`Node::emit`].
+    fn expire(&mut self, stream_time_ms: i64, env: &mut Env<'_>) -> Result<Expired, ProcessError> {
+        let _ = (stream_time_ms, env);
+        Ok(Expired::default())
     }
     /// Hands over what is waiting, and forgets it.
     fn emit(&mut self, emit: &mut Emit<'_>) -> Result<(), ProcessError>;

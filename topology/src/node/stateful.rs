@@ -24,7 +24,7 @@ where
     F: FnMut(&Record<KI, VI>, &mut TaskStores<'_>, &mut Vec<Record<KO, VO>>) -> Result<(), ProcessError> + Send + 'static,
 {
     fn process(&mut self, record: &dyn Any, env: &mut Env<'_>) -> Result<(), ProcessError> {
-        (self.apply)(typed(record), &mut TaskStores(env.stores), &mut self.waiting)
+        (self.apply)(typed(record), &mut env.task_stores(), &mut self.waiting)
     }
 
     fn emit(&mut self, emit: &mut Emit<'_>) -> Result<(), ProcessError> {

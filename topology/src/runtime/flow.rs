@@ -8,7 +8,7 @@ use broker::Headers;
 use crate::error::ProcessError;
 use crate::graph::Topology;
 use crate::headers;
-use crate::node::{Env, Node, Outgoings};
+use crate::node::{Env, Expired, Node, Outgoings};
 use crate::offset::RecordOffset;
 use crate::planted::planted;
 use crate::punctuators::{Punctuation, Punctuators};
@@ -28,6 +28,10 @@ pub(super) struct Flow {
     pub headers: Headers,
     pub punctuators: Punctuators,
     pub at: RecordMetadata,
+    /// The nodes with rows that expire, in the order of their numbers.
+    pub expiring: Vec<usize>,
+    /// The highest event time that the task has seen, in milliseconds since the epoch; kept where rows expire.
+    pub stream_time_ms: Option<i64>,
 }
 
 impl Flow {
@@ -59,6 +63,24 @@ impl Flow {
         self.begin_record(event_time_ms);
         self.with_node(topology, id, now_ms, |_, _| Ok(None))?;
         Ok(true)
+    }
+
+    /// Has rows of a node expire.
+    pub fn expire(&mut self, topology: &Topology, id: usize, stream_time_ms: i64, now_ms: i64) -> Result<Expired, ProcessError> {
+        self.at = RecordMetadata {
+            partition: self.at.partition,
+            offset: -1,
+            timestamp_ms: stream_time_ms,
+            ..RecordMetadata::default()
+        };
+        self.begin_record(stream_time_ms);
+        self.take_headers();
+        let mut expired = Expired::default();
+        self.with_node(topology, id, now_ms, |node, env| {
+            expired = node.expire(stream_time_ms, env)?;
+            Ok(None)
+        })?;
+        Ok(expired)
     }
 
     /// The headers in `at` go with what comes of it.
@@ -162,6 +184,7 @@ impl Flow {
             at: &self.at,
             headers: &self.headers,
             now_ms,
+            stream_time_ms: self.stream_time_ms,
         };
         let worked = work(node.as_mut(), &mut env);
         let outcome = worked.and_then(|event_time_ms| {

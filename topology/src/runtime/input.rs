@@ -302,6 +302,11 @@ impl Input {
         self.head_ms.or_else(|| self.front_ms())
     }
 
+    /// What was read of it, where the source extracts it.
+    pub fn head_ms(&self) -> Option<i64> {
+        self.head_ms
+    }
+
     /// The timestamp of the record in front, in milliseconds since the epoch.
     pub fn front_ms(&self) -> Option<i64> {
         match (self.log.front_ms(), self.memory.front_ms()) {

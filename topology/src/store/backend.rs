@@ -152,9 +152,16 @@ pub(crate) struct StoreDef {
     pub backing: Backing,
     /// What its changelog's topic is made with, as it was given.
     pub changelog: ChangelogSettings,
+    /// Its rows expire: another store has them by their times.
+    pub expires: bool,
     pub types: TypeId,
     #[allow(clippy::type_complexity)]
     pub make: Arc<dyn Fn(&StoreContext<'_>) -> Result<Box<dyn AnyStore>, EngineError> + Send + Sync>,
+}
+
+/// What the changelog of a store is called.
+pub(crate) fn changelog_name(application: &str, store: &str) -> String {
+    format!("{application}-{store}-changelog")
 }
 
 impl StoreDef {
@@ -171,7 +178,7 @@ impl StoreDef {
     /// The topic after which its schemas are named, whether there is one or not.
     pub fn subjects(&self, application: &str) -> String {
         match self.backing {
-            Backing::Changelog | Backing::Nowhere => format!("{application}-{}-changelog", self.name),
+            Backing::Changelog | Backing::Nowhere => changelog_name(application, self.name),
             Backing::Topic(topic) => topic.to_owned(),
         }
     }
@@ -252,6 +259,10 @@ pub(crate) trait AnyStore: Send {
     }
     /// Goes on from what was kept of it.
     fn set_stream_time(&mut self, stream_time_ms: i64) {
+        let _ = stream_time_ms;
+    }
+    /// The task's stream time is committed with what the store has: see [`super::Expiring`].
+    fn pass_time(&mut self, stream_time_ms: i64) {
         let _ = stream_time_ms;
     }
     /// The view of the committed state, as [`super::View`] of its types.

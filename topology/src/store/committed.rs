@@ -7,6 +7,7 @@ use parking_lot::RwLock;
 use wire::{Codec, WireError};
 
 use super::backend::Backend;
+use super::expiring::Live;
 use super::layer::{Entry, Layer, Merged, Span};
 use super::{Entries, StoreKey, StoreValue};
 use crate::error::StoreError;
@@ -19,6 +20,8 @@ pub(crate) struct Shared<K, V> {
     pub backend: Arc<dyn Backend>,
     pub family: u16,
     pub codec: Codec,
+    /// What queries see of it, where that is not all.
+    pub live: Option<Live<V>>,
 }
 
 pub(crate) struct Committed<K, V> {
@@ -88,12 +91,17 @@ impl<K: StoreKey, V: StoreValue> Shared<K, V> {
         }
     }
 
-    /// The committed value of a key.
+    /// The committed value of a key, for queries.
     pub fn get(&self, key: &K) -> Result<Option<V>, StoreError> {
-        match self.in_memory(key) {
-            Some(value) => Ok(value),
-            None => self.in_backend(key),
-        }
+        let found = match self.in_memory(key) {
+            Some(value) => value,
+            None => self.in_backend(key)?,
+        };
+        Ok(found.filter(|value| self.is_seen(value)))
+    }
+
+    fn is_seen(&self, value: &V) -> bool {
+        self.live.as_ref().is_none_or(|live| live.is_live(value))
     }
 
     /// What the layers above the backend say of a key.
@@ -112,7 +120,7 @@ impl<K: StoreKey, V: StoreValue> Shared<K, V> {
         }
     }
 
-    /// Visits the committed keys of a range in order, as they are now. A long scan holds up nobody: what lies above the
+    /// Visits the committed keys of a range in order, as they are now, for queries. A long scan holds up nobody: what lies above the
     /// backend is copied first.
     pub fn scan(&self, range: &impl RangeBounds<K>, visit: &mut dyn FnMut(K, V) -> ControlFlow<()>) -> Result<(), StoreError> {
         let span = Span::of(range);
@@ -122,7 +130,10 @@ impl<K: StoreKey, V: StoreValue> Shared<K, V> {
             let overlay: Vec<_> = overlay.map(|(key, entry)| (key.to_vec(), entry.value.clone())).collect();
             (overlay, self.backend.range(self.family, span.from(), span.to()))
         };
-        self.merge(overlay.into_iter(), stored, visit)
+        self.merge(overlay.into_iter(), stored, &mut |key, value| match self.is_seen(&value) {
+            true => visit(key, value),
+            false => ControlFlow::Continue(()),
+        })
     }
 
     /// The same with a layer above, for the thread that owns the store: nothing is copied but what is visited.

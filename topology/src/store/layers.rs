@@ -11,6 +11,7 @@ use wire::{Codec, OrderedKey};
 use super::ahead::Ahead;
 use super::backend::{AnyStore, Batch, EmitChange, FlushPart, LookedUp, StoreContext, StoreDef};
 use super::committed::{Committed, Shared};
+use super::expiring::Live;
 use super::layer::{Entry, Layer, Span};
 use super::set::{Definitions, Store};
 use super::{Backing, KeyValue, StoreKey, StoreValue, View};
@@ -133,6 +134,11 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
     }
 
     pub(crate) fn open(store: KeyValue<K, V>, cx: &StoreContext<'_>) -> Result<Self, EngineError> {
+        Self::open_with(store, None, cx)
+    }
+
+    /// One of which queries see only what is `live`.
+    pub(super) fn open_with(store: KeyValue<K, V>, live: Option<Live<V>>, cx: &StoreContext<'_>) -> Result<Self, EngineError> {
         let schema = |subject: String| move |source| EngineError::Schema { subject, source };
         let topic = &cx.subjects;
         let (key_subject, value_subject) = (format!("{topic}-key"), format!("{topic}-value"));
@@ -145,6 +151,7 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
                 backend: cx.backend.clone(),
                 family: cx.family,
                 codec,
+                live,
             }),
             key_codec,
             uncommitted: Layer::default(),
@@ -167,6 +174,7 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
             name: store.name(),
             backing: store.backing(),
             changelog: store.changelog(),
+            expires: false,
             types: TypeId::of::<(K, V)>(),
             make: Arc::new(move |cx| Ok(Box::new(Self::open(store, cx)?))),
         }
@@ -271,6 +279,12 @@ impl<K: StoreKey, V: StoreValue> AnyStore for KeyValueStore<K, V> {
 
     fn restore(&mut self, message: &Message, batch: &mut Batch) -> Result<(), StoreError> {
         self.restore_row(message, batch).map(drop)
+    }
+
+    fn pass_time(&mut self, stream_time_ms: i64) {
+        if let Some(live) = &self.shared.live {
+            live.pass_time(stream_time_ms);
+        }
     }
 
     fn view(&self) -> Arc<dyn Any + Send + Sync> {

@@ -16,6 +16,7 @@
 mod ahead;
 mod backend;
 mod committed;
+mod expiring;
 #[cfg(feature = "rocksdb")]
 mod folder;
 mod key_value;
@@ -35,8 +36,9 @@ use std::hash::Hash;
 use parking_lot::Mutex;
 use wire::{OrderedKey, Wire};
 
-pub(crate) use backend::{AnyStore, FlushPart, LookedUp, StoreContext, StoreDef, store_times};
+pub(crate) use backend::{AnyStore, FlushPart, LookedUp, StoreContext, StoreDef, changelog_name, store_times};
 pub use backend::{Backend, Backends, Batch, Entries, Stored};
+pub(crate) use expiring::{Expiring, Present, times_of};
 pub use key_value::{KeyValue, Timestamped, TimestampedKeyValue};
 pub use layers::KeyValueStore;
 pub use memory::MemoryBackends;

@@ -84,12 +84,31 @@ tuple!((S0, 0), (S1, 1), (S2, 2), (S3, 3), (S4, 4));
 tuple!((S0, 0), (S1, 1), (S2, 2), (S3, 3), (S4, 4), (S5, 5));
 
 /// The stores of a task, for operators that are put together at run time.
-pub(crate) struct TaskStores<'a>(pub &'a mut [Box<dyn AnyStore>]);
+pub(crate) struct TaskStores<'a> {
+    pub all: &'a mut [Box<dyn AnyStore>],
+    /// The highest event time that the task has seen, in milliseconds since the epoch; kept where rows expire.
+    pub stream_time_ms: Option<i64>,
+}
 
 impl TaskStores<'_> {
     /// A store of the task, which the operator was declared with.
     pub fn get<S: Store>(&mut self, store: S) -> &mut S::Handle {
-        let found = self.0.iter_mut().find(|one| one.name() == store.name());
-        typed::<S>(found.expect("a task has the stores of its operators"))
+        let place = self.place(store);
+        typed::<S>(&mut self.all[place])
+    }
+
+    /// Two of them.
+    pub fn pair<A: Store, B: Store>(&mut self, one: A, other: B) -> (&mut A::Handle, &mut B::Handle) {
+        let places = [self.place(one), self.place(other)];
+        let [one, other] = self
+            .all
+            .get_disjoint_mut(places)
+            .expect("an operator's stores are different ones");
+        (typed::<A>(one), typed::<B>(other))
+    }
+
+    fn place(&self, store: impl Store) -> usize {
+        let found = self.all.iter().position(|one| one.name() == store.name());
+        found.expect("a task has the stores of its operators")
     }
 }

@@ -4,13 +4,17 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
+use wire::Registry;
+
 use super::{OldValues, Rows, Table, definitions};
 use crate::change::Change;
 use crate::dsl::Stream;
-use crate::error::StoreError;
+use crate::error::{EngineError, StoreError};
+use crate::graph::Kind;
+use crate::node::{ExpireNode, Node};
 use crate::store::{
-    ChangelogSettings, KeyValueStore, Put, StoreDef, StoreKey, StoreValue, TaskStores, Timestamped, TimestampedKeyValue,
-    Versioned, VersionedStore, changelog_settings,
+    ChangelogSettings, Expiring, KeyValueStore, Present, Put, Store as _, StoreDef, StoreKey, StoreValue, TaskStores,
+    Timestamped, TimestampedKeyValue, Versioned, VersionedStore, changelog_settings,
 };
 
 /// Where a table keeps its rows: the name of a store, or more than that.
@@ -33,6 +37,7 @@ use crate::store::{
 pub struct Materialized {
     store: String,
     retention: Option<Duration>,
+    ttl: Option<Duration>,
     changelog: ChangelogSettings,
 }
 
@@ -42,6 +47,7 @@ impl Materialized {
         Self {
             store: store.into(),
             retention: None,
+            ttl: None,
             changelog: &[],
         }
     }
@@ -52,6 +58,47 @@ impl Materialized {
             retention: Some(retention),
             ..Self::named(store)
         }
+    }
+
+    /// Rows that were not written for longer than `ttl` are gone, by stream time: the table is those of which the event time of the last change is
+    /// not longer ago than that, seen from the highest event time that the task has had. Kafka Streams has no word for it; its users write a
+    /// processor with a punctuator.
+    ///
+    /// - Rows expire **before the record** that moves stream time on is processed. So no record sees one that has expired, whether it
+    ///   aggregates, joins or asks; and queries see none from the commit on that has the time.
+    /// - What is behind the table hears of each as of a deletion, `Change { old, new: None }`, at the stream time by which it expired. Sinks get a
+    ///   tombstone, as do the changelogs.
+    /// - A record that comes so late that its row would have expired makes none, and takes away the row that it overwrites. An
+    ///   aggregate begins anew when its row has expired.
+    /// - Where many rows expire at once, as after a silence, a commit has a thousand of them, and the next record waits until all are gone. Queries
+    ///   see none of them from the first of those commits on.
+    /// - Without records stream time stands still, and nothing expires. Each task has its own stream time, which outlives restarts and moves;
+    ///   so the same log makes the same rows.
+    ///
+    /// Rows by their times are a second store, `<store>-times`, with a changelog of its own: a write costs about twice as much as without.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use topology::Topic;
+    /// use topology::dsl::{Builder, Materialized};
+    /// use topology::testing::TestDriver;
+    ///
+    /// const CLICKS: Topic<i64, String> = Topic::new("clicks");
+    /// const RECENT: Topic<i64, i64> = Topic::new("recent");
+    ///
+    /// let b = Builder::new("example");
+    /// let recent = Materialized::named("recent").expire_after(Duration::from_millis(100));
+    /// b.stream(CLICKS).group_by_key().count(recent).to_stream().to_compacted(RECENT);
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
+    /// for (at_ms, key) in [(0, 1), (100, 1), (150, 2), (201, 1)] {
+    ///     driver.send(CLICKS, at_ms, &key, Some(&"click".to_owned()));
+    /// }
+    /// let of_one = driver.drain(RECENT).into_iter().filter(|record| record.key == 1);
+    /// let of_one: Vec<_> = of_one.map(|record| (record.timestamp_ms, record.value)).collect();
+    /// assert_eq!(of_one, [(0, Some(1)), (100, Some(2)), (201, None), (201, Some(1))]);
+    /// ```
+    pub fn expire_after(self, ttl: Duration) -> Self {
+        Self { ttl: Some(ttl), ..self }
     }
 
     /// The topic of the store's changelog is made with these settings, by Kafka's names: as
@@ -107,6 +154,11 @@ impl From<String> for Materialized {
 pub(in crate::dsl) enum RowStore<K, V> {
     Newest(TimestampedKeyValue<K, V>),
     Versions(Versioned<K, V>),
+    Expires {
+        store: Expiring<K, V>,
+        /// What it cannot be as well.
+        is_versioned: bool,
+    },
 }
 
 impl<K, V> Clone for RowStore<K, V> {
@@ -118,10 +170,14 @@ impl<K, V> Copy for RowStore<K, V> {}
 
 impl<K: StoreKey, V: StoreValue> RowStore<K, V> {
     pub fn new(materialized: &Materialized) -> Self {
-        let store = &materialized.store;
-        match materialized.retention {
-            Some(retention) => Self::Versions(Versioned::named(store, retention).with_changelog(materialized.changelog)),
-            None => Self::Newest(TimestampedKeyValue::named(store).with_changelog(materialized.changelog)),
+        let (store, changelog) = (&materialized.store, materialized.changelog);
+        match (materialized.ttl, materialized.retention) {
+            (None, None) => Self::Newest(TimestampedKeyValue::named(store).with_changelog(changelog)),
+            (None, Some(retention)) => Self::Versions(Versioned::named(store, retention).with_changelog(changelog)),
+            (Some(ttl), retention) => Self::Expires {
+                store: Expiring::named(store, ttl, changelog),
+                is_versioned: retention.is_some(),
+            },
         }
     }
 
@@ -129,6 +185,7 @@ impl<K: StoreKey, V: StoreValue> RowStore<K, V> {
         match self {
             Self::Newest(store) => store.name(),
             Self::Versions(store) => store.versions().name(),
+            Self::Expires { store, .. } => store.name(),
         }
     }
 
@@ -136,6 +193,7 @@ impl<K: StoreKey, V: StoreValue> RowStore<K, V> {
         match self {
             Self::Newest(store) => definitions(store),
             Self::Versions(store) => definitions(store),
+            Self::Expires { store, .. } => definitions((store, store.times)),
         }
     }
 
@@ -143,6 +201,15 @@ impl<K: StoreKey, V: StoreValue> RowStore<K, V> {
         match self {
             Self::Newest(store) => OpenRows::Newest(stores.get(store)),
             Self::Versions(store) => OpenRows::Versions(stores.get(store)),
+            Self::Expires { store, .. } => {
+                let horizon_ms = stores.stream_time_ms.map(|now_ms| now_ms.saturating_sub(store.ttl_ms));
+                let (rows, times) = stores.pair(store, store.times);
+                OpenRows::Expires {
+                    rows,
+                    times,
+                    horizon_ms: horizon_ms.unwrap_or(i64::MIN),
+                }
+            }
         }
     }
 
@@ -155,9 +222,10 @@ impl<K: StoreKey, V: StoreValue> RowStore<K, V> {
                     let store = stores.get(store);
                     at_ms.map_or_else(|| store.get(key), |at_ms| store.get_as_of(key, at_ms))
                 }),
+                Self::Expires { store, .. } => Arc::new(move |stores, key, _| stores.get(store).get(key)),
             },
             retention_ms: match self {
-                Self::Newest(_) => None,
+                Self::Newest(_) | Self::Expires { .. } => None,
                 Self::Versions(store) => Some(store.retention_ms()),
             },
         }
@@ -168,6 +236,12 @@ impl<K: StoreKey, V: StoreValue> RowStore<K, V> {
 pub(in crate::dsl) enum OpenRows<'t, K, V> {
     Newest(&'t mut KeyValueStore<K, Timestamped<V>>),
     Versions(&'t mut VersionedStore<K, V>),
+    Expires {
+        rows: &'t mut KeyValueStore<K, Timestamped<V>>,
+        times: &'t mut KeyValueStore<(i64, K), Present>,
+        /// What is older has expired.
+        horizon_ms: i64,
+    },
 }
 
 impl<K: StoreKey, V: StoreValue> OpenRows<'_, K, V> {
@@ -176,20 +250,36 @@ impl<K: StoreKey, V: StoreValue> OpenRows<'_, K, V> {
         match self {
             Self::Newest(store) => store.get(key),
             Self::Versions(store) => store.get(key),
+            Self::Expires { rows, .. } => rows.get(key),
         }
     }
 
     /// Takes a change, and returns it as others are to hear of it; one that is too late for the store's versions nobody hears of.
-    pub fn put(&mut self, key: &K, change: Change<V>, at_ms: i64) -> Result<Option<Change<V>>, StoreError> {
-        let put = match (self, &change.new) {
-            (Self::Versions(store), new) => store.put(key, new.clone(), at_ms)?,
-            (Self::Newest(store), Some(new)) => {
-                store.put(key.clone(), Timestamped::new(new.clone(), at_ms));
+    pub fn put(&mut self, key: &K, mut change: Change<V>, at_ms: i64) -> Result<Option<Change<V>>, StoreError> {
+        let put = match self {
+            Self::Versions(store) => store.put(key, change.new.clone(), at_ms)?,
+            Self::Newest(store) => {
+                match &change.new {
+                    Some(new) => store.put(key.clone(), Timestamped::new(new.clone(), at_ms)),
+                    None => store.delete(key.clone()),
+                }
                 Put::Latest
             }
-            (Self::Newest(store), None) => {
-                store.delete(key.clone());
-                Put::Latest
+            Self::Expires { rows, times, horizon_ms } => {
+                let is_too_late = at_ms < *horizon_ms && change.new.take().is_some();
+                let before = rows.get(key)?;
+                if let Some(before) = &before {
+                    times.delete((before.timestamp_ms, key.clone()));
+                    rows.delete(key.clone());
+                }
+                if let Some(new) = &change.new {
+                    times.put((at_ms, key.clone()), Present);
+                    rows.put(key.clone(), Timestamped::new(new.clone(), at_ms));
+                }
+                match before.is_none() && is_too_late {
+                    true => Put::TooLate,
+                    false => Put::Latest,
+                }
             }
         };
         let is_latest = put == Put::Latest;
@@ -201,11 +291,36 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     /// A table whose rows are in this store.
     pub(in crate::dsl) fn stored(changes: Stream<K, Change<V>>, rows: RowStore<K, V>, old: Arc<OldValues>) -> Self {
         Self {
-            changes,
+            changes: match rows {
+                RowStore::Expires { store, is_versioned } => {
+                    if is_versioned {
+                        let problem = format!("store {} cannot keep versions and have its rows expire", store.name());
+                        changes.graph.borrow_mut().problems.push(problem);
+                    }
+                    changes.expiring(store)
+                }
+                _ => changes,
+            },
             rows: rows.rows(),
             old,
             all_changes: None,
         }
+    }
+}
+
+impl<K: StoreKey, V: StoreValue> Stream<K, Change<V>> {
+    /// The changes of a table, and between them those of rows that expire.
+    fn expiring(&self, store: Expiring<K, V>) -> Self {
+        let make =
+            Arc::new(move |_: &Arc<dyn Registry>| -> Result<Box<dyn Node>, EngineError> { Ok(Box::new(ExpireNode::new(store))) });
+        let kind = Kind::Processor {
+            stores: vec![store.name(), store.times.name()],
+            reads_ahead: false,
+        };
+        let name = format!("{}.expire", store.name());
+        let parent = Some((self.node, self.port));
+        let node = self.graph.borrow_mut().add(name, kind, make, 1, parent);
+        Stream::at(&self.graph, node, 0)
     }
 }
 

@@ -106,6 +106,9 @@ impl Task {
         let moves = self.moves();
         let mut position = self.position.write();
         self.flow.stores.iter_mut().for_each(|s| s.promote());
+        if let Some(stream_time_ms) = self.stream_time_ms {
+            self.flow.stores.iter_mut().for_each(|s| s.pass_time(stream_time_ms));
+        }
         for (topic, next) in &mut self.changelogs {
             if let Some((_, last)) = written
                 .iter()
@@ -138,6 +141,7 @@ impl Task {
         self.flow.stores.iter_mut().for_each(|s| s.discard());
         self.flow.punctuators.discard();
         (self.stream_time_ms, self.punctuated_ms) = (self.committed_time_ms, None);
+        self.forget_expired();
         self.flow.out.clear();
         // All of them: one that panicked is not there any more.
         for &node in &self.topology.subs[self.id.sub].nodes {

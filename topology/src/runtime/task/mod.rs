@@ -5,6 +5,7 @@
 //! ```
 
 mod commit;
+mod expire;
 mod step;
 
 use std::any::Any;
@@ -66,6 +67,10 @@ pub(crate) struct Task {
     committed_time_ms: Option<i64>,
     /// The stream time at which punctuators were called last.
     punctuated_ms: Option<i64>,
+    /// The stream time by which all rows have expired that do.
+    expired_ms: Option<i64>,
+    /// A stream time at which that panicked.
+    forgone_ms: Option<i64>,
     /// Changelog topic per store, and the offset to replay from. Stores without one come behind those that have one.
     pub changelogs: Vec<(String, i64)>,
     sequence: u64,
@@ -164,18 +169,25 @@ impl Task {
                 input
             })
             .collect();
-        if inputs.len() > 1 {
+        let those = |is: &dyn Fn(&dyn Node) -> bool| -> Vec<usize> {
+            let all = nodes.iter().enumerate();
+            let those = all.filter(|(_, node)| node.as_deref().is_some_and(is));
+            those.map(|(id, _)| id).collect()
+        };
+        let caches = those(&|node| node.is_cache());
+        let expiring = those(&|node| node.expires());
+        if inputs.len() > 1 || !expiring.is_empty() {
             for input in &mut inputs {
                 input.reads_head = nodes[input.node].as_ref().is_some_and(|node| node.extracts_time());
             }
         }
-        let is_cache = |id: &usize| nodes[*id].as_ref().is_some_and(|node| node.is_cache());
-        let caches = (0..nodes.len()).filter(is_cache).collect();
         let mut flow = Flow {
             nodes,
             stores,
             out: Outgoings::default(),
             caches,
+            expiring,
+            stream_time_ms: stored.stream_time_ms,
             headers: Headers::new(),
             punctuators: Punctuators::default(),
             at: RecordMetadata {
@@ -200,6 +212,8 @@ impl Task {
             stream_time_ms: stored.stream_time_ms,
             committed_time_ms: stored.stream_time_ms,
             punctuated_ms: None,
+            expired_ms: None,
+            forgone_ms: None,
             changelogs,
             sequence: stored.sequence,
             valid_at_ms,
@@ -345,6 +359,9 @@ impl Task {
     pub fn restored(&mut self, now_ms: i64) {
         self.is_valid(now_ms);
         let mut position = self.position.write();
+        if let Some(stream_time_ms) = self.committed_time_ms {
+            self.flow.stores.iter_mut().for_each(|s| s.pass_time(stream_time_ms));
+        }
         position.offsets = self.committed_offsets();
         position.stream_time_ms = self.committed_time_ms.unwrap_or_default();
         position.committed_at_ms = now_ms;
@@ -355,6 +372,7 @@ impl Task {
         let times = committed.iter().flatten().filter_map(stream_time_of);
         self.committed_time_ms = self.committed_time_ms.max(times.max());
         self.stream_time_ms = self.committed_time_ms;
+        self.flow.stream_time_ms = self.stream_time_ms;
     }
 
     fn committed_offsets(&self) -> Vec<(Arc<str>, i64)> {

@@ -111,6 +111,12 @@ impl Task {
         let node = input.node;
         let shown = input.show(&mut self.flow.at);
         let verdict = at_fault.verdict(&record);
+        if !self.flow.expiring.is_empty()
+            && shown.is_ok()
+            && !self.has_expired(record, at_fault, producer, transaction, now_ms)?
+        {
+            return Ok(Step::Idle);
+        }
         let outcome = match (shown, verdict) {
             (Ok(()), None) => self.catching(Blame::Panicked(record), |task| {
                 Ok(task.flow.run_source(&task.topology, node, now_ms))
@@ -160,6 +166,7 @@ impl Task {
         transaction.records += 1;
         transaction.is_full |= is_alone || self.flow.has_full_cache();
         self.stream_time_ms = self.stream_time_ms.max(Some(event_time_ms));
+        self.flow.stream_time_ms = self.stream_time_ms;
         if self.punctuated_ms < self.stream_time_ms {
             self.punctuated_ms = self.stream_time_ms;
             let stream_time_ms = self.stream_time_ms.unwrap_or(event_time_ms);

@@ -1,0 +1,105 @@
+//! Stores of which queries see no entry that is longer ago than a time to live.
+
+use std::any::TypeId;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use wire::{Codec, Wire, WireError};
+
+use super::backend::{AnyStore, StoreContext, StoreDef};
+use super::set::{Definitions, Store};
+use super::{ChangelogSettings, KeyValue, KeyValueStore, StoreKey, StoreValue, Timestamped, TimestampedKeyValue};
+use crate::error::EngineError;
+
+/// The store of a table whose rows expire.
+pub(crate) struct Expiring<K, V> {
+    pub rows: TimestampedKeyValue<K, V>,
+    /// The rows by their times.
+    pub times: KeyValue<(i64, K), Present>,
+    pub ttl_ms: i64,
+}
+
+/// What the store of the rows' times is called.
+pub(crate) fn times_of(store: &str) -> String {
+    format!("{store}-times")
+}
+
+impl<K: StoreKey, V: StoreValue> Expiring<K, V> {
+    pub fn named(store: &str, ttl: Duration, changelog: ChangelogSettings) -> Self {
+        Self {
+            rows: KeyValue::named(store).with_changelog(changelog),
+            times: KeyValue::named(&times_of(store)).with_changelog(changelog),
+            ttl_ms: i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX),
+        }
+    }
+}
+
+impl<K, V> Clone for Expiring<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K, V> Copy for Expiring<K, V> {}
+
+impl<K: StoreKey, V: StoreValue> Store for Expiring<K, V> {
+    type Handle = KeyValueStore<K, Timestamped<V>>;
+
+    fn name(&self) -> &'static str {
+        self.rows.name()
+    }
+
+    fn definition(&self) -> Definitions {
+        let (rows, ttl_ms) = (self.rows, self.ttl_ms);
+        let make = move |cx: &StoreContext<'_>| -> Result<Box<dyn AnyStore>, EngineError> {
+            let live = Live {
+                ttl_ms,
+                time_of: |row: &Timestamped<V>| row.timestamp_ms,
+                horizon_ms: AtomicI64::new(i64::MIN),
+            };
+            Ok(Box::new(KeyValueStore::open_with(rows, Some(live), cx)?))
+        };
+        Definitions(vec![StoreDef {
+            types: TypeId::of::<Self>(),
+            make: Arc::new(make),
+            expires: true,
+            ..KeyValueStore::definition(rows)
+        }])
+    }
+}
+
+/// Which values queries see.
+pub(crate) struct Live<V> {
+    ttl_ms: i64,
+    time_of: fn(&V) -> i64,
+    /// What is older has expired, by the stream time of the last commit.
+    horizon_ms: AtomicI64,
+}
+
+impl<V> Live<V> {
+    /// Stream time is committed.
+    pub fn pass_time(&self, stream_time_ms: i64) {
+        let horizon_ms = stream_time_ms.saturating_sub(self.ttl_ms);
+        self.horizon_ms.fetch_max(horizon_ms, Ordering::Relaxed);
+    }
+
+    pub fn is_live(&self, value: &V) -> bool {
+        (self.time_of)(value) >= self.horizon_ms.load(Ordering::Relaxed)
+    }
+}
+
+/// An entry of an index: that it is there is all that it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Present;
+
+impl Wire for Present {
+    const SCHEMA: Option<&'static str> = None;
+
+    fn encode(&self, _: &Codec, _: &mut Vec<u8>) -> Result<(), WireError> {
+        Ok(())
+    }
+
+    fn decode(_: &[u8], _: &Codec) -> Result<Self, WireError> {
+        Ok(Self)
+    }
+}
