@@ -17,6 +17,7 @@
 
 mod at_fault;
 mod directory;
+mod earlier;
 mod engine;
 mod flow;
 mod handover;

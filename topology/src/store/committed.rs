@@ -7,8 +7,8 @@ use parking_lot::RwLock;
 use wire::{Codec, WireError};
 
 use super::backend::Backend;
-use super::expiring::Live;
 use super::layer::{Entry, Layer, Merged, Span};
+use super::live::Live;
 use super::{Entries, StoreKey, StoreValue};
 use crate::error::StoreError;
 use crate::planted::planted;

@@ -2,12 +2,12 @@
 
 use std::any::TypeId;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use wire::{Codec, Wire, WireError};
 
 use super::backend::{AnyStore, StoreContext, StoreDef};
+use super::live::Live;
 use super::set::{Definitions, Store};
 use super::{ChangelogSettings, KeyValue, KeyValueStore, StoreKey, StoreValue, Timestamped, TimestampedKeyValue};
 use crate::error::EngineError;
@@ -52,11 +52,7 @@ impl<K: StoreKey, V: StoreValue> Store for Expiring<K, V> {
     fn definition(&self) -> Definitions {
         let (rows, ttl_ms) = (self.rows, self.ttl_ms);
         let make = move |cx: &StoreContext<'_>| -> Result<Box<dyn AnyStore>, EngineError> {
-            let live = Live {
-                ttl_ms,
-                time_of: |row: &Timestamped<V>| row.timestamp_ms,
-                horizon_ms: AtomicI64::new(i64::MIN),
-            };
+            let live = Live::new(ttl_ms, |row: &Timestamped<V>| row.timestamp_ms);
             Ok(Box::new(KeyValueStore::open_with(rows, Some(live), cx)?))
         };
         Definitions(vec![StoreDef {
@@ -65,26 +61,6 @@ impl<K: StoreKey, V: StoreValue> Store for Expiring<K, V> {
             expires: true,
             ..KeyValueStore::definition(rows)
         }])
-    }
-}
-
-/// Which values queries see.
-pub(crate) struct Live<V> {
-    ttl_ms: i64,
-    time_of: fn(&V) -> i64,
-    /// What is older has expired, by the stream time of the last commit.
-    horizon_ms: AtomicI64,
-}
-
-impl<V> Live<V> {
-    /// Stream time is committed.
-    pub fn pass_time(&self, stream_time_ms: i64) {
-        let horizon_ms = stream_time_ms.saturating_sub(self.ttl_ms);
-        self.horizon_ms.fetch_max(horizon_ms, Ordering::Relaxed);
-    }
-
-    pub fn is_live(&self, value: &V) -> bool {
-        (self.time_of)(value) >= self.horizon_ms.load(Ordering::Relaxed)
     }
 }
 

@@ -22,6 +22,7 @@ mod folder;
 mod key_value;
 mod layer;
 mod layers;
+mod live;
 mod memory;
 #[cfg(feature = "rocksdb")]
 mod rocks;

@@ -11,6 +11,7 @@ mod group_by;
 mod join;
 mod map_values;
 mod materialized;
+mod options;
 mod source;
 mod stored;
 mod to_stream;
@@ -25,7 +26,7 @@ use crate::error::StoreError;
 use crate::store::{Definitions, StoreDef, StoreSet, TaskStores, Timestamped};
 
 pub use group_by::GroupedTable;
-pub use stored::Materialized;
+pub use options::Materialized;
 pub(super) use stored::{RowStore, from_first, from_init, later_ms};
 
 /// A table with keys `K` and values `V`.
