@@ -3,6 +3,7 @@
 //! All calls are synchronous and are made from the thread that owns the object; nothing here needs an async runtime.
 //! Reads see committed records only.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -366,6 +367,8 @@ pub trait Broker: Send + Sync + 'static {
     fn partition_counts(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<u32>>, BrokerError> {
         topics.iter().map(|topic| self.partitions(topic, timeout)).collect()
     }
+    /// All topics with their numbers of partitions, by name; without those that the log keeps for itself, as Kafka its groups' offsets.
+    fn topics(&self, timeout: Duration) -> Result<BTreeMap<String, u32>, BrokerError>;
     /// The ids of topics, in the order asked; `None` where there is no such topic, or the broker gives none (Kafka before 2.8).
     fn topic_ids(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<TopicId>>, BrokerError>;
     /// Adds partitions to a topic until it has `total`; nothing to one that has as many or more. Keys that were written before

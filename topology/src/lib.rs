@@ -30,6 +30,7 @@ pub mod testing;
 
 pub use ::clock;
 pub use change::Change;
+pub use dsl::TopicPattern;
 pub use error::{EngineError, ProcessError, StoreError};
 pub use graph::{OffsetReset, Topology};
 pub use offset::RecordOffset;

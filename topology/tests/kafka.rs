@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker::kafka::{KafkaBroker, KafkaSettings};
-use broker::{Broker, Outgoing, TopicPartition};
+use broker::{Broker, CleanupPolicy, Outgoing, TopicPartition, TopicSpec};
 use testbed::Testbed;
 use topology::clock::SystemClock;
 use topology::dsl::Builder;
@@ -75,6 +75,10 @@ impl Bench {
     }
 
     fn engine_with(&self, instance: &str, settings: EngineSettings) -> Engine {
+        self.run(sums(), instance, settings)
+    }
+
+    fn run(&self, topology: Topology, instance: &str, settings: EngineSettings) -> Engine {
         let parts = EngineParts {
             broker: Arc::new(self.broker.clone()),
             backends: Arc::new(RocksBackends::new(
@@ -90,7 +94,7 @@ impl Bench {
             repartition_purge_interval: Duration::from_millis(500),
             ..settings
         };
-        Engine::start(sums(), settings, parts, instance).unwrap()
+        Engine::start(topology, settings, parts, instance).unwrap()
     }
 
     fn send(&mut self, range: std::ops::Range<i64>) {
@@ -304,6 +308,90 @@ fn partitions_added_to_an_input_are_noticed_and_read_after_a_restart() {
     assert_eq!(engine.queries().groups(), (0..7).collect::<Vec<u32>>());
     assert_eq!(engine.must_restart(), None);
     engine.stop();
+
+    // On the same Kafka.
+    topics_that_match_are_read_by_all_instances_when_they_come(&bench);
+}
+
+const ORDERS: TopicPattern<i64, i64> = TopicPattern::new("orders", "orders-[a-z]+");
+const TOTAL: KeyValue<i64, i64> = KeyValue::new("total");
+
+/// Adds up by key.
+struct Total;
+
+impl Processor for Total {
+    type KeyIn = i64;
+    type In = i64;
+    type KeyOut = i64;
+    type Out = i64;
+    type Stores = KeyValue<i64, i64>;
+
+    fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
+        let total = cx.stores.get(&record.key)?.unwrap_or(0) + record.value;
+        cx.stores.put(record.key, total);
+        Ok(())
+    }
+}
+
+fn topics_that_match_are_read_by_all_instances_when_they_come(bench: &Bench) {
+    let totals = |instance: &str| {
+        let builder = Builder::new("totals-app");
+        builder.stream_matching(ORDERS).process("total", TOTAL, || Total);
+        // A name of its own: the folder of another application is another's.
+        bench.run(
+            builder.build().unwrap(),
+            &format!("totals-{instance}"),
+            EngineSettings::default(),
+        )
+    };
+    let (one, two) = (totals("one"), totals("two"));
+    let engines = [&one, &two];
+    let mut sent: BTreeMap<i64, i64> = BTreeMap::new();
+    for (round, of) in ["a", "b", "c"].into_iter().enumerate() {
+        let topic = format!("orders-{of}");
+        let spec = TopicSpec {
+            name: topic.clone(),
+            partitions: 4,
+            accept_existing: true,
+            cleanup: CleanupPolicy::Delete(None),
+            settings: broker::TopicSettings::default(),
+        };
+        bench.broker.ensure_topics(&[spec], Duration::from_secs(20)).unwrap();
+        let mut producer = bench.broker.producer("orders").unwrap();
+        for key in 0..100_i64 {
+            let (key_bytes, value) = (key.to_be_bytes(), (key + 1).to_be_bytes());
+            let record = Outgoing {
+                topic: &topic,
+                partition: None,
+                key: Some(&key_bytes),
+                value: Some(&value),
+                timestamp_ms: 1,
+                headers: &[],
+            };
+            producer.send_all(&[record]).unwrap();
+            *sent.entry(key).or_default() += key + 1;
+        }
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let mut got: BTreeMap<i64, i64> = BTreeMap::new();
+            for engine in engines {
+                got.extend(engine.queries().page(TOTAL, None, 1_000, |_, _| true).unwrap().value);
+            }
+            let mut read: Vec<(String, u32)> = Vec::new();
+            for engine in engines {
+                read.extend(engine.queries().lag().into_iter().map(|input| (input.topic, input.partition)));
+            }
+            if got == sent && read.len() == 4 * (round + 1) {
+                break;
+            }
+            let trouble: Vec<_> = engines.iter().map(|engine| engine.trouble()).collect();
+            assert!(Instant::now() < end, "{read:?} {got:?} {trouble:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    assert!(engines.iter().all(|engine| engine.queries().groups().len() == 2));
+    one.stop();
+    two.stop();
 }
 
 /// While the broker is away, the member's session ends on both sides; what librdkafka says then may fence itself.

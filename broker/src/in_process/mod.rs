@@ -44,6 +44,7 @@ mod transactional;
 mod transactional_ids;
 mod transactions;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -149,6 +150,10 @@ impl Broker for InProcessBroker {
 
     fn partitions(&self, topic: &str, _timeout: Duration) -> Result<Option<u32>, BrokerError> {
         Ok(self.shared.partitions(topic))
+    }
+
+    fn topics(&self, _timeout: Duration) -> Result<BTreeMap<String, u32>, BrokerError> {
+        Ok(self.shared.all_topics())
     }
 
     fn topic_ids(&self, topics: &[&str], _timeout: Duration) -> Result<Vec<Option<TopicId>>, BrokerError> {

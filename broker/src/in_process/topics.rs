@@ -1,5 +1,6 @@
 //! Topics: made, widened, emptied and deleted.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
@@ -28,6 +29,13 @@ impl Shared {
         let state = self.lock();
         let id = *state.catalog.ids.get(topic)?;
         Some(state.catalog.topics[id].partitions.len() as u32)
+    }
+
+    pub fn all_topics(&self) -> BTreeMap<String, u32> {
+        let state = self.lock();
+        let count = |id: &usize| state.catalog.topics[*id].partitions.len() as u32;
+        let known = state.catalog.ids.iter();
+        known.map(|(name, id)| (name.clone(), count(id))).collect()
     }
 
     pub fn id_of(&self, topic: &str) -> Option<TopicId> {

@@ -1,6 +1,6 @@
 //! Topics: made where they are missing, verified where they are not.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
@@ -19,6 +19,14 @@ use crate::topic_settings::TopicSettings;
 
 /// Leaves the number of replicas to the broker.
 const BROKER_DEFAULT: TopicReplication<'static> = TopicReplication::Fixed(-1);
+
+/// What Kafka itself calls internal (`org.apache.kafka.common.internals.Topic`).
+const KAFKAS_OWN: [&str; 4] = [
+    "__consumer_offsets",
+    "__transaction_state",
+    "__share_group_state",
+    "__cluster_metadata",
+];
 
 /// How long to wait between attempts while the broker is away or a new topic is not yet known everywhere.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -40,6 +48,13 @@ pub(super) fn partition_counts(
     with_admin(settings, timeout, |admin| {
         let known = admin.known()?;
         Ok(topics.iter().map(|topic| known.get(*topic).copied()).collect())
+    })
+}
+
+pub(super) fn topics(settings: &KafkaSettings, timeout: Duration) -> Result<BTreeMap<String, u32>, BrokerError> {
+    with_admin(settings, timeout, |admin| {
+        let known = admin.known()?.into_iter();
+        Ok(known.filter(|(name, _)| !KAFKAS_OWN.contains(&name.as_str())).collect())
     })
 }
 

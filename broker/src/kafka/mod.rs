@@ -22,6 +22,7 @@ mod slots;
 mod topics;
 mod transactions;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +70,10 @@ impl Broker for KafkaBroker {
 
     fn partition_counts(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<u32>>, BrokerError> {
         admin::partition_counts(&self.settings, topics, timeout)
+    }
+
+    fn topics(&self, timeout: Duration) -> Result<BTreeMap<String, u32>, BrokerError> {
+        admin::topics(&self.settings, timeout)
     }
 
     fn topic_ids(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<TopicId>>, BrokerError> {

@@ -18,7 +18,10 @@ pub mod world;
 macro_rules! conformance {
     ($broker:expr, $setup:expr) => {
         $crate::conformance! { @ $setup;
-            setup_topics as topics: [deleted_under_its_reader_and_made_anew];
+            setup_topics as topics: [
+                deleted_under_its_reader_and_made_anew,
+                they_are_listed_while_they_are_there,
+            ];
             setup_offsets as offsets: [are_pending_while_their_transaction_is_open, tell_what_became_of_a_commit];
             setup_open as open: [one_that_takes_too_long_is_aborted_and_its_producer_fenced];
         }

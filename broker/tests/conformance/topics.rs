@@ -306,3 +306,32 @@ pub fn ids_tell_topics_apart(broker: Arc<dyn Broker>) {
     assert_eq!(world.broker.partitions(&nowhere, PATIENCE).unwrap(), None);
     assert_eq!(world.broker.topic_ids(&[], PATIENCE).unwrap(), []);
 }
+
+pub fn they_are_listed_while_they_are_there(setup: &dyn Setup) {
+    let world = World::new(setup.broker(), "listed");
+    let (one, three) = (world.topic("one", 1), world.topic("three", 3));
+    // What a log keeps of groups and transactions is its own business.
+    let mut member = world.member("m", &[&one]);
+    settle(&mut [&mut member], "the member has all", |held| held[0] == [0]);
+    let mut producer = world.transactions("p");
+    producer.begin().unwrap();
+    producer.send(record(&one, 0, "k", "v")).unwrap();
+    let committed = Committed {
+        offset: 0,
+        metadata: String::new(),
+    };
+    let offsets = [(TopicPartition::new(one.as_str(), 0), committed)];
+    producer.commit(&offsets, &member.group.membership().unwrap()).unwrap();
+
+    let listed = || world.broker.topics(PATIENCE).unwrap();
+    let known = listed();
+    assert_eq!((known.get(&one), known.get(&three)), (Some(&1), Some(&3)));
+    assert_eq!(known.keys().find(|name| name.starts_with("__")), None);
+    world.broker.add_partitions(&three, 5, PATIENCE).unwrap();
+    setup.delete_topic(&one);
+    let started = Instant::now();
+    while listed().contains_key(&one) || listed().get(&three) != Some(&5) {
+        assert!(started.elapsed() < PATIENCE, "{:?}", listed());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,5 +1,6 @@
 //! A log that says another topic id than its own, or none.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use broker::{
@@ -19,6 +20,9 @@ impl Broker for Worn {
     }
     fn partitions(&self, topic: &str, timeout: Duration) -> Result<Option<u32>, BrokerError> {
         self.inner.partitions(topic, timeout)
+    }
+    fn topics(&self, timeout: Duration) -> Result<BTreeMap<String, u32>, BrokerError> {
+        self.inner.topics(timeout)
     }
     fn topic_ids(&self, topics: &[&str], _: Duration) -> Result<Vec<Option<TopicId>>, BrokerError> {
         Ok(vec![self.id; topics.len()])

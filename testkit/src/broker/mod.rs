@@ -23,6 +23,9 @@ impl<B: Broker> Broker for FaultyBroker<B> {
     fn partitions(&self, topic: &str, timeout: Duration) -> Result<Option<u32>, BrokerError> {
         self.1.call(Call::Partitions, || self.0.partitions(topic, timeout))
     }
+    fn topics(&self, timeout: Duration) -> Result<BTreeMap<String, u32>, BrokerError> {
+        self.1.call(Call::Partitions, || self.0.topics(timeout))
+    }
     fn topic_ids(&self, topics: &[&str], timeout: Duration) -> Result<Vec<Option<TopicId>>, BrokerError> {
         self.0.topic_ids(topics, timeout)
     }

@@ -20,6 +20,7 @@
 mod cogrouped;
 mod grace_join;
 mod grouped;
+mod pattern;
 mod rekeyed;
 mod sink;
 mod source;
@@ -44,6 +45,7 @@ use crate::store::{StoreDef, StoreSet, TaskStores};
 pub use crate::graph::OffsetReset;
 pub use cogrouped::Cogrouped;
 pub use grouped::Grouped;
+pub use pattern::TopicPattern;
 pub use rekeyed::{Rekeyed, RekeyedSplit};
 pub use stateless::Split;
 pub use table::{GroupedTable, Materialized, Table};
@@ -141,6 +143,7 @@ impl Builder {
         if let Some(topic) = graph.resets.keys().find(|topic| !is_source(topic)) {
             graph.problems.push(format!("{topic} has an offset reset, but is no source"));
         }
+        graph.check_patterns();
         Topology::new(graph)
     }
 }

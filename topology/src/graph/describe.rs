@@ -13,6 +13,7 @@ impl fmt::Display for Topology {
                 let node = &self.nodes[id];
                 match &node.kind {
                     Kind::Source { topic } => writeln!(f, "    Source: {} (topics: [{topic}])", node.name)?,
+                    Kind::Matching { expression } => writeln!(f, "    Source: {} (topics: {expression})", node.name)?,
                     Kind::Sink { topic } => writeln!(f, "    Sink: {} (topic: {topic})", node.name)?,
                     Kind::Operator => writeln!(f, "    Processor: {} (stores: [])", node.name)?,
                     Kind::Processor { stores, .. } => {
@@ -43,7 +44,7 @@ impl Topology {
             dot.push_str(&format!("  subgraph cluster_{number} {{ label={:?};\n", sub.name));
             for &id in &sub.nodes {
                 let shape = match self.nodes[id].kind {
-                    Kind::Source { .. } | Kind::Sink { .. } => "cds",
+                    Kind::Source { .. } | Kind::Matching { .. } | Kind::Sink { .. } => "cds",
                     Kind::Operator => "box",
                     Kind::Processor { .. } => "box3d",
                 };

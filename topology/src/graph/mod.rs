@@ -4,12 +4,16 @@
 //! through a topic; a task is a sub-topology and a partition.
 
 mod describe;
+mod matches;
+mod pattern;
+mod reset;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use broker::CleanupPolicy;
+use pattern::Pattern;
+pub use reset::OffsetReset;
 use wire::Registry;
 
 use crate::error::EngineError;
@@ -21,10 +25,21 @@ pub(crate) type MakeNode = Arc<dyn Fn(&Arc<dyn Registry>) -> Result<Box<dyn Node
 /// What a node is, for the description and the wiring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Source { topic: &'static str },
+    Source {
+        topic: &'static str,
+    },
+    /// Reads whatever topics match a regular expression.
+    Matching {
+        expression: &'static str,
+    },
     Operator,
-    Processor { stores: Vec<&'static str>, reads_ahead: bool },
-    Sink { topic: &'static str },
+    Processor {
+        stores: Vec<&'static str>,
+        reads_ahead: bool,
+    },
+    Sink {
+        topic: &'static str,
+    },
 }
 
 pub(crate) struct NodeDef {
@@ -58,30 +73,8 @@ pub(crate) struct Graph {
     pub partitions: BTreeMap<&'static str, u32>,
     /// Where sources begin that do not begin at the log's start.
     pub resets: BTreeMap<&'static str, OffsetReset>,
+    pub patterns: Vec<Pattern>,
     pub problems: Vec<String>,
-}
-
-/// Where a source begins of which nothing was ever committed. What a broker has forgotten is not guessed: there, the task waits until
-/// somebody has set the offset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum OffsetReset {
-    /// With the first record that is there.
-    #[default]
-    Earliest,
-    /// With the first record that comes after its task has started.
-    Latest,
-    /// With the first record whose timestamp is no older than this when its task starts, or else with the first that comes after that.
-    ByDuration(Duration),
-    /// Not before somebody has set the group's offset.
-    None,
-}
-
-impl OffsetReset {
-    /// Whether a source that begins so has the whole log before it, wherever that starts by then.
-    pub(crate) fn is_from_the_start(self) -> bool {
-        matches!(self, Self::Earliest | Self::None)
-    }
 }
 
 impl Graph {
@@ -157,11 +150,13 @@ impl Graph {
 /// A sub-topology: the nodes and stores of one kind of task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SubTopology {
-    /// Named by its first source topic, so that it stays the same when others come or go.
+    /// Named by its first source topic, or pattern where none is named, so that it stays the same when others come or go.
     pub name: String,
     pub nodes: Vec<usize>,
-    /// Source topics with their nodes.
+    /// Source topics that are named, with their nodes.
     pub sources: Vec<(&'static str, usize)>,
+    /// Nodes of sources whose topics match a pattern.
+    pub matching: Vec<usize>,
     /// Indexes into [`Topology::stores`]. Those without a changelog come last, so that a task's changelogs are in the order of its stores.
     pub stores: Vec<usize>,
 }
@@ -175,6 +170,7 @@ pub struct Topology {
     /// Partition counts of topics that have one of their own.
     pub(crate) partitions: BTreeMap<&'static str, u32>,
     resets: BTreeMap<&'static str, OffsetReset>,
+    pub(crate) patterns: Vec<Pattern>,
     pub(crate) subs: Vec<SubTopology>,
 }
 
@@ -184,7 +180,7 @@ impl Topology {
             return Err(EngineError::Topology(problem.clone()));
         }
         let subs = sub_topologies(&graph);
-        if let Some(empty) = subs.iter().find(|s| s.sources.is_empty()) {
+        if let Some(empty) = subs.iter().find(|s| s.sources.is_empty() && s.matching.is_empty()) {
             return Err(EngineError::Topology(format!("{} has no source", empty.name)));
         }
         let Graph {
@@ -194,6 +190,7 @@ impl Topology {
             topics,
             partitions,
             resets,
+            patterns,
             ..
         } = graph;
         Ok(Self {
@@ -203,6 +200,7 @@ impl Topology {
             topics,
             partitions,
             resets,
+            patterns,
             subs,
         })
     }
@@ -233,9 +231,15 @@ impl Topology {
         found.into_iter().collect()
     }
 
-    /// Where a source begins of which nothing was ever committed.
-    pub(crate) fn offset_reset(&self, topic: &str) -> OffsetReset {
-        self.resets.get(topic).copied().unwrap_or_default()
+    /// Where a source begins of which nothing was ever committed, by its node.
+    pub(crate) fn offset_reset(&self, source: usize) -> OffsetReset {
+        let pattern = self.patterns.iter().find(|pattern| pattern.node == source);
+        let name = match self.nodes[source].kind {
+            Kind::Source { topic } => Some(topic),
+            _ => None,
+        };
+        let said = pattern.map(|pattern| pattern.reset);
+        said.or_else(|| self.resets.get(name?).copied()).unwrap_or_default()
     }
 
     pub(crate) fn is_repartition(&self, topic: &str) -> bool {
@@ -317,6 +321,8 @@ fn sub_topologies(graph: &Graph) -> Vec<SubTopology> {
                     _ => None,
                 })
                 .collect();
+            let is_matching = |i: &usize| matches!(graph.nodes[*i].kind, Kind::Matching { .. });
+            let matching: Vec<usize> = nodes.iter().copied().filter(is_matching).collect();
             let used: BTreeSet<&str> = nodes
                 .iter()
                 .filter_map(|&i| match &graph.nodes[i].kind {
@@ -329,13 +335,15 @@ fn sub_topologies(graph: &Graph) -> Vec<SubTopology> {
                 .filter(|&s| used.contains(graph.stores[s].name))
                 .collect();
             stores.sort_by_key(|&s| graph.stores[s].backing == Backing::Nowhere);
-            let name = sources
-                .first()
-                .map_or_else(|| graph.nodes[r].name.clone(), |(topic, _)| (*topic).to_owned());
+            let mut patterns = graph.patterns.iter().filter(|pattern| matching.contains(&pattern.node));
+            let first = sources.first().map(|(topic, _)| *topic);
+            let first = first.or_else(|| patterns.next().map(|pattern| pattern.name));
+            let name = first.unwrap_or(&graph.nodes[r].name).to_owned();
             SubTopology {
                 name,
                 nodes,
                 sources,
+                matching,
                 stores,
             }
         })

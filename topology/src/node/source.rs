@@ -1,6 +1,7 @@
 //! Where records come in.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use wire::{Codec, KEY_SCHEMA_HEADER, VALUE_SCHEMA_HEADER, Wire, WireError};
 
@@ -67,9 +68,22 @@ pub(crate) struct SourceNode<K, V, F> {
     pub read: F,
     /// Whether `read` tells an event time of its own.
     pub extracts_time: bool,
-    /// What was read of a record before its turn, and the record's offset.
-    pub ahead: Option<(RecordOffset, Option<Record<K, V>>)>,
+    /// What was read of records before their turns, one of each topic.
+    pub ahead: Vec<Ahead<K, V>>,
     pub waiting: Option<Record<K, V>>,
+}
+
+/// What was read of a record before its turn.
+pub(crate) struct Ahead<K, V> {
+    topic: Arc<str>,
+    offset: RecordOffset,
+    read: Option<Record<K, V>>,
+}
+
+impl<K, V> Ahead<K, V> {
+    fn is_of(&self, topic: &Arc<str>) -> bool {
+        Arc::ptr_eq(&self.topic, topic) || self.topic == *topic
+    }
 }
 
 impl<K, V, F> SourceNode<K, V, F>
@@ -101,8 +115,9 @@ where
     }
 
     fn source(&mut self, env: &mut Env<'_>) -> Result<i64, ProcessError> {
-        self.waiting = match self.ahead.take() {
-            Some((offset, read)) if offset == env.at.offset => read,
+        let ahead = self.ahead.iter().position(|ahead| ahead.is_of(&env.at.topic));
+        self.waiting = match ahead.map(|ahead| self.ahead.swap_remove(ahead)) {
+            Some(ahead) if ahead.offset == env.at.offset => ahead.read,
             _ => self.read_from(env.at)?,
         };
         Ok(time_of(&self.waiting, env.at))
@@ -113,10 +128,11 @@ where
     }
 
     fn event_time(&mut self, at: &RecordMetadata) -> Result<i64, ProcessError> {
-        self.ahead = None;
+        self.ahead.retain(|ahead| !ahead.is_of(&at.topic));
         let read = self.read_from(at)?;
         let event_time_ms = time_of(&read, at);
-        self.ahead = Some((at.offset, read));
+        let (topic, offset) = (at.topic.clone(), at.offset);
+        self.ahead.push(Ahead { topic, offset, read });
         Ok(event_time_ms)
     }
 

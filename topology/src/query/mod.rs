@@ -2,7 +2,7 @@
 
 mod scan;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use broker::Lease;
@@ -10,7 +10,7 @@ pub use scan::{Listed, Scan};
 
 use crate::error::StoreError;
 pub use crate::runtime::{Instance, Token};
-use crate::runtime::{Position, Served, Shared};
+use crate::runtime::{Plan, Position, Served, Shared};
 use crate::store::{KeyValue, StoreKey, StoreValue, View};
 
 /// An answer, and what it reflects.
@@ -97,8 +97,8 @@ pub struct InputLag {
 #[derive(Clone)]
 pub struct Queries {
     shared: Arc<Shared>,
-    partitions: Arc<HashMap<&'static str, u32>>,
-    groups: u32,
+    /// As of the start.
+    plan: Arc<Plan>,
     address: Arc<str>,
 }
 
@@ -106,8 +106,7 @@ impl Queries {
     pub(crate) fn new(shared: Arc<Shared>, parts: &crate::runtime::Parts, address: &str) -> Self {
         Self {
             shared,
-            partitions: Arc::new(parts.store_partitions()),
-            groups: parts.groups,
+            plan: parts.plan.clone(),
             address: address.into(),
         }
     }
@@ -116,12 +115,14 @@ impl Queries {
     ///
     /// # Errors
     ///
-    /// There is no such store, or the key has no encoding.
+    /// There is no such store, or the key has no encoding; [`QueryError::NotReady`] while no topic matches the pattern of its source.
     pub fn partition_of<K: StoreKey, V>(&self, store: KeyValue<K, V>, key: &K) -> Result<u32, QueryError> {
-        let count = *self
-            .partitions
-            .get(store.name())
-            .ok_or(QueryError::NoSuchStore(store.name()))?;
+        let count = self.partitions(store.name())?;
+        if count == 0 {
+            // None of the topics that it is made from is there yet.
+            let (store, partition) = (store.name(), 0);
+            return Err(QueryError::NotReady { store, partition });
+        }
         let mut bytes = Vec::with_capacity(16);
         key.encode(&wire::Codec::plain(), &mut bytes)
             .map_err(|source| StoreError::Wire {
@@ -209,12 +210,18 @@ impl Queries {
 
     /// How many task groups there are in all instances, those included that have no task.
     pub fn groups_total(&self) -> u32 {
-        self.groups
+        self.shared.plans.newest(&self.plan).groups
     }
 
     /// What the other instances present to this one: whoever does is one of them.
     pub fn token(&self) -> &Token {
         &self.shared.token
+    }
+
+    /// How many partitions a store has; none, while no topic is there that it is made from.
+    fn partitions(&self, store: &'static str) -> Result<u32, QueryError> {
+        let plan = self.shared.plans.newest(&self.plan);
+        plan.stores.get(store).copied().ok_or(QueryError::NoSuchStore(store))
     }
 
     /// A partition that is this instance's for certain. One that slept, or cannot reach the broker, may have lost it to another that
@@ -233,7 +240,7 @@ impl Queries {
 
     /// The partitions of a store that are here, and who has the rest; all of them, or those that are named.
     fn locate(&self, store: &'static str, partitions: Option<&[u32]>) -> Result<Scattered<Vec<Served>>, QueryError> {
-        let count = *self.partitions.get(store).ok_or(QueryError::NoSuchStore(store))?;
+        let count = self.partitions(store)?;
         let mut here = Vec::new();
         let mut others: BTreeMap<Instance, Vec<u32>> = BTreeMap::new();
         let mut missing = Vec::new();

@@ -7,7 +7,7 @@
 //!
 //! The same thread asks the broker where the inputs end, for the lag, and has it drop what is done from repartition topics.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 use broker::{BrokerError, Outgoing, Polled, Producer, Reader, Start, TopicPartition};
 use serde::{Deserialize, Serialize};
 
+use super::agreement::Agreement;
 use super::instance::{Instance, Token};
+use super::matching::watch_matching;
 use super::parts::Parts;
 use super::shared::Shared;
 use super::state::clean_up;
@@ -44,6 +46,9 @@ struct Announcement {
     claim: Option<i64>,
     #[serde(default)]
     stage: Stage,
+    /// The topics that it reads by pattern; none where it has no such source, and in announcements of versions that did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    matched: Option<BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -82,6 +87,7 @@ pub(crate) struct Directory {
     folder: Option<String>,
     claim: Option<i64>,
     said: Option<Announcement>,
+    agreement: Agreement,
     said_at: Instant,
     bounds_at: Instant,
     counted_at: Instant,
@@ -111,6 +117,7 @@ impl Directory {
             folder,
             claim: None,
             said: None,
+            agreement: Agreement::default(),
             said_at: now,
             bounds_at: now,
             counted_at: now,
@@ -275,6 +282,7 @@ impl Directory {
             if let Err(error) = watch_partitions(&self.parts, &self.shared) {
                 tracing::debug!(%error, "the inputs' partitions are not known now");
             }
+            self.look_for_topics();
             self.counted_at = Instant::now();
         }
         if self.cleaned_at.elapsed() > CLEAN_EVERY {
@@ -286,6 +294,26 @@ impl Directory {
         if self.purged_at.elapsed() > self.parts.settings.repartition_purge_interval {
             self.purge();
             self.purged_at = Instant::now();
+        }
+    }
+
+    /// Topics that match a source's pattern come and go.
+    fn look_for_topics(&mut self) {
+        if let Err(error) = watch_matching(&self.parts, &self.shared) {
+            tracing::debug!(%error, "which topics match is not known now");
+        }
+        self.parts.plan = self.shared.plans.newest(&self.parts.plan);
+        let own = self.parts.plan.matched(&self.parts.topology);
+        let now_ms = self.parts.clock.now_ms();
+        let name = &self.parts.settings.instance;
+        let is_there = |said: &Announcement| said.stage == Stage::Runs && now_ms - said.at_ms <= SILENCE_MS;
+        let others = self
+            .known
+            .iter()
+            .filter(|(instance, (_, said))| *instance != name && is_there(said));
+        let others = others.filter_map(|(instance, (_, said))| Some((instance.as_str(), said.matched.as_ref()?)));
+        for how in self.agreement.look(&own.into_keys().collect(), others) {
+            tracing::warn!("{how}");
         }
     }
 
@@ -321,6 +349,7 @@ impl Directory {
             folder: self.folder.clone(),
             claim: self.claim,
             stage,
+            matched: self.matched(),
         };
         let value = serde_json::to_vec(&said).expect("plain data becomes JSON");
         let record = Outgoing {
@@ -337,6 +366,14 @@ impl Directory {
             self.said_at = Instant::now();
         }
         Ok(())
+    }
+
+    fn matched(&self) -> Option<BTreeSet<String>> {
+        if self.parts.topology.patterns.is_empty() {
+            return None;
+        }
+        let matched = self.parts.plan.matched(&self.parts.topology);
+        Some(matched.into_keys().map(str::to_owned).collect())
     }
 
     /// The newest announcement that names a group has it.
@@ -413,6 +450,7 @@ mod tests {
             folder: folder.map(str::to_owned),
             claim: Some(0),
             stage,
+            matched: None,
         };
         let cases = [
             (Stage::Runs, Some("here"), Some("here"), false),

@@ -69,7 +69,7 @@ impl Flow {
     pub fn expire(&mut self, topology: &Topology, id: usize, stream_time_ms: i64, now_ms: i64) -> Result<Expired, ProcessError> {
         self.at = RecordMetadata {
             partition: self.at.partition,
-            offset: -1,
+            offset: RecordOffset::NONE,
             timestamp_ms: stream_time_ms,
             ..RecordMetadata::default()
         };

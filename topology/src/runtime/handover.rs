@@ -174,7 +174,7 @@ impl HandOver {
             if !tasks.iter().any(|(id, _)| link.writers.contains(&id.sub)) {
                 continue;
             }
-            let partitions = 0..parts.source_partitions[link.topic];
+            let partitions = 0..parts.plan.source_partitions[link.topic];
             let partitions = partitions.filter(|partition| {
                 !self.open.contains(&(number, *partition)) && link.input_is(*partition, tasks, |input| input.buffered() == 0)
             });

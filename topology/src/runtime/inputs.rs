@@ -83,7 +83,7 @@ impl InputReader {
     pub fn assign(&mut self, id: TaskId, task: &mut Task, topology: &Topology) -> Result<(), EngineError> {
         for (i, input) in task.inputs.iter_mut().enumerate() {
             let start = match input.committed_offset() {
-                ..0 if topology.offset_reset(&input.partition.topic).is_from_the_start() => Start::Earliest,
+                ..0 if topology.offset_reset(input.node).is_from_the_start() => Start::Earliest,
                 ..0 => Start::At(input.start),
                 offset => Start::At(offset),
             };

@@ -27,6 +27,8 @@ pub struct Metrics {
     pub(crate) tasks: IntGauge,
     /// Sub-topologies that stand still until a restart, since an input got other partitions.
     pub(crate) still: IntGauge,
+    /// Why topics that match are not read.
+    pub(crate) refused: IntGauge,
     pub(crate) resets: IntCounter,
     /// State that had to be thrown away and restored from the start of its changelog.
     pub(crate) wipes: IntCounter,
@@ -83,6 +85,11 @@ impl Metrics {
             "Sub-topologies that read no further before a restart: an input has other partitions than at the start.",
         )?;
         registry.register(Box::new(still.clone()))?;
+        let refused = IntGauge::new(
+            name("matching_topics_refused"),
+            "Faults that keep topics from being read which match a source's pattern; readiness and the log name them.",
+        )?;
+        registry.register(Box::new(refused.clone()))?;
         Ok(Self {
             // The field's own name, as Kafka's exporters have it.
             lag_records: gauge(
@@ -148,6 +155,7 @@ impl Metrics {
             )?,
             tasks,
             still,
+            refused,
             resets: single(
                 "resets_total",
                 "Times a worker dropped its transaction and its tasks, and started them again.",

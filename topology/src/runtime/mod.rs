@@ -15,6 +15,7 @@
 //! every input, which the worker fetches by manual assignment. So tasks that stay never stop while others move, and a stale
 //! generation's commit is fenced by the broker.
 
+mod agreement;
 mod at_fault;
 mod directory;
 mod earlier;
@@ -25,10 +26,12 @@ mod input;
 mod inputs;
 mod instance;
 mod lifecycle;
+mod matching;
 mod metrics;
 mod outbox;
 mod pack;
 mod parts;
+mod plan;
 mod prepare;
 mod queue;
 mod read_ahead;
@@ -40,6 +43,7 @@ mod supervisor;
 mod task;
 mod task_id;
 mod tasks;
+mod topics;
 mod transaction;
 mod trouble;
 mod unknown;
@@ -56,7 +60,9 @@ pub use settings::{EngineSettings, OnFault};
 pub use task::Position;
 pub use task_id::TaskId;
 
+pub(crate) use matching::watch_matching;
 pub(crate) use parts::Parts;
+pub(crate) use plan::Plan;
 pub(crate) use prepare::prepare;
 pub(crate) use shared::{Served, Shared};
 pub(crate) use state::{Flusher, Scheduled, StateManager, Switches, clean_up};

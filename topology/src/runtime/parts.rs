@@ -1,12 +1,11 @@
 //! What every worker of an engine is made from.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use broker::Broker;
 use wire::Registry;
 
+use super::plan::Plan;
 use super::{EngineSettings, Metrics};
 use crate::clock::Clock;
 use crate::graph::Topology;
@@ -22,30 +21,15 @@ pub(crate) struct Parts {
     pub clock: Arc<dyn Clock>,
     pub metrics: Metrics,
     pub settings: Arc<EngineSettings>,
-    /// Tasks of each sub-topology.
-    pub sub_partitions: Arc<Vec<u32>>,
-    /// Partitions of each topic that is read. Without state, a sub-topology may read topics with fewer than it has tasks.
-    pub source_partitions: Arc<BTreeMap<&'static str, u32>>,
-    /// Task groups, in all instances.
-    pub groups: u32,
-    /// For how long the changelogs keep the tombstones of deleted keys: state that is older cannot be carried on from.
-    pub tombstone_retention: Duration,
-    /// Ids of the topics that are read, where the broker gives them.
-    pub topic_ids: Arc<BTreeMap<&'static str, String>>,
+    /// What is read.
+    pub plan: Arc<Plan>,
 }
 
 impl Parts {
-    /// Partitions of each store.
-    pub fn store_partitions(&self) -> HashMap<&'static str, u32> {
-        let subs = self.topology.subs.iter().zip(self.sub_partitions.iter());
-        subs.flat_map(|(sub, count)| sub.stores.iter().map(|&s| (self.topology.stores[s].name, *count)))
-            .collect()
-    }
-
     /// Whether state that was valid at this time may no longer be carried on from: a deleted key's tombstone may be gone from the changelog
     /// by now, or before the replay comes by, and what the state has of such keys would never be taken away.
     pub fn is_too_old(&self, valid_at_ms: i64) -> bool {
-        let tombstones_last = self.tombstone_retention - self.tombstone_retention / 8;
+        let tombstones_last = self.plan.tombstone_retention - self.plan.tombstone_retention / 8;
         self.clock.now_ms() - valid_at_ms > tombstones_last.as_millis() as i64
     }
 

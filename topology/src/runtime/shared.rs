@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::instance::{Instance, Token};
 use super::lifecycle::Lifecycle;
+use super::plan::Plans;
 use super::task::Position;
 
 /// A store's partition that can be asked.
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     /// Sub-topologies that stand still until a restart, and why.
     pub still: Mutex<BTreeMap<usize, String>>,
     still_count: AtomicUsize,
+    /// What is read, where that is no longer what it was at the start.
+    pub plans: Plans,
     /// Who owns which task group, by the instances' announcements.
     pub owners: RwLock<HashMap<u32, Instance>>,
     /// Addresses of the other instances.
@@ -125,6 +128,7 @@ impl Shared {
     pub fn troubles(&self) -> Vec<String> {
         let mut reasons: Vec<String> = self.trouble.lock().values().flatten().cloned().collect();
         reasons.extend(self.must_restart());
+        reasons.extend(self.plans.refused());
         reasons.extend(self.ended.lock().clone());
         reasons
     }

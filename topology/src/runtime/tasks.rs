@@ -136,7 +136,7 @@ impl Slot {
         loop {
             match self.task.step(with.producer, with.now_ms, with.at_fault, with.transaction)? {
                 Step::Processed => {}
-                Step::DeadLetter => with.metrics.count_dead_letter(&self.task.inputs[0].partition.topic),
+                Step::DeadLetter(topic) => with.metrics.count_dead_letter(&topic),
                 Step::Idle => return Ok(Driven::Idle),
                 Step::Later(reason) => {
                     // The record waits at the head of its input; the other tasks go on.

@@ -15,14 +15,15 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Compares the inputs' partitions with those at the start. To be called now and then, off the workers' threads.
 pub(crate) fn watch_partitions(parts: &Parts, shared: &Shared) -> Result<(), EngineError> {
-    let topics: Vec<&str> = parts.source_partitions.keys().copied().collect();
+    let plan = shared.plans.newest(&parts.plan);
+    let topics: Vec<&str> = plan.source_partitions.keys().copied().collect();
     let counts = parts.broker.partition_counts(&topics, PATIENCE)?;
     for (topic, now) in topics.into_iter().zip(counts) {
-        let then = parts.source_partitions[topic];
+        let then = plan.source_partitions[topic];
         // Partitions are never taken away: fewer, or none, is a broker that does not know better yet.
         let Some(now) = now.filter(|now| *now > then) else { continue };
-        let reads = |sub: &crate::graph::SubTopology| sub.sources.iter().any(|(source, _)| *source == topic);
-        for (number, _) in parts.topology.subs.iter().enumerate().filter(|(_, sub)| reads(sub)) {
+        let reads = |sources: &[(&str, usize)]| sources.iter().any(|(source, _)| *source == topic);
+        for (number, _) in plan.sources.iter().enumerate().filter(|(_, sources)| reads(sources)) {
             let told = format!(
                 "topic {topic} has {now} partitions, and had {then} at the start: nothing more is processed of it before a restart \
                  (docs/runbooks/partitions.md)"

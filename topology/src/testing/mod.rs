@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use broker::in_process::{InProcessBroker, Limits};
-use broker::{Broker, Outgoing, Polled, Reader, Start, TopicPartition};
+use broker::{Broker, CleanupPolicy, Outgoing, Polled, Reader, Start, TopicPartition, TopicSettings, TopicSpec};
 use wire::{Codec, MemoryRegistry, Registry, Topic, Wire};
 
 pub use client::Client;
@@ -23,7 +23,7 @@ use crate::query::Queries;
 use crate::record::Record;
 use crate::runtime::{
     EngineParts, EngineSettings, Flusher, Metrics, Parts, Scheduled, Shared, StateManager, Switches, Worker, clean_up, prepare,
-    watch_partitions,
+    watch_matching, watch_partitions,
 };
 use crate::store::{Backends, KeyValue, MemoryBackends, StoreKey, StoreValue, View};
 
@@ -128,6 +128,7 @@ impl TestDriver {
     }
 
     fn start(&mut self) -> Result<(), EngineError> {
+        self.parts.plan = self.shared.plans.newest(&self.parts.plan);
         self.shared = Arc::default();
         let threads = self.parts.settings.threads;
         self.workers = std::iter::repeat_with(|| None).take(threads).collect();
@@ -401,6 +402,7 @@ impl TestDriver {
             clock,
             metrics,
         };
+        self.shared.plans.forget();
         self.parts = prepare(topology, (*settings).clone(), parts)?;
         Ok(())
     }
@@ -476,6 +478,28 @@ impl TestDriver {
         watch_partitions(&self.parts, &self.shared)?;
         self.settle();
         Ok(self.shared.must_restart())
+    }
+
+    /// Looks for topics that match the patterns of sources, as an engine does every few seconds. They are read from the next turn on.
+    ///
+    /// # Errors
+    ///
+    /// The log cannot be asked.
+    pub fn watch_topics(&mut self) -> Result<(), EngineError> {
+        watch_matching(&self.parts, &self.shared)
+    }
+
+    /// Makes a topic that somebody else owns.
+    pub fn make_topic<K, V>(&self, topic: Topic<K, V>, partitions: u32) {
+        let spec = TopicSpec {
+            name: topic.name().to_owned(),
+            partitions,
+            accept_existing: true,
+            cleanup: CleanupPolicy::Delete(None),
+            settings: TopicSettings::default(),
+        };
+        let made = self.broker.ensure_topics(&[spec], Duration::ZERO);
+        made.expect("the log is in this process, and a topic has a partition");
     }
 
     /// Removes state that is too old, as an engine does every hour. Returns how many tasks had some.

@@ -62,7 +62,7 @@ impl BegunInputs {
         }
         let topic = parts.topology.inputs_topic();
         for input in &new {
-            let id = parts.topic_ids.get(&*input.topic);
+            let id = parts.plan.topic_ids.get(&*input.topic);
             producer.send(Outgoing {
                 topic: &topic,
                 partition: Some(input.partition),

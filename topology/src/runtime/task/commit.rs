@@ -200,6 +200,7 @@ impl Task {
                 })
                 .collect(),
             topics: self
+                .plan
                 .topic_ids
                 .iter()
                 .map(|(topic, id)| ((*topic).to_owned(), id.clone()))

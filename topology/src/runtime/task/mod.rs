@@ -9,7 +9,6 @@ mod expire;
 mod step;
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use broker::{Committed, Headers, Message, TopicPartition, TransactionalProducer};
@@ -28,6 +27,7 @@ use crate::runtime::input::{Input, stream_time_of};
 use crate::runtime::outbox::{Handed, Outbox, send_pack};
 use crate::runtime::pack::Pack;
 use crate::runtime::parts::Parts;
+use crate::runtime::plan::Plan;
 use crate::runtime::read_ahead::ReadAhead;
 use crate::runtime::state::Restore;
 use crate::runtime::task_id::TaskId;
@@ -76,7 +76,7 @@ pub(crate) struct Task {
     sequence: u64,
     /// Until when its changelogs are known to hold nothing that this task has not: it owned them then.
     pub valid_at_ms: i64,
-    topic_ids: Arc<BTreeMap<&'static str, String>>,
+    plan: Arc<Plan>,
     /// The backend is to be told of `valid_at_ms` though there may be nothing else to write.
     touches: bool,
     /// Something was processed since the last commit.
@@ -102,8 +102,8 @@ pub(crate) enum Blame {
 /// What came of one record.
 pub(crate) enum Step {
     Processed,
-    /// It went to the dead-letter topic.
-    DeadLetter,
+    /// It went to the dead-letter topic; which topic it is of.
+    DeadLetter(Arc<str>),
     /// Nothing waits, or it waits for what may come to an empty input.
     Idle,
     /// The registry is away, or does not know the schema yet: the record waits.
@@ -114,7 +114,7 @@ impl Task {
     /// Opens a task with what its database knows. Its changelogs are still to be replayed.
     pub fn open(parts: &Parts, id: TaskId, backend: Option<Arc<dyn Backend>>) -> Result<Self, EngineError> {
         let (topology, registry) = (&parts.topology, &parts.registry);
-        let source_partitions = &*parts.source_partitions;
+        let source_partitions = &parts.plan.source_partitions;
         let now_ms = parts.clock.now_ms();
         let max_idle = parts.settings.max_task_idle;
         let sub: &SubTopology = &topology.subs[id.sub];
@@ -155,8 +155,7 @@ impl Task {
         for &node in &sub.nodes {
             nodes[node] = Some((topology.nodes[node].make)(registry)?);
         }
-        let mut inputs: Vec<Input> = sub
-            .sources
+        let mut inputs: Vec<Input> = parts.plan.sources[id.sub]
             .iter()
             .filter(|(topic, _)| id.partition < source_partitions[topic])
             .map(|&(topic, node)| {
@@ -217,7 +216,7 @@ impl Task {
             changelogs,
             sequence: stored.sequence,
             valid_at_ms,
-            topic_ids: parts.topic_ids.clone(),
+            plan: parts.plan.clone(),
             touches: false,
             dirty: false,
             records: 0,

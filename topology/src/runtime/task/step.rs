@@ -155,7 +155,7 @@ impl Task {
                         task.tell_dead_letter(record, node, producer, now_ms)
                     })?;
                 }
-                Step::DeadLetter
+                Step::DeadLetter(self.flow.at.topic.clone())
             }
         };
         let event_time_ms = self.flow.at.timestamp_ms;

@@ -40,7 +40,7 @@ impl Worker {
     fn open_groups(&mut self) -> Result<(), EngineError> {
         let partitions = self.tasks.wanted().iter();
         let ids = partitions.flat_map(|&partition| (0..self.parts.topology.subs.len()).map(move |sub| TaskId { sub, partition }));
-        let mine = |id: &TaskId| id.partition < self.parts.sub_partitions[id.sub] && !self.tasks.contains(*id);
+        let mine = |id: &TaskId| id.partition < self.parts.plan.tasks[id.sub] && !self.tasks.contains(*id);
         let ids: Vec<TaskId> = ids.filter(mine).collect();
         let mut opened = self.wipe_states();
         for (&id, backend) in ids.iter().zip(self.state.open(&ids)) {

@@ -3,6 +3,7 @@
 mod assignment;
 mod commit;
 mod process;
+mod replan;
 mod restore;
 mod trouble;
 mod upkeep;
@@ -71,7 +72,7 @@ impl Worker {
             client_id: client.clone(),
             // A member that comes back under its name has its groups at once, without the others sharing anew. So it takes another
             // name when there are more to share.
-            member: Some(format!("{client}-of-{}", parts.groups)),
+            member: Some(format!("{client}-of-{}", parts.plan.groups)),
             session_timeout: parts.settings.session_timeout,
         })?;
         let lease = group.lease()?;
@@ -147,6 +148,7 @@ impl Worker {
             progress = true;
         }
         self.stand_still_where_partitions_changed()?;
+        self.take_plan_over()?;
         progress |= self.end_waits()?;
         progress |= self.advance_restores()?;
         progress |= self.advance_hand_over()?;

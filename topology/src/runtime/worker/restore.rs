@@ -72,7 +72,7 @@ impl Worker {
             for (input, committed) in slot.task.inputs.iter_mut().zip(&committed) {
                 input.committed = input.reached_at_open(committed.as_ref());
                 if input.committed.log.is_none() {
-                    let reset = self.parts.topology.offset_reset(&input.partition.topic);
+                    let reset = self.parts.topology.offset_reset(input.node);
                     input.start = self.inputs.start_of(&input.partition, reset, now_ms, patience)?;
                 }
                 input.rewind();
@@ -145,7 +145,7 @@ impl Worker {
         let has_none = |input: &&mut Input| input.committed.log.is_none();
         // What is in the state is all that was committed, if the changelogs had nothing to add; and the topic must be the same.
         for input in slot.task.inputs.iter_mut().filter(has_none) {
-            let is_same = input.known_topic == self.parts.topic_ids.get(&*input.partition.topic).cloned();
+            let is_same = input.known_topic == self.parts.plan.topic_ids.get(&*input.partition.topic).cloned();
             if let Some(known) = input.known.filter(|known| known.log.is_some() && replayed == 0 && is_same) {
                 tracing::warn!(task = %name, input = %input.partition, offset = input.log_offset(known.log), "the group has lost its offset; the state has it");
                 input.committed = known;
@@ -164,7 +164,7 @@ impl Worker {
             };
             let begun = self.begun.has(id.partition, &input.partition.topic);
             input.is_lost = (begun.unwrap_or_else(guessed) && !planted("an input without an offset is read from its start"))
-                || self.parts.topology.offset_reset(&input.partition.topic) == OffsetReset::None;
+                || self.parts.topology.offset_reset(input.node) == OffsetReset::None;
             if input.is_lost {
                 lost.push(input.partition.to_string());
             }

@@ -135,7 +135,7 @@ impl Worker {
         let task = &mut self.tasks.slot_mut(id).task;
         let begin = |input: &&mut Input| input.committed_offset() < 0 && !input.is_lost;
         for input in task.inputs.iter_mut().filter(begin) {
-            let reset = self.parts.topology.offset_reset(&input.partition.topic);
+            let reset = self.parts.topology.offset_reset(input.node);
             input.start = self.inputs.start_of(&input.partition, reset, now_ms, patience)?;
             input.rewind();
         }

@@ -40,7 +40,10 @@ impl Worker {
     /// How often offsets are committed again and state is marked as valid: several times within what bounds either.
     fn refresh_interval_ms(&self) -> i64 {
         let interval = self.parts.settings.offsets_refresh_interval;
-        interval.min(self.parts.tombstone_retention / 8).max(REFRESH_MIN).as_millis() as i64
+        interval
+            .min(self.parts.plan.tombstone_retention / 8)
+            .max(REFRESH_MIN)
+            .as_millis() as i64
     }
 
     /// Commits the offsets of all inputs again when it is time. A broker forgets an offset that is not committed for a week, and

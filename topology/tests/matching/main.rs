@@ -1,0 +1,8 @@
+//! Sources whose topics are those that match a pattern: which are read, and what happens when they come and go.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod come_and_go;
+mod support;
+mod walk;
+mod which;
