@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use schemas::gold::AccountBalance;
 use schemas::silver::{Account, AccountStatus, Customer, Transaction, TransactionStatus};
 use schemas::{AccountId, CustomerId, TransactionId};
+use topology::Millis;
 pub use topology::query::{InputLag, Instance, Readiness, Scattered, Token};
 
 /// A value of a store, and what it reflects.
@@ -17,8 +18,8 @@ pub use topology::query::{InputLag, Instance, Readiness, Scattered, Token};
 pub struct Reading<T> {
     /// The value.
     pub value: T,
-    /// When the state that has it was committed, in milliseconds since the epoch.
-    pub committed_at_ms: i64,
+    /// When the state that has it was committed.
+    pub committed_at_ms: Millis,
 }
 
 /// Where a key is.

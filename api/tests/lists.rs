@@ -21,6 +21,7 @@ use support::http::{Bank, limits, router, send};
 use support::until;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+use topology::Millis;
 
 #[test]
 fn every_id_has_a_cursor() {
@@ -112,7 +113,7 @@ impl Slow {
 }
 
 fn nothing<T>() -> Result<Located<Reading<Option<T>>>, ReadError> {
-    let (value, committed_at_ms) = (None, 0);
+    let (value, committed_at_ms) = (None, Millis(0));
     Ok(Located::Here(Reading { value, committed_at_ms }))
 }
 

@@ -5,28 +5,31 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use clock::{Clock, ManualClock};
+//! use clock::{Clock, ManualClock, Millis};
 //!
-//! let clock = ManualClock::at(1_000);
+//! let clock = ManualClock::at(Millis(1_000));
 //! clock.advance(Duration::from_secs(2));
-//! assert_eq!(clock.now_ms(), 3_000);
+//! assert_eq!(clock.now_ms(), Millis(3_000));
 //! assert_eq!(clock.now().to_string(), "1970-01-01T00:00:03Z");
 //! ```
+
+mod time;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
+pub use time::{Micros, Millis};
 
 /// Tells the time.
 pub trait Clock: Send + Sync + 'static {
-    /// Milliseconds since the epoch.
-    fn now_ms(&self) -> i64;
+    /// The instant, to the millisecond.
+    fn now_ms(&self) -> Millis;
 
     /// The same as a timestamp.
     fn now(&self) -> Timestamp {
-        Timestamp::from_millisecond(self.now_ms()).unwrap_or(Timestamp::UNIX_EPOCH)
+        Timestamp::from_millisecond(self.now_ms().0).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 }
 
@@ -36,10 +39,9 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods, reason = "the one place that reads it")]
-    fn now_ms(&self) -> i64 {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_millis() as i64)
+    fn now_ms(&self) -> Millis {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+        Millis(since_epoch.map_or(0, |d| d.as_millis() as i64))
     }
 }
 
@@ -48,9 +50,9 @@ impl Clock for SystemClock {
 pub struct ManualClock(Arc<AtomicI64>);
 
 impl ManualClock {
-    /// Starts at this instant, in milliseconds since the epoch.
-    pub fn at(now_ms: i64) -> Self {
-        Self(Arc::new(AtomicI64::new(now_ms)))
+    /// Starts at this instant.
+    pub fn at(now_ms: Millis) -> Self {
+        Self(Arc::new(AtomicI64::new(now_ms.0)))
     }
 
     /// Moves on.
@@ -60,7 +62,7 @@ impl ManualClock {
 }
 
 impl Clock for ManualClock {
-    fn now_ms(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
+    fn now_ms(&self) -> Millis {
+        Millis(self.0.load(Ordering::SeqCst))
     }
 }

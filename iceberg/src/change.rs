@@ -121,7 +121,7 @@ impl Access {
         commit.requirements.extend(change.requirements);
         commit.updates.push(Update::Snapshot(snapshot));
         commit.updates.push(Update::Properties(properties));
-        let expired = expire::due(metadata, self.clock.now_ms(), 1);
+        let expired = expire::due(metadata, self.clock.now_ms().0, 1);
         if !expired.is_empty() {
             commit.updates.push(Update::Expire(expired.clone()));
         }
@@ -142,7 +142,7 @@ impl Access {
             let Some(base) = self.catalog.load(&self.name).await? else {
                 return Ok(());
             };
-            let expired = expire::due(&base.metadata, self.clock.now_ms(), 0);
+            let expired = expire::due(&base.metadata, self.clock.now_ms().0, 0);
             // A catalog may keep snapshots that it was asked to remove.
             if expired.is_empty() || expired == before {
                 return Ok(());

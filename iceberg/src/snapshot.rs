@@ -93,7 +93,7 @@ impl Draft<'_> {
         let mut snapshot = json!({
             "snapshot-id": self.id,
             "sequence-number": number,
-            "timestamp-ms": self.access.clock.now_ms().max(parent.and_then(|parent| parent["timestamp-ms"].as_i64()).unwrap_or(0)),
+            "timestamp-ms": self.access.clock.now_ms().0.max(parent.and_then(|parent| parent["timestamp-ms"].as_i64()).unwrap_or(0)),
             "manifest-list": list,
             "summary": self.summary(&manifests, &gone),
             "schema-id": self.schema["schema-id"],

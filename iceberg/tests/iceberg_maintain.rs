@@ -347,7 +347,7 @@ async fn what_a_crash_leaves_is_deleted_when_it_is_old() {
 /// The store's clock has gone on.
 async fn wait_a_millisecond() {
     let now = SystemClock.now();
-    while SystemClock.now_ms() <= now.as_millisecond() + 1 {
+    while SystemClock.now_ms().0 <= now.as_millisecond() + 1 {
         tokio::task::yield_now().await;
     }
 }

@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use processors::{gold::GRACE_MS, stores};
+use processors::{gold::GRACE, stores};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use schemas::bronze::{AccountRow, CustomerRow, Op, TransactionRow};
@@ -70,8 +70,8 @@ fn a_transaction_before_its_account_waits_and_is_reported() {
     bank.transaction(Op::Create, transaction(1, 7, "DEPOSIT", "5.00", "COMPLETED"));
     bank.check(&[]);
     assert_eq!(bank.driver.view(stores::WAITING).len(), 1);
-    bank.driver.advance_wall_clock(Duration::from_millis(2 * GRACE_MS as u64));
-    bank.driver.advance_wall_clock(Duration::from_millis(2 * GRACE_MS as u64));
+    bank.driver.advance_wall_clock(2 * GRACE);
+    bank.driver.advance_wall_clock(2 * GRACE);
     assert_eq!(bank.rejected(), [(7, "account_exists".to_owned())], "reported, and only once");
     bank.account(7, "1.00");
     bank.check(&[(7, "6.00", "6.00")]);

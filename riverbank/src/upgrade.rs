@@ -16,7 +16,7 @@ use bytes::Bytes;
 use processors::{APPLICATION, stores};
 use schemas::silver::{Account, Customer, Transaction};
 use schemas::state::{Applied, SourcePosition};
-use topology::clock::Clock;
+use topology::clock::{Clock, Millis};
 use topology::store::{KeyValue, StoreKey};
 use wire::{Codec, Wire};
 
@@ -26,7 +26,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a topic's end may stay away without a record: a transaction that nobody ended hides it.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Instances announce themselves every few seconds.
-const SILENCE_MS: i64 = 20_000;
+const SILENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_secs(1);
 /// Records of one transaction.
 const RECORDS_MAX: usize = 10_000;
@@ -62,7 +62,7 @@ pub fn take_over(log: &Log, clock: &dyn Clock) -> anyhow::Result<()> {
     })?;
     let mut upgrade = Upgrade {
         log,
-        now_us: clock.now_ms() * 1000,
+        now_ms: clock.now_ms(),
         posted,
         producer,
         waiting: 0,
@@ -103,10 +103,10 @@ fn until_others_are_silent(broker: &dyn Broker, clock: &dyn Clock) -> anyhow::Re
             newest = newest.max(message.value.is_some().then_some(message.timestamp_ms));
             Ok(())
         })?;
-        match newest.map(|at_ms| clock.now_ms() - at_ms) {
-            Some(age_ms) if age_ms < SILENCE_MS => {
+        match newest.map(|at_ms| clock.now_ms().since(Millis(at_ms))) {
+            Some(age) if age < SILENCE => {
                 tracing::warn!(
-                    age_ms,
+                    age_ms = age.as_millis() as u64,
                     "an instance still announces itself, or did until just now: waiting for its end"
                 );
                 std::thread::sleep(PAUSE);
@@ -152,7 +152,7 @@ fn read(broker: &dyn Broker, topic: &str, mut show: impl FnMut(u32, Message) -> 
 
 struct Upgrade<'a> {
     log: &'a Log,
-    now_us: i64,
+    now_ms: Millis,
     /// In which partition a transaction has postings. Rows could lie in several partitions, where the key's schema had changed:
     /// the one that counts is the one whose postings stand.
     posted: HashMap<Bytes, u32>,
@@ -232,7 +232,7 @@ impl Upgrade<'_> {
             // The time of the delete was not kept: nothing that was committed before now can be newer.
             let streamed = SourcePosition {
                 lsn: Some(lsn),
-                committed_at: self.now_us,
+                committed_at: self.now_ms.to_micros().0,
             };
             self.applied::<R>(&topic, &key, None, streamed, &writer)?;
         }
@@ -287,7 +287,7 @@ impl Upgrade<'_> {
             partition: Some(0),
             key: Some(key),
             value,
-            timestamp_ms: self.now_us / 1000,
+            timestamp_ms: self.now_ms.0,
             headers: &[],
         })?;
         self.waiting += 1;

@@ -17,7 +17,7 @@ use schemas::{AccountId, TransactionId};
 use serde_json::{Value, json};
 use topology::clock::{ManualClock, SystemClock};
 use topology::store::MemoryBackends;
-use topology::{Engine, EngineParts, EngineSettings, Metrics};
+use topology::{Engine, EngineParts, EngineSettings, Metrics, Micros};
 use wire::{Codec, MemoryRegistry, Registry, Wire};
 
 const BOUND: Duration = Duration::from_secs(30);
@@ -219,7 +219,7 @@ fn rows_deletes_and_postings_go_on_where_they_were() {
         registry: old.registry.clone(),
     };
     let now_us = WRITTEN + 60_000_000;
-    let clock = ManualClock::at(now_us / 1000);
+    let clock = ManualClock::at(Micros(now_us).to_millis());
     take_over(&log, &clock).unwrap();
     // A second instance, or the next start.
     take_over(&log, &clock).unwrap();

@@ -127,7 +127,7 @@ impl Bench {
             partition: Some(0),
             key: None,
             value: Some(value),
-            timestamp_ms: SystemClock.now_ms(),
+            timestamp_ms: SystemClock.now_ms().0,
             headers: &[],
         };
         let outgoing: Vec<_> = bytes.iter().map(|value| outgoing(value.as_slice())).collect();

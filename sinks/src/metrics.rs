@@ -1,5 +1,6 @@
 //! The sink's metrics, in base units.
 
+use clock::Millis;
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// What the sinks of one process count. Cheap to clone; clones count together.
@@ -115,11 +116,11 @@ impl Metrics {
     }
 
     /// A range is finished, and everything before it.
-    pub(crate) fn finished(&self, table: &str, partition: u32, next: i64, now_ms: i64) {
+    pub(crate) fn finished(&self, table: &str, partition: u32, next: i64, now_ms: Millis) {
         let partition = partition.to_string();
         let label = [table, partition.as_str()];
         self.next_offset.with_label_values(&label).set(next);
-        self.finished_seconds.with_label_values(&label).set(now_ms as f64 / 1_000.0);
+        self.finished_seconds.with_label_values(&label).set(now_ms.0 as f64 / 1_000.0);
     }
 
     /// A partition went to another member: that one reports its lag.

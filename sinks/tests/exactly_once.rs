@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, Committed, TopicPartition};
-use clock::{Clock, ManualClock};
+use clock::{Clock, ManualClock, Millis};
 use object_store::ObjectStore;
 use parking_lot::Mutex;
 use rand::seq::IndexedRandom;
@@ -38,7 +38,7 @@ fn a_quiet_run_writes_everything_once() {
 #[test]
 fn a_sink_takes_the_time_from_its_clock() {
     let bench = Bench::one(3);
-    let clock = ManualClock::at(1_900_000_000_000);
+    let clock = ManualClock::at(Millis(1_900_000_000_000));
     bench.produce("records", 200, &mut rng(3));
     let sink = bench
         .sink("only")

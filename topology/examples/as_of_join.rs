@@ -40,7 +40,7 @@ fn main() -> Result<(), EngineError> {
         client.send(SALES, at(hour, minute), &dollar, Some(&100))?;
     }
     for sale in client.read(WORTH, 2, Duration::from_secs(30))? {
-        let minutes = sale.timestamp_ms / 60_000;
+        let minutes = sale.timestamp_ms.0 / 60_000;
         let (hour, minute, cents) = (minutes / 60, minutes % 60, sale.value.unwrap_or(0));
         println!(
             "100 {} sold at {hour:02}:{minute:02} are {}.{:02} EUR",

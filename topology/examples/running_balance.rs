@@ -7,7 +7,7 @@ use std::time::Duration;
 use topology::dsl::Builder;
 use topology::store::TimestampedKeyValue;
 use topology::testing::Client;
-use topology::{InProcessBroker, Streams, Topic};
+use topology::{InProcessBroker, Millis, Streams, Topic};
 
 /// By account, in cents.
 const BOOKINGS: Topic<String, i64> = Topic::new("bookings");
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let now = loop {
         let answer = engine.queries().get(BALANCE, &"DE-1".to_owned())?;
         match answer.value {
-            Some(row) if row.timestamp_ms == 3 => break row.value,
+            Some(row) if row.timestamp_ms == Millis(3) => break row.value,
             _ => std::thread::sleep(Duration::from_millis(10)),
         }
     };

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use topology::dsl::Builder;
 use topology::store::TimestampedKeyValue;
 use topology::testing::Client;
-use topology::{Broker, Engine, EngineError, EngineSettings, InProcessBroker, KafkaBroker, KafkaSettings};
+use topology::{Broker, Engine, EngineError, EngineSettings, InProcessBroker, KafkaBroker, KafkaSettings, Millis};
 use topology::{Queries, QueryError, Streams, Topic, Topology};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -21,7 +21,7 @@ const ACCOUNTS: [&str; 6] = ["DE-1", "DE-2", "FR-1", "FR-2", "IT-1", "IT-2"];
 const INSTANCES: [&str; 3] = ["a", "b", "c"];
 const PATIENCE: Duration = Duration::from_secs(60);
 /// When the last booking of each account was made.
-const LAST_MS: i64 = 2;
+const LAST_MS: Millis = Millis(2);
 
 /// By account, in cents. Each run has topics of its own.
 fn bookings(run: &str) -> Topic<String, i64> {
@@ -196,7 +196,7 @@ fn main() -> Result<(), Failure> {
 
     let client = Client::new(log);
     for (at, account) in ACCOUNTS.iter().enumerate() {
-        for (at_ms, cents) in [(1, 10_000), (LAST_MS, at as i64 * 100)] {
+        for (at_ms, cents) in [(Millis(1), 10_000), (LAST_MS, at as i64 * 100)] {
             client.send(bookings(&run), at_ms, &(*account).to_owned(), Some(&cents))?;
         }
     }

@@ -29,6 +29,7 @@ mod streams;
 pub mod testing;
 
 pub use ::clock;
+pub use ::clock::{Micros, Millis};
 pub use change::Change;
 pub use dsl::TopicPattern;
 pub use error::{EngineError, ProcessError, StoreError};

@@ -5,6 +5,7 @@
 //! record's fault, everything the record wrote is undone and it goes to the dead-letter topic.
 
 use broker::Headers;
+use clock::Millis;
 
 use crate::error::ProcessError;
 use crate::punctuators::{Punctuation, Schedule};
@@ -77,8 +78,8 @@ pub struct Context<'t, P: Processor> {
     /// with what is forwarded with headers of its own. Those that say how the bytes which came are to be read, by the id of a schema, are
     /// in `at` alone.
     pub headers: &'t Headers,
-    /// The wall clock, in milliseconds since the epoch.
-    pub now_ms: i64,
+    /// The wall clock.
+    pub now_ms: Millis,
     /// Its punctuators. What a record schedules or cancels stays so, even if it goes to the dead-letter topic.
     pub schedule: Schedule<'t>,
 }
@@ -87,7 +88,7 @@ pub struct Context<'t, P: Processor> {
 pub struct Forward<'t, K, V> {
     pub(crate) records: &'t mut Vec<Record<K, V>>,
     pub(crate) headers: &'t mut Vec<(usize, Headers)>,
-    pub(crate) timestamp_ms: i64,
+    pub(crate) timestamp_ms: Millis,
 }
 
 impl<K, V> Forward<'_, K, V> {

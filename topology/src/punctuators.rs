@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use clock::Millis;
+
 /// By which clock a punctuator is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PunctuationType {
@@ -26,24 +28,24 @@ pub struct Punctuation {
     pub punctuator: Punctuator,
     /// By which clock.
     pub kind: PunctuationType,
-    /// What that clock says, in milliseconds since the epoch.
-    pub timestamp_ms: i64,
+    /// What that clock says.
+    pub timestamp_ms: Millis,
 }
 
 /// Where a processor schedules and cancels its punctuators.
 pub struct Schedule<'t> {
     pub(crate) all: &'t mut Punctuators,
     pub(crate) node: usize,
-    pub(crate) now_ms: i64,
+    pub(crate) now_ms: Millis,
 }
 
 impl Schedule<'_> {
     /// Calls [`crate::Processor::punctuate`] at this interval from now on. An interval that has passed several times over makes one call.
     pub fn every(&mut self, interval: Duration, kind: PunctuationType) -> Punctuator {
-        let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1);
+        let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
         let due_ms = match kind {
-            PunctuationType::StreamTime => 0,
-            PunctuationType::WallClockTime => self.now_ms.saturating_add(interval_ms),
+            PunctuationType::StreamTime => Millis(0),
+            PunctuationType::WallClockTime => self.now_ms + Duration::from_millis(interval_ms),
         };
         self.all.last += 1;
         let punctuator = Punctuator(self.all.last);
@@ -71,10 +73,10 @@ struct Entry {
     punctuator: Punctuator,
     node: usize,
     kind: PunctuationType,
-    interval_ms: i64,
-    due_ms: i64,
+    interval_ms: u64,
+    due_ms: Millis,
     /// As of the last commit.
-    committed_due_ms: i64,
+    committed_due_ms: Millis,
 }
 
 /// The punctuators of a task.
@@ -87,14 +89,14 @@ pub(crate) struct Punctuators {
 impl Punctuators {
     /// Takes the one whose time came first, of those that this clock is past; it is due again an interval after
     /// that time, or, where several have passed meanwhile, at the next of those times that is still to come.
-    pub fn take_due(&mut self, kind: PunctuationType, clock_ms: i64) -> Option<(usize, Punctuation)> {
+    pub fn take_due(&mut self, kind: PunctuationType, clock_ms: Millis) -> Option<(usize, Punctuation)> {
         let due = self
             .entries
             .iter_mut()
             .filter(|entry| entry.kind == kind && entry.due_ms <= clock_ms);
         let entry = due.min_by_key(|entry| entry.due_ms)?;
-        let missed = (clock_ms - entry.due_ms) / entry.interval_ms;
-        entry.due_ms = entry.due_ms.saturating_add(entry.interval_ms.saturating_mul(missed + 1));
+        let missed = clock_ms.since(entry.due_ms).as_millis() as u64 / entry.interval_ms;
+        entry.due_ms += Duration::from_millis(entry.interval_ms.saturating_mul(missed.saturating_add(1)));
         let punctuation = Punctuation {
             punctuator: entry.punctuator,
             kind,
@@ -123,8 +125,8 @@ impl Punctuators {
         found.into_iter().for_each(|entry| entry.committed_due_ms = entry.due_ms);
     }
 
-    /// When the next one is due by the machine's clock, in milliseconds since the epoch.
-    pub fn next_wall_clock_ms(&self) -> Option<i64> {
+    /// When the next one is due by the machine's clock.
+    pub fn next_wall_clock_ms(&self) -> Option<Millis> {
         let of_wall_clock = self
             .entries
             .iter()
@@ -138,12 +140,13 @@ mod tests {
     use super::*;
 
     fn calls(all: &mut Punctuators, kind: PunctuationType, clock_ms: i64) -> Vec<usize> {
-        std::iter::from_fn(|| all.take_due(kind, clock_ms))
+        std::iter::from_fn(|| all.take_due(kind, Millis(clock_ms)))
             .map(|(node, _)| node)
             .collect()
     }
 
     fn schedule(all: &mut Punctuators, node: usize, now_ms: i64, interval_ms: u64, kind: PunctuationType) -> Punctuator {
+        let now_ms = Millis(now_ms);
         Schedule { all, node, now_ms }.every(Duration::from_millis(interval_ms), kind)
     }
 
@@ -153,14 +156,14 @@ mod tests {
         let mut all = Punctuators::default();
         schedule(&mut all, 1, 1_000, 10, Wall);
         let second = schedule(&mut all, 2, 1_000, 5, Wall);
-        assert_eq!(all.next_wall_clock_ms(), Some(1_005));
+        assert_eq!(all.next_wall_clock_ms(), Some(Millis(1_005)));
         assert_eq!(calls(&mut all, Wall, 1_004), Vec::<usize>::new());
         assert_eq!(calls(&mut all, Wall, 1_007), [2]);
         assert_eq!(calls(&mut all, Wall, 2_000), [1, 2]);
         let mut schedule = Schedule {
             all: &mut all,
             node: 1,
-            now_ms: 2_000,
+            now_ms: Millis(2_000),
         };
         // Another processor's is not its to cancel.
         schedule.cancel(second);

@@ -1,5 +1,7 @@
 //! What flows along the edges of a topology.
 
+use clock::Millis;
+
 use crate::offset::RecordOffset;
 
 /// A key and a value at an instant.
@@ -9,13 +11,13 @@ pub struct Record<K, V> {
     pub key: K,
     /// The value.
     pub value: V,
-    /// Event time, in milliseconds since the epoch.
-    pub timestamp_ms: i64,
+    /// Event time.
+    pub timestamp_ms: Millis,
 }
 
 impl<K, V> Record<K, V> {
     /// A record of these parts.
-    pub fn new(key: K, value: V, timestamp_ms: i64) -> Self {
+    pub fn new(key: K, value: V, timestamp_ms: Millis) -> Self {
         Self {
             key,
             value,
@@ -33,8 +35,8 @@ pub struct RecordMetadata {
     pub partition: u32,
     /// The record's own offset; [`RecordOffset::NONE`] in a punctuation. In a repartition topic it is finer than the log's.
     pub offset: RecordOffset,
-    /// The record's timestamp in milliseconds; the wall clock's in a punctuation.
-    pub timestamp_ms: i64,
+    /// The record's timestamp; the wall clock's in a punctuation.
+    pub timestamp_ms: Millis,
     /// The key's bytes as they came, for a dead letter or a quarantine.
     pub key: Option<bytes::Bytes>,
     /// The value's bytes as they came.

@@ -53,7 +53,7 @@ fn latency_ms(driver: &TestDriver, topic: &str) -> f64 {
 #[test]
 fn stream_time_latency_and_output_follow_the_event() {
     let builder = Builder::new("times");
-    let events = builder.stream_at(EVENTS, |_, event_ms, _| *event_ms);
+    let events = builder.stream_at(EVENTS, |_, event_ms, _| Millis(*event_ms));
     events
         .select_key(|key, _| key + 1)
         .repartition(MOVED)
@@ -66,9 +66,12 @@ fn stream_time_latency_and_output_follow_the_event() {
 
     let answer = driver.queries().get(NEWEST, &2).unwrap();
     assert_eq!(answer.value, Some(event_ms));
-    assert_eq!(answer.position.stream_time_ms, event_ms);
+    assert_eq!(answer.position.stream_time_ms, Millis(event_ms));
     let seen = driver.drain(SEEN);
-    assert_eq!(seen.iter().map(|record| record.timestamp_ms).collect::<Vec<_>>(), [event_ms]);
+    assert_eq!(
+        seen.iter().map(|record| record.timestamp_ms.0).collect::<Vec<_>>(),
+        [event_ms]
+    );
     for topic in [EVENTS.name(), MOVED.name()] {
         let latency_ms = latency_ms(&driver, topic);
         assert!((latency_ms - 7_000.0).abs() < 1.0, "{topic}: {latency_ms} ms");
@@ -113,10 +116,10 @@ impl Wire for At {
 /// Two inputs of one task, whose records go on in the order of their processing.
 fn merged() -> TestDriver {
     let builder = Builder::new("times");
-    let extracted = |_: &i64, at: &At, _: i64| match *at {
+    let extracted = |_: &i64, at: &At, _: Millis| match *at {
         PANICS => panic!("an injected panic"),
-        AWAY => 150,
-        At(at_ms) => at_ms,
+        AWAY => Millis(150),
+        At(at_ms) => Millis(at_ms),
     };
     let left = builder.stream_at(LEFT, extracted);
     let right = builder.stream_at(RIGHT, extracted);

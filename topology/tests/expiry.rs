@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 use topology::dsl::{Builder, Materialized};
 use topology::store::{Backends, MemoryBackends, RocksBackends, RocksSettings, TimestampedKeyValue};
 use topology::testing::TestDriver;
-use topology::{Context, EngineSettings, ProcessError, Processor, Record, Topic, Topology};
+use topology::{Context, EngineSettings, Millis, ProcessError, Processor, Record, Topic, Topology};
 
 const VALUES: Topic<i64, i64> = Topic::new("values");
 const OTHERS: Topic<i64, i64> = Topic::new("others");
@@ -121,13 +121,15 @@ impl World {
         let mut rows: Vec<_> = self.models.iter().flat_map(|model| model.rows.clone()).collect();
         rows.sort_unstable();
         let seen = self.driver.view(RECENT).into_iter();
-        let seen: Vec<_> = seen.map(|(key, row)| (key, (row.value, row.timestamp_ms))).collect();
+        let seen: Vec<_> = seen.map(|(key, row)| (key, (row.value, row.timestamp_ms.0))).collect();
         assert_eq!(seen, rows, "seed {seed}");
         // By partition, in order.
         let told = self.driver.drain(ROWS);
         for (number, model) in self.models.iter_mut().enumerate() {
             let of_it = told.iter().filter(|record| partition(record.key) == number);
-            let of_it: Vec<_> = of_it.map(|record| (record.key, record.value, record.timestamp_ms)).collect();
+            let of_it: Vec<_> = of_it
+                .map(|record| (record.key, record.value, record.timestamp_ms.0))
+                .collect();
             assert_eq!(of_it, std::mem::take(&mut model.told), "seed {seed}");
         }
         let joined = self.driver.drain(JOINED);
@@ -276,7 +278,9 @@ fn many_that_expire_at_once_take_several_commits_and_are_seen_by_nobody() {
         driver.turns(0, 1);
         let told = driver.drain(ROWS);
         let expired = told.iter().filter(|record| record.value.is_none());
-        let expired = expired.inspect(|record| assert_eq!(record.timestamp_ms, 1_000)).count();
+        let expired = expired
+            .inspect(|record| assert_eq!(record.timestamp_ms, Millis(1_000)))
+            .count();
         assert!(expired <= 1_000, "{expired}");
         if !told.is_empty() {
             commits.push(told.len());
@@ -320,7 +324,7 @@ fn an_aggregate_begins_anew_when_its_row_has_expired() {
     let told: Vec<_> = driver
         .drain(ROWS)
         .into_iter()
-        .map(|record| (record.timestamp_ms, record.value))
+        .map(|record| (record.timestamp_ms.0, record.value))
         .collect();
     let expected = [
         (0, Some(1)),
@@ -379,7 +383,7 @@ fn what_was_added_is_taken_back() {
 fn the_record_that_moves_time_on_sees_nothing_that_has_expired_by_it() {
     let b = Builder::new("expiry");
     let table = b.table(VALUES, recent());
-    let at = |_: &i64, value: &i64, _: i64| *value;
+    let at = |_: &i64, value: &i64, _: Millis| Millis(*value);
     b.stream_at(OTHERS, at)
         .left_join(&table, |_, _, row| row.copied().unwrap_or(-1))
         .to(JOINED);
@@ -397,7 +401,10 @@ fn the_record_that_moves_time_on_sees_nothing_that_has_expired_by_it() {
 #[test]
 fn a_single_source_that_extracts_times_moves_time_on_before_its_record() {
     let b = Builder::new("expiry");
-    let counts = b.stream_at(VALUES, |_, value, _| *value).group_by_key().count(recent());
+    let counts = b
+        .stream_at(VALUES, |_, value, _| Millis(*value))
+        .group_by_key()
+        .count(recent());
     counts.to_stream().to_compacted(ROWS);
     let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
     [1_000, 1_100, 1_201]

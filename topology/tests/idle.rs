@@ -46,7 +46,7 @@ fn merged_behind_a_hand_over() -> Topology {
 
 /// Event times in the order of processing.
 fn seen(driver: &mut TestDriver) -> Vec<i64> {
-    driver.drain(SEEN).into_iter().map(|record| record.timestamp_ms).collect()
+    driver.drain(SEEN).into_iter().map(|record| record.timestamp_ms.0).collect()
 }
 
 fn handed_over(driver: &TestDriver) -> f64 {

@@ -10,7 +10,7 @@ use testkit::broker::{Call, Faults, FaultyBroker};
 use topology::dsl::Builder;
 use topology::store::{KeyValue, MemoryBackends};
 use topology::testing::{Client, TestDriver};
-use topology::{Context, EngineSettings, OffsetReset, OnFault, ProcessError, Processor, Record, Topology};
+use topology::{Context, EngineSettings, Millis, OffsetReset, OnFault, ProcessError, Processor, Record, Topology};
 use wire::{Codec, Topic, Wire, WireError};
 
 const EVENTS: Topic<i64, String> = Topic::new("events");
@@ -28,7 +28,7 @@ fn key_of(own: Option<&i64>, value: &String) -> Result<i64, String> {
 fn by_value() -> TestDriver {
     let builder = Builder::new("sources");
     builder
-        .stream_by(EVENTS, key_of, |key, _, own_ms| own_ms + key)
+        .stream_by(EVENTS, key_of, |key, _, own_ms| Millis(own_ms.0 + key))
         .rekeyed()
         .to(SEEN);
     TestDriver::new(builder.build().unwrap()).unwrap()
@@ -36,7 +36,7 @@ fn by_value() -> TestDriver {
 
 fn seen(driver: &mut TestDriver) -> Vec<(i64, String, i64)> {
     let records = driver.drain(SEEN).into_iter();
-    let mut seen: Vec<_> = records.map(|r| (r.key, r.value.unwrap(), r.timestamp_ms)).collect();
+    let mut seen: Vec<_> = records.map(|r| (r.key, r.value.unwrap(), r.timestamp_ms.0)).collect();
     seen.sort();
     seen
 }

@@ -72,7 +72,7 @@ impl Processor for Telling {
     }
 
     fn punctuate(&mut self, cx: &mut Context<'_, Self>, punctuation: Punctuation) -> Result<(), ProcessError> {
-        cx.out.forward(0, punctuation.timestamp_ms);
+        cx.out.forward(0, punctuation.timestamp_ms.0);
         Ok(())
     }
 }
@@ -87,7 +87,7 @@ fn a_late_record_after_a_restart_does_not_turn_stream_time_back() {
         assert_eq!(values(&mut driver), [1_050]);
         meet(&mut driver, fate);
         let at_rest = driver.queries().get(SEEN, &1).unwrap();
-        assert_eq!(at_rest.position.stream_time_ms, 1_050, "{fate:?}");
+        assert_eq!(at_rest.position.stream_time_ms, Millis(1_050), "{fate:?}");
         driver.send(EVENTS, 500, &1, Some(&2));
         // Punctuators begin anew: their first call comes with the first record.
         assert_eq!(values(&mut driver), [1_050], "{fate:?}");

@@ -7,7 +7,7 @@ use broker::{Broker, InProcessBroker};
 use topology::dsl::Builder;
 use topology::store::{KeyValue, Timestamped};
 use topology::testing::{Client, TestDriver};
-use topology::{Engine, EngineSettings, EngineState, Streams, Topology};
+use topology::{Engine, EngineSettings, EngineState, Millis, Streams, Topology};
 use wire::Topic;
 
 const WORDS: Topic<i64, String> = Topic::new("words");
@@ -55,7 +55,11 @@ fn a_paused_engine_processes_nothing_answers_and_goes_on() {
     assert_eq!(send(&mut driver, 2), 0);
     driver.advance_wall_clock(Duration::from_secs(60));
     assert_eq!(send(&mut driver, 3), 0);
-    assert_eq!(driver.view(COUNTED), [(word.clone(), Timestamped::new(1, 1))], "it answers");
+    assert_eq!(
+        driver.view(COUNTED),
+        [(word.clone(), Timestamped::new(1, Millis(1)))],
+        "it answers"
+    );
     driver.restart().unwrap();
     driver.settle();
     assert_eq!(driver.drain(COUNTS).len(), 2, "a new process has not heard of the pause");

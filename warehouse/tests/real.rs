@@ -162,7 +162,7 @@ impl Bench {
                     partition: Some(0),
                     key: None,
                     value: Some(value),
-                    timestamp_ms: SystemClock.now_ms(),
+                    timestamp_ms: SystemClock.now_ms().0,
                     headers: &[],
                 })
                 .collect();

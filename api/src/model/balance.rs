@@ -81,7 +81,7 @@ impl Balance {
             as_of: AsOf {
                 source_lsn: balance.source_lsn,
                 source_time: instant(balance.source_ts),
-                committed_at: instant(reading.committed_at_ms.saturating_mul(1000)),
+                committed_at: instant(reading.committed_at_ms.to_micros().0),
                 in_commit_order,
                 source_heard_at: source_heard_at_us.map(instant),
             },

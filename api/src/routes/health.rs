@@ -170,7 +170,7 @@ pub async fn lag(State(app): State<AppState>) -> Json<LagReport> {
         lag_records: input.records,
         oldest_waiting: input
             .oldest_waiting_ms
-            .map(|ms| crate::model::instant(ms.saturating_mul(1000))),
+            .map(|at_ms| crate::model::instant(at_ms.to_micros().0)),
     });
     Json(LagReport {
         source: app.source.as_ref().map(|source| source.report()),

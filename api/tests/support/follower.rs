@@ -14,6 +14,7 @@ use schemas::gold::AccountBalance;
 use schemas::silver::{Account, Customer, Transaction};
 use schemas::{AccountId, CustomerId, Money, TransactionId};
 use system_of_record::conformance::events::{ChangeEvent, change_events};
+use topology::Millis;
 use wire::MemoryRegistry;
 
 /// The rows of one instance. A row's partition is what its id leaves when divided by the number of partitions.
@@ -126,7 +127,7 @@ impl State {
         match &self.owners[self.partition(id)] {
             Owner::Here => Ok(Located::Here(Reading {
                 value: value(),
-                committed_at_ms: 1_700_000_000_123,
+                committed_at_ms: Millis(1_700_000_000_123),
             })),
             Owner::There(instance) => Ok(Located::Elsewhere(instance.clone())),
             Owner::Nobody => Err(ReadError::NotReady("the partition is being restored".to_owned())),
@@ -249,7 +250,7 @@ impl Reads for Follower {
             topic,
             partition: 2,
             records: 5,
-            oldest_waiting_ms: Some(1_700_000_000_000),
+            oldest_waiting_ms: Some(Millis(1_700_000_000_000)),
         }]
     }
 }

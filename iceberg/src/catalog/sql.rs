@@ -197,7 +197,7 @@ impl Catalog for SqlCatalog {
             &creation.location,
             &creation.columns,
             &creation.properties,
-            SystemClock.now_ms(),
+            SystemClock.now_ms().0,
         );
         let (location, path) = self.write(&metadata, 0).await?;
         let values = [self.name.as_str(), &namespace, &table.name, &location];
@@ -213,7 +213,7 @@ impl Catalog for SqlCatalog {
         if let Some(reason) = commit.requirements.iter().find_map(|one| one.fails_on(&base.metadata)) {
             return Err(CatalogError::Conflict(reason));
         }
-        let next = base.metadata.after(&commit.updates, &base.location, SystemClock.now_ms());
+        let next = base.metadata.after(&commit.updates, &base.location, SystemClock.now_ms().0);
         let (location, path) = self.write(&next, version_of(&base.location) + 1).await?;
         let namespace = table.namespace.join(".");
         let values = [location.as_str(), &base.location, &self.name, &namespace, &table.name];

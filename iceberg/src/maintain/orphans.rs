@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use clock::Millis;
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
@@ -21,15 +22,12 @@ pub(super) async fn sweep(access: &Access, table: &str, age: Duration) -> Result
         return Ok(0);
     };
     let folder = folder(table, id);
-    let before = access
-        .clock
-        .now_ms()
-        .saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+    let before = access.clock.now_ms() - age;
     let mut old: BTreeSet<Path> = BTreeSet::new();
     let mut objects = access.store.list(Some(&folder));
     while let Some(object) = objects.try_next().await? {
         let is_merged = Spot::of(&object.location, table, &folder).is_some_and(|spot| spot.is_merged);
-        if is_merged && object.last_modified.timestamp_millis() < before {
+        if is_merged && Millis(object.last_modified.timestamp_millis()) < before {
             old.insert(object.location);
         }
     }

@@ -49,7 +49,7 @@ pub struct Event {
 
 /// Milliseconds since the epoch.
 pub fn now_ms() -> i64 {
-    SystemClock.now_ms()
+    SystemClock.now_ms().0
 }
 
 impl Changes {

@@ -14,10 +14,10 @@ use schemas::silver::{Account, Leg, LegEntry, Posting, Rejected, TransactionType
 use schemas::topics::LEGS;
 use schemas::{AccountId, Currency, Money, MoneyError};
 use topology::store::KeyValue;
-use topology::{Context, ProcessError, Processor, Punctuation, PunctuationType, ReadAhead, Record, Schedule};
+use topology::{Context, Micros, ProcessError, Processor, Punctuation, PunctuationType, ReadAhead, Record, Schedule};
 
 /// How long a leg may wait for its account before the quarantine hears of it, in milliseconds.
-pub const GRACE_MS: i64 = 60_000;
+pub const GRACE: Duration = Duration::from_secs(60);
 
 /// What comes to an account.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,7 +90,7 @@ impl Processor for PostToBalance {
     fn punctuate(&mut self, cx: &mut Context<'_, Self>, _: Punctuation) -> Result<(), ProcessError> {
         let mut overdue: Vec<Waiting> = Vec::new();
         cx.stores.1.scan(.., |key, leg| {
-            if leg.source_ts / 1000 + GRACE_MS <= cx.now_ms {
+            if Micros(leg.source_ts).to_millis() + GRACE <= cx.now_ms {
                 overdue.push((key, leg));
             }
             ControlFlow::Continue(())
@@ -191,7 +191,7 @@ fn reject(cx: &mut Context<'_, PostToBalance>, account: AccountId, offset: i64, 
         value: cx.at.value.as_ref().map(|value| value.to_vec()),
         rule: rule.to_owned(),
         reason,
-        rejected_at: cx.now_ms * 1000,
+        rejected_at: cx.now_ms.to_micros().0,
     };
     cx.out.forward(account, LedgerEntry::Rejected(rejected));
 }

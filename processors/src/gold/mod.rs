@@ -2,4 +2,4 @@
 
 mod balances;
 
-pub use balances::{AccountEvent, GRACE_MS, LedgerEntry, PostToBalance};
+pub use balances::{AccountEvent, GRACE, LedgerEntry, PostToBalance};

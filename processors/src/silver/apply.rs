@@ -285,7 +285,7 @@ fn rejected<P: Processor>(cx: &Context<'_, P>, violation: Violation) -> Rejected
         value: cx.at.value.as_ref().map(|b| b.to_vec()),
         rule: violation.rule.to_owned(),
         reason: violation.reason,
-        rejected_at: cx.now_ms * 1000,
+        rejected_at: cx.now_ms.to_micros().0,
     }
 }
 

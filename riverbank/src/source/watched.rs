@@ -7,7 +7,7 @@ use api::model::instant;
 use api::{Affects, ConnectorReport, SlotReport, SourceReport, TaskReport, Trouble};
 use connect::{ProblemKind, Sighting, SlotState, SourceProblem, TaskStatus};
 use parking_lot::Mutex;
-use topology::clock::Clock;
+use topology::clock::{Clock, Micros, Millis};
 
 use crate::config::SourceSettings;
 
@@ -19,7 +19,7 @@ pub(super) const MISSING: &str = "missing";
 pub(super) struct Heard {
     pub committed_at_us: i64,
     pub lsn: Option<i64>,
-    received_at_ms: i64,
+    received_at_ms: Millis,
 }
 
 /// The replication slot.
@@ -138,8 +138,8 @@ impl Watched {
     pub(super) fn silence(&self, known: &Known) -> Option<Duration> {
         let heard = known.heard?;
         let now_ms = self.clock.now_ms();
-        let since_ms = (now_ms - heard.committed_at_us / 1000).max(now_ms - heard.received_at_ms);
-        Some(Duration::from_millis(since_ms.max(0) as u64))
+        let since_commit = now_ms.since(Micros(heard.committed_at_us).to_millis());
+        Some(since_commit.max(now_ms.since(heard.received_at_ms)))
     }
 
     fn reasons(&self, known: &Known) -> Vec<String> {
@@ -300,7 +300,7 @@ mod tests {
     const NOON_MS: i64 = 1_700_000_000_000;
 
     fn watched() -> (Watched, ManualClock) {
-        let clock = ManualClock::at(NOON_MS);
+        let clock = ManualClock::at(Millis(NOON_MS));
         let settings = SourceSettings {
             connector: "riverbank".to_owned(),
             slot: "riverbank".to_owned(),

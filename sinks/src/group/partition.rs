@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker::{BrokerError, Group, Message, Reader, TopicPartition};
-use clock::Clock;
+use clock::{Clock, Millis};
 
 use super::handle::PartitionLag;
 use super::probe::Probe;
@@ -72,7 +72,7 @@ pub(crate) trait Partition: Send {
     /// Asks the log's end, where only the broker knows it.
     fn refresh_end(&mut self, reader: &mut dyn Reader);
     /// How far it is behind the log.
-    fn lag(&self, now_ms: i64) -> PartitionLag;
+    fn lag(&self, now_ms: Millis) -> PartitionLag;
 }
 
 /// Where a sink's partitions go.

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use clock::{Clock, SystemClock};
+use clock::{Clock, Millis, SystemClock};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt};
@@ -102,11 +102,11 @@ impl Lake {
 
     /// Deletes what crashes have left.
     pub(super) async fn drop_leftovers(&self) {
-        let before = SystemClock.now_ms() - LEFTOVER_AGE.as_millis() as i64;
+        let before = SystemClock.now_ms() - LEFTOVER_AGE;
         let listed = bounded(self.timeout, async {
             let objects = self.store.list(Some(&Path::from(UPLOADS)));
             let old = objects.try_filter_map(async |object| {
-                let is_old = object.last_modified.timestamp_millis() < before;
+                let is_old = Millis(object.last_modified.timestamp_millis()) < before;
                 Ok(is_old.then_some(object.location))
             });
             Ok(old.take(LEFTOVERS_MAX).try_collect::<Vec<_>>().await?)

@@ -17,6 +17,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use broker::Message;
+use clock::Millis;
 use wire::{Codec, Registry, Topic, Wire, WireError};
 
 use crate::columns::{Cell, Column, Columns, Kind, common};
@@ -214,7 +215,7 @@ fn place<'a>(origin: Origin<'a>, record: &Message) -> [Cell<'a>; 4] {
         Cell::Text(origin.topic.into()),
         Cell::Int(i64::from(origin.partition)),
         Cell::Int(record.offset),
-        Cell::Timestamp(record.timestamp_ms.saturating_mul(1_000)),
+        Cell::Timestamp(Millis(record.timestamp_ms).to_micros().0),
     ]
 }
 

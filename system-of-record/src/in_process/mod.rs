@@ -111,7 +111,7 @@ impl InProcess {
     }
 
     fn now_us(&self) -> i64 {
-        self.clock.now_ms().saturating_mul(1000)
+        self.clock.now_ms().to_micros().0
     }
 }
 

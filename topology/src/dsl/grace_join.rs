@@ -3,6 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use clock::Millis;
+
 use super::Stream;
 use super::table::{Table, definitions};
 use crate::record::Record;
@@ -65,10 +67,10 @@ impl<K: StoreKey, V: StoreValue> Stream<K, V> {
         store: &str,
         join: impl Fn(&K, &V, Option<&T>) -> Option<VO> + Clone + Send + Sync + 'static,
     ) -> Stream<K, VO> {
-        let grace_ms = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
-        if table.rows.retention_ms.is_none_or(|retention_ms| retention_ms < grace_ms) {
+        if table.rows.retention.is_none_or(|retention| retention < grace) {
             self.graph.borrow_mut().problems.push(format!(
-                "the join that waits in {store} needs a versioned table that keeps versions for as long, {grace_ms} ms"
+                "the join that waits in {store} needs a versioned table that keeps versions for as long, {} ms",
+                grace.as_millis()
             ));
         }
         let waiting = Waiting::<K, V>::named(store);
@@ -80,15 +82,15 @@ impl<K: StoreKey, V: StoreValue> Stream<K, V> {
             let buffer = stores.get(waiting);
             if stream_ms.is_none() {
                 buffer.scan(.., |(at_ms, ..), _| {
-                    stream_ms = Some(at_ms);
+                    stream_ms = Some(Millis(at_ms));
                     ControlFlow::Continue(())
                 })?;
             }
-            let ready = match stream_ms.is_some_and(|now_ms| now_ms.saturating_sub(grace_ms) > record.timestamp_ms) {
+            let ready = match stream_ms.is_some_and(|now_ms| now_ms - grace > record.timestamp_ms) {
                 true => vec![(record.timestamp_ms, record.key.clone(), record.value.clone())],
                 false => {
                     let mut place = 0;
-                    let of_the_time = |place| (record.timestamp_ms, record.key.clone(), place);
+                    let of_the_time = |place| (record.timestamp_ms.0, record.key.clone(), place);
                     buffer.scan(of_the_time(0)..=of_the_time(i64::MAX), |(_, _, last), _| {
                         place = last + 1;
                         ControlFlow::Continue(())
@@ -98,9 +100,9 @@ impl<K: StoreKey, V: StoreValue> Stream<K, V> {
                     Vec::new()
                 }
             };
-            let until_ms = stream_ms.unwrap_or(i64::MIN).saturating_sub(grace_ms);
+            let until_ms = stream_ms.unwrap_or(Millis::MIN) - grace;
             let mut due = Vec::new();
-            buffer.scan(.., |row, value| match row.0 <= until_ms {
+            buffer.scan(.., |row, value| match Millis(row.0) <= until_ms {
                 true => {
                     due.push((row, value));
                     ControlFlow::Continue(())
@@ -108,7 +110,7 @@ impl<K: StoreKey, V: StoreValue> Stream<K, V> {
                 false => ControlFlow::Break(()),
             })?;
             due.iter().for_each(|(row, _)| buffer.delete(row.clone()));
-            let due = due.into_iter().map(|((at_ms, key, _), value)| (at_ms, key, value));
+            let due = due.into_iter().map(|((at_ms, key, _), value)| (Millis(at_ms), key, value));
             for (at_ms, key, value) in ready.into_iter().chain(due) {
                 let row = look_up(stores, &key, Some(at_ms))?;
                 if let Some(joined) = join(&key, &value, row.as_ref().map(|row| &row.value)) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use clock::Millis;
 use wire::{Codec, Registry, Topic, Wire};
 
 use super::{Builder, Stream, TopicPattern};
@@ -20,12 +21,12 @@ impl Builder {
         })
     }
 
-    /// The records of a topic at the event time that `timestamp_ms` reads from them (milliseconds since the epoch; its last
-    /// argument is the record's own); tombstones are passed over. Where a task has several inputs, it decides which record comes next.
+    /// The records of a topic at the event time that `timestamp_ms` reads from them (its last argument is the
+    /// record's own); tombstones are passed over. Where a task has several inputs, it decides which record comes next.
     pub fn stream_at<K: Wire, V: Wire>(
         &self,
         topic: Topic<K, V>,
-        timestamp_ms: impl Fn(&K, &V, i64) -> i64 + Clone + Send + Sync + 'static,
+        timestamp_ms: impl Fn(&K, &V, Millis) -> Millis + Clone + Send + Sync + 'static,
     ) -> Stream<K, V> {
         self.source(topic, true, move |arrived| {
             let key = arrived.key()?;
@@ -43,7 +44,7 @@ impl Builder {
         &self,
         topic: Topic<K, V>,
         key_of: impl Fn(Option<&K>, &V) -> Result<K, String> + Clone + Send + Sync + 'static,
-        timestamp_ms: impl Fn(&K, &V, i64) -> i64 + Clone + Send + Sync + 'static,
+        timestamp_ms: impl Fn(&K, &V, Millis) -> Millis + Clone + Send + Sync + 'static,
     ) -> Stream<K, V> {
         self.source(topic, true, move |arrived| {
             let Some(value) = arrived.value()? else { return Ok(None) };
@@ -98,19 +99,19 @@ impl Builder {
     ///
     /// ```
     /// use topology::dsl::{Builder, TopicPattern};
-    /// use topology::Topic;
+    /// use topology::{Millis, Topic};
     ///
     /// const READINGS: TopicPattern<i64, i64> = TopicPattern::new("readings", "readings-.*");
     ///
     /// let b = Builder::new("example");
-    /// let measured_at = |_: &i64, value: &i64, own_ms: i64| (*value).min(own_ms);
+    /// let measured_at = |_: &i64, value: &i64, own_ms: Millis| Millis(*value).min(own_ms);
     /// b.stream_matching_at(READINGS, measured_at).to(Topic::<i64, i64>::new("times"));
     /// b.build().unwrap();
     /// ```
     pub fn stream_matching_at<K: Wire, V: Wire>(
         &self,
         pattern: TopicPattern<K, V>,
-        timestamp_ms: impl Fn(&K, &V, i64) -> i64 + Clone + Send + Sync + 'static,
+        timestamp_ms: impl Fn(&K, &V, Millis) -> Millis + Clone + Send + Sync + 'static,
     ) -> Stream<K, V> {
         self.matching(pattern, true, move |arrived| {
             let key = arrived.key()?;

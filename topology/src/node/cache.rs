@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 
 use broker::Headers;
+use clock::Millis;
 use hashbrown::HashMap;
 use wire::Codec;
 
@@ -31,7 +32,7 @@ pub(crate) struct CacheNode<K, V> {
 /// What became of a key since the last commit.
 struct Cached<V> {
     change: Change<V>,
-    timestamp_ms: i64,
+    timestamp_ms: Millis,
     headers: Headers,
     number: u64,
     bytes: usize,
@@ -118,7 +119,7 @@ impl<K: StoreKey, V: StoreValue> Node for CacheNode<K, V> {
         self.bytes >= self.max_bytes
     }
 
-    fn flush(&mut self) -> Option<i64> {
+    fn flush(&mut self) -> Option<Millis> {
         loop {
             let (_, key) = self.order.first_key_value()?;
             let key = key.clone();

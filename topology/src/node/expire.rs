@@ -3,6 +3,8 @@
 use std::any::Any;
 use std::ops::{Bound, ControlFlow};
 
+use clock::Millis;
+
 use super::{Emit, Env, Expired, Node, typed};
 use crate::change::Change;
 use crate::error::ProcessError;
@@ -38,7 +40,7 @@ impl<K: StoreKey, V: StoreValue> ExpireNode<K, V> {
     }
 
     /// A row was written.
-    fn note(&mut self, at_ms: i64, key: &K) {
+    fn note(&mut self, Millis(at_ms): Millis, key: &K) {
         let is_before = match &self.next {
             Next::Unknown => false,
             Next::Nowhere => true,
@@ -70,8 +72,8 @@ impl<K: StoreKey, V: StoreValue> Node for ExpireNode<K, V> {
         true
     }
 
-    fn expire(&mut self, stream_time_ms: i64, env: &mut Env<'_>) -> Result<Expired, ProcessError> {
-        let horizon_ms = stream_time_ms.saturating_sub(self.store.ttl_ms);
+    fn expire(&mut self, stream_time_ms: Millis, env: &mut Env<'_>) -> Result<Expired, ProcessError> {
+        let Millis(horizon_ms) = stream_time_ms - self.store.ttl;
         let start = match &self.next {
             Next::Nowhere => return Ok(Expired::default()),
             Next::From((first_ms, _)) if *first_ms >= horizon_ms => return Ok(Expired::default()),
@@ -91,7 +93,7 @@ impl<K: StoreKey, V: StoreValue> Node for ExpireNode<K, V> {
         })?;
         let count = expired.len();
         for (at_ms, key) in expired {
-            let row = rows.get(&key)?.filter(|row| row.timestamp_ms == at_ms);
+            let row = rows.get(&key)?.filter(|row| row.timestamp_ms == Millis(at_ms));
             times.delete((at_ms, key.clone()));
             if let Some(row) = row {
                 rows.delete(key.clone());

@@ -15,6 +15,7 @@ use std::any::Any;
 
 use broker::Headers;
 pub(crate) use cache::CacheNode;
+use clock::Millis;
 pub(crate) use expire::ExpireNode;
 pub(crate) use operator::OperatorNode;
 pub(crate) use processor::ProcessorNode;
@@ -37,9 +38,9 @@ pub(crate) struct Env<'a> {
     pub at: &'a RecordMetadata,
     /// The headers of the record in hand, as the steps before left them.
     pub headers: &'a Headers,
-    pub now_ms: i64,
-    /// The highest event time that the task has seen, in milliseconds since the epoch; kept where rows expire.
-    pub stream_time_ms: Option<i64>,
+    pub now_ms: Millis,
+    /// The highest event time that the task has seen; kept where rows expire.
+    pub stream_time_ms: Option<Millis>,
 }
 
 impl Env<'_> {
@@ -66,8 +67,8 @@ pub(crate) struct Expired {
 pub(crate) trait Node: Send {
     /// Processes a record of its input type; what it gives to its children waits for [`Node::emit`].
     fn process(&mut self, record: &dyn Any, env: &mut Env<'_>) -> Result<(), ProcessError>;
-    /// Source nodes only: decodes the record in `env.at`, and returns its event time in milliseconds.
-    fn source(&mut self, env: &mut Env<'_>) -> Result<i64, ProcessError> {
+    /// Source nodes only: decodes the record in `env.at`, and returns its event time.
+    fn source(&mut self, env: &mut Env<'_>) -> Result<Millis, ProcessError> {
         let _ = env;
         unreachable!("only a source node is given bytes")
     }
@@ -75,8 +76,8 @@ pub(crate) trait Node: Send {
     fn extracts_time(&self) -> bool {
         false
     }
-    /// Source nodes only: decodes the record in `at` before its turn, and returns its event time in milliseconds.
-    fn event_time(&mut self, at: &RecordMetadata) -> Result<i64, ProcessError> {
+    /// Source nodes only: decodes the record in `at` before its turn, and returns its event time.
+    fn event_time(&mut self, at: &RecordMetadata) -> Result<Millis, ProcessError> {
         Ok(at.timestamp_ms)
     }
     /// Source nodes only: shows the key of a record that waits. One that cannot be read shows nothing.
@@ -93,7 +94,7 @@ pub(crate) trait Node: Send {
         Ok(())
     }
     /// Processor nodes only: before the first record of the task.
-    fn init(&mut self, id: usize, punctuators: &mut Punctuators, now_ms: i64) {
+    fn init(&mut self, id: usize, punctuators: &mut Punctuators, now_ms: Millis) {
         let _ = (id, punctuators, now_ms);
     }
     /// Processor nodes only.
@@ -111,9 +112,9 @@ pub(crate) trait Node: Send {
     fn is_full(&self) -> bool {
         false
     }
-    /// Caches only, before a commit: has the next record that was held back wait for [`Node::emit`], and returns its event time in
-    /// milliseconds. `None`: that was all.
-    fn flush(&mut self) -> Option<i64> {
+    /// Caches only, before a commit: has the next record that was held back wait for [`Node::emit`], and returns its event time.
+    /// `None`: that was all.
+    fn flush(&mut self) -> Option<Millis> {
         None
     }
     /// Whether it holds rows that expire.
@@ -122,7 +123,7 @@ pub(crate) trait Node: Send {
     }
     /// Where rows expire: before a record that moves stream time on. Deletes what has expired by then, as far as there is time; what it says of
     /// that waits for [`Node::emit`].
-    fn expire(&mut self, stream_time_ms: i64, env: &mut Env<'_>) -> Result<Expired, ProcessError> {
+    fn expire(&mut self, stream_time_ms: Millis, env: &mut Env<'_>) -> Result<Expired, ProcessError> {
         let _ = (stream_time_ms, env);
         Ok(Expired::default())
     }
@@ -152,7 +153,7 @@ pub(crate) struct OutgoingEntry {
     pub value_end: Option<usize>,
     /// Where its headers end, if it has any.
     pub headers_end: Option<usize>,
-    pub timestamp_ms: i64,
+    pub timestamp_ms: Millis,
 }
 
 impl Outgoings {

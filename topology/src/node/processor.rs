@@ -3,6 +3,7 @@
 use std::any::Any;
 
 use broker::Headers;
+use clock::Millis;
 
 use super::{Emit, Env, Node, typed};
 use crate::error::ProcessError;
@@ -37,7 +38,7 @@ impl<P: Processor> ProcessorNode<P> {
     fn run(
         &mut self,
         env: &mut Env<'_>,
-        timestamp_ms: i64,
+        timestamp_ms: Millis,
         step: impl FnOnce(&mut P, &mut Context<'_, P>) -> Result<(), ProcessError>,
     ) -> Result<(), ProcessError> {
         self.find_stores(env.stores);
@@ -83,7 +84,7 @@ impl<P: Processor> Node for ProcessorNode<P> {
         self.run(env, timestamp_ms, |processor, cx| processor.dead_letter(cx))
     }
 
-    fn init(&mut self, id: usize, punctuators: &mut Punctuators, now_ms: i64) {
+    fn init(&mut self, id: usize, punctuators: &mut Punctuators, now_ms: Millis) {
         self.processor.init(&mut Schedule {
             all: punctuators,
             node: id,

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use clock::Millis;
 use wire::{Codec, KEY_SCHEMA_HEADER, VALUE_SCHEMA_HEADER, Wire, WireError};
 
 use super::{Emit, Env, Node};
@@ -18,8 +19,8 @@ pub(crate) struct Arrived<'a> {
 }
 
 impl Arrived<'_> {
-    /// The record's own time, in milliseconds since the epoch.
-    pub fn timestamp_ms(&self) -> i64 {
+    /// The record's own time.
+    pub fn timestamp_ms(&self) -> Millis {
         self.at.timestamp_ms
     }
 
@@ -100,7 +101,7 @@ where
 }
 
 /// The event time of what was read; of a record that is passed over, its own.
-fn time_of<K, V>(read: &Option<Record<K, V>>, at: &RecordMetadata) -> i64 {
+fn time_of<K, V>(read: &Option<Record<K, V>>, at: &RecordMetadata) -> Millis {
     read.as_ref().map_or(at.timestamp_ms, |record| record.timestamp_ms)
 }
 
@@ -114,7 +115,7 @@ where
         unreachable!("a source node has no parents")
     }
 
-    fn source(&mut self, env: &mut Env<'_>) -> Result<i64, ProcessError> {
+    fn source(&mut self, env: &mut Env<'_>) -> Result<Millis, ProcessError> {
         let ahead = self.ahead.iter().position(|ahead| ahead.is_of(&env.at.topic));
         self.waiting = match ahead.map(|ahead| self.ahead.swap_remove(ahead)) {
             Some(ahead) if ahead.offset == env.at.offset => ahead.read,
@@ -127,7 +128,7 @@ where
         self.extracts_time
     }
 
-    fn event_time(&mut self, at: &RecordMetadata) -> Result<i64, ProcessError> {
+    fn event_time(&mut self, at: &RecordMetadata) -> Result<Millis, ProcessError> {
         self.ahead.retain(|ahead| !ahead.is_of(&at.topic));
         let read = self.read_from(at)?;
         let event_time_ms = time_of(&read, at);

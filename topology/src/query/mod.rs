@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use broker::Lease;
+use clock::Millis;
 pub use scan::{Listed, Scan};
 
 use crate::error::StoreError;
@@ -89,8 +90,8 @@ pub struct InputLag {
     pub partition: u32,
     /// Records that wait.
     pub records: i64,
-    /// Event time of the oldest record that waits here, in milliseconds since the epoch.
-    pub oldest_waiting_ms: Option<i64>,
+    /// Event time of the oldest record that waits here.
+    pub oldest_waiting_ms: Option<Millis>,
 }
 
 /// Asks the stores of an engine. Cheap to clone; callable from any thread.

@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use broker::{BrokerError, Outgoing, Polled, Producer, Reader, Start, TopicPartition};
+use clock::Millis;
 use serde::{Deserialize, Serialize};
 
 use super::agreement::Agreement;
@@ -31,7 +32,7 @@ struct Announcement {
     address: String,
     /// Task groups that it serves.
     groups: Vec<u32>,
-    at_ms: i64,
+    at_ms: Millis,
     /// What it wants to see of other instances; none in announcements of versions that wanted nothing.
     #[serde(default)]
     token: Option<Token>,
@@ -66,7 +67,7 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(6);
 const POLL: Duration = Duration::from_millis(100);
 /// An instance that was silent for so long is not asked.
-const SILENCE_MS: i64 = 20_000;
+const SILENCE: Duration = Duration::from_secs(20);
 const PURGE_PATIENCE: Duration = Duration::from_secs(5);
 /// How often the inputs' partitions are counted.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
@@ -306,7 +307,7 @@ impl Directory {
         let own = self.parts.plan.matched(&self.parts.topology);
         let now_ms = self.parts.clock.now_ms();
         let name = &self.parts.settings.instance;
-        let is_there = |said: &Announcement| said.stage == Stage::Runs && now_ms - said.at_ms <= SILENCE_MS;
+        let is_there = |said: &Announcement| said.stage == Stage::Runs && now_ms.since(said.at_ms) <= SILENCE;
         let others = self
             .known
             .iter()
@@ -357,7 +358,7 @@ impl Directory {
             partition: Some(0),
             key: Some(self.parts.settings.instance.as_bytes()),
             value: Some(&value),
-            timestamp_ms: at_ms,
+            timestamp_ms: at_ms.0,
             headers: &[],
         };
         self.producer.send_all(&[record])?;
@@ -382,7 +383,7 @@ impl Directory {
         let mut newest: BTreeMap<u32, (i64, &Announcement)> = BTreeMap::new();
         let mut others = Vec::new();
         for (instance, (offset, said)) in &self.known {
-            if now_ms - said.at_ms > SILENCE_MS {
+            if now_ms.since(said.at_ms) > SILENCE {
                 continue;
             }
             if *instance != self.parts.settings.instance && !said.groups.is_empty() {
@@ -444,7 +445,7 @@ mod tests {
         let said = |stage, folder: Option<&str>| Announcement {
             address: String::new(),
             groups: vec![1],
-            at_ms: 0,
+            at_ms: Millis(0),
             token: None,
             run: Some("r".to_owned()),
             folder: folder.map(str::to_owned),

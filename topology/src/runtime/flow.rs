@@ -4,6 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use broker::Headers;
+use clock::Millis;
 
 use crate::error::ProcessError;
 use crate::graph::Topology;
@@ -31,11 +32,11 @@ pub(super) struct Flow {
     /// The nodes with rows that expire, in the order of their numbers.
     pub expiring: Vec<usize>,
     /// The highest event time that the task has seen, in milliseconds since the epoch; kept where rows expire.
-    pub stream_time_ms: Option<i64>,
+    pub stream_time_ms: Option<Millis>,
 }
 
 impl Flow {
-    pub fn begin_record(&mut self, timestamp_ms: i64) {
+    pub fn begin_record(&mut self, timestamp_ms: Millis) {
         self.out.clear();
         self.stores.iter_mut().for_each(|s| s.begin_record(timestamp_ms));
         for &cache in &self.caches {
@@ -50,7 +51,7 @@ impl Flow {
     }
 
     /// Has a node give on the next record that it held back. Returns whether there was one.
-    pub fn flush(&mut self, topology: &Topology, id: usize, now_ms: i64) -> Result<bool, ProcessError> {
+    pub fn flush(&mut self, topology: &Topology, id: usize, now_ms: Millis) -> Result<bool, ProcessError> {
         let Some(event_time_ms) = self.nodes[id].as_mut().and_then(|node| node.flush()) else {
             return Ok(false);
         };
@@ -66,7 +67,13 @@ impl Flow {
     }
 
     /// Has rows of a node expire.
-    pub fn expire(&mut self, topology: &Topology, id: usize, stream_time_ms: i64, now_ms: i64) -> Result<Expired, ProcessError> {
+    pub fn expire(
+        &mut self,
+        topology: &Topology,
+        id: usize,
+        stream_time_ms: Millis,
+        now_ms: Millis,
+    ) -> Result<Expired, ProcessError> {
         self.at = RecordMetadata {
             partition: self.at.partition,
             offset: RecordOffset::NONE,
@@ -102,14 +109,14 @@ impl Flow {
     }
 
     /// Takes the record in `at` from its source on.
-    pub fn run_source(&mut self, topology: &Topology, id: usize, now_ms: i64) -> Result<(), ProcessError> {
+    pub fn run_source(&mut self, topology: &Topology, id: usize, now_ms: Millis) -> Result<(), ProcessError> {
         self.begin_record(self.at.timestamp_ms);
         self.take_headers();
         self.with_node(topology, id, now_ms, |node, env| node.source(env).map(Some))
     }
 
     /// The event time of the record in `at`, which a source reads before its turn.
-    pub fn event_time(&mut self, source: usize) -> Result<i64, ProcessError> {
+    pub fn event_time(&mut self, source: usize) -> Result<Millis, ProcessError> {
         let node = self.nodes[source].as_mut().expect("no node is at work");
         node.event_time(&self.at)
     }
@@ -131,7 +138,7 @@ impl Flow {
     }
 
     /// Tells the processors behind a source that the record in `at` was undone and is a dead letter.
-    pub fn tell_dead_letter(&mut self, topology: &Topology, source: usize, now_ms: i64) -> Result<(), ProcessError> {
+    pub fn tell_dead_letter(&mut self, topology: &Topology, source: usize, now_ms: Millis) -> Result<(), ProcessError> {
         self.begin_record(self.at.timestamp_ms);
         self.take_headers();
         topology
@@ -141,7 +148,7 @@ impl Flow {
     }
 
     /// Lets processors schedule their punctuators.
-    pub fn init(&mut self, now_ms: i64) {
+    pub fn init(&mut self, now_ms: Millis) {
         for (id, node) in self.nodes.iter_mut().enumerate() {
             if let Some(node) = node {
                 node.init(id, &mut self.punctuators, now_ms);
@@ -155,7 +162,7 @@ impl Flow {
         topology: &Topology,
         id: usize,
         punctuation: Punctuation,
-        now_ms: i64,
+        now_ms: Millis,
     ) -> Result<(), ProcessError> {
         self.take_headers();
         self.with_node(topology, id, now_ms, |node, env| {
@@ -163,7 +170,7 @@ impl Flow {
         })
     }
 
-    fn run(&mut self, topology: &Topology, id: usize, record: &dyn Any, now_ms: i64) -> Result<(), ProcessError> {
+    fn run(&mut self, topology: &Topology, id: usize, record: &dyn Any, now_ms: Millis) -> Result<(), ProcessError> {
         self.with_node(topology, id, now_ms, |node, env| node.process(record, env).map(|()| None))
     }
 
@@ -172,8 +179,8 @@ impl Flow {
         &mut self,
         topology: &Topology,
         id: usize,
-        now_ms: i64,
-        work: impl FnOnce(&mut dyn Node, &mut Env<'_>) -> Result<Option<i64>, ProcessError>,
+        now_ms: Millis,
+        work: impl FnOnce(&mut dyn Node, &mut Env<'_>) -> Result<Option<Millis>, ProcessError>,
     ) -> Result<(), ProcessError> {
         let mut node = self.nodes[id].take().expect("a node is not its own descendant");
         let mut env = Env {

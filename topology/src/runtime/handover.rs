@@ -18,8 +18,10 @@
 //! fewer changes for each key's many updates. That costs a quarter less, and latency is lost anyway.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use broker::TopicPartition;
+use clock::Millis;
 
 use super::at_fault::AtFault;
 use super::input::Input;
@@ -39,7 +41,7 @@ pub(crate) struct HandOver {
     /// Topics, by number in `links`, and partitions whose records are handed over.
     open: BTreeSet<(usize, u32)>,
     round: Option<Round>,
-    retry_at_ms: i64,
+    retry_at_ms: Millis,
     links: Vec<Link>,
     /// Commits in a row that came before the input ran dry.
     full_commits: u32,
@@ -56,15 +58,15 @@ struct Round {
     link: usize,
     /// Partitions, each with the highest offset that this worker has written.
     barriers: Vec<(u32, i64)>,
-    give_up_at_ms: i64,
+    give_up_at_ms: Millis,
 }
 
 /// A round that takes longer holds up the sources too much: the reading tasks have other work.
-const ROUND_MS: i64 = 1_000;
-const RETRY_MS: i64 = 10_000;
+const ROUND: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_secs(10);
 
 /// After so long, what was handed over and is not processed is left to the topics: the broker would end the transaction before long.
-const FINISH_MS: i64 = 3_000;
+const FINISH: Duration = Duration::from_secs(3);
 
 /// After so many commits in a row that did not wait for the input to run dry, there is a backlog.
 const BACKLOG_COMMITS: u32 = 5;
@@ -120,22 +122,22 @@ impl HandOver {
         }
         self.open.clear();
         self.round = None;
-        self.retry_at_ms = 0;
+        self.retry_at_ms = Millis::MIN;
         tasks.values_mut().for_each(|slot| slot.task.outbox.direct_all_to_topics());
     }
 
     /// A transaction has committed, since the input ran dry or before that.
-    pub fn weigh(&mut self, dry: bool, tasks: &mut TaskRegistry, now_ms: i64) {
+    pub fn weigh(&mut self, dry: bool, tasks: &mut TaskRegistry, now_ms: Millis) {
         self.full_commits = if dry { 0 } else { self.full_commits.saturating_add(1) };
         if self.full_commits == BACKLOG_COMMITS && !self.open.is_empty() {
             tracing::info!("a backlog: re-keyed records go through their topics");
             self.stop(tasks);
-            self.retry_at_ms = now_ms + RETRY_MS;
+            self.retry_at_ms = now_ms + RETRY;
         }
     }
 
     /// Ends the round that is under way, if it has come to its end. Returns whether anything moved.
-    pub fn end_round(&mut self, tasks: &mut TaskRegistry, now_ms: i64) -> bool {
+    pub fn end_round(&mut self, tasks: &mut TaskRegistry, now_ms: Millis) -> bool {
         let Some(round) = &self.round else { return false };
         let link = &self.links[round.link];
         let is_past = |(partition, offset): &(u32, i64)| link.input_is(*partition, tasks, |input| input.is_past(*offset));
@@ -146,13 +148,13 @@ impl HandOver {
         if now_ms >= round.give_up_at_ms {
             tracing::debug!(topic = link.topic, "records keep going through the topic for now");
             self.round = None;
-            self.retry_at_ms = now_ms + RETRY_MS;
+            self.retry_at_ms = now_ms + RETRY;
         }
         false
     }
 
     /// Whether a round may begin, as far as that is known here.
-    pub fn may_begin(&self, tasks: &TaskRegistry, now_ms: i64) -> bool {
+    pub fn may_begin(&self, tasks: &TaskRegistry, now_ms: Millis) -> bool {
         // An earlier owner's transaction may still be on its way into the topics until the group's offsets are known.
         self.round.is_none()
             && self.full_commits < BACKLOG_COMMITS
@@ -168,7 +170,7 @@ impl HandOver {
         tasks: &TaskRegistry,
         transactions: &mut Transactions,
         parts: &Parts,
-        now_ms: i64,
+        now_ms: Millis,
     ) -> Result<bool, EngineError> {
         for (number, link) in self.links.iter().enumerate() {
             if !tasks.iter().any(|(id, _)| link.writers.contains(&id.sub)) {
@@ -191,7 +193,7 @@ impl HandOver {
             self.round = Some(Round {
                 link: number,
                 barriers: partitions.into_iter().map(|partition| (partition, -1)).collect(),
-                give_up_at_ms: now_ms + ROUND_MS,
+                give_up_at_ms: now_ms + ROUND,
             });
             return Ok(true);
         }
@@ -221,7 +223,7 @@ impl HandOver {
         parts: &Parts,
     ) -> Result<(), EngineError> {
         let now_ms = parts.clock.now_ms();
-        let give_up_at_ms = now_ms + FINISH_MS;
+        let give_up_at_ms = now_ms + FINISH;
         let goes_on = |task: &super::task::Task| task.has_handed() && parts.clock.now_ms() < give_up_at_ms;
         deliver(tasks, parts)?;
         while let Some(id) = tasks.iter().find(|(_, slot)| slot.task.has_handed()).map(|(id, _)| *id) {
@@ -252,14 +254,14 @@ impl HandOver {
     }
 
     /// A task does not get on: its records take the topic for a while.
-    fn close_way_to(&mut self, id: TaskId, tasks: &mut TaskRegistry, now_ms: i64) {
+    fn close_way_to(&mut self, id: TaskId, tasks: &mut TaskRegistry, now_ms: Millis) {
         for (number, link) in self.links.iter().enumerate().filter(|(_, link)| link.reader == id.sub) {
             self.open.remove(&(number, id.partition));
             for slot in tasks.values_mut() {
                 slot.task.outbox.direct(link.topic, id.partition, false);
             }
         }
-        self.retry_at_ms = now_ms + RETRY_MS;
+        self.retry_at_ms = now_ms + RETRY;
     }
 }
 

@@ -6,8 +6,11 @@
 //! transaction (`place,handed,time,mark`). Every commit of ours has them, but that earlier versions wrote no time; one that has not was
 //! set by hand. Those versions read the first two and the last.
 
+use std::time::Duration;
+
 use broker::{Committed, Message, TopicPartition};
 use bytes::Bytes;
+use clock::Millis;
 
 use super::queue::{BrokenPack, Queue};
 use crate::offset::{LogPosition, Reached, RecordOffset};
@@ -30,13 +33,13 @@ pub(crate) struct Input {
     pub start: i64,
     pub paused: bool,
     /// The event time of the last record that was processed.
-    pub newest_ms: i64,
+    pub newest_ms: Millis,
     /// Records in the open transaction.
     pub processed: u64,
     /// Whether the source's event times are read ahead of the records' turns: other inputs' records may come first.
     pub reads_head: bool,
     /// What was read so of the record in front of the log.
-    head_ms: Option<i64>,
+    head_ms: Option<Millis>,
     log: Queue,
     /// What tasks of this worker have handed over, as packs with offsets of their own.
     memory: Queue,
@@ -48,8 +51,8 @@ pub(crate) struct Input {
     end: i64,
     /// The log has nothing beyond what was fetched.
     at_end: bool,
-    /// Since when it has had nothing while nothing waited, in milliseconds since the epoch.
-    dry_since_ms: Option<i64>,
+    /// Since when it has had nothing while nothing waited.
+    dry_since_ms: Option<Millis>,
 }
 
 impl Input {
@@ -64,7 +67,7 @@ impl Input {
             is_lost: false,
             start: 0,
             paused: false,
-            newest_ms: 0,
+            newest_ms: Millis::default(),
             processed: 0,
             reads_head: false,
             head_ms: None,
@@ -129,19 +132,19 @@ impl Input {
     }
 
     /// What the group is to have when everything up to here is committed. The mark is the transaction's, the stream time the task's.
-    pub fn commit(&self, stream_time_ms: Option<i64>, mark: &str) -> Committed {
+    pub fn commit(&self, stream_time_ms: Option<Millis>, mark: &str) -> Committed {
         self.commit_of(self.reached(), stream_time_ms, mark)
     }
 
     /// What the group has, to be committed once more; where it has nothing, the input's start. Never a place further on, such as behind a
     /// barrier: this task would not know that the group is there.
-    pub fn commit_again(&self, stream_time_ms: Option<i64>, mark: &str) -> Committed {
+    pub fn commit_again(&self, stream_time_ms: Option<Millis>, mark: &str) -> Committed {
         let has_none = self.committed.log.is_none();
         let stand = if has_none { self.reached() } else { self.committed };
         self.commit_of(stand, stream_time_ms, mark)
     }
 
-    fn commit_of(&self, reached: Reached, stream_time_ms: Option<i64>, mark: &str) -> Committed {
+    fn commit_of(&self, reached: Reached, stream_time_ms: Option<Millis>, mark: &str) -> Committed {
         let offset = self.log_offset(reached.log);
         let place = self.log.scale().place(offset, reached.log);
         Committed {
@@ -193,29 +196,28 @@ impl Input {
     }
 
     /// The log ends here.
-    pub fn ends_at(&mut self, next: i64, now_ms: i64) {
+    pub fn ends_at(&mut self, next: i64, now_ms: Millis) {
         self.end = next;
         self.has_no_more(now_ms);
     }
 
     /// All is fetched that can be read now.
-    pub fn has_no_more(&mut self, now_ms: i64) {
+    pub fn has_no_more(&mut self, now_ms: Millis) {
         self.at_end = true;
         self.note_dry(now_ms);
     }
 
     /// Notes the time, if it is the first at which nothing waits here.
-    pub fn note_dry(&mut self, now_ms: i64) {
+    pub fn note_dry(&mut self, now_ms: Millis) {
         if self.at_end && !self.has_work() {
             self.dry_since_ms.get_or_insert(now_ms);
         }
     }
 
     /// Whether the other inputs' records wait for what may come here: see [`super::EngineSettings::max_task_idle`].
-    pub fn is_waited_for(&self, max_idle_ms: i64, now_ms: i64) -> bool {
-        let is_dry_for = |since_ms: i64| now_ms.saturating_sub(since_ms);
+    pub fn is_waited_for(&self, max_idle: Duration, now_ms: Millis) -> bool {
         let is_fetched = self.slot.is_some();
-        is_fetched && !self.has_work() && (!self.at_end || is_dry_for(self.dry_since_ms.unwrap_or(now_ms)) < max_idle_ms)
+        is_fetched && !self.has_work() && (!self.at_end || now_ms.since(self.dry_since_ms.unwrap_or(now_ms)) < max_idle)
     }
 
     /// Adds a message of the log, and returns how many records it holds.
@@ -225,12 +227,12 @@ impl Input {
     }
 
     /// Adds a pack that never sees the log.
-    pub fn hand(&mut self, pack: Bytes, newest_ms: i64) {
+    pub fn hand(&mut self, pack: Bytes, newest_ms: Millis) {
         self.dry_since_ms = None;
         self.memory.push(Message {
             slot: 0,
             offset: self.packs_handed,
-            timestamp_ms: newest_ms,
+            timestamp_ms: newest_ms.0,
             key: None,
             value: Some(pack),
             headers: Vec::new(),
@@ -293,22 +295,22 @@ impl Input {
     }
 
     /// The event time of the record in front was read.
-    pub fn set_head(&mut self, event_time_ms: i64) {
+    pub fn set_head(&mut self, event_time_ms: Millis) {
         self.head_ms = Some(event_time_ms);
     }
 
-    /// The event time of the record in front, as far as it is known, in milliseconds since the epoch.
-    pub fn event_ms(&self) -> Option<i64> {
+    /// The event time of the record in front, as far as it is known.
+    pub fn event_ms(&self) -> Option<Millis> {
         self.head_ms.or_else(|| self.front_ms())
     }
 
     /// What was read of it, where the source extracts it.
-    pub fn head_ms(&self) -> Option<i64> {
+    pub fn head_ms(&self) -> Option<Millis> {
         self.head_ms
     }
 
-    /// The timestamp of the record in front, in milliseconds since the epoch.
-    pub fn front_ms(&self) -> Option<i64> {
+    /// The timestamp of the record in front.
+    pub fn front_ms(&self) -> Option<Millis> {
         match (self.log.front_ms(), self.memory.front_ms()) {
             (Some(log), Some(memory)) => Some(log.min(memory)),
             (log, memory) => log.or(memory),
@@ -332,9 +334,8 @@ impl Input {
         }
     }
 
-    /// The record that was shown is done, at this event time (milliseconds since the epoch). What is behind a break in a pack
-    /// goes with it.
-    pub fn pop(&mut self, event_time_ms: i64) {
+    /// The record that was shown is done, at this event time. What is behind a break in a pack goes with it.
+    pub fn pop(&mut self, event_time_ms: Millis) {
         self.newest_ms = event_time_ms;
         self.processed += 1;
         self.head_ms = None;
@@ -349,10 +350,10 @@ impl Input {
 }
 
 /// The task's stream time, as a commit of one of its inputs has it.
-pub(crate) fn stream_time_of(committed: &Committed) -> Option<i64> {
+pub(crate) fn stream_time_of(committed: &Committed) -> Option<Millis> {
     let mut texts = committed.metadata.split(',').skip(2);
     let (time, _mark) = (texts.next()?, texts.next()?);
-    time.parse().ok()
+    time.parse().ok().map(Millis)
 }
 
 #[cfg(test)]
@@ -374,7 +375,7 @@ mod tests {
             log: Scale::new(true).position_in_pack(7, 3),
             handed: 5,
         };
-        for (metadata, stream_time_ms) in [("3,5,-12,a.1", Some(-12)), ("3,5,a.1", None), ("3,5,17", None)] {
+        for (metadata, stream_time_ms) in [("3,5,-12,a.1", Some(Millis(-12))), ("3,5,a.1", None), ("3,5,17", None)] {
             assert_eq!(input.reached_by(Some(&committed(metadata))), reached);
             assert_eq!(stream_time_of(&committed(metadata)), stream_time_ms);
         }
@@ -388,7 +389,7 @@ mod tests {
             log: Scale::new(true).position_in_pack(7, 3),
             handed: 5,
         };
-        for stream_time_ms in [None, Some(1_700_000_000_000), Some(-1)] {
+        for stream_time_ms in [None, Some(Millis(1_700_000_000_000)), Some(Millis(-1))] {
             let metadata = input.commit_again(stream_time_ms, "a.1").metadata;
             let texts: Vec<&str> = metadata.split(',').collect();
             assert_eq!((texts[0], texts[1], texts[texts.len() - 1]), ("3", "5", "a.1"));

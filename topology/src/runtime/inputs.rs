@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use broker::{BrokerError, Polled, Reader, Start, TopicPartition};
+use clock::Millis;
 
 use super::EngineSettings;
 use super::input::Input;
@@ -64,7 +65,7 @@ impl InputReader {
         &mut self,
         partition: &TopicPartition,
         reset: OffsetReset,
-        now_ms: i64,
+        now_ms: Millis,
         timeout: Duration,
     ) -> Result<i64, BrokerError> {
         let (first, end) = self.reader.bounds(partition, timeout)?;
@@ -72,9 +73,9 @@ impl InputReader {
             OffsetReset::Earliest | OffsetReset::None => first,
             OffsetReset::Latest => end,
             OffsetReset::ByDuration(age) => {
-                let oldest_ms = now_ms.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+                let oldest = now_ms - age;
                 // Asked for after the end, so that what is written in between lies behind either.
-                self.reader.offset_for_time(partition, oldest_ms, timeout)?.unwrap_or(end)
+                self.reader.offset_for_time(partition, oldest.0, timeout)?.unwrap_or(end)
             }
         })
     }

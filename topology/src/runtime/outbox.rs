@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use broker::{Outgoing, TransactionalProducer, partition_for_key};
 use bytes::Bytes;
+use clock::Millis;
 
 use super::pack::Pack;
 use crate::error::EngineError;
@@ -21,7 +22,7 @@ pub(crate) struct Handed {
     pub partition: u32,
     pub pack: Bytes,
     pub records: u32,
-    pub newest_ms: i64,
+    pub newest_ms: Millis,
 }
 
 /// Records on their way to a partition of a repartition topic.
@@ -72,7 +73,7 @@ impl Outbox {
                 if !lane.pack.takes(headers.is_some()) {
                     lane.send(topic, partition, &mut self.handed, producer)?;
                 }
-                lane.pack.push(entry.timestamp_ms, key, value, headers);
+                lane.pack.push(entry.timestamp_ms.0, key, value, headers);
                 if lane.pack.is_full() {
                     lane.send(topic, partition, &mut self.handed, producer)?;
                 }
@@ -84,7 +85,7 @@ impl Outbox {
                 partition: None,
                 key,
                 value,
-                timestamp_ms: entry.timestamp_ms,
+                timestamp_ms: entry.timestamp_ms.0,
                 headers: &headers,
             })?;
         }
@@ -169,7 +170,7 @@ impl Outbox {
             partition: None,
             key: at.key.as_deref().filter(|_| with_bytes),
             value: at.value.as_deref().filter(|_| with_bytes),
-            timestamp_ms: at.timestamp_ms,
+            timestamp_ms: at.timestamp_ms.0,
             headers: &headers,
         })?;
         Ok(())
@@ -189,7 +190,7 @@ impl Lane {
                 topic,
                 partition,
                 records: self.pack.count(),
-                newest_ms: self.pack.newest_ms,
+                newest_ms: Millis(self.pack.newest_ms),
                 pack: Bytes::copy_from_slice(self.pack.finish()),
             });
             self.pack.clear();
@@ -206,7 +207,7 @@ pub(super) fn send_pack(
     pack: &mut Pack,
     producer: &mut dyn TransactionalProducer,
 ) -> Result<(), EngineError> {
-    let timestamp_ms = pack.newest_ms;
+    let timestamp_ms = Millis(pack.newest_ms);
     send_packed(topic, partition, pack.finish(), timestamp_ms, producer)?;
     pack.clear();
     Ok(())
@@ -217,7 +218,7 @@ pub(super) fn send_packed(
     topic: &str,
     partition: u32,
     pack: &[u8],
-    timestamp_ms: i64,
+    timestamp_ms: Millis,
     producer: &mut dyn TransactionalProducer,
 ) -> Result<(), EngineError> {
     producer.send(Outgoing {
@@ -225,7 +226,7 @@ pub(super) fn send_packed(
         partition: Some(partition),
         key: None,
         value: Some(pack),
-        timestamp_ms,
+        timestamp_ms: timestamp_ms.0,
         headers: &[],
     })?;
     Ok(())

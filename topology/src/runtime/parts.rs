@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use broker::Broker;
+use clock::Millis;
 use wire::Registry;
 
 use super::plan::Plan;
@@ -28,9 +29,9 @@ pub(crate) struct Parts {
 impl Parts {
     /// Whether state that was valid at this time may no longer be carried on from: a deleted key's tombstone may be gone from the changelog
     /// by now, or before the replay comes by, and what the state has of such keys would never be taken away.
-    pub fn is_too_old(&self, valid_at_ms: i64) -> bool {
+    pub fn is_too_old(&self, valid_at_ms: Millis) -> bool {
         let tombstones_last = self.plan.tombstone_retention - self.plan.tombstone_retention / 8;
-        self.clock.now_ms() - valid_at_ms > tombstones_last.as_millis() as i64
+        self.clock.now_ms().since(valid_at_ms) > tombstones_last
     }
 
     /// What a worker's clients are called at the broker.

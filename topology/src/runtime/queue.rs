@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use broker::Message;
+use clock::Millis;
 
 use super::pack::{self, Cursor, Packed};
 use crate::headers;
@@ -112,10 +113,12 @@ impl Queue {
         count
     }
 
-    /// The timestamp of the record in front, in milliseconds since the epoch.
-    pub fn front_ms(&self) -> Option<i64> {
+    /// The timestamp of the record in front.
+    pub fn front_ms(&self) -> Option<Millis> {
         let message = self.waiting.front()?;
-        Some(self.head.as_ref().map_or(message.timestamp_ms, |head| head.timestamp_ms))
+        Some(Millis(
+            self.head.as_ref().map_or(message.timestamp_ms, |head| head.timestamp_ms),
+        ))
     }
 
     /// The position of the record in front.
@@ -128,7 +131,7 @@ impl Queue {
     /// Shows the record in front. Where its pack is broken, `at` tells of what is left of it.
     pub fn show(&mut self, at: &mut RecordMetadata) -> Result<(), BrokenPack> {
         let message = self.waiting.front_mut().expect("the caller has seen that a record waits");
-        at.timestamp_ms = message.timestamp_ms;
+        at.timestamp_ms = Millis(message.timestamp_ms);
         if !self.is_packed {
             // Taken, not cloned: counting references costs more than decoding a small key.
             (at.key, at.value) = (message.key.take(), message.value.take());
@@ -139,7 +142,7 @@ impl Queue {
         match (&self.head, &message.value) {
             (Some(head), Some(pack)) => {
                 let part = |range: &Option<std::ops::Range<usize>>| range.clone().map(|range| pack.slice(range));
-                at.timestamp_ms = head.timestamp_ms;
+                at.timestamp_ms = Millis(head.timestamp_ms);
                 (at.key, at.value) = (part(&head.key), part(&head.value));
                 if let Some(within) = &head.headers {
                     headers::decode(pack, within.clone(), &mut at.headers);

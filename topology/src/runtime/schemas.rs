@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use broker::{Broker, Outgoing, Replay, TopicPartition};
+use clock::Millis;
 use serde::{Deserialize, Serialize};
 use wire::{Registered, Registry, RegistryError, same_schema, schema_name};
 
@@ -30,7 +31,7 @@ pub(super) fn check(
     registry: &dyn Registry,
     topic: &str,
     registered: &[Registered],
-    now_ms: i64,
+    now_ms: Millis,
     timeout: Duration,
 ) -> Result<(), EngineError> {
     let kept = read(broker, topic, timeout)?;
@@ -94,7 +95,7 @@ fn keep(
     topic: &str,
     kept: &BTreeMap<u32, Kept>,
     registered: &[Registered],
-    now_ms: i64,
+    now_ms: Millis,
 ) -> Result<(), EngineError> {
     let mut new: BTreeMap<u32, Kept> = BTreeMap::new();
     for Registered { subject, id, schema } in registered.iter().filter(|registered| !kept.contains_key(&registered.id)) {
@@ -115,7 +116,7 @@ fn keep(
         partition: Some(0),
         key: Some(key.as_bytes()),
         value: Some(value),
-        timestamp_ms: now_ms,
+        timestamp_ms: now_ms.0,
         headers: &[],
     });
     let records: Vec<Outgoing<'_>> = records.collect();

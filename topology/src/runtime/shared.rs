@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use broker::{Lease, TopicPartition};
+use clock::Millis;
 use parking_lot::{Mutex, RwLock};
 
 use super::instance::{Instance, Token};
@@ -29,7 +30,7 @@ pub(crate) struct InputStatus {
     /// What the group has; −1: nothing yet.
     pub committed: i64,
     pub end: i64,
-    pub oldest_waiting_ms: Option<i64>,
+    pub oldest_waiting_ms: Option<Millis>,
 }
 
 /// A task group of this instance. Among its workers, one may let go of a group only after another has taken it over.

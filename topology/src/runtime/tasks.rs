@@ -7,8 +7,10 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::time::Duration;
 
 use broker::TransactionalProducer;
+use clock::Millis;
 
 use super::Metrics;
 use super::at_fault::AtFault;
@@ -20,7 +22,7 @@ use super::wait::Wait;
 use crate::error::EngineError;
 
 /// How long a task waits before it tries again what has failed for a moment.
-pub(super) const BACKOFF_MS: i64 = 250;
+pub(super) const BACKOFF: Duration = Duration::from_millis(250);
 
 enum Stage {
     /// Opened; the group's offsets are still to be asked.
@@ -36,8 +38,8 @@ pub(crate) struct Slot {
     stage: Stage,
     /// It does not process, and its state answers.
     pub wait: Option<Wait>,
-    pub assigned_at_ms: i64,
-    pub flushed_at_ms: i64,
+    pub assigned_at_ms: Millis,
+    pub flushed_at_ms: Millis,
 }
 
 /// What a task is driven with.
@@ -46,7 +48,7 @@ pub(crate) struct Drive<'a> {
     pub transaction: &'a mut Transaction,
     pub at_fault: &'a AtFault,
     pub metrics: &'a Metrics,
-    pub now_ms: i64,
+    pub now_ms: Millis,
 }
 
 /// Why a task is driven no further.
@@ -62,7 +64,7 @@ pub(crate) enum Driven {
 
 impl Slot {
     /// A task that was opened.
-    pub fn opened(task: Task, now_ms: i64, flushed_at_ms: i64) -> Self {
+    pub fn opened(task: Task, now_ms: Millis, flushed_at_ms: Millis) -> Self {
         Self {
             task,
             stage: Stage::Opened,
@@ -123,7 +125,7 @@ impl Slot {
     }
 
     /// Whether it may process now.
-    pub fn may_process(&self, now_ms: i64) -> bool {
+    pub fn may_process(&self, now_ms: Millis) -> bool {
         self.runs() && self.wait.as_ref().is_none_or(|wait| wait.may_try(now_ms))
     }
 
@@ -140,7 +142,7 @@ impl Slot {
                 Step::Idle => return Ok(Driven::Idle),
                 Step::Later(reason) => {
                     // The record waits at the head of its input; the other tasks go on.
-                    self.wait = Some(Wait::transient(reason, with.now_ms + BACKOFF_MS));
+                    self.wait = Some(Wait::transient(reason, with.now_ms + BACKOFF));
                     return Ok(Driven::Waits);
                 }
             }
@@ -168,7 +170,7 @@ pub(crate) struct TaskRegistry {
     slots: BTreeMap<TaskId, Slot>,
     /// Groups that are this worker's, but whose tasks are not all open yet: a disk that refuses holds up nobody else.
     wanted: BTreeSet<u32>,
-    open_at_ms: i64,
+    open_at_ms: Millis,
     /// Tasks whose state is to be restored from the start of its changelogs when they are opened next.
     to_wipe: BTreeSet<TaskId>,
 }
@@ -243,7 +245,7 @@ impl TaskRegistry {
     /// The tasks of a group are to be opened, at once.
     pub fn want(&mut self, group: u32) {
         self.wanted.insert(group);
-        self.open_at_ms = 0;
+        self.open_at_ms = Millis::MIN;
     }
 
     /// They are another's.
@@ -258,13 +260,13 @@ impl TaskRegistry {
     }
 
     /// Whether tasks are to be opened now.
-    pub fn is_time_to_open(&self, now_ms: i64) -> bool {
+    pub fn is_time_to_open(&self, now_ms: Millis) -> bool {
         !self.wanted.is_empty() && now_ms >= self.open_at_ms
     }
 
     /// Nothing more is opened for a moment.
-    pub fn open_later(&mut self, now_ms: i64) {
-        self.open_at_ms = now_ms + BACKOFF_MS;
+    pub fn open_later(&mut self, now_ms: Millis) {
+        self.open_at_ms = now_ms + BACKOFF;
     }
 
     /// All tasks of this group are open.

@@ -1,13 +1,14 @@
 //! A worker's transactions, one at a time: its producer, what the open one holds, and the one whose outcome is not known.
 
 use broker::{BrokerError, Committed, Membership, TopicPartition, TransactionalProducer};
+use clock::Millis;
 
 use super::at_fault::RecordId;
 
 /// What the open transaction holds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Transaction {
-    pub since_ms: i64,
+    pub since_ms: Millis,
     /// Input records in it, and the first of them.
     pub records: usize,
     pub first: Option<RecordId>,
@@ -18,7 +19,7 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
-    fn begun(since_ms: i64) -> Self {
+    fn begun(since_ms: Millis) -> Self {
         Self {
             since_ms,
             records: 0,
@@ -89,7 +90,7 @@ impl Transactions {
     }
 
     /// Begins one, unless one is open. `None`: there is no producer.
-    pub fn begin(&mut self, now_ms: i64) -> Result<Option<(&mut dyn TransactionalProducer, &mut Transaction)>, BrokerError> {
+    pub fn begin(&mut self, now_ms: Millis) -> Result<Option<(&mut dyn TransactionalProducer, &mut Transaction)>, BrokerError> {
         let Some(producer) = &mut self.producer else {
             return Ok(None);
         };

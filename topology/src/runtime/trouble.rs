@@ -1,10 +1,12 @@
 //! What keeps a worker from getting on.
 
+use clock::Millis;
+
 /// What keeps a worker from getting on.
 #[derive(Default)]
 pub(crate) struct Trouble {
     /// Nothing is tried before that.
-    pub retry_at_ms: i64,
+    pub retry_at_ms: Millis,
     /// A turn has failed.
     pub turn: Option<String>,
     /// A task cannot be opened.

@@ -5,15 +5,17 @@
 //! has the registry asked anew. Only the wait is not granted a second time while such records keep coming.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
+use clock::Millis;
 use wire::WireError;
 
 /// A schema is asked for so often, over at least so long.
 const TIMES: u32 = 3;
-const PATIENCE_MS: i64 = 2_000;
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// After so long without such a record, one waits again.
-const FORGET_MS: i64 = 60_000;
+const FORGET: Duration = Duration::from_secs(60);
 
 /// With so many at once, a topic is full of something else, and nothing of it waits.
 const SCHEMAS_MAX: usize = 16;
@@ -26,17 +28,17 @@ pub(super) struct Unknown {
 
 struct Asked {
     times: u32,
-    first_ms: i64,
-    last_ms: i64,
+    first_ms: Millis,
+    last_ms: Millis,
 }
 
 impl Unknown {
     /// Whether a record with this error should wait, and the registry be asked again.
-    pub fn waits(&mut self, error: &WireError, now_ms: i64) -> bool {
+    pub fn waits(&mut self, error: &WireError, now_ms: Millis) -> bool {
         if !error.is_unknown_schema() {
             return false;
         }
-        self.asked.retain(|_, asked| now_ms - asked.last_ms < FORGET_MS);
+        self.asked.retain(|_, asked| now_ms.since(asked.last_ms) < FORGET);
         let text = error.to_string();
         if self.asked.len() >= SCHEMAS_MAX && !self.asked.contains_key(&text) {
             return false;
@@ -48,7 +50,7 @@ impl Unknown {
         });
         asked.times += 1;
         asked.last_ms = now_ms;
-        asked.times < TIMES || now_ms - asked.first_ms < PATIENCE_MS
+        asked.times < TIMES || now_ms.since(asked.first_ms) < PATIENCE
     }
 }
 
@@ -63,29 +65,29 @@ mod tests {
     #[test]
     fn a_record_waits_for_two_seconds_and_three_answers() {
         let mut all = Unknown::default();
-        assert!(all.waits(&unknown(7), 0));
-        assert!(all.waits(&unknown(7), 250));
-        assert!(all.waits(&unknown(7), 1_999));
-        assert!(!all.waits(&unknown(7), 2_000));
+        assert!(all.waits(&unknown(7), Millis(0)));
+        assert!(all.waits(&unknown(7), Millis(250)));
+        assert!(all.waits(&unknown(7), Millis(1_999)));
+        assert!(!all.waits(&unknown(7), Millis(2_000)));
         // The next record of it has the registry asked once; another schema has a wait of its own.
-        assert!(!all.waits(&unknown(7), 2_001));
-        assert!(all.waits(&unknown(8), 2_001));
-        assert!(all.waits(&unknown(8), 60_000));
-        assert!(!all.waits(&unknown(8), 60_001));
+        assert!(!all.waits(&unknown(7), Millis(2_001)));
+        assert!(all.waits(&unknown(8), Millis(2_001)));
+        assert!(all.waits(&unknown(8), Millis(60_000)));
+        assert!(!all.waits(&unknown(8), Millis(60_001)));
         // Much later, it may be another story.
-        assert!(all.waits(&unknown(7), 62_001));
+        assert!(all.waits(&unknown(7), Millis(62_001)));
     }
 
     #[test]
     fn a_topic_full_of_something_else_does_not_wait() {
         let mut all = Unknown::default();
-        let waited = (0..1_000).filter(|id| all.waits(&unknown(*id), 0)).count();
+        let waited = (0..1_000).filter(|id| all.waits(&unknown(*id), Millis(0))).count();
         assert_eq!(waited, SCHEMAS_MAX);
     }
 
     #[test]
     fn no_other_error_waits() {
         let mut all = Unknown::default();
-        assert!(!all.waits(&WireError::Malformed("no".to_owned()), 0));
+        assert!(!all.waits(&WireError::Malformed("no".to_owned()), Millis(0)));
     }
 }

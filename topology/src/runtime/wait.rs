@@ -1,12 +1,16 @@
 //! Why a task does not process for a while. The others of its worker go on.
 
+use std::time::Duration;
+
+use clock::Millis;
+
 /// How long a task waits before it asks the group again where it stands.
-const ASK_AGAIN_MS: i64 = 5_000;
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Why a task does not process for a while.
 pub(crate) struct Wait {
     pub reason: String,
-    until_ms: i64,
+    until_ms: Millis,
     kind: Kind,
 }
 
@@ -24,7 +28,7 @@ enum Kind {
 }
 
 impl Wait {
-    pub fn transient(reason: String, until_ms: i64) -> Self {
+    pub fn transient(reason: String, until_ms: Millis) -> Self {
         Self {
             reason,
             until_ms,
@@ -33,18 +37,18 @@ impl Wait {
     }
 
     /// Until the log has the offset of this input, or another is set.
-    pub fn offset(input: usize, reason: String, now_ms: i64) -> Self {
+    pub fn offset(input: usize, reason: String, now_ms: Millis) -> Self {
         Self {
             reason,
-            until_ms: now_ms + ASK_AGAIN_MS,
+            until_ms: now_ms + ASK_AGAIN,
             kind: Kind::Offset(input),
         }
     }
 
-    pub fn offset_unknown(reason: String, now_ms: i64) -> Self {
+    pub fn offset_unknown(reason: String, now_ms: Millis) -> Self {
         Self {
             reason,
-            until_ms: now_ms + ASK_AGAIN_MS,
+            until_ms: now_ms + ASK_AGAIN,
             kind: Kind::OffsetUnknown,
         }
     }
@@ -53,13 +57,13 @@ impl Wait {
     pub fn stopped(reason: String) -> Self {
         Self {
             reason,
-            until_ms: i64::MAX,
+            until_ms: Millis::MAX,
             kind: Kind::Stopped,
         }
     }
 
     /// Whether to try, and see if the reason still stands.
-    pub fn may_try(&self, now_ms: i64) -> bool {
+    pub fn may_try(&self, now_ms: Millis) -> bool {
         self.kind == Kind::Transient && now_ms >= self.until_ms
     }
 
@@ -78,12 +82,12 @@ impl Wait {
     }
 
     /// Whether the group is to be asked now where the task stands.
-    pub fn asks_group(&self, now_ms: i64) -> bool {
+    pub fn asks_group(&self, now_ms: Millis) -> bool {
         matches!(self.kind, Kind::Offset(_) | Kind::OffsetUnknown) && now_ms >= self.until_ms
     }
 
     /// The group is being asked, and the next time is a while away.
-    pub fn asked(&mut self, now_ms: i64) {
-        self.until_ms = now_ms + ASK_AGAIN_MS;
+    pub fn asked(&mut self, now_ms: Millis) {
+        self.until_ms = now_ms + ASK_AGAIN;
     }
 }

@@ -4,6 +4,7 @@ use std::any::{Any, TypeId};
 use std::sync::Arc;
 
 use broker::{Message, TopicSettings};
+use clock::Millis;
 use serde::{Deserialize, Serialize};
 use wire::Registry;
 
@@ -24,17 +25,17 @@ pub struct Stored {
     /// The ids of the input topics, where the broker gives them: a topic that was made anew has another one.
     #[serde(default)]
     pub topics: Vec<(String, String)>,
-    /// The highest event time that the task has seen, in milliseconds since the epoch. `None` before the first record, and in what earlier
+    /// The highest event time that the task has seen. `None` before the first record, and in what earlier
     /// versions wrote.
     #[serde(default)]
-    pub stream_time_ms: Option<i64>,
+    pub stream_time_ms: Option<Millis>,
     /// The same of each store that keeps a time of its own.
     #[serde(default)]
-    pub store_times: Vec<(String, i64)>,
+    pub store_times: Vec<(String, Millis)>,
     /// How many transactions this task has committed.
     pub sequence: u64,
-    /// When the data was last known to be all that the changelogs held, in milliseconds since the epoch: the task owned them then.
-    pub written_at_ms: i64,
+    /// When the data was last known to be all that the changelogs held: the task owned them then.
+    pub written_at_ms: Millis,
 }
 
 /// Writes that take effect together.
@@ -215,8 +216,8 @@ pub(crate) trait FlushPart: Send {
     fn done(&self);
 }
 
-/// Receives a change for the changelog: key, value and timestamp in milliseconds.
-pub(crate) type EmitChange<'a> = dyn FnMut(&[u8], Option<&[u8]>, i64) -> Result<(), ProcessError> + 'a;
+/// Receives a change for the changelog: key, value and timestamp.
+pub(crate) type EmitChange<'a> = dyn FnMut(&[u8], Option<&[u8]>, Millis) -> Result<(), ProcessError> + 'a;
 
 /// Look-ups in the backend.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -230,7 +231,7 @@ pub(crate) trait AnyStore: Send {
     fn name(&self) -> &'static str;
     fn as_any_mut(&mut self) -> &mut dyn Any;
     /// Starts a record: what it writes from here on can be undone.
-    fn begin_record(&mut self, timestamp_ms: i64);
+    fn begin_record(&mut self, timestamp_ms: Millis);
     /// Takes back all that the record wrote.
     fn undo_record(&mut self);
     /// How many keys the open transaction has written.
@@ -254,15 +255,15 @@ pub(crate) trait AnyStore: Send {
     /// Adds a changelog record, which has a key, to a batch of the restore.
     fn restore(&mut self, message: &Message, batch: &mut Batch) -> Result<(), StoreError>;
     /// The highest event time that is committed, of a store that keeps one.
-    fn committed_time_ms(&self) -> Option<i64> {
+    fn committed_time_ms(&self) -> Option<Millis> {
         None
     }
     /// Goes on from what was kept of it.
-    fn set_stream_time(&mut self, stream_time_ms: i64) {
+    fn set_stream_time(&mut self, stream_time_ms: Millis) {
         let _ = stream_time_ms;
     }
     /// The task's stream time is committed with what the store has: see [`super::Expiring`].
-    fn pass_time(&mut self, stream_time_ms: i64) {
+    fn pass_time(&mut self, stream_time_ms: Millis) {
         let _ = stream_time_ms;
     }
     /// The view of the committed state, as [`super::View`] of its types.
@@ -270,7 +271,7 @@ pub(crate) trait AnyStore: Send {
 }
 
 /// The highest event time of each store that keeps one.
-pub(crate) fn store_times(stores: &[Box<dyn AnyStore>]) -> Vec<(String, i64)> {
+pub(crate) fn store_times(stores: &[Box<dyn AnyStore>]) -> Vec<(String, Millis)> {
     let times = stores
         .iter()
         .map(|store| Some((store.name().to_owned(), store.committed_time_ms()?)));
@@ -289,7 +290,7 @@ mod tests {
             changelog: vec![("a".to_owned(), 7)],
             sources: vec![("in".to_owned(), 3)],
             sequence: 2,
-            written_at_ms: 5,
+            written_at_ms: Millis(5),
             ..Stored::default()
         };
         assert_eq!(stored, expected);

@@ -17,7 +17,7 @@ pub(crate) struct Expiring<K, V> {
     pub rows: TimestampedKeyValue<K, V>,
     /// The rows by their times.
     pub times: KeyValue<(i64, K), Present>,
-    pub ttl_ms: i64,
+    pub ttl: Duration,
 }
 
 /// What the store of the rows' times is called.
@@ -30,7 +30,7 @@ impl<K: StoreKey, V: StoreValue> Expiring<K, V> {
         Self {
             rows: KeyValue::named(store).with_changelog(changelog),
             times: KeyValue::named(&times_of(store)).with_changelog(changelog),
-            ttl_ms: i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX),
+            ttl,
         }
     }
 }
@@ -50,9 +50,9 @@ impl<K: StoreKey, V: StoreValue> Store for Expiring<K, V> {
     }
 
     fn definition(&self) -> Definitions {
-        let (rows, ttl_ms) = (self.rows, self.ttl_ms);
+        let (rows, ttl) = (self.rows, self.ttl);
         let make = move |cx: &StoreContext<'_>| -> Result<Box<dyn AnyStore>, EngineError> {
-            let live = Live::new(ttl_ms, |row: &Timestamped<V>| row.timestamp_ms);
+            let live = Live::new(ttl, |row: &Timestamped<V>| row.timestamp_ms);
             Ok(Box::new(KeyValueStore::open_with(rows, Some(live), cx)?))
         };
         Definitions(vec![StoreDef {

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use clock::Millis;
 use wire::{Codec, Topic, Wire, WireError};
 
 use super::{Backing, ChangelogSettings};
@@ -146,13 +147,13 @@ pub type TimestampedKeyValue<K, V> = KeyValue<K, Timestamped<V>>;
 pub struct Timestamped<V> {
     /// The value.
     pub value: V,
-    /// Event time, in milliseconds since the epoch.
-    pub timestamp_ms: i64,
+    /// Event time.
+    pub timestamp_ms: Millis,
 }
 
 impl<V> Timestamped<V> {
-    /// A value at an event time, in milliseconds since the epoch.
-    pub fn new(value: V, timestamp_ms: i64) -> Self {
+    /// A value at an event time.
+    pub fn new(value: V, timestamp_ms: Millis) -> Self {
         Self { value, timestamp_ms }
     }
 }
@@ -162,7 +163,7 @@ impl<V: Wire> Wire for Timestamped<V> {
     const SCHEMA: Option<&'static str> = V::SCHEMA;
 
     fn encode(&self, codec: &Codec, out: &mut Vec<u8>) -> Result<(), WireError> {
-        out.extend_from_slice(&self.timestamp_ms.to_be_bytes());
+        out.extend_from_slice(&self.timestamp_ms.0.to_be_bytes());
         self.value.encode(codec, out)
     }
 
@@ -170,7 +171,7 @@ impl<V: Wire> Wire for Timestamped<V> {
         let (time, value) = bytes
             .split_first_chunk()
             .ok_or_else(|| WireError::Malformed(format!("a value with a timestamp has {} bytes", bytes.len())))?;
-        Ok(Self::new(V::decode(value, codec)?, i64::from_be_bytes(*time)))
+        Ok(Self::new(V::decode(value, codec)?, Millis(i64::from_be_bytes(*time))))
     }
 }
 
@@ -182,9 +183,12 @@ mod tests {
     fn a_timestamp_survives_and_a_short_value_is_an_error() {
         let codec = Codec::plain();
         let mut bytes = Vec::new();
-        Timestamped::new(-7_i64, -1).encode(&codec, &mut bytes).unwrap();
+        Timestamped::new(-7_i64, Millis(-1)).encode(&codec, &mut bytes).unwrap();
         assert_eq!(bytes.len(), 16);
-        assert_eq!(Timestamped::decode(&bytes, &codec).unwrap(), Timestamped::new(-7_i64, -1));
+        assert_eq!(
+            Timestamped::decode(&bytes, &codec).unwrap(),
+            Timestamped::new(-7_i64, Millis(-1))
+        );
         assert!(Timestamped::<i64>::decode(&bytes[..7], &codec).is_err());
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
 use std::sync::OnceLock;
 
+use clock::Millis;
 use hashbrown::HashMap;
 
 use super::StoreKey;
@@ -12,7 +13,7 @@ use super::StoreKey;
 #[derive(Debug, Clone)]
 pub(crate) struct Entry<V> {
     pub value: Option<V>,
-    pub timestamp_ms: i64,
+    pub timestamp_ms: Millis,
     /// The changelog has it already.
     pub is_sent: bool,
 }

@@ -5,6 +5,7 @@ use std::ops::{ControlFlow, RangeBounds};
 use std::sync::Arc;
 
 use broker::Message;
+use clock::Millis;
 use parking_lot::RwLock;
 use wire::{Codec, OrderedKey};
 
@@ -26,7 +27,7 @@ pub struct KeyValueStore<K, V> {
     /// What the record in hand has overwritten, oldest first.
     undo: Vec<(K, Option<Entry<V>>)>,
     backing: Backing,
-    timestamp_ms: i64,
+    timestamp_ms: Millis,
     early: Early<K>,
     scratch: (Vec<u8>, Vec<u8>),
 }
@@ -158,7 +159,7 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
             ahead: Ahead::default(),
             undo: Vec::new(),
             backing: store.backing(),
-            timestamp_ms: 0,
+            timestamp_ms: Millis::default(),
             early: Early {
                 may_be: store.backing() == Backing::Changelog,
                 is_on: false,
@@ -202,7 +203,7 @@ impl<K: StoreKey, V: StoreValue> AnyStore for KeyValueStore<K, V> {
         self
     }
 
-    fn begin_record(&mut self, timestamp_ms: i64) {
+    fn begin_record(&mut self, timestamp_ms: Millis) {
         self.undo.clear();
         self.timestamp_ms = timestamp_ms;
     }
@@ -281,7 +282,7 @@ impl<K: StoreKey, V: StoreValue> AnyStore for KeyValueStore<K, V> {
         self.restore_row(message, batch).map(drop)
     }
 
-    fn pass_time(&mut self, stream_time_ms: i64) {
+    fn pass_time(&mut self, stream_time_ms: Millis) {
         if let Some(live) = &self.shared.live {
             live.pass_time(stream_time_ms);
         }

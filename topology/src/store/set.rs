@@ -1,5 +1,7 @@
 //! How a processor names its stores: one, or a tuple of them, handed out as disjoint `&mut`s.
 
+use clock::Millis;
+
 use super::backend::{AnyStore, StoreDef};
 
 mod sealed {
@@ -86,8 +88,8 @@ tuple!((S0, 0), (S1, 1), (S2, 2), (S3, 3), (S4, 4), (S5, 5));
 /// The stores of a task, for operators that are put together at run time.
 pub(crate) struct TaskStores<'a> {
     pub all: &'a mut [Box<dyn AnyStore>],
-    /// The highest event time that the task has seen, in milliseconds since the epoch; kept where rows expire.
-    pub stream_time_ms: Option<i64>,
+    /// The highest event time that the task has seen; kept where rows expire.
+    pub stream_time_ms: Option<Millis>,
 }
 
 impl TaskStores<'_> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::Message;
+use clock::Millis;
 use wire::{Codec, Wire, WireError};
 
 use super::backend::{AnyStore, Batch, EmitChange, FlushPart, LookedUp, StoreContext, StoreDef};
@@ -20,7 +21,7 @@ use crate::error::{EngineError, ProcessError, StoreError};
 /// A versioned store: its name, its types, and for how long versions are kept that others have followed.
 pub struct Versioned<K, V> {
     name: &'static str,
-    retention_ms: i64,
+    retention: Duration,
     backing: Backing,
     changelog: ChangelogSettings,
     types: PhantomData<fn() -> (K, V)>,
@@ -39,7 +40,7 @@ impl<K: StoreKey, V: StoreValue> Versioned<K, V> {
     pub const fn new(name: &'static str, retention: Duration) -> Self {
         Self {
             name,
-            retention_ms: retention.as_millis() as i64,
+            retention,
             backing: Backing::Changelog,
             changelog: &[],
             types: PhantomData,
@@ -67,9 +68,9 @@ impl<K: StoreKey, V: StoreValue> Versioned<K, V> {
         Self::new(wire::name(name), retention)
     }
 
-    /// For how long versions are kept, in milliseconds.
-    pub(crate) const fn retention_ms(&self) -> i64 {
-        self.retention_ms
+    /// For how long versions are kept.
+    pub(crate) const fn retention(&self) -> Duration {
+        self.retention
     }
 
     /// The rows beneath, for queries: by key, and the complement (`!`) of the time in milliseconds since the epoch.
@@ -90,11 +91,11 @@ impl<K: StoreKey, V: StoreValue> Store for Versioned<K, V> {
     }
 
     fn definition(&self) -> Definitions {
-        let (rows, retention_ms) = (self.versions(), self.retention_ms);
+        let (rows, retention) = (self.versions(), self.retention);
         let make = move |cx: &StoreContext<'_>| -> Result<Box<dyn AnyStore>, EngineError> {
             Ok(Box::new(VersionedStore {
                 rows: KeyValueStore::open(rows, cx)?,
-                retention_ms,
+                retention,
                 stream_time_ms: None,
                 stream_time_before_ms: None,
                 committed_time_ms: None,
@@ -144,21 +145,21 @@ pub enum Put {
     TooLate,
 }
 
-/// A versioned store in the hands of a processor. Times are event times, in milliseconds since the epoch.
+/// A versioned store in the hands of a processor. Times are event times.
 pub struct VersionedStore<K, V> {
     rows: KeyValueStore<(K, i64), Version<V>>,
-    retention_ms: i64,
+    retention: Duration,
     /// The latest version that was ever put.
-    stream_time_ms: Option<i64>,
+    stream_time_ms: Option<Millis>,
     /// The same before the record in hand.
-    stream_time_before_ms: Option<i64>,
+    stream_time_before_ms: Option<Millis>,
     /// The same as of the last commit.
-    committed_time_ms: Option<i64>,
+    committed_time_ms: Option<Millis>,
 }
 
 /// The rows of a key from the version of a time on, the newest first.
-fn since<K: Clone>(key: &K, at_ms: i64) -> std::ops::RangeInclusive<(K, i64)> {
-    (key.clone(), !at_ms)..=(key.clone(), i64::MAX)
+fn since<K: Clone>(key: &K, at_ms: Millis) -> std::ops::RangeInclusive<(K, i64)> {
+    (key.clone(), !at_ms.0)..=(key.clone(), i64::MAX)
 }
 
 impl<K: StoreKey, V: StoreValue> VersionedStore<K, V> {
@@ -168,7 +169,7 @@ impl<K: StoreKey, V: StoreValue> VersionedStore<K, V> {
     ///
     /// The backend fails, or what it has cannot be decoded.
     pub fn get(&self, key: &K) -> Result<Option<Timestamped<V>>, StoreError> {
-        self.first(key, i64::MAX)
+        self.first(key, Millis::MAX)
     }
 
     /// What a key had at a time; nothing, where that is longer ago than the store keeps, unless the key still has it.
@@ -176,7 +177,7 @@ impl<K: StoreKey, V: StoreValue> VersionedStore<K, V> {
     /// # Errors
     ///
     /// As [`Self::get`].
-    pub fn get_as_of(&self, key: &K, at_ms: i64) -> Result<Option<Timestamped<V>>, StoreError> {
+    pub fn get_as_of(&self, key: &K, at_ms: Millis) -> Result<Option<Timestamped<V>>, StoreError> {
         match self.horizon_ms().is_some_and(|horizon| at_ms < horizon) {
             true => Ok(self.get(key)?.filter(|latest| latest.timestamp_ms <= at_ms)),
             false => self.first(key, at_ms),
@@ -188,13 +189,13 @@ impl<K: StoreKey, V: StoreValue> VersionedStore<K, V> {
     /// # Errors
     ///
     /// As [`Self::get`].
-    pub fn put(&mut self, key: &K, value: Option<V>, at_ms: i64) -> Result<Put, StoreError> {
+    pub fn put(&mut self, key: &K, value: Option<V>, at_ms: Millis) -> Result<Put, StoreError> {
         if self.horizon_ms().is_some_and(|horizon| at_ms < horizon) {
             return Ok(Put::TooLate);
         }
         self.stream_time_ms = self.stream_time_ms.max(Some(at_ms));
         let newest = self.newest(key)?;
-        self.rows.put((key.clone(), !at_ms), Version(value));
+        self.rows.put((key.clone(), !at_ms.0), Version(value));
         self.expire(key)?;
         Ok(match newest.is_some_and(|newest| newest > at_ms) {
             true => Put::Earlier,
@@ -203,23 +204,23 @@ impl<K: StoreKey, V: StoreValue> VersionedStore<K, V> {
     }
 
     /// Before it, only what still holds is known.
-    fn horizon_ms(&self) -> Option<i64> {
-        Some(self.stream_time_ms?.saturating_sub(self.retention_ms))
+    fn horizon_ms(&self) -> Option<Millis> {
+        Some(self.stream_time_ms? - self.retention)
     }
 
-    fn first(&self, key: &K, at_ms: i64) -> Result<Option<Timestamped<V>>, StoreError> {
+    fn first(&self, key: &K, at_ms: Millis) -> Result<Option<Timestamped<V>>, StoreError> {
         let mut found = None;
         self.rows.scan(since(key, at_ms), |(_, time), Version(value)| {
-            found = value.map(|value| Timestamped::new(value, !time));
+            found = value.map(|value| Timestamped::new(value, Millis(!time)));
             ControlFlow::Break(())
         })?;
         Ok(found)
     }
 
-    fn newest(&self, key: &K) -> Result<Option<i64>, StoreError> {
+    fn newest(&self, key: &K) -> Result<Option<Millis>, StoreError> {
         let mut newest = None;
-        self.rows.scan(since(key, i64::MAX), |(_, time), _| {
-            newest = Some(!time);
+        self.rows.scan(since(key, Millis::MAX), |(_, time), _| {
+            newest = Some(Millis(!time));
             ControlFlow::Break(())
         })?;
         Ok(newest)
@@ -248,7 +249,7 @@ impl<K: StoreKey, V: StoreValue> AnyStore for VersionedStore<K, V> {
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self
     }
-    fn begin_record(&mut self, timestamp_ms: i64) {
+    fn begin_record(&mut self, timestamp_ms: Millis) {
         self.stream_time_before_ms = self.stream_time_ms;
         self.rows.begin_record(timestamp_ms);
     }
@@ -288,13 +289,13 @@ impl<K: StoreKey, V: StoreValue> AnyStore for VersionedStore<K, V> {
     fn restore(&mut self, message: &Message, batch: &mut Batch) -> Result<(), StoreError> {
         // A version's time is in its row's key; the changelog record's is that of the record which put it.
         let (_, time) = self.rows.restore_row(message, batch)?;
-        self.set_stream_time(!time);
+        self.set_stream_time(Millis(!time));
         Ok(())
     }
-    fn committed_time_ms(&self) -> Option<i64> {
+    fn committed_time_ms(&self) -> Option<Millis> {
         self.committed_time_ms
     }
-    fn set_stream_time(&mut self, stream_time_ms: i64) {
+    fn set_stream_time(&mut self, stream_time_ms: Millis) {
         self.committed_time_ms = self.committed_time_ms.max(Some(stream_time_ms));
         self.stream_time_ms = self.committed_time_ms;
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker::{Broker, Outgoing, Polled, Start, TopicPartition};
+use clock::Millis;
 use wire::{Codec, MemoryRegistry, Registry, Topic, Wire, WireError};
 
 use crate::error::EngineError;
@@ -43,7 +44,13 @@ impl Client {
     /// # Errors
     ///
     /// The registry refuses a schema, the record has no encoding in it, or the log does not take it.
-    pub fn send<K: Wire, V: Wire>(&self, topic: Topic<K, V>, at_ms: i64, key: &K, value: Option<&V>) -> Result<(), EngineError> {
+    pub fn send<K: Wire, V: Wire>(
+        &self,
+        topic: Topic<K, V>,
+        at_ms: impl Into<Millis>,
+        key: &K,
+        value: Option<&V>,
+    ) -> Result<(), EngineError> {
         let key = match key.is_missing() {
             true => None,
             false => Some(self.encode(&topic.key_subject(), key)?),
@@ -54,7 +61,7 @@ impl Client {
             partition: None,
             key: key.as_deref(),
             value: value.as_deref(),
-            timestamp_ms: at_ms,
+            timestamp_ms: at_ms.into().0,
             headers: &[],
         };
         Ok(self.broker.producer("client")?.send_all(&[record])?)
@@ -87,7 +94,7 @@ impl Client {
         let decoded = polled.messages.into_iter().map(|message| {
             let key = decode_key(message.key.as_deref(), &codec)?;
             let value = message.value.map(|bytes| V::decode(&bytes, &codec)).transpose()?;
-            Ok(Record::new(key, value, message.timestamp_ms))
+            Ok(Record::new(key, value, Millis(message.timestamp_ms)))
         });
         decoded.collect::<Result<_, _>>().map_err(wrong)
     }

@@ -16,7 +16,7 @@ pub use client::Client;
 #[cfg(feature = "planted")]
 pub use crate::planted::plant;
 
-use crate::clock::ManualClock;
+use crate::clock::{ManualClock, Millis};
 use crate::error::EngineError;
 use crate::graph::Topology;
 use crate::query::Queries;
@@ -88,7 +88,7 @@ impl TestDriver {
         backends: Arc<dyn Backends>,
         wrap: impl FnOnce(InProcessBroker) -> Arc<dyn Broker>,
     ) -> Result<Self, EngineError> {
-        let clock = ManualClock::at(1_700_000_000_000);
+        let clock = ManualClock::at(Millis(1_700_000_000_000));
         let log_time = Arc::new(AtomicU64::new(0));
         let log_clock = log_time.clone();
         let log_clock = move || Duration::from_millis(log_clock.load(Ordering::SeqCst));
@@ -217,25 +217,25 @@ impl TestDriver {
     }
 
     /// Sends a record at an event time (milliseconds since the epoch) and processes it; `None` is a tombstone.
-    pub fn send<K: Wire, V: Wire>(&mut self, topic: Topic<K, V>, at_ms: i64, key: &K, value: Option<&V>) {
+    pub fn send<K: Wire, V: Wire>(&mut self, topic: Topic<K, V>, at_ms: impl Into<Millis>, key: &K, value: Option<&V>) {
         self.queue(topic, at_ms, key, value);
         self.settle();
     }
 
     /// Sends a record without processing it yet.
-    pub fn queue<K: Wire, V: Wire>(&mut self, topic: Topic<K, V>, at_ms: i64, key: &K, value: Option<&V>) {
+    pub fn queue<K: Wire, V: Wire>(&mut self, topic: Topic<K, V>, at_ms: impl Into<Millis>, key: &K, value: Option<&V>) {
         let client = Client::with_registry(Arc::new(self.broker.clone()), self.registry.clone());
         client.send(topic, at_ms, key, value).expect("the log is in this process");
     }
 
     /// Sends bytes as they are, without processing them yet.
-    pub fn queue_bytes(&mut self, topic: &str, at_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
+    pub fn queue_bytes(&mut self, topic: &str, at_ms: impl Into<Millis>, key: Option<&[u8]>, value: Option<&[u8]>) {
         self.queue_record(Outgoing {
             topic,
             partition: None,
             key,
             value,
-            timestamp_ms: at_ms,
+            timestamp_ms: at_ms.into().0,
             headers: &[],
         });
     }
@@ -247,7 +247,7 @@ impl TestDriver {
     }
 
     /// Sends bytes as they are, and processes them.
-    pub fn send_bytes(&mut self, topic: &str, at_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
+    pub fn send_bytes(&mut self, topic: &str, at_ms: impl Into<Millis>, key: Option<&[u8]>, value: Option<&[u8]>) {
         self.queue_bytes(topic, at_ms, key, value);
         self.settle();
     }
@@ -417,7 +417,7 @@ impl TestDriver {
                 let value = message
                     .value
                     .map(|bytes| V::decode(&bytes, &codec).expect("the value is decoded"));
-                Record::new(key, value, message.timestamp_ms)
+                Record::new(key, value, Millis(message.timestamp_ms))
             })
             .collect()
     }

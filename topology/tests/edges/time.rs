@@ -173,7 +173,7 @@ impl Processor for EachSecond {
     }
 
     fn punctuate(&mut self, cx: &mut Context<'_, Self>, punctuation: Punctuation) -> Result<(), ProcessError> {
-        cx.out.forward(0, punctuation.timestamp_ms);
+        cx.out.forward(0, punctuation.timestamp_ms.0);
         Ok(())
     }
 }
@@ -198,10 +198,10 @@ fn a_call_on_stream_time_in_a_transaction_that_is_dropped_is_made_again() {
 
 /// A broker ends transactions that last for more than 15 s.
 fn ending_long_transactions(world: &World, clock: ManualClock) {
-    let began = topology::clock::Clock::now_ms(&clock);
+    let began = topology::clock::Clock::now_ms(&clock).0;
     let last = std::sync::atomic::AtomicI64::new(began);
     set(&world.log.commit, move |_| {
-        let now_ms = topology::clock::Clock::now_ms(&clock);
+        let now_ms = topology::clock::Clock::now_ms(&clock).0;
         let before = last.swap(now_ms, std::sync::atomic::Ordering::Relaxed);
         (now_ms - before > 15_000).then(|| BrokerError::Fenced("the transaction has timed out".to_owned()))
     });

@@ -2,7 +2,7 @@
 
 use topology::dsl::Builder;
 use topology::testing::{Client, TestDriver};
-use topology::{EngineSettings, Topic, TopicPattern};
+use topology::{EngineSettings, Millis, Topic, TopicPattern};
 
 use crate::support::{ORDERS, SEEN, Sum, TOTAL, look, metric, orders, read, reasons, start, start_beside, sums, topics_read};
 
@@ -44,7 +44,7 @@ fn one_source_reads_all_that_match_each_partition_by_its_task() {
 #[test]
 fn records_of_all_of_them_come_in_the_order_of_their_extracted_times() {
     let b = Builder::new("times");
-    b.stream_matching_at(ORDERS, |_, value, _| *value)
+    b.stream_matching_at(ORDERS, |_, value, _| Millis(*value))
         .process("sum", TOTAL, || Sum)
         .to(SEEN);
     let settings = EngineSettings::default();

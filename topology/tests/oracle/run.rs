@@ -144,7 +144,7 @@ fn contents(driver: &mut TestDriver, case: &Case, node: &Node, store: &str) -> R
     }
     let all = driver.view(TimestampedKeyValue::<String, i64>::named(store)).into_iter();
     Ok(all
-        .map(|(key, row)| (Some(key), Some(row.value), Some(row.timestamp_ms)))
+        .map(|(key, row)| (Some(key), Some(row.value), Some(row.timestamp_ms.0)))
         .collect())
 }
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use topology::store::{KeyValue, Versioned};
-use topology::{Context, Payload, ProcessError, Processor, Punctuation, PunctuationType, Record, Schedule};
+use topology::{Context, Millis, Payload, ProcessError, Processor, Punctuation, PunctuationType, Record, Schedule};
 use wire::{Codec, Wire, WireError};
 
 /// A value that may be null: in a topic it is a tombstone then, in an internal one an empty value.
@@ -89,7 +89,7 @@ impl Processor for AsOf {
     type Stores = Versioned<String, i64>;
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<String, i64>) -> Result<(), ProcessError> {
-        if let Some(row) = cx.stores.get_as_of(&record.key, record.value)? {
+        if let Some(row) = cx.stores.get_as_of(&record.key, Millis(record.value))? {
             let version = Record::new(record.key.clone(), Maybe(Some(row.value)), row.timestamp_ms);
             cx.out.forward_record(version);
         }

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker::{BrokerError, Message, Reader, TopicPartition};
+use clock::Millis;
 use tokio::task::JoinHandle;
 use wire::Registry;
 
@@ -303,7 +304,7 @@ impl Partition for Task {
         }
     }
 
-    fn lag(&self, now_ms: i64) -> PartitionLag {
+    fn lag(&self, now_ms: Millis) -> PartitionLag {
         let (in_hand, oldest_ms) = match &self.state {
             State::Filling { draft: Some(draft), .. } | State::Refilling { draft, .. } => (draft.row_count(), draft.oldest_ms()),
             State::Deciding { content, .. } | State::Writing { content, .. } => {
@@ -322,9 +323,7 @@ impl Partition for Task {
             table: self.table.name().to_owned(),
             partition: self.partition.clone(),
             records: if self.is_exact() { in_hand } else { in_hand.max(behind) },
-            age: oldest_ms.map_or(Duration::ZERO, |oldest| {
-                Duration::from_millis(now_ms.saturating_sub(oldest).max(0) as u64)
-            }),
+            age: oldest_ms.map_or(Duration::ZERO, |oldest| now_ms.since(Millis(oldest))),
             at_end: self.is_exact(),
         }
     }

@@ -19,6 +19,9 @@ mod versioned;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clock::Millis;
 
 use super::Stream;
 use crate::change::Change;
@@ -50,7 +53,8 @@ impl<K, V> Clone for Table<K, V> {
 }
 
 /// What a key has, or, of a versioned table, had at an event time: the value, and the event time of its last change.
-type LookUp<K, V> = Arc<dyn Fn(&mut TaskStores<'_>, &K, Option<i64>) -> Result<Option<Timestamped<V>>, StoreError> + Send + Sync>;
+type LookUp<K, V> =
+    Arc<dyn Fn(&mut TaskStores<'_>, &K, Option<Millis>) -> Result<Option<Timestamped<V>>, StoreError> + Send + Sync>;
 
 /// A table's rows, to be looked up.
 pub(super) struct Rows<K, V> {
@@ -58,7 +62,7 @@ pub(super) struct Rows<K, V> {
     pub stores: Vec<StoreDef>,
     pub look_up: LookUp<K, V>,
     /// For how long the store keeps versions; `None` where it keeps none, and of rows that are computed.
-    pub retention_ms: Option<i64>,
+    pub retention: Option<Duration>,
 }
 
 impl<K, V> Clone for Rows<K, V> {
@@ -66,7 +70,7 @@ impl<K, V> Clone for Rows<K, V> {
         Self {
             stores: self.stores.clone(),
             look_up: self.look_up.clone(),
-            retention_ms: self.retention_ms,
+            retention: self.retention,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::store::{
     Expiring, KeyValueStore, Present, Put, Store as _, StoreDef, StoreKey, StoreValue, TaskStores, Timestamped,
     TimestampedKeyValue, Versioned, VersionedStore,
 };
+use clock::Millis;
 
 /// A table's store, of any kind.
 pub(in crate::dsl) enum RowStore<K, V> {
@@ -67,12 +68,12 @@ impl<K: StoreKey, V: StoreValue> RowStore<K, V> {
             Self::Newest(store) => OpenRows::Newest(stores.get(store)),
             Self::Versions(store) => OpenRows::Versions(stores.get(store)),
             Self::Expires { store, .. } => {
-                let horizon_ms = stores.stream_time_ms.map(|now_ms| now_ms.saturating_sub(store.ttl_ms));
+                let horizon_ms = stores.stream_time_ms.map(|now_ms| now_ms - store.ttl);
                 let (rows, times) = stores.pair(store, store.times);
                 OpenRows::Expires {
                     rows,
                     times,
-                    horizon_ms: horizon_ms.unwrap_or(i64::MIN),
+                    horizon_ms: horizon_ms.unwrap_or(Millis::MIN),
                 }
             }
         }
@@ -89,9 +90,9 @@ impl<K: StoreKey, V: StoreValue> RowStore<K, V> {
                 }),
                 Self::Expires { store, .. } => Arc::new(move |stores, key, _| stores.get(store).get(key)),
             },
-            retention_ms: match self {
+            retention: match self {
                 Self::Newest(_) | Self::Expires { .. } => None,
-                Self::Versions(store) => Some(store.retention_ms()),
+                Self::Versions(store) => Some(store.retention()),
             },
         }
     }
@@ -105,7 +106,7 @@ pub(in crate::dsl) enum OpenRows<'t, K, V> {
         rows: &'t mut KeyValueStore<K, Timestamped<V>>,
         times: &'t mut KeyValueStore<(i64, K), Present>,
         /// What is older has expired.
-        horizon_ms: i64,
+        horizon_ms: Millis,
     },
 }
 
@@ -120,7 +121,7 @@ impl<K: StoreKey, V: StoreValue> OpenRows<'_, K, V> {
     }
 
     /// Takes a change, and returns it as others are to hear of it; one that is too late for the store's versions nobody hears of.
-    pub fn put(&mut self, key: &K, mut change: Change<V>, at_ms: i64) -> Result<Option<Change<V>>, StoreError> {
+    pub fn put(&mut self, key: &K, mut change: Change<V>, at_ms: Millis) -> Result<Option<Change<V>>, StoreError> {
         let put = match self {
             Self::Versions(store) => store.put(key, change.new.clone(), at_ms)?,
             Self::Newest(store) => {
@@ -134,11 +135,11 @@ impl<K: StoreKey, V: StoreValue> OpenRows<'_, K, V> {
                 let is_too_late = at_ms < *horizon_ms && change.new.take().is_some();
                 let before = rows.get(key)?;
                 if let Some(before) = &before {
-                    times.delete((before.timestamp_ms, key.clone()));
+                    times.delete((before.timestamp_ms.0, key.clone()));
                     rows.delete(key.clone());
                 }
                 if let Some(new) = &change.new {
-                    times.put((at_ms, key.clone()), Present);
+                    times.put((at_ms.0, key.clone()), Present);
                     rows.put(key.clone(), Timestamped::new(new.clone(), at_ms));
                 }
                 match before.is_none() && is_too_late {
@@ -190,7 +191,7 @@ impl<K: StoreKey, V: StoreValue> Stream<K, Change<V>> {
 }
 
 /// The event time of what is made of a record and a row, if there is one: the later of both.
-pub(in crate::dsl) fn later_ms<V>(row: Option<&Timestamped<V>>, record_ms: i64) -> i64 {
+pub(in crate::dsl) fn later_ms<V>(row: Option<&Timestamped<V>>, record_ms: Millis) -> Millis {
     row.map_or(record_ms, |row| row.timestamp_ms.max(record_ms))
 }
 

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use broker::{BrokerError, Committed, Message, Outgoing, Start, TopicPartition, TransactionalProducer};
+use clock::Millis;
 
 use super::StateManager;
 use super::replay::{Outcome, Replay, Sink};
@@ -31,7 +32,7 @@ impl Sink for Topics {
 
 /// What is known of the inputs of a task group.
 enum Begun {
-    BeingRead { replay: Replay<Topics>, asked_at_ms: i64 },
+    BeingRead { replay: Replay<Topics>, asked_at_ms: Millis },
     Read(BTreeSet<String>),
 }
 
@@ -68,7 +69,7 @@ impl BegunInputs {
                 partition: Some(input.partition),
                 key: Some(input.topic.as_bytes()),
                 value: Some(id.map_or("", String::as_str).as_bytes()),
-                timestamp_ms: parts.clock.now_ms(),
+                timestamp_ms: parts.clock.now_ms().0,
                 headers: &[],
             })?;
         }
@@ -140,7 +141,7 @@ impl BegunInputs {
     }
 
     /// Says what has been read since before this time, if anything has.
-    pub fn stuck(&self, before_ms: i64, parts: &Parts) -> Option<String> {
+    pub fn stuck(&self, before_ms: Millis, parts: &Parts) -> Option<String> {
         let is_stuck = |begun: &Begun| matches!(begun, Begun::BeingRead { asked_at_ms, .. } if *asked_at_ms < before_ms);
         let (partition, _) = self.groups.iter().find(|(_, begun)| is_stuck(begun))?;
         let topic = parts.topology.inputs_topic();

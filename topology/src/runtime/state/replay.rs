@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use broker::{Broker, BrokerError, Message, Polled, Reader, Start, TopicPartition};
+use clock::Millis;
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
@@ -18,7 +19,7 @@ use crate::runtime::at_fault::panic_text;
 use crate::runtime::parts::Parts;
 
 /// How long the log is left alone after a fault.
-const BACKOFF_MS: i64 = 250;
+const BACKOFF: Duration = Duration::from_millis(250);
 /// While that lasts, the thread looks for other work so often.
 const REST: Duration = Duration::from_millis(20);
 
@@ -61,8 +62,8 @@ impl<S: Sink> Replay<S> {
     }
 
     /// When anything was read last, in milliseconds since the epoch.
-    pub fn moved_at_ms(&self) -> i64 {
-        self.common.moved_at_ms.load(Ordering::Relaxed)
+    pub fn moved_at_ms(&self) -> Millis {
+        Millis(self.common.moved_at_ms.load(Ordering::Relaxed))
     }
 
     /// The place whose end it still waits for, for an operator.
@@ -110,18 +111,18 @@ pub(super) struct Job {
 /// The part of a job that knows what takes its records.
 trait Work: Send {
     /// Gives it records; `false`: it wants no more.
-    fn take(&self, place: usize, messages: &[Message], next: i64, now_ms: i64) -> bool;
+    fn take(&self, place: usize, messages: &[Message], next: i64, now_ms: Millis) -> bool;
     fn is_over(&self) -> bool;
     fn end(&self, outcome: Outcome);
 }
 
 impl<S: Sink> Work for Arc<Common<S>> {
-    fn take(&self, place: usize, messages: &[Message], next: i64, now_ms: i64) -> bool {
+    fn take(&self, place: usize, messages: &[Message], next: i64, now_ms: Millis) -> bool {
         let mut sink = self.sink.lock();
         let Some(sink) = sink.as_mut().filter(|_| !self.has_ended.load(Ordering::Acquire)) else {
             return false;
         };
-        self.moved_at_ms.store(now_ms, Ordering::Relaxed);
+        self.moved_at_ms.store(now_ms.0, Ordering::Relaxed);
         let taken = catch_unwind(AssertUnwindSafe(|| sink.take(place, messages, next)));
         let taken = taken.map_err(|panic| StoreError::Backend {
             store: "a restore".to_owned(),
@@ -148,12 +149,12 @@ impl<S: Sink> Work for Arc<Common<S>> {
 }
 
 /// A replay of these places into a sink, and the job to be done for it.
-pub(super) fn replay<S: Sink>(places: Vec<(TopicPartition, Start)>, sink: S, now_ms: i64) -> (Replay<S>, Job) {
+pub(super) fn replay<S: Sink>(places: Vec<(TopicPartition, Start)>, sink: S, now_ms: Millis) -> (Replay<S>, Job) {
     let common = Arc::new(Common {
         sink: Mutex::new(Some(sink)),
         outcome: Mutex::new(places.is_empty().then_some(Outcome::Done)),
         has_ended: AtomicBool::new(places.is_empty()),
-        moved_at_ms: AtomicI64::new(now_ms),
+        moved_at_ms: AtomicI64::new(now_ms.0),
     });
     let places = places.into_iter().map(|(at, from)| Place {
         at,
@@ -184,7 +185,7 @@ impl Job {
     }
 
     /// Gives it what came for it. Its slots that have reached their ends are free.
-    fn take(&self, by_slot: &[(Vec<Message>, Option<i64>)], now_ms: i64) {
+    fn take(&self, by_slot: &[(Vec<Message>, Option<i64>)], now_ms: Millis) {
         let mut places = self.places.lock();
         for (number, place) in places.iter_mut().enumerate() {
             let Some((messages, end)) = place.slot.and_then(|slot| by_slot.get(slot as usize)) else {
@@ -214,7 +215,7 @@ pub(super) struct Replayer {
     records_max: usize,
     reader: Option<Box<dyn Reader>>,
     jobs: Vec<Job>,
-    retry_at_ms: i64,
+    retry_at_ms: Millis,
     /// The fault that holds it up, if there is one.
     trouble: Arc<Mutex<Option<String>>>,
 }
@@ -230,7 +231,7 @@ impl Replayer {
             reader: Some(parts.broker.reader(&client)?),
             client,
             jobs: Vec::new(),
-            retry_at_ms: i64::MIN,
+            retry_at_ms: Millis::MIN,
             trouble: Arc::default(),
         })
     }
@@ -289,7 +290,7 @@ impl Replayer {
                 if !planted("a reader in doubt is kept") {
                     self.forget_reader();
                 }
-                self.retry_at_ms = self.clock.now_ms() + BACKOFF_MS;
+                self.retry_at_ms = self.clock.now_ms() + BACKOFF;
                 false
             }
         }
@@ -389,11 +390,11 @@ mod tests {
     #[test]
     fn behind_a_gap_nothing_is_taken_though_the_failure_was_heard_of() {
         let place = TopicPartition::new("changelog", 0);
-        let (replay, job) = replay(vec![(place, Start::Earliest)], Refuses(0), 0);
+        let (replay, job) = replay(vec![(place, Start::Earliest)], Refuses(0), Millis(0));
         job.places.lock()[0].slot = Some(0);
-        job.take(&[(Vec::new(), Some(5))], 1);
+        job.take(&[(Vec::new(), Some(5))], Millis(1));
         assert!(matches!(replay.outcome(), Some(Outcome::Failed(_))));
-        job.take(&[(Vec::new(), Some(9))], 2);
+        job.take(&[(Vec::new(), Some(9))], Millis(2));
         assert!(replay.outcome().is_none(), "it ends once");
         assert!(job.is_over());
         assert_eq!(replay.waits_at().as_deref(), Some("offset 0 of changelog-0"));

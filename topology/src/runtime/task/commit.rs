@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use broker::{Committed, Outgoing, TopicPartition, TransactionalProducer};
+use clock::Millis;
 use wire::Registry;
 
 use super::Task;
@@ -17,13 +18,13 @@ impl Task {
     pub fn send_changelog(&mut self, ends: bool, producer: &mut dyn TransactionalProducer) -> Result<(), EngineError> {
         for (store, (topic, _)) in self.flow.stores.iter_mut().zip(&self.changelogs) {
             let mut refused = None;
-            let mut emit = |key: &[u8], value: Option<&[u8]>, timestamp_ms| {
+            let mut emit = |key: &[u8], value: Option<&[u8]>, timestamp_ms: Millis| {
                 let record = Outgoing {
                     topic,
                     partition: Some(self.id.partition),
                     key: Some(key),
                     value,
-                    timestamp_ms,
+                    timestamp_ms: timestamp_ms.0,
                     headers: &[],
                 };
                 producer.send(record).map_err(|e| {
@@ -102,7 +103,7 @@ impl Task {
 
     /// The transaction has committed: its writes become visible in one step. `written` are the transaction's offsets. Returns
     /// how many records of each input it held.
-    pub fn promote(&mut self, written: &[(TopicPartition, i64)], now_ms: i64) -> Vec<u64> {
+    pub fn promote(&mut self, written: &[(TopicPartition, i64)], now_ms: Millis) -> Vec<u64> {
         let moves = self.moves();
         let mut position = self.position.write();
         self.flow.stores.iter_mut().for_each(|s| s.promote());

@@ -6,6 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use broker::TransactionalProducer;
+use clock::Millis;
 
 use super::Task;
 use crate::error::{EngineError, ProcessError};
@@ -17,10 +18,10 @@ impl Task {
     /// Stream time is to move on to `event_time_ms`, the time of the record that comes next. Returns what has expired by then.
     pub(super) fn expire(
         &mut self,
-        event_time_ms: i64,
+        event_time_ms: Millis,
         producer: &mut dyn TransactionalProducer,
         transaction: &mut Transaction,
-        now_ms: i64,
+        now_ms: Millis,
     ) -> Result<Expired, EngineError> {
         let stream_time_ms = self.stream_time_ms.map_or(event_time_ms, |before| before.max(event_time_ms));
         // From here on it is the task's time, for what is written below as well.
@@ -70,7 +71,7 @@ impl Task {
         at_fault: &AtFault,
         producer: &mut dyn TransactionalProducer,
         transaction: &mut Transaction,
-        now_ms: i64,
+        now_ms: Millis,
     ) -> Result<bool, EngineError> {
         let event_time_ms = self.inputs[record.input].head_ms().unwrap_or(self.flow.at.timestamp_ms);
         let at = std::mem::take(&mut self.flow.at);

@@ -10,8 +10,10 @@ mod step;
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker::{Committed, Headers, Message, TopicPartition, TransactionalProducer};
+use clock::Millis;
 use parking_lot::RwLock;
 
 use crate::error::EngineError;
@@ -40,10 +42,10 @@ use crate::store::{Backend, Backing, StoreContext};
 pub struct Position {
     /// Input topics with the offset that is read next.
     pub offsets: Vec<(Arc<str>, i64)>,
-    /// Event time of the newest record, in milliseconds since the epoch.
-    pub stream_time_ms: i64,
-    /// When the last transaction committed, or later the state was restored, in milliseconds since the epoch.
-    pub committed_at_ms: i64,
+    /// Event time of the newest record.
+    pub stream_time_ms: Millis,
+    /// When the last transaction committed, or later the state was restored.
+    pub committed_at_ms: Millis,
 }
 
 pub(crate) struct Task {
@@ -53,29 +55,29 @@ pub(crate) struct Task {
     topology: Arc<Topology>,
     backend: Option<Arc<dyn Backend>>,
     pub inputs: Vec<Input>,
-    /// How long a record waits for one of an empty input, in milliseconds; `None`: it does not wait.
-    max_idle_ms: Option<i64>,
+    /// How long a record waits for one of an empty input; `None`: it does not wait.
+    max_idle: Option<Duration>,
     /// A source with others beside it extracts event times.
     reads_heads: bool,
     read_ahead: ReadAhead,
     unknown: Unknown,
     pub outbox: Outbox,
     pub position: Arc<RwLock<Position>>,
-    /// The highest event time that was ever processed, in milliseconds since the epoch; none before the first record.
-    stream_time_ms: Option<i64>,
+    /// The highest event time that was ever processed; none before the first record.
+    stream_time_ms: Option<Millis>,
     /// The same as of the last commit.
-    committed_time_ms: Option<i64>,
+    committed_time_ms: Option<Millis>,
     /// The stream time at which punctuators were called last.
-    punctuated_ms: Option<i64>,
+    punctuated_ms: Option<Millis>,
     /// The stream time by which all rows have expired that do.
-    expired_ms: Option<i64>,
+    expired_ms: Option<Millis>,
     /// A stream time at which that panicked.
-    forgone_ms: Option<i64>,
+    forgone_ms: Option<Millis>,
     /// Changelog topic per store, and the offset to replay from. Stores without one come behind those that have one.
     pub changelogs: Vec<(String, i64)>,
     sequence: u64,
     /// Until when its changelogs are known to hold nothing that this task has not: it owned them then.
-    pub valid_at_ms: i64,
+    pub valid_at_ms: Millis,
     plan: Arc<Plan>,
     /// The backend is to be told of `valid_at_ms` though there may be nothing else to write.
     touches: bool,
@@ -201,7 +203,7 @@ impl Task {
             flow,
             topology: topology.clone(),
             backend,
-            max_idle_ms: max_idle.map(|idle| i64::try_from(idle.as_millis()).unwrap_or(i64::MAX)),
+            max_idle,
             reads_heads: inputs.iter().any(|input| input.reads_head),
             read_ahead: ReadAhead::new(topology, &inputs),
             unknown: Unknown::default(),
@@ -250,13 +252,13 @@ impl Task {
     }
 
     /// Whether what waits here waits for what may come to an empty input.
-    pub fn idles(&self, now_ms: i64) -> bool {
-        let is_waited_for = |max_idle_ms| self.inputs.iter().any(|input| input.is_waited_for(max_idle_ms, now_ms));
-        self.inputs.len() > 1 && self.max_idle_ms.is_some_and(is_waited_for) && self.has_work()
+    pub fn idles(&self, now_ms: Millis) -> bool {
+        let is_waited_for = |max_idle| self.inputs.iter().any(|input| input.is_waited_for(max_idle, now_ms));
+        self.inputs.len() > 1 && self.max_idle.is_some_and(is_waited_for) && self.has_work()
     }
 
     /// The same, and notes since when inputs are empty.
-    pub fn begins_to_idle(&mut self, now_ms: i64) -> bool {
+    pub fn begins_to_idle(&mut self, now_ms: Millis) -> bool {
         if self.inputs.len() > 1 {
             self.inputs.iter_mut().for_each(|input| input.note_dry(now_ms));
         }
@@ -264,7 +266,7 @@ impl Task {
     }
 
     /// The event time of the oldest record that waits in an input.
-    pub fn oldest_waiting_ms(&self, input: usize) -> Option<i64> {
+    pub fn oldest_waiting_ms(&self, input: usize) -> Option<Millis> {
         self.inputs[input].event_ms()
     }
 
@@ -292,7 +294,7 @@ impl Task {
                 if !pack.takes(own.is_some()) {
                     send_pack(&input.partition.topic, input.partition.partition, &mut pack, producer)?;
                 }
-                pack.push(at.timestamp_ms, at.key.as_deref(), at.value.as_deref(), own);
+                pack.push(at.timestamp_ms.0, at.key.as_deref(), at.value.as_deref(), own);
                 if pack.is_full() || !input.has_handed() {
                     send_pack(&input.partition.topic, input.partition.partition, &mut pack, producer)?;
                 }
@@ -302,7 +304,7 @@ impl Task {
     }
 
     /// The transaction that was committed at this time proves that the task is still this worker's.
-    pub fn is_valid(&mut self, at_ms: i64) {
+    pub fn is_valid(&mut self, at_ms: Millis) {
         self.valid_at_ms = self.valid_at_ms.max(at_ms);
         self.touches = true;
     }
@@ -355,7 +357,7 @@ impl Task {
     }
 
     /// The state reflects all that the group had committed at this time.
-    pub fn restored(&mut self, now_ms: i64) {
+    pub fn restored(&mut self, now_ms: Millis) {
         self.is_valid(now_ms);
         let mut position = self.position.write();
         if let Some(stream_time_ms) = self.committed_time_ms {

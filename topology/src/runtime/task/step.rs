@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use broker::{BrokerError, TransactionalProducer};
+use clock::Millis;
 use wire::WireError;
 
 use super::{Blame, Step, Task};
@@ -19,7 +20,7 @@ use crate::runtime::transaction::Transaction;
 
 impl Task {
     /// Reads the event times of the records in front, where sources extract them. Returns why the task must wait, where one cannot be read now.
-    fn read_heads(&mut self, now_ms: i64, at_fault: &AtFault) -> Result<Option<String>, EngineError> {
+    fn read_heads(&mut self, now_ms: Millis, at_fault: &AtFault) -> Result<Option<String>, EngineError> {
         for chosen in 0..self.inputs.len() {
             let input = &mut self.inputs[chosen];
             if !input.wants_head() {
@@ -48,7 +49,7 @@ impl Task {
         Ok(None)
     }
 
-    fn read_head(&mut self, record: RecordId) -> Result<Result<i64, ProcessError>, EngineError> {
+    fn read_head(&mut self, record: RecordId) -> Result<Result<Millis, ProcessError>, EngineError> {
         let input = &mut self.inputs[record.input];
         self.flow.at.topic = input.partition.topic.clone();
         let node = input.node;
@@ -61,8 +62,8 @@ impl Task {
     }
 
     /// The input whose record comes next: the one with the lowest event time. None, while an empty one may bring a lower one.
-    fn next_input(&mut self, now_ms: i64) -> Option<usize> {
-        let (mut next, mut has_dry): (Option<(i64, usize)>, bool) = (None, false);
+    fn next_input(&mut self, now_ms: Millis) -> Option<usize> {
+        let (mut next, mut has_dry): (Option<(Millis, usize)>, bool) = (None, false);
         for (i, input) in self.inputs.iter_mut().enumerate() {
             match input.event_ms() {
                 Some(event_ms) if next.is_none_or(|(lowest, _)| event_ms < lowest) => next = Some((event_ms, i)),
@@ -81,7 +82,7 @@ impl Task {
     pub fn step(
         &mut self,
         producer: &mut dyn TransactionalProducer,
-        now_ms: i64,
+        now_ms: Millis,
         at_fault: &AtFault,
         transaction: &mut Transaction,
     ) -> Result<Step, EngineError> {
@@ -237,7 +238,7 @@ impl Task {
         record: RecordId,
         source: usize,
         producer: &mut dyn TransactionalProducer,
-        now_ms: i64,
+        now_ms: Millis,
     ) -> Result<(), EngineError> {
         match self.flow.tell_dead_letter(&self.topology, source, now_ms) {
             Ok(()) => {
@@ -254,16 +255,16 @@ impl Task {
     }
 
     /// Calls the punctuators on the wall clock whose time has come. Returns whether any has written.
-    pub fn punctuate(&mut self, producer: &mut dyn TransactionalProducer, now_ms: i64) -> Result<bool, EngineError> {
+    pub fn punctuate(&mut self, producer: &mut dyn TransactionalProducer, now_ms: Millis) -> Result<bool, EngineError> {
         self.punctuate_by(PunctuationType::WallClockTime, now_ms, producer, now_ms)
     }
 
     fn punctuate_by(
         &mut self,
         kind: PunctuationType,
-        clock_ms: i64,
+        clock_ms: Millis,
         producer: &mut dyn TransactionalProducer,
-        now_ms: i64,
+        now_ms: Millis,
     ) -> Result<bool, EngineError> {
         let mut any = false;
         while let Some((id, punctuation)) = self.flow.punctuators.take_due(kind, clock_ms) {
@@ -310,7 +311,7 @@ impl Task {
 
     /// Has what was held back for the commit go on. An update that fails takes the transaction down: which record it is of is not known here,
     /// and is found among the transaction's as one whose output is refused.
-    pub fn flush_caches(&mut self, producer: &mut dyn TransactionalProducer, now_ms: i64) -> Result<(), EngineError> {
+    pub fn flush_caches(&mut self, producer: &mut dyn TransactionalProducer, now_ms: Millis) -> Result<(), EngineError> {
         for place in 0..self.flow.caches.len() {
             let id = self.flow.caches[place];
             loop {
@@ -334,8 +335,8 @@ impl Task {
         Ok(())
     }
 
-    /// When the next punctuation on the wall clock is due, in milliseconds since the epoch.
-    pub fn next_punctuation_ms(&self) -> Option<i64> {
+    /// When the next punctuation on the wall clock is due.
+    pub fn next_punctuation_ms(&self) -> Option<Millis> {
         self.flow.punctuators.next_wall_clock_ms()
     }
 }

@@ -14,12 +14,13 @@ use crate::runtime::task_id::TaskId;
 use crate::runtime::tasks::Slot;
 use crate::runtime::wait::Wait;
 use crate::store::Backend;
+use clock::Millis;
 
 const CLOSE_BOUND: Duration = Duration::from_secs(20);
 
 impl Worker {
     /// Opens tasks that wait for it, when it is time. Returns whether that was tried.
-    pub(super) fn open_wanted(&mut self, now_ms: i64) -> bool {
+    pub(super) fn open_wanted(&mut self, now_ms: Millis) -> bool {
         if self.tasks.wanted().is_empty() {
             self.trouble.opening = None;
         }
@@ -85,9 +86,8 @@ impl Worker {
         }
         tracing::info!(task = %task.name, changelogs = ?task.changelogs, "opened");
         // Tasks flush one after another over the interval, not all at once: by the golden ratio, however many there are.
-        let every_ms = self.parts.settings.flush_interval.as_millis() as i64;
-        let ahead_ms = i64::from(id.partition) * 618 % 1_000 * every_ms / 1_000;
-        self.tasks.insert(id, Slot::opened(task, now_ms, now_ms - ahead_ms));
+        let ahead = self.parts.settings.flush_interval / 1_000 * (id.partition % 1_000 * 618 % 1_000);
+        self.tasks.insert(id, Slot::opened(task, now_ms, now_ms - ahead));
         Ok(())
     }
 
@@ -99,9 +99,9 @@ impl Worker {
         let slot = self.tasks.slot_mut(id);
         slot.run();
         slot.task.restored(now_ms);
-        let took_ms = now_ms - slot.assigned_at_ms;
-        self.parts.metrics.restore_duration.observe(took_ms.max(0) as f64 / 1000.0);
-        tracing::info!(task = %slot.task.name, replayed, took_ms, "running");
+        let took = now_ms.since(slot.assigned_at_ms);
+        self.parts.metrics.restore_duration.observe(took.as_secs_f64());
+        tracing::info!(task = %slot.task.name, replayed, took_ms = took.as_millis() as u64, "running");
         let unlogged = slot.task.unlogged();
         if !unlogged.is_empty() && slot.task.inputs.iter().any(|input| input.committed.log.is_some()) {
             tracing::warn!(task = %slot.task.name, stores = ?unlogged, "stores without a changelog begin empty again");

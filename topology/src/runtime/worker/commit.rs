@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use broker::{Committed, TopicPartition};
+use clock::Millis;
 
 use super::Worker;
 use crate::error::EngineError;
@@ -145,13 +146,13 @@ impl Worker {
     }
 }
 
-fn promote(slot: &mut Slot, written: &[(TopicPartition, i64)], now_ms: i64, metrics: &Metrics) {
+fn promote(slot: &mut Slot, written: &[(TopicPartition, i64)], now_ms: Millis, metrics: &Metrics) {
     for input in slot.task.inputs.iter().filter(|i| i.processed > 0) {
-        let latency_ms = (now_ms - input.newest_ms).max(0);
+        let latency = now_ms.since(input.newest_ms);
         metrics
             .end_to_end
             .with_label_values(&[&input.partition.topic])
-            .observe(latency_ms as f64 / 1000.0);
+            .observe(latency.as_secs_f64());
     }
     let topics: Vec<_> = slot.task.inputs.iter().map(|i| i.partition.topic.clone()).collect();
     for (topic, processed) in topics.iter().zip(slot.task.promote(written, now_ms)) {

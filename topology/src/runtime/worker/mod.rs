@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use broker::{Group, GroupOptions, Lease, Rebalance};
+use clock::Millis;
 
 use super::at_fault::AtFault;
 use super::handover::HandOver;
@@ -44,9 +45,9 @@ pub(crate) struct Worker {
     at_fault: AtFault,
     flusher: Flusher,
     trouble: Trouble,
-    report_at_ms: i64,
+    report_at_ms: Millis,
     /// When all offsets are committed again, moved or not.
-    refresh_at_ms: i64,
+    refresh_at_ms: Millis,
     /// Sub-topologies that stand still until a restart.
     still: BTreeSet<usize>,
 }
@@ -93,8 +94,8 @@ impl Worker {
             at_fault: AtFault::default(),
             flusher,
             trouble: Trouble::default(),
-            report_at_ms: 0,
-            refresh_at_ms: i64::MIN,
+            report_at_ms: Millis::MIN,
+            refresh_at_ms: Millis::MIN,
             still: BTreeSet::new(),
         })
     }
@@ -114,7 +115,7 @@ impl Worker {
         }
     }
 
-    fn now_ms(&self) -> i64 {
+    fn now_ms(&self) -> Millis {
         self.parts.clock.now_ms()
     }
 

@@ -20,7 +20,7 @@ impl Worker {
         let parts = &self.parts;
         let mut budget = parts.settings.poll_records_max;
         let mut progress = false;
-        let commit_every_ms = self.commit_every_ms();
+        let commit_every = self.commit_every();
         let records_max = self.at_fault.records_max();
         // While a culprit is looked for, a timer has a transaction for itself, and no two in a row.
         let is_quiet = self.at_fault.is_quiet();
@@ -59,6 +59,7 @@ impl Worker {
                 progress |= wrote;
             }
             if budget > 0 && !transaction.is_full {
+                let commit_at_ms = transaction.since_ms + commit_every;
                 let with = Drive {
                     producer: &mut *producer,
                     transaction,
@@ -70,8 +71,8 @@ impl Worker {
                     budget -= 1;
                     progress = true;
                     // By time as well as by number, or slow processors would outlast what the broker allows a transaction.
-                    transaction.is_full |= records_max.is_some_and(|max| transaction.records >= max)
-                        || parts.clock.now_ms() - transaction.since_ms >= commit_every_ms;
+                    transaction.is_full |=
+                        records_max.is_some_and(|max| transaction.records >= max) || parts.clock.now_ms() >= commit_at_ms;
                     budget > 0 && !transaction.is_full
                 })?;
             }
@@ -108,17 +109,17 @@ impl Worker {
         tasks.any(|slot| slot.task.has_handed() && slot.may_process(now_ms) && slot.task.idles(now_ms))
     }
 
-    /// After how long a transaction is committed, in milliseconds: well before the broker would end it.
-    pub(super) fn commit_every_ms(&self) -> i64 {
+    /// After how long a transaction is committed: well before the broker would end it.
+    pub(super) fn commit_every(&self) -> Duration {
         let interval = self.parts.settings.commit_interval;
-        interval.min(TRANSACTION_MAX).as_millis() as i64
+        interval.min(TRANSACTION_MAX)
     }
 
     pub(super) fn commit_is_due(&self) -> bool {
         self.transactions.open().is_some_and(|transaction| {
             transaction.is_full
                 || transaction.records >= self.parts.settings.commit_records_max
-                || self.now_ms() - transaction.since_ms >= self.commit_every_ms()
+                || self.now_ms() >= transaction.since_ms + self.commit_every()
         })
     }
 

@@ -1,5 +1,7 @@
 //! From an opened task to one whose state is whole.
 
+use std::time::Duration;
+
 use broker::{BrokerError, Committed, Start, TopicPartition};
 
 use super::Worker;
@@ -8,11 +10,11 @@ use crate::graph::OffsetReset;
 use crate::planted::planted;
 use crate::runtime::input::Input;
 use crate::runtime::task_id::TaskId;
-use crate::runtime::tasks::{BACKOFF_MS, Restored, Slot};
+use crate::runtime::tasks::{BACKOFF, Restored, Slot};
 use crate::runtime::wait::Wait;
 
 /// Well beyond the time after which the broker ends a transaction that is left open.
-const RESTORE_PATIENCE_MS: i64 = 60_000;
+const RESTORE_PATIENCE: Duration = Duration::from_secs(60);
 
 impl Worker {
     /// Moves opened and restoring tasks on. Returns whether anything moved.
@@ -53,7 +55,7 @@ impl Worker {
             return Err(error);
         };
         let reason = format!("{} waits for its group's offsets: {reason}", slot.task.name);
-        slot.wait = Some(Wait::transient(reason, now_ms + BACKOFF_MS));
+        slot.wait = Some(Wait::transient(reason, now_ms + BACKOFF));
         Ok(false)
     }
 
@@ -120,18 +122,18 @@ impl Worker {
         let now_ms = self.now_ms();
         let restores = self.tasks.iter().find_map(|(id, slot)| {
             let replay = slot.restore()?;
-            let silent_ms = now_ms - replay.moved_at_ms();
-            if silent_ms <= RESTORE_PATIENCE_MS {
+            let silent = now_ms.since(replay.moved_at_ms());
+            if silent <= RESTORE_PATIENCE {
                 return None;
             }
             let at = replay.waits_at()?;
             Some(format!(
                 "the restore of {} has waited for {} s at {at}: is a transaction hanging there? (kafka-transactions.sh find-hanging)",
                 id.name(&self.parts.topology),
-                silent_ms / 1000,
+                silent.as_secs(),
             ))
         });
-        let stuck = self.begun.stuck(now_ms - RESTORE_PATIENCE_MS, &self.parts).or(restores);
+        let stuck = self.begun.stuck(now_ms - RESTORE_PATIENCE, &self.parts).or(restores);
         // A broker that is away is reason enough.
         stuck.filter(|_| self.state.trouble().is_none())
     }

@@ -11,7 +11,7 @@ use crate::runtime::at_fault::RecordId;
 use crate::runtime::input::Input;
 use crate::runtime::task::Blame;
 use crate::runtime::task_id::TaskId;
-use crate::runtime::tasks::{BACKOFF_MS, Slot};
+use crate::runtime::tasks::{BACKOFF, Slot};
 use crate::runtime::wait::Wait;
 
 impl Worker {
@@ -25,7 +25,7 @@ impl Worker {
         self.trouble.turn = Some(text);
         self.hand_over.stop(&mut self.tasks);
         self.transactions.abandon();
-        self.trouble.retry_at_ms = self.now_ms() + BACKOFF_MS;
+        self.trouble.retry_at_ms = self.now_ms() + BACKOFF;
         self.parts.metrics.resets.inc();
     }
 

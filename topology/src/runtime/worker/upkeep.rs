@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::Worker;
 use crate::error::EngineError;
 use crate::runtime::tasks::Slot;
+use clock::Millis;
 
 /// How often it is said where the inputs stand.
-const REPORT_MS: i64 = 500;
+const REPORT: Duration = Duration::from_millis(500);
 
 /// However short topics keep their tombstones: state is then restored anew more often.
 const REFRESH_MIN: Duration = Duration::from_secs(10);
@@ -25,9 +26,9 @@ impl Worker {
 
     pub(super) fn flush(&mut self) -> Result<(), EngineError> {
         let now_ms = self.now_ms();
-        let every_ms = self.parts.settings.flush_interval.as_millis() as i64;
+        let every = self.parts.settings.flush_interval;
         for (id, slot) in self.tasks.iter_mut() {
-            if slot.runs() && now_ms - slot.flushed_at_ms >= every_ms && !self.flusher.is_busy(*id) {
+            if slot.runs() && now_ms.since(slot.flushed_at_ms) >= every && !self.flusher.is_busy(*id) {
                 slot.flushed_at_ms = now_ms;
                 if let Some(job) = slot.task.flush() {
                     self.flusher.submit(*id, job)?;
@@ -38,12 +39,9 @@ impl Worker {
     }
 
     /// How often offsets are committed again and state is marked as valid: several times within what bounds either.
-    fn refresh_interval_ms(&self) -> i64 {
+    fn refresh_interval(&self) -> Duration {
         let interval = self.parts.settings.offsets_refresh_interval;
-        interval
-            .min(self.parts.plan.tombstone_retention / 8)
-            .max(REFRESH_MIN)
-            .as_millis() as i64
+        interval.min(self.parts.plan.tombstone_retention / 8).max(REFRESH_MIN)
     }
 
     /// Commits the offsets of all inputs again when it is time. A broker forgets an offset that is not committed for a week, and
@@ -55,8 +53,8 @@ impl Worker {
             return Ok(());
         }
         // The first time is an interval after the start: what is opened has just been committed, or is in nobody's hands.
-        let is_first = self.refresh_at_ms == i64::MIN;
-        self.refresh_at_ms = now_ms + self.refresh_interval_ms();
+        let is_first = self.refresh_at_ms == Millis::MIN;
+        self.refresh_at_ms = now_ms + self.refresh_interval();
         let has_offsets = |slot: &Slot| slot.runs() && slot.task.inputs.iter().any(|input| input.committed.log.is_some());
         if is_first || !self.transactions.has_producer() || !self.tasks.values().any(has_offsets) {
             return Ok(());
@@ -74,7 +72,7 @@ impl Worker {
         if now_ms < self.report_at_ms {
             return;
         }
-        self.report_at_ms = now_ms + REPORT_MS;
+        self.report_at_ms = now_ms + REPORT;
         let metrics = &self.parts.metrics;
         let mut inputs = self.shared.inputs.lock();
         for slot in self.tasks.values() {
@@ -86,9 +84,7 @@ impl Worker {
                 (status.position, status.end) = (position, status.end.max(end));
                 status.oldest_waiting_ms = slot.task.oldest_waiting_ms(i);
                 let labels = [&*input.partition.topic, partition.as_str()];
-                let age_s = status
-                    .oldest_waiting_ms
-                    .map_or(0.0, |at| (now_ms - at).max(0) as f64 / 1000.0);
+                let age_s = status.oldest_waiting_ms.map_or(0.0, |at| now_ms.since(at).as_secs_f64());
                 metrics.lag_seconds.with_label_values(&labels).set(age_s);
                 let group = self.parts.topology.application();
                 metrics
