@@ -4,12 +4,13 @@
 //! would.
 
 use serde::{Deserialize, Serialize};
+use topology::Micros;
 use utoipa::ToSchema;
 
 /// Tells of the source from what is known; never waits.
 pub trait SourceWatch: Send + Sync + 'static {
-    /// When the newest heartbeat that was heard was committed at the source, in microseconds since the epoch.
-    fn heard_at_us(&self) -> Option<i64>;
+    /// When the newest heartbeat that was heard was committed at the source.
+    fn heard_at_us(&self) -> Option<Micros>;
     /// All that is known.
     fn report(&self) -> SourceReport;
 }

@@ -107,8 +107,8 @@ async fn reads_stay_when_other_things_are_away() {
 struct Silent;
 
 impl api::SourceWatch for Silent {
-    fn heard_at_us(&self) -> Option<i64> {
-        Some(1_700_000_000_000_000)
+    fn heard_at_us(&self) -> Option<topology::Micros> {
+        Some(topology::Micros(1_700_000_000_000_000))
     }
     fn report(&self) -> api::SourceReport {
         api::SourceReport {

@@ -92,6 +92,16 @@ impl Sub<Duration> for Millis {
     }
 }
 
+impl Add<Duration> for Micros {
+    type Output = Self;
+
+    #[inline]
+    fn add(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(micros))
+    }
+}
+
 /// The whole milliseconds of a duration, in 64 bits.
 #[inline]
 const fn millis_of(duration: Duration) -> i64 {
@@ -161,6 +171,8 @@ mod tests {
         assert_eq!(Millis::MAX.since(Millis::MIN), Duration::from_millis(i64::MAX as u64));
         assert_eq!(Millis(1).since(Millis(2)), Duration::ZERO);
         assert_eq!(millis_of(Duration::from_micros(1_999)), 1, "as far as it is whole");
+        assert_eq!(Micros(5) + second, Micros(1_000_005));
+        assert_eq!(Micros(5) + Duration::MAX, Micros(i64::MAX));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use schemas::state::Applied;
 use schemas::topics::*;
 use topology::dsl::{Builder, Stream};
 use topology::store::StoreValue;
-use topology::{EngineError, Micros, Topology};
+use topology::{EngineError, Topology};
 use wire::{Topic, Wire};
 
 use crate::gold::{AccountEvent, LedgerEntry, PostToBalance};
@@ -120,9 +120,7 @@ where
     Applied<E::Clean>: StoreValue,
 {
     b.partitions(topic, 1);
-    let events = b.stream_by(topic, row_id, |_, event, _| {
-        Micros(event.source.committed_at_us()).to_millis()
-    });
+    let events = b.stream_by(topic, row_id, |_, event, _| event.source.committed_at_us().to_millis());
     let in_order = partitions == 1;
     let events = if in_order {
         events

@@ -10,7 +10,7 @@ use std::time::Duration;
 use processors::counters::{
     ROWS_SWEPT, SOURCE_OUTDATED, SOURCE_REGRESSIONS, SOURCE_REPEATED, SOURCE_TRUNCATES, TRANSACTIONS_HELD,
 };
-use processors::silver::CONFIRMS_AFTER_US;
+use processors::silver::CONFIRMS_AFTER;
 use schemas::bronze::{Op, TransactionRow};
 use schemas::topics::*;
 use support::{Bench, deposit};
@@ -84,7 +84,7 @@ fn what_happens_to_the_source_is_counted() {
     bank.driver.revive(0).unwrap();
     bank.driver.settle();
     assert_eq!(held(&mut bank), 150);
-    bank.clock_ms += CONFIRMS_AFTER_US / 1_000;
+    bank.clock_ms += CONFIRMS_AFTER.as_millis() as i64;
     let only = bank.read("last", deposit(152, 1, "1.00"));
     bank.sends(CDC_TRANSACTIONS, &[&only]);
     assert_eq!(held(&mut bank), 0);

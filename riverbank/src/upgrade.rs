@@ -16,7 +16,7 @@ use bytes::Bytes;
 use processors::{APPLICATION, stores};
 use schemas::silver::{Account, Customer, Transaction};
 use schemas::state::{Applied, SourcePosition};
-use topology::clock::{Clock, Millis};
+use topology::clock::{Clock, Micros, Millis};
 use topology::store::{KeyValue, StoreKey};
 use wire::{Codec, Wire};
 
@@ -202,7 +202,7 @@ impl Upgrade<'_> {
             let (lsn, committed_at) = position(&row);
             let streamed = SourcePosition {
                 lsn: Some(lsn),
-                committed_at,
+                committed_at: Micros(committed_at),
             };
             self.applied(&topic, &key, Some(row), streamed, &writer)?;
             live.insert(key, partition);
@@ -232,7 +232,7 @@ impl Upgrade<'_> {
             // The time of the delete was not kept: nothing that was committed before now can be newer.
             let streamed = SourcePosition {
                 lsn: Some(lsn),
-                committed_at: self.now_ms.to_micros().0,
+                committed_at: self.now_ms.to_micros(),
             };
             self.applied::<R>(&topic, &key, None, streamed, &writer)?;
         }

@@ -1,5 +1,6 @@
 //! What the bank's state stores keep beside the rows: not for others to read.
 
+use clock::Micros;
 use serde::{Deserialize, Serialize};
 use wire::avro_wire;
 
@@ -10,8 +11,8 @@ use crate::silver::{Account, Customer, Transaction};
 pub struct SourcePosition {
     /// The position in the write-ahead log; `None` where the source gives none, as incremental snapshots do.
     pub lsn: Option<i64>,
-    /// When the change was committed, or when the snapshot was taken, in microseconds since the epoch.
-    pub committed_at: i64,
+    /// When the change was committed, or when the snapshot was taken.
+    pub committed_at: Micros,
 }
 
 /// A row of the source as applied, and what is needed to distinguish the next event from a duplicate.

@@ -5,6 +5,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use clock::Micros;
 use schemas::bronze::{AccountRow, CdcKey, CustomerRow, Envelope, Op, Source, TransactionBlock, TransactionRow};
 use schemas::gold::AccountBalance;
 use schemas::silver::*;
@@ -197,7 +198,7 @@ fn silver_and_gold_round_trip() {
 fn state_round_trips() {
     let at = |lsn| SourcePosition {
         lsn,
-        committed_at: 1_700_000_000_000_001,
+        committed_at: Micros(1_700_000_000_000_001),
     };
     check(Applied::<Customer>::default());
     check(Applied::<Account> {
@@ -295,7 +296,7 @@ fn a_tables_state_of_an_earlier_version_is_read() {
         generation: 4,
         snapshot: Some(SourcePosition {
             lsn: Some(7),
-            committed_at: 8,
+            committed_at: Micros(8),
         }),
         ..TableState::default()
     };

@@ -4,6 +4,7 @@ use schemas::silver::{AccountStatus, AccountType};
 use schemas::{AccountId, Currency, CustomerId, silver};
 use serde::{Deserialize, Serialize};
 use system_of_record::{AccountDraft, AccountUpdate, Amount, Entity, Version};
+use topology::Micros;
 use utoipa::ToSchema;
 
 use super::values::amount;
@@ -123,8 +124,8 @@ impl From<system_of_record::Account> for Account {
             currency: row.currency,
             opening_balance: money(row.opening_balance, row.currency),
             status: row.status,
-            closed_at: row.closed_at.map(instant),
-            created_at: instant(row.created_at),
+            closed_at: row.closed_at.map(Micros).map(instant),
+            created_at: instant(Micros(row.created_at)),
         }
     }
 }

@@ -3,6 +3,7 @@
 use schemas::gold::AccountBalance;
 use schemas::{AccountId, Currency, CustomerId};
 use serde::{Deserialize, Serialize};
+use topology::Micros;
 use utoipa::ToSchema;
 
 use super::{instant, money};
@@ -64,8 +65,8 @@ pub struct AsOf {
 }
 
 impl Balance {
-    /// From the stored balance, whether it follows the order of commits, and when the source was last heard, in microseconds since the epoch.
-    pub fn new(reading: Reading<AccountBalance>, in_commit_order: bool, source_heard_at_us: Option<i64>) -> Self {
+    /// From the stored balance, whether it follows the order of commits, and when the source was last heard.
+    pub fn new(reading: Reading<AccountBalance>, in_commit_order: bool, source_heard_at_us: Option<Micros>) -> Self {
         let balance = reading.value;
         let amount = |amount| money(amount, balance.currency);
         Self {
@@ -77,11 +78,11 @@ impl Balance {
             pending: amount(balance.pending),
             available: amount(balance.available),
             entry_count: balance.entry_count,
-            last_entry_at: balance.last_entry_at.map(instant),
+            last_entry_at: balance.last_entry_at.map(Micros).map(instant),
             as_of: AsOf {
                 source_lsn: balance.source_lsn,
-                source_time: instant(balance.source_ts),
-                committed_at: instant(reading.committed_at_ms.to_micros().0),
+                source_time: instant(Micros(balance.source_ts)),
+                committed_at: instant(reading.committed_at_ms.to_micros()),
                 in_commit_order,
                 source_heard_at: source_heard_at_us.map(instant),
             },

@@ -3,6 +3,7 @@
 use schemas::{CustomerId, silver};
 use serde::{Deserialize, Serialize};
 use system_of_record::{CustomerDraft, Entity, Version};
+use topology::Micros;
 use utoipa::ToSchema;
 
 use super::{accepted, instant};
@@ -65,8 +66,8 @@ impl From<system_of_record::Customer> for Customer {
             first_name: row.first_name,
             last_name: row.last_name,
             email: row.email,
-            created_at: instant(row.created_at),
-            updated_at: instant(row.updated_at),
+            created_at: instant(Micros(row.created_at)),
+            updated_at: instant(Micros(row.updated_at)),
         }
     }
 }

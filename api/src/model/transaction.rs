@@ -4,6 +4,7 @@ use schemas::silver::{TransactionStatus, TransactionType};
 use schemas::{AccountId, TransactionId, silver};
 use serde::{Deserialize, Deserializer, Serialize};
 use system_of_record::{Amount, Entity, TransactionDraft, TransactionUpdate, Version};
+use topology::Micros;
 use utoipa::ToSchema;
 
 use super::values::amount;
@@ -131,8 +132,8 @@ impl From<system_of_record::Transaction> for Transaction {
             amount: row.amount.to_string(),
             related_account_id: row.related_account_id,
             status: row.status,
-            created_at: instant(row.created_at),
-            updated_at: instant(row.updated_at),
+            created_at: instant(Micros(row.created_at)),
+            updated_at: instant(Micros(row.updated_at)),
         }
     }
 }

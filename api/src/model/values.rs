@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use schemas::{Currency, Money};
 use serde::{Deserializer, de};
 use system_of_record::Amount;
+use topology::Micros;
 
 /// Decimal places that any amount may have; its currency may have fewer.
 const PLACES_MAX: usize = 4;
@@ -47,8 +48,8 @@ fn places(text: &str) -> Option<u32> {
     (is_whole && is_fraction).then(|| fraction.map_or(0, |fraction| fraction.len() as u32))
 }
 
-/// An instant, given in microseconds since the epoch, as RFC 3339 in UTC.
-pub fn instant(micros: i64) -> String {
+/// An instant as RFC 3339 in UTC.
+pub fn instant(Micros(micros): Micros) -> String {
     // Beyond the years of the calendar there is no text; the nearest instant says as much as can be said.
     let nearest = if micros < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_microsecond(micros).unwrap_or(nearest).to_string()

@@ -168,9 +168,7 @@ pub async fn lag(State(app): State<AppState>) -> Json<LagReport> {
         topic: input.topic,
         partition: input.partition,
         lag_records: input.records,
-        oldest_waiting: input
-            .oldest_waiting_ms
-            .map(|at_ms| crate::model::instant(at_ms.to_micros().0)),
+        oldest_waiting: input.oldest_waiting_ms.map(|at_ms| crate::model::instant(at_ms.to_micros())),
     });
     Json(LagReport {
         source: app.source.as_ref().map(|source| source.report()),

@@ -264,7 +264,7 @@ fn customer(row: &CustomerRow, source: &Source) -> Customer {
         created_at: row.created_at.expect("a time"),
         updated_at: row.updated_at.expect("a time"),
         source_lsn: source.lsn.expect("a position"),
-        source_ts: source.committed_at_us(),
+        source_ts: source.committed_at_us().0,
     }
 }
 
@@ -282,7 +282,7 @@ fn account(row: &AccountRow, source: &Source) -> Account {
         created_at: row.created_at.expect("a time"),
         updated_at: row.updated_at.expect("a time"),
         source_lsn: source.lsn.expect("a position"),
-        source_ts: source.committed_at_us(),
+        source_ts: source.committed_at_us().0,
     }
 }
 
@@ -298,6 +298,6 @@ fn transaction(row: &TransactionRow, source: &Source) -> Transaction {
         created_at: row.created_at.expect("a time"),
         updated_at: row.updated_at.expect("a time"),
         source_lsn: source.lsn.expect("a position"),
-        source_ts: source.committed_at_us(),
+        source_ts: source.committed_at_us().0,
     }
 }

@@ -110,7 +110,7 @@ impl Processor for Journal {
                 pending: first.pending,
                 txn_type: first.txn_type,
                 source_lsn: change.at.lsn,
-                source_ts: change.at.committed_at_us,
+                source_ts: change.at.committed_at_us.0,
                 then,
             };
             cx.out.forward(account, leg);

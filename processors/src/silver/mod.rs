@@ -17,5 +17,5 @@ pub use entity::Entity;
 pub use journal::{Journal, effects};
 pub use position::ChangePosition;
 pub use rules::{Cleaning, Violation};
-pub use sweep::{CONFIRMS_AFTER_US, FEW_ROWS, FEW_SHARE};
+pub use sweep::{CONFIRMS_AFTER, FEW_ROWS, FEW_SHARE};
 pub use transactions::Transactions;

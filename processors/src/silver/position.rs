@@ -12,14 +12,15 @@
 
 use schemas::bronze::Op;
 use schemas::state::{Applied, SourcePosition, TableState};
+use topology::Micros;
 
 /// Where in the source a change was made, as rows carry it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChangePosition {
     /// The LSN of the change; 0 where the source gives none.
     pub lsn: i64,
-    /// When it was committed, in microseconds since the epoch.
-    pub committed_at_us: i64,
+    /// When it was committed.
+    pub committed_at_us: Micros,
 }
 
 impl From<SourcePosition> for ChangePosition {
@@ -138,7 +139,7 @@ mod tests {
     fn at(lsn: i64, committed_at: i64) -> SourcePosition {
         SourcePosition {
             lsn: Some(lsn),
-            committed_at,
+            committed_at: Micros(committed_at),
         }
     }
 
@@ -193,7 +194,10 @@ mod tests {
     #[test]
     fn what_the_whole_table_was_found_to_be_is_newer_than_what_was_read_before() {
         let (lower, same) = (at(90, 40), at(100, 40));
-        let read = |committed_at| SourcePosition { lsn: None, committed_at };
+        let read = |committed_at| SourcePosition {
+            lsn: None,
+            committed_at: Micros(committed_at),
+        };
         let truncated = TableState {
             truncated: Some(at(100, 50)),
             ..TableState::default()
@@ -223,7 +227,7 @@ mod tests {
     fn an_incremental_snapshot_repairs_unless_something_newer_was_streamed() {
         let read = SourcePosition {
             lsn: None,
-            committed_at: 60,
+            committed_at: Micros(60),
         };
         check(Kind::Incremental, read, Some(at(100, 50)), None, Verdict::New);
         check(Kind::Incremental, read, Some(at(100, 70)), None, Verdict::Stale);

@@ -19,6 +19,7 @@
 //! row as its last one; a table without rows is not shown at all.
 
 use std::ops::{Bound, ControlFlow};
+use std::time::Duration;
 
 use schemas::state::{Applied, Held, SourcePosition, Sweep, TableState, Weighing};
 use topology::ProcessError;
@@ -40,9 +41,9 @@ pub const FEW_SHARE: i64 = 10;
 /// … but never more than this.
 pub const MANY_ROWS: i64 = 10_000;
 
-/// How much later than the first one a snapshot must be to be a second word, in microseconds: a connector that is started again takes
+/// How much later than the first one a snapshot must be to be a second word: a connector that is started again takes
 /// the same snapshot at once, and nobody has looked at it meanwhile.
-pub const CONFIRMS_AFTER_US: i64 = 600_000_000;
+pub const CONFIRMS_AFTER: Duration = Duration::from_secs(600);
 
 /// Whether a snapshot is believed only once another one has said the same.
 fn are_many(missing: i64, rows: i64) -> bool {
@@ -215,7 +216,7 @@ where
 fn decide(table: &mut TableState, counted: Weighing, table_name: &str) {
     let held_below = table.held.map_or(0, |held| held.generation);
     let once = counted.missing - counted.missing_again;
-    let is_too_soon = |held: Held| counted.at.committed_at < held.at.committed_at.saturating_add(CONFIRMS_AFTER_US);
+    let is_too_soon = |held: Held| counted.at.committed_at < held.at.committed_at + CONFIRMS_AFTER;
     let says_nothing = counted.has_gap || (counted.missing_again > 0 && table.held.is_some_and(is_too_soon));
     // How many are held back, what another snapshot would have to confirm, and what goes now.
     let (rows, to_confirm, below) = match says_nothing {
@@ -252,22 +253,24 @@ fn decide(table: &mut TableState, counted: Weighing, table_name: &str) {
 
 #[cfg(test)]
 mod tests {
+    use topology::Micros;
+
     use super::*;
 
     const AT: SourcePosition = SourcePosition {
         lsn: Some(1),
-        committed_at: 1,
+        committed_at: Micros(1),
     };
 
     /// What is held back, and below which generation rows go, when a snapshot of generation 7 has missed so many rows.
     #[track_caller]
     fn check(held: Option<i64>, counted: (i64, i64, i64), has_gap: bool, expected: (i64, Option<i64>)) {
-        check_after(CONFIRMS_AFTER_US, held, counted, has_gap, expected);
+        check_after(CONFIRMS_AFTER, held, counted, has_gap, expected);
     }
 
     /// So long after the first one.
     #[track_caller]
-    fn check_after(us: i64, held: Option<i64>, counted: (i64, i64, i64), has_gap: bool, expected: (i64, Option<i64>)) {
+    fn check_after(after: Duration, held: Option<i64>, counted: (i64, i64, i64), has_gap: bool, expected: (i64, Option<i64>)) {
         let (rows, missing, missing_again) = counted;
         let mut table = TableState {
             held: held.map(|generation| Held {
@@ -281,7 +284,7 @@ mod tests {
             after: None,
             generation: 7,
             at: SourcePosition {
-                committed_at: AT.committed_at + us,
+                committed_at: AT.committed_at + after,
                 ..AT
             },
             has_gap,
@@ -307,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_that_is_taken_again_at_once_is_no_second_word() {
-        let soon = CONFIRMS_AFTER_US - 1;
+        let soon = CONFIRMS_AFTER - Duration::from_micros(1);
         check_after(soon, Some(5), (5_000, 4_000, 4_000), false, (4_000, None));
         check_after(soon, Some(5), (5_000, 4_000, 3_990), false, (4_000, None));
         // What it shows is there, and what it misses alone is judged as ever.

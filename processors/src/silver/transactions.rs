@@ -73,10 +73,12 @@ impl Entity for Transactions {
             status,
             created_at: created_at
                 .or(with.stored.map(|t| t.created_at))
-                .unwrap_or(with.at.committed_at_us),
-            updated_at: with.instant("updated_at", row.updated_at).unwrap_or(with.at.committed_at_us),
+                .unwrap_or(with.at.committed_at_us.0),
+            updated_at: with
+                .instant("updated_at", row.updated_at)
+                .unwrap_or(with.at.committed_at_us.0),
             source_lsn: with.at.lsn,
-            source_ts: with.at.committed_at_us,
+            source_ts: with.at.committed_at_us.0,
         })
     }
 }

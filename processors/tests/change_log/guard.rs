@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use processors::silver::CONFIRMS_AFTER_US;
+use processors::silver::CONFIRMS_AFTER;
 use processors::stores;
 use schemas::bronze::{Envelope, Op, TransactionRow};
 use schemas::topics::*;
@@ -25,7 +25,7 @@ impl Bench {
 
     /// A snapshot that shows these of the deposits, which may be sent again: late enough to be a second word.
     fn shows(&mut self, ids: impl IntoIterator<Item = i64>) -> Vec<Envelope<TransactionRow>> {
-        self.shows_after(CONFIRMS_AFTER_US / 1_000, ids)
+        self.shows_after(CONFIRMS_AFTER.as_millis() as i64, ids)
     }
 
     fn shows_after(&mut self, ms: i64, ids: impl IntoIterator<Item = i64>) -> Vec<Envelope<TransactionRow>> {
@@ -89,7 +89,7 @@ fn a_snapshot_that_the_connector_takes_again_at_once_is_no_second_word() {
         bank.shows_after(60_000, 1..=3);
         bank.check_held("150.00", MANY - 3);
     }
-    bank.shows_after(CONFIRMS_AFTER_US / 1_000 - 4 * 60_000, 1..=3);
+    bank.shows_after(CONFIRMS_AFTER.as_millis() as i64 - 4 * 60_000, 1..=3);
     bank.check_held("3.00", 0);
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use processors::silver::{CONFIRMS_AFTER_US, FEW_ROWS, FEW_SHARE};
+use processors::silver::{CONFIRMS_AFTER, FEW_ROWS, FEW_SHARE};
 use processors::stores;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -186,7 +186,7 @@ impl World {
         self.bank.clock_ms += if self.random.random_bool(0.5) {
             1_000
         } else {
-            CONFIRMS_AFTER_US / 1_000
+            CONFIRMS_AFTER.as_millis() as i64
         };
         let until = if fails { ids.len() / 2 } else { ids.len() };
         let lost = self.random.random_bool(0.1).then(|| self.random.random_range(0..ids.len()));
@@ -223,7 +223,7 @@ impl World {
         let missed_since = |below: usize| self.known.values().filter(|known| known.seen_in < below).count() as i64;
         let again = missed_since(self.held_below);
         let once = missed_since(now) - again;
-        let is_too_soon = self.bank.clock_ms < self.held_at_ms + CONFIRMS_AFTER_US / 1_000;
+        let is_too_soon = self.bank.clock_ms < self.held_at_ms + CONFIRMS_AFTER.as_millis() as i64;
         let says_nothing = has_gap || (again > 0 && is_too_soon);
         let below = match (says_nothing, once > FEW_ROWS && once * FEW_SHARE > all) {
             // What was held back still is, if anything is missing.

@@ -6,6 +6,7 @@ use api::model::instant;
 use processors::silver::{Accounts, ChangePosition, Cleaning, Customers, Entity, Transactions};
 use schemas::silver::{Account, Customer, Transaction};
 use schemas::topics::{SILVER_ACCOUNTS, SILVER_CUSTOMERS, SILVER_TRANSACTIONS};
+use topology::Micros;
 
 use super::books::Emitted;
 
@@ -30,8 +31,8 @@ impl Table for Customers {
 
     fn fields(clean: &Customer) -> Vec<(&'static str, String)> {
         vec![
-            ("created_at", instant(clean.created_at)),
-            ("updated_at", instant(clean.updated_at)),
+            ("created_at", instant(Micros(clean.created_at))),
+            ("updated_at", instant(Micros(clean.updated_at))),
         ]
     }
 
@@ -55,9 +56,12 @@ impl Table for Accounts {
             ("customer_id", clean.customer_id.to_string()),
             ("account_type", clean.account_type.to_string()),
             ("status", clean.status.to_string()),
-            ("closed_at", clean.closed_at.map_or("null".to_owned(), instant)),
-            ("created_at", instant(clean.created_at)),
-            ("updated_at", instant(clean.updated_at)),
+            (
+                "closed_at",
+                clean.closed_at.map_or("null".to_owned(), |at| instant(Micros(at))),
+            ),
+            ("created_at", instant(Micros(clean.created_at))),
+            ("updated_at", instant(Micros(clean.updated_at))),
         ]
     }
 
@@ -83,8 +87,8 @@ impl Table for Transactions {
                 "related_account_id",
                 clean.related_account_id.map_or("null".to_owned(), |id| id.to_string()),
             ),
-            ("created_at", instant(clean.created_at)),
-            ("updated_at", instant(clean.updated_at)),
+            ("created_at", instant(Micros(clean.created_at))),
+            ("updated_at", instant(Micros(clean.updated_at))),
         ]
     }
 
@@ -94,7 +98,10 @@ impl Table for Transactions {
 }
 
 fn at(lsn: i64, committed_at_us: i64) -> ChangePosition {
-    ChangePosition { lsn, committed_at_us }
+    ChangePosition {
+        lsn,
+        committed_at_us: Micros(committed_at_us),
+    }
 }
 
 /// What a row of the source must have become, given the row in force (which an event may not say all of).

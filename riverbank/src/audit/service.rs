@@ -6,6 +6,7 @@ use anyhow::Context;
 use api::model::Balance;
 use api::routes::{LagReport, PartitionLag};
 use reqwest::{Client, StatusCode, Url};
+use topology::Micros;
 
 use super::source::Position;
 
@@ -47,7 +48,7 @@ impl Service {
             return Ok(Progress::Arrived);
         };
         // By the clock, too: the log of a restored server starts lower.
-        if heard_lsn < position.lsn || heard_at.as_microsecond() < position.at_us {
+        if heard_lsn < position.lsn || Micros::from(heard_at) < position.at_us {
             return Ok(Progress::Waiting(match troubles.is_empty() {
                 true => format!("it was heard from {heard_lsn}, at {heard_at}"),
                 false => format!("it was heard from {heard_lsn}, at {heard_at}; {}", troubles.join("; ")),

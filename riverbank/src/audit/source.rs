@@ -11,6 +11,7 @@ use schemas::time::{INSTANT_MAX, INSTANT_MIN};
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 use system_of_record::InProcess;
+use topology::Micros;
 
 /// A row of one of the three tables.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,8 +42,8 @@ pub struct Wanted {
 pub struct Position {
     /// In the source's log.
     pub lsn: i64,
-    /// By its clock, in microseconds since the epoch.
-    pub at_us: i64,
+    /// By its clock.
+    pub at_us: Micros,
 }
 
 /// Where the rows are.
@@ -233,7 +234,8 @@ impl PostgresSource {
         )
         .fetch_one(&mut *at)
         .await?;
-        let (lsn, at_us) = position;
+        let (lsn, at_us): (i64, i64) = position;
+        let at_us = Micros(at_us);
         at.rollback().await?;
         Ok(Position { lsn, at_us })
     }

@@ -9,6 +9,7 @@ use broker::{Broker, BrokerError, Polled, Reader, Start, TopicPartition};
 use connect::HEARTBEAT_TABLE;
 use schemas::topics::CDC_PREFIX;
 use serde::Deserialize;
+use topology::{Micros, Millis};
 use wire::{Codec, WireError, decode_avro};
 
 use super::Watched;
@@ -141,8 +142,8 @@ impl Following {
             // A snapshot reads the heartbeat's row first, and the bank's tables after it.
             Some(Ok(Beat { op, .. })) if op == "r" => {}
             Some(Ok(Beat { source, .. })) => {
-                self.watched
-                    .hear(source.ts_us.unwrap_or(source.ts_ms.saturating_mul(1000)), source.lsn);
+                let committed_at_us = source.ts_us.map_or(Millis(source.ts_ms).to_micros(), Micros);
+                self.watched.hear(committed_at_us, source.lsn);
             }
             Some(Err(error)) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a heartbeat that is none");

@@ -17,7 +17,7 @@ pub(super) const MISSING: &str = "missing";
 /// The newest heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Heard {
-    pub committed_at_us: i64,
+    pub committed_at_us: Micros,
     pub lsn: Option<i64>,
     received_at_ms: Millis,
 }
@@ -66,7 +66,7 @@ impl Watched {
     }
 
     /// A heartbeat arrived. One that is sent again after a restart is not news.
-    pub fn hear(&self, committed_at_us: i64, lsn: Option<i64>) {
+    pub fn hear(&self, committed_at_us: Micros, lsn: Option<i64>) {
         let received_at_ms = self.clock.now_ms();
         let mut known = self.known.lock();
         if known.heard.is_none_or(|heard| heard.committed_at_us < committed_at_us) {
@@ -138,7 +138,7 @@ impl Watched {
     pub(super) fn silence(&self, known: &Known) -> Option<Duration> {
         let heard = known.heard?;
         let now_ms = self.clock.now_ms();
-        let since_commit = now_ms.since(Micros(heard.committed_at_us).to_millis());
+        let since_commit = now_ms.since(heard.committed_at_us.to_millis());
         Some(since_commit.max(now_ms.since(heard.received_at_ms)))
     }
 
@@ -248,7 +248,7 @@ impl Watched {
 }
 
 impl api::SourceWatch for Watched {
-    fn heard_at_us(&self) -> Option<i64> {
+    fn heard_at_us(&self) -> Option<Micros> {
         self.known.lock().heard.map(|heard| heard.committed_at_us)
     }
 
@@ -336,17 +336,17 @@ mod tests {
         assert_eq!((watched.report().silence_seconds, watched.heard_at_us()), (None, None));
         check(&watched, &[]);
         // A commit of ten seconds ago arrives.
-        watched.hear((NOON_MS - 10_000) * 1000, Some(7));
+        watched.hear(Millis(NOON_MS - 10_000).to_micros(), Some(7));
         assert_eq!(watched.report().silence_seconds, Some(10.0));
         clock.advance(Duration::from_secs(50));
         check(&watched, &[]);
         clock.advance(Duration::from_secs(1));
         check(&watched, &["last heard 61 s ago, at 2023-11-14T22:13:10Z"]);
         // One that is sent again is no news; a new one is.
-        watched.hear((NOON_MS - 10_000) * 1000, Some(7));
-        watched.hear((NOON_MS - 20_000) * 1000, Some(5));
+        watched.hear(Millis(NOON_MS - 10_000).to_micros(), Some(7));
+        watched.hear(Millis(NOON_MS - 20_000).to_micros(), Some(5));
         assert_eq!(watched.report().silence_seconds, Some(61.0));
-        watched.hear((NOON_MS + 50_000) * 1000, Some(9));
+        watched.hear(Millis(NOON_MS + 50_000).to_micros(), Some(9));
         let report = watched.report();
         assert_eq!((report.silence_seconds, report.heard_lsn), (Some(1.0), Some(9)));
         check(&watched, &[]);
@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn a_source_whose_clock_is_ahead_falls_silent_all_the_same() {
         let (watched, clock) = watched();
-        watched.hear((NOON_MS + 3_600_000) * 1000, None);
+        watched.hear(Millis(NOON_MS + 3_600_000).to_micros(), None);
         assert_eq!(watched.report().silence_seconds, Some(0.0));
         clock.advance(Duration::from_secs(61));
         check(&watched, &["last heard 61 s ago"]);

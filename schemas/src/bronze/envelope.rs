@@ -1,5 +1,6 @@
 //! Debezium's envelope around a row.
 
+use clock::{Micros, Millis};
 use serde::{Deserialize, Serialize};
 use wire::{Codec, Wire, WireError};
 
@@ -165,9 +166,9 @@ pub struct Source {
 }
 
 impl Source {
-    /// When the transaction committed, in microseconds since the epoch.
-    pub fn committed_at_us(&self) -> i64 {
-        self.ts_us.unwrap_or(self.ts_ms.saturating_mul(1000))
+    /// When the transaction committed.
+    pub fn committed_at_us(&self) -> Micros {
+        self.ts_us.map_or(Millis(self.ts_ms).to_micros(), Micros)
     }
 }
 

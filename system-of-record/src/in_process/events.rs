@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use clock::Micros;
 use schemas::bronze::{AccountRow, CdcKey, CustomerRow, Envelope, Op, Source, TransactionBlock, TransactionRow};
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_PREFIX, CDC_TRANSACTIONS};
 use wire::{Codec, Registry, Topic, Wire, WireError};
@@ -37,7 +38,7 @@ pub(super) struct Events {
 struct Commit {
     tx_id: i64,
     last_lsn: i64,
-    committed_at_us: i64,
+    committed_at_us: Micros,
     total_order: i64,
     table_order: [i64; 3],
 }
@@ -60,7 +61,7 @@ impl Events {
     }
 
     /// The events of a database transaction, in the order of its changes.
-    pub fn of(&mut self, touched: &[Touched], committed_at_us: i64) -> Result<Vec<Event>, WireError> {
+    pub fn of(&mut self, touched: &[Touched], committed_at_us: Micros) -> Result<Vec<Event>, WireError> {
         let mut commit = Commit {
             tx_id: self.tx_id + 1,
             last_lsn: self.lsn,
@@ -108,12 +109,12 @@ impl Commit {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             connector: "riverbank".to_owned(),
             name: CDC_PREFIX.to_owned(),
-            ts_ms: self.committed_at_us / 1000,
+            ts_ms: self.committed_at_us.to_millis().0,
             snapshot: Some("false".to_owned()),
             db: "bank".to_owned(),
             sequence: Some(format!("[\"{}\",\"{lsn}\"]", self.last_lsn)),
-            ts_us: Some(self.committed_at_us),
-            ts_ns: Some(self.committed_at_us * 1000),
+            ts_us: Some(self.committed_at_us.0),
+            ts_ns: Some(self.committed_at_us.0 * 1000),
             schema: "public".to_owned(),
             table: table.to_owned(),
             tx_id: Some(self.tx_id),
@@ -152,7 +153,7 @@ where
         let id = after.as_ref().or(before.as_ref()).map(id).unwrap_or_default();
         let mut key = Vec::new();
         CdcKey { id }.encode(&self.key, &mut key)?;
-        let timestamp_ms = commit.committed_at_us / 1000;
+        let timestamp_ms = commit.committed_at_us.to_millis().0;
         let envelope = Envelope {
             before,
             after,
@@ -164,8 +165,8 @@ where
             }),
             op,
             ts_ms: Some(timestamp_ms),
-            ts_us: Some(commit.committed_at_us),
-            ts_ns: Some(commit.committed_at_us * 1000),
+            ts_us: Some(commit.committed_at_us.0),
+            ts_ns: Some(commit.committed_at_us.0 * 1000),
         };
         let mut value = Vec::new();
         envelope.encode(&self.value, &mut value)?;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker::{Broker, BrokerError, CleanupPolicy, TopicSpec};
-use clock::Clock;
+use clock::{Clock, Micros};
 use parking_lot::Mutex;
 use schemas::bronze::{AccountRow, CustomerRow, TransactionRow};
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
@@ -56,7 +56,7 @@ pub struct InProcess {
 struct State {
     bank: Bank,
     events: Events,
-    committed_at_us: i64,
+    committed_at_us: Micros,
 }
 
 impl InProcess {
@@ -75,7 +75,7 @@ impl InProcess {
         let state = State {
             bank: Bank::default(),
             events: Events::register(&registry)?,
-            committed_at_us: 0,
+            committed_at_us: Micros(0),
         };
         Ok(Self {
             state: Mutex::new(state),
@@ -110,16 +110,16 @@ impl InProcess {
         self.state.lock().events.lsn()
     }
 
-    fn now_us(&self) -> i64 {
-        self.clock.now_ms().to_micros().0
+    fn now_us(&self) -> Micros {
+        self.clock.now_ms().to_micros()
     }
 }
 
 impl State {
     /// Applies the changes and makes their events, all or nothing. Commit times rise, whatever the clock does.
-    fn commit(&mut self, changes: &[Change], now_us: i64) -> Result<(Vec<Row>, Vec<outbox::Event>), SystemOfRecordError> {
-        let at = now_us.max(self.committed_at_us + 1);
-        let rows = self.bank.apply(changes, at)?;
+    fn commit(&mut self, changes: &[Change], now_us: Micros) -> Result<(Vec<Row>, Vec<outbox::Event>), SystemOfRecordError> {
+        let at = now_us.max(Micros(self.committed_at_us.0 + 1));
+        let rows = self.bank.apply(changes, at.0)?;
         let events = match self.events.of(&self.bank.tables.touched, at) {
             Ok(events) => events,
             Err(error) => {

@@ -105,7 +105,7 @@ fn capture_delay_ms(bootstrap: &str, registry: &str, since: SystemTime) -> anyho
                 continue;
             };
             let event = Envelope::<TransactionRow>::decode(value, &codec)?;
-            sum_ms += message.timestamp_ms as f64 - event.source.committed_at_us() as f64 / 1000.0;
+            sum_ms += message.timestamp_ms as f64 - event.source.committed_at_us().0 as f64 / 1000.0;
             count += 1;
         }
     }
