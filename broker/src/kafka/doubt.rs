@@ -33,6 +33,7 @@ pub(super) struct Written {
     last: usize,
 }
 
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     topic: String,
     /// `None` for one that the client chose.
@@ -67,7 +68,7 @@ impl Written {
 /// What failed, by transactional id.
 #[derive(Default)]
 pub(super) struct Doubts {
-    of: Mutex<HashMap<String, BTreeSet<(String, Option<u32>)>>>,
+    of: Mutex<HashMap<String, BTreeSet<Place>>>,
 }
 
 impl Doubts {
@@ -76,8 +77,11 @@ impl Doubts {
         if written.places.is_empty() {
             return;
         }
-        let places = written.places.drain(..).map(|place| (place.topic, place.partition));
-        self.of.lock().entry(id.to_owned()).or_default().extend(places);
+        self.of
+            .lock()
+            .entry(id.to_owned())
+            .or_default()
+            .extend(written.places.drain(..));
     }
 
     /// Waits until what failed is ended in each partition, which for a producer that was just initialised it mostly is.
@@ -86,9 +90,7 @@ impl Doubts {
             return Ok(());
         };
         let look = Look::new(settings, id, until)?;
-        for (topic, partition) in &places {
-            look.settle(topic, *partition)?;
-        }
+        places.iter().try_for_each(|place| look.settle(place))?;
         self.of.lock().remove(id);
         Ok(())
     }
@@ -123,15 +125,13 @@ impl Look {
         })
     }
 
-    fn settle(&self, topic: &str, partition: Option<u32>) -> Result<(), BrokerError> {
-        let all = match partition {
+    fn settle(&self, place: &Place) -> Result<(), BrokerError> {
+        let topic = place.topic.as_str();
+        let mut all = match place.partition {
             Some(partition) => partition..partition + 1,
             None => 0..self.stable.partitions(topic, self.left())?,
         };
-        for partition in all {
-            self.settle_one(&TopicPartition::new(topic, partition))?;
-        }
-        Ok(())
+        all.try_for_each(|partition| self.settle_one(&TopicPartition::new(topic, partition)))
     }
 
     fn settle_one(&self, place: &TopicPartition) -> Result<(), BrokerError> {
