@@ -63,7 +63,9 @@ impl Materialized {
     /// - Without records stream time stands still, and nothing expires. Each task has its own stream time, which outlives restarts and moves;
     ///   so the same log makes the same rows.
     ///
-    /// Rows by their times are a second store, `<store>-times`, with a changelog of its own: a write costs about twice as much as without.
+    /// Rows by their times are a second store, `<store>-times`, with a changelog of its own, so a write is three or four changes instead of one.
+    /// The time to live may be changed later. Whether rows expire at all may not, under a store that has some: the engine does not start then, and
+    /// says what to do.
     ///
     /// ```
     /// use std::time::Duration;
