@@ -242,6 +242,11 @@ impl Topology {
         said.or_else(|| self.resets.get(name?).copied()).unwrap_or_default()
     }
 
+    /// Whether a source's topics are those that match.
+    pub(crate) fn is_pattern(&self, source: usize) -> bool {
+        matches!(self.nodes[source].kind, Kind::Matching { .. })
+    }
+
     pub(crate) fn is_repartition(&self, topic: &str) -> bool {
         self.topics.get(topic) == Some(&TopicUse::Repartition)
     }

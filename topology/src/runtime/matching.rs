@@ -37,9 +37,21 @@ pub(crate) fn watch_matching(parts: &Parts, shared: &Shared) -> Result<(), Engin
         timeout: PATIENCE.min(parts.settings.broker_timeout),
     };
     let plan = shared.plans.newest(&parts.plan);
-    let there = topics.there()?;
-    let (matched, mut refused) = choose(topology, &plan, &there, &mut shared.plans.missed.lock());
+    let mut there = topics.there()?;
     let before = plan.matched(topology);
+    // One that was made anew goes first, and comes the next time.
+    let ids = topics.ids_of(before.keys().copied())?;
+    let is_another = |topic: &str| {
+        ids.get(topic)
+            .is_some_and(|id| plan.topic_ids.get(topic).is_some_and(|known| known != id))
+    };
+    there.retain(|topic, _| !is_another(topic));
+    shared
+        .plans
+        .missed
+        .lock()
+        .extend(before.keys().filter(|topic| is_another(topic)));
+    let (matched, mut refused) = choose(topology, &plan, &there, &mut shared.plans.missed.lock());
     let come: Vec<&str> = matched.keys().copied().filter(|topic| !before.contains_key(topic)).collect();
     let gone: Vec<&str> = before.keys().copied().filter(|topic| !matched.contains_key(topic)).collect();
     if !come.is_empty() || !gone.is_empty() {
@@ -121,4 +133,46 @@ fn tasks_of(
     inputs
         .next()
         .or_else(|| changelogs.filter_map(|topic| there.get(&topic).copied()).next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dsl::{Builder, TopicPattern};
+
+    #[test]
+    fn only_what_is_missed_twice_in_a_row_is_let_go() {
+        let b = Builder::new("choice");
+        b.stream_matching(TopicPattern::<i64, i64>::new("all", "[a-z]"))
+            .for_each(|_| {});
+        let topology = b.build().unwrap();
+        let node = topology.subs[0].matching[0];
+        let plan = Plan {
+            number: 0,
+            sources: vec![vec![("a", node), ("b", node)]],
+            source_partitions: BTreeMap::from([("a", 4), ("b", 4)]),
+            topic_ids: BTreeMap::new(),
+            tasks: vec![4],
+            groups: 4,
+            stores: Default::default(),
+            tombstone_retention: Duration::ZERO,
+        };
+        let mut missed = BTreeSet::new();
+        // Others come meanwhile, and one is said to have other partitions than at first.
+        for (there, expected) in [
+            (vec![("a", 4), ("b", 4)], vec![("a", 4), ("b", 4)]),
+            (vec![("a", 4)], vec![("a", 4), ("b", 4)]),
+            (vec![("a", 4), ("b", 4), ("c", 2)], vec![("a", 4), ("b", 4), ("c", 2)]),
+            (vec![("a", 9)], vec![("a", 4), ("b", 4)]),
+            (vec![("a", 9)], vec![("a", 4)]),
+            (vec![], vec![("a", 4)]),
+            (vec![("a", 4), ("b", 4)], vec![("a", 4), ("b", 4)]),
+            (vec![], vec![("a", 4), ("b", 4)]),
+        ] {
+            let named = there.iter().map(|(topic, count)| ((*topic).to_owned(), *count)).collect();
+            let (matched, refused) = choose(&topology, &plan, &named, &mut missed);
+            let chosen: Vec<(&str, u32)> = matched.iter().map(|(topic, (_, count))| (*topic, *count)).collect();
+            assert_eq!((chosen, refused), (expected, vec![]), "{there:?}");
+        }
+    }
 }

@@ -34,10 +34,16 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Whether a sub-topology reads the same topics by another plan, and not only some of their names.
+    pub fn reads_the_same(&self, other: &Self, sub: usize) -> bool {
+        let is_same = |(topic, _): &(&str, usize)| self.topic_ids.get(topic) == other.topic_ids.get(topic);
+        self.sources[sub] == other.sources[sub] && self.sources[sub].iter().all(is_same)
+    }
+
     /// The topics that are read by pattern.
     pub fn matched(&self, topology: &Topology) -> BTreeMap<&'static str, usize> {
         let sources = self.sources.iter().flatten();
-        let by_pattern = sources.filter(|(_, node)| topology.patterns.iter().any(|pattern| pattern.node == *node));
+        let by_pattern = sources.filter(|(_, node)| topology.is_pattern(*node));
         by_pattern.copied().collect()
     }
 }

@@ -44,7 +44,7 @@ impl Topics<'_> {
         };
         let groups = self.ensure_groups(tasks.iter().copied().max().unwrap_or(0).max(least))?;
         let tombstone_retention = self.tombstone_retention()?;
-        let mut topic_ids = self.ids_of(&counts)?;
+        let mut topic_ids = self.ids_of(counts.keys().copied())?;
         let known = before.map(|before| before.topic_ids.clone()).unwrap_or_default();
         topic_ids.extend(known.into_iter().filter(|(topic, _)| counts.contains_key(topic)));
         let of_stores = self.topology.subs.iter().zip(&tasks);
@@ -205,9 +205,9 @@ impl Topics<'_> {
         self.ensure(&wanted)
     }
 
-    /// The ids of the topics that are read, as far as the broker has any.
-    fn ids_of(&self, sources: &BTreeMap<&'static str, u32>) -> Result<BTreeMap<&'static str, String>, EngineError> {
-        let names: Vec<&'static str> = sources.keys().copied().collect();
+    /// The ids of topics, as far as the broker has any.
+    pub fn ids_of(&self, topics: impl Iterator<Item = &'static str>) -> Result<BTreeMap<&'static str, String>, EngineError> {
+        let names: Vec<&'static str> = topics.collect();
         let ids = self.broker.topic_ids(&names, self.timeout)?;
         let known = names
             .into_iter()

@@ -6,7 +6,7 @@
 //! application's own: in the partition of its task group, under the name of the input topic, with that topic's id as the value.
 //! Where the group has no offset for an input, the partition is read before the task goes on.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use broker::{BrokerError, Committed, Message, Outgoing, Start, TopicPartition, TransactionalProducer};
 use clock::Millis;
@@ -16,16 +16,19 @@ use super::replay::{Outcome, Replay, Sink};
 use crate::error::{EngineError, StoreError};
 use crate::runtime::parts::Parts;
 
-/// Input topics of which an offset was committed at some time.
+/// Input topics of which an offset was committed at some time, with the ids that they had then; empty where the broker gave none.
 #[derive(Default)]
-struct Topics(BTreeSet<String>);
+struct Topics(BTreeMap<String, String>);
 
 impl Sink for Topics {
     fn take(&mut self, _: usize, messages: &[Message], _: i64) -> Result<(), StoreError> {
-        let keys = messages
-            .iter()
-            .filter_map(|message| std::str::from_utf8(message.key.as_deref()?).ok());
-        self.0.extend(keys.map(str::to_owned));
+        let text = |bytes: Option<&[u8]>| std::str::from_utf8(bytes.unwrap_or_default()).map(str::to_owned).ok();
+        let topics = messages.iter().filter(|message| message.key.is_some());
+        let topics = topics.filter_map(|message| {
+            let id = text(message.value.as_deref()).unwrap_or_default();
+            Some((text(message.key.as_deref())?, id))
+        });
+        self.0.extend(topics);
         Ok(())
     }
 }
@@ -33,7 +36,7 @@ impl Sink for Topics {
 /// What is known of the inputs of a task group.
 enum Begun {
     BeingRead { replay: Replay<Topics>, asked_at_ms: Millis },
-    Read(BTreeSet<String>),
+    Read(BTreeMap<String, String>),
 }
 
 /// Which inputs were begun, of a worker's task groups.
@@ -41,8 +44,8 @@ enum Begun {
 pub(crate) struct BegunInputs {
     /// By group, where it has lost an offset or never had one.
     groups: BTreeMap<u32, Begun>,
-    /// Inputs of which this worker has written that they are begun.
-    recorded: HashSet<TopicPartition>,
+    /// Inputs of which this worker has written that they are begun, with their topics' ids.
+    recorded: HashMap<TopicPartition, String>,
 }
 
 impl BegunInputs {
@@ -52,23 +55,21 @@ impl BegunInputs {
         offsets: &[(TopicPartition, Committed)],
         parts: &Parts,
         producer: &mut dyn TransactionalProducer,
-    ) -> Result<Vec<TopicPartition>, BrokerError> {
-        let new = offsets
-            .iter()
-            .map(|(input, _)| input)
-            .filter(|input| !self.recorded.contains(input));
-        let new: Vec<TopicPartition> = new.cloned().collect();
+    ) -> Result<Vec<(TopicPartition, String)>, BrokerError> {
+        let id_of = |input: &TopicPartition| parts.plan.topic_ids.get(&*input.topic).map_or("", String::as_str);
+        let inputs = offsets.iter().map(|(input, _)| input);
+        let new = inputs.filter(|input| self.recorded.get(*input).is_none_or(|id| id != id_of(input)));
+        let new: Vec<_> = new.map(|input| (input.clone(), id_of(input).to_owned())).collect();
         if new.is_empty() {
             return Ok(new);
         }
         let topic = parts.topology.inputs_topic();
-        for input in &new {
-            let id = parts.plan.topic_ids.get(&*input.topic);
+        for (input, id) in &new {
             producer.send(Outgoing {
                 topic: &topic,
                 partition: Some(input.partition),
                 key: Some(input.topic.as_bytes()),
-                value: Some(id.map_or("", String::as_str).as_bytes()),
+                value: Some(id.as_bytes()),
                 timestamp_ms: parts.clock.now_ms().0,
                 headers: &[],
             })?;
@@ -77,23 +78,24 @@ impl BegunInputs {
     }
 
     /// These were written with a transaction that has committed.
-    pub fn committed(&mut self, inputs: Vec<TopicPartition>) {
-        for input in &inputs {
+    pub fn committed(&mut self, inputs: Vec<(TopicPartition, String)>) {
+        for (input, id) in &inputs {
             if let Some(Begun::Read(topics)) = self.groups.get_mut(&input.partition) {
-                topics.insert(input.topic.to_string());
+                topics.insert(input.topic.to_string(), id.clone());
             }
         }
         self.recorded.extend(inputs);
     }
 
     /// Whether an input was begun; `None` where nothing is known of any of its group: the state is that of a version which kept no such
-    /// records, or nothing was processed yet.
-    pub fn has(&self, group: u32, topic: &str) -> Option<bool> {
-        if self.recorded.contains(&TopicPartition::new(topic, group)) {
-            return Some(true);
+    /// records, or nothing was processed yet. Where an id is given, a topic that had another one was another.
+    pub fn has(&self, group: u32, topic: &str, id: Option<&String>) -> Option<bool> {
+        let is_it = |begun: &String| id.is_none_or(|id| begun.is_empty() || begun == id);
+        if let Some(begun) = self.recorded.get(&TopicPartition::new(topic, group)) {
+            return Some(is_it(begun));
         }
         match self.groups.get(&group) {
-            Some(Begun::Read(topics)) if !topics.is_empty() => Some(topics.contains(topic)),
+            Some(Begun::Read(topics)) if !topics.is_empty() => Some(topics.get(topic).is_some_and(is_it)),
             _ => None,
         }
     }

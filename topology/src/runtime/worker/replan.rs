@@ -19,7 +19,7 @@ impl Worker {
         self.hand_over.stop(&mut self.tasks);
         let plan = self.shared.plans.newest(&self.parts.plan);
         let before = std::mem::replace(&mut self.parts.plan, plan);
-        let changes = |sub: usize| before.sources[sub] != self.parts.plan.sources[sub];
+        let changes = |sub: usize| !self.parts.plan.reads_the_same(&before, sub);
         let changed: Vec<usize> = (0..before.sources.len()).filter(|sub| changes(*sub)).collect();
         tracing::info!(
             worker = self.index,

@@ -164,7 +164,11 @@ impl Worker {
                 let may_be_new = self.parts.topology.is_repartition(&input.partition.topic);
                 had_state && !may_be_new && input.known.map_or(!has_others, |known| known.log.is_some())
             };
-            let begun = self.begun.has(id.partition, &input.partition.topic);
+            // By pattern, a topic may come that has only the name of an earlier one.
+            let topic = &*input.partition.topic;
+            let topic_id = self.parts.plan.topic_ids.get(topic);
+            let topic_id = topic_id.filter(|_| self.parts.topology.is_pattern(input.node));
+            let begun = self.begun.has(id.partition, topic, topic_id);
             input.is_lost = (begun.unwrap_or_else(guessed) && !planted("an input without an offset is read from its start"))
                 || self.parts.topology.offset_reset(input.node) == OffsetReset::None;
             if input.is_lost {
