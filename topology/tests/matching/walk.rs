@@ -7,11 +7,15 @@ use rand_chacha::ChaCha8Rng;
 use topology::EngineSettings;
 use topology::testing::TestDriver;
 
-use crate::support::{ORDERS, TOTAL, look, look_twice, orders, start_beside, sums};
+use crate::support::{ORDERS, SEEN, TOTAL, look, look_twice, orders, start_beside, sums};
 
 const SEEDS: u64 = 40;
 const STEPS: usize = 120;
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+fn sum_of(sums: &[(i64, i64)]) -> i64 {
+    sums.iter().map(|(_, sum)| sum).sum()
+}
 
 fn walk(seed: u64) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -23,6 +27,7 @@ fn walk(seed: u64) {
     let mut driver: TestDriver = start_beside(sums(ORDERS), settings, &[], |_| {}).unwrap();
     let mut sent: BTreeMap<i64, i64> = BTreeMap::new();
     let mut there: Vec<&str> = Vec::new();
+    let mut records = 0;
     for step in 0..STEPS {
         match random.random_range(0..20) {
             0 | 1 if there.len() < NAMES.len() => {
@@ -52,6 +57,7 @@ fn walk(seed: u64) {
                 let (key, value) = (random.random_range(0..9), 1 << random.random_range(0..9));
                 driver.queue(topic, step as i64, &key, Some(&value));
                 *sent.entry(key).or_default() += value;
+                records += 1;
             }
             _ => {}
         }
@@ -64,6 +70,13 @@ fn walk(seed: u64) {
     look(&mut driver);
     let sent: Vec<(i64, i64)> = sent.into_iter().collect();
     assert_eq!(driver.view(TOTAL), sent, "SEED={seed} repeats it");
+    // What is written for a record goes with it.
+    let written: Vec<i64> = driver.drain(SEEN).into_iter().filter_map(|record| record.value).collect();
+    assert_eq!(
+        (written.len(), written.iter().sum()),
+        (records, sum_of(&sent)),
+        "SEED={seed} repeats it"
+    );
     let reasons = driver.queries().readiness().reasons;
     assert_eq!(reasons, [] as [String; 0], "SEED={seed} repeats it");
 }
