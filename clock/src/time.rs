@@ -15,6 +15,14 @@
 //! assert_eq!(Millis(3_000).since(Millis(1_000)), Duration::from_secs(2));
 //! ```
 //!
+//! What is not so does not compile:
+//!
+//! ```compile_fail
+//! use clock::{Micros, Millis};
+//!
+//! let is_late = Micros(1_700_000_000_123_456) > Millis(1_700_000_000_123);
+//! ```
+//!
 //! Sums and differences saturate: what comes from outside may be any number, and a time that is out of range is late or early,
 //! never a panic.
 //!

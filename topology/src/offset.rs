@@ -16,7 +16,13 @@ use std::fmt;
 /// The offset of a record within its partition, as processors see it: it rises from record to record, and is the record's own.
 ///
 /// In a topic that others write it is the log's offset. In a repartition topic it is not, since many records share one of the log's:
-/// there it orders records and tells them apart, and the log cannot be asked for it.
+/// there it orders records and tells them apart, and the log cannot be asked for it. So it does not pass for the log's:
+///
+/// ```compile_fail
+/// fn log_has(record: topology::RecordOffset, log_end: i64) -> bool {
+///     record < log_end
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordOffset(i64);
 

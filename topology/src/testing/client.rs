@@ -39,7 +39,7 @@ impl Client {
         Self { broker, registry }
     }
 
-    /// Sends a record at an event time (milliseconds since the epoch); `None` is a tombstone.
+    /// Sends a record at an event time, a [`Millis`] or its number; `None` is a tombstone.
     ///
     /// # Errors
     ///

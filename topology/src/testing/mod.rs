@@ -216,7 +216,7 @@ impl TestDriver {
         self.registry.clone()
     }
 
-    /// Sends a record at an event time (milliseconds since the epoch) and processes it; `None` is a tombstone.
+    /// Sends a record at an event time, a [`Millis`] or its number, and processes it; `None` is a tombstone.
     pub fn send<K: Wire, V: Wire>(&mut self, topic: Topic<K, V>, at_ms: impl Into<Millis>, key: &K, value: Option<&V>) {
         self.queue(topic, at_ms, key, value);
         self.settle();

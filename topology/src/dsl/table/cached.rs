@@ -36,7 +36,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
     /// (1..=4).for_each(|sale| driver.queue(SALES, sale, &7, Some(&sale)));
     /// driver.settle();
-    /// let totals: Vec<_> = driver.drain(TOTALS).into_iter().map(|record| (record.value, record.timestamp_ms)).collect();
+    /// let totals: Vec<_> = driver.drain(TOTALS).into_iter().map(|record| (record.value, record.timestamp_ms.0)).collect();
     /// assert_eq!(totals, [(Some(10), 4)]);
     /// ```
     pub fn cached(&self, name: &str, max_bytes: usize) -> Self {

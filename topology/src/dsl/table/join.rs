@@ -37,7 +37,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     /// driver.send(PRICES, 5, &"tea".to_owned(), Some(&3));
     /// driver.send(STOCK, 4, &"tea".to_owned(), Some(&7));
     /// driver.send(PRICES, 6, &"tea".to_owned(), None);
-    /// let worth: Vec<_> = driver.drain(WORTH).into_iter().map(|r| (r.value, r.timestamp_ms)).collect();
+    /// let worth: Vec<_> = driver.drain(WORTH).into_iter().map(|r| (r.value, r.timestamp_ms.0)).collect();
     /// assert_eq!(worth, [(Some(21), 5), (None, 6)]);
     /// ```
     pub fn join<W: StoreValue, VO: StoreValue>(

@@ -21,7 +21,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
     /// driver.send(PRICES, 7, &"tea".to_owned(), Some(&120));
     /// let rows = driver.view(TimestampedKeyValue::<String, i64>::new("dear"));
-    /// assert_eq!((rows[0].1.value, rows[0].1.timestamp_ms), (120, 7));
+    /// assert_eq!((rows[0].1.value, rows[0].1.timestamp_ms.0), (120, 7));
     /// ```
     pub fn materialized(&self, store: impl Into<Materialized>) -> Self {
         let rows = RowStore::<K, V>::new(&store.into());
