@@ -259,7 +259,12 @@ pub enum Membership {
     NoGroup,
     /// Kafka's own.
     #[cfg(feature = "kafka")]
-    Kafka(Arc<rdkafka::consumer::ConsumerGroupMetadata>),
+    Kafka {
+        /// The group's name.
+        group: Arc<str>,
+        /// What the client has of it.
+        metadata: Arc<rdkafka::consumer::ConsumerGroupMetadata>,
+    },
     /// The in-process broker's.
     InProcess {
         /// The group's name.

@@ -81,7 +81,10 @@ impl Setup for Shared {
     }
 
     fn abandon_offsets(&self, id: &str, offsets: &[(TopicPartition, Committed)], membership: &Membership) {
-        let Membership::Kafka(membership) = membership else {
+        let Membership::Kafka {
+            metadata: membership, ..
+        } = membership
+        else {
             panic!("{id}: not Kafka's")
         };
         let producer: BaseProducer = ClientConfig::new()

@@ -4,20 +4,23 @@
 //! coordinator leaves out the marker of a partition that has no leader at that moment, as if its topic had been deleted, and
 //! takes the transaction for ended. Its records stay open in that partition, and the next transaction of the id that writes there
 //! ends them with its own: what was aborted becomes visible. So a producer does not begin before every partition that a failed
-//! transaction of its id has written to is stable up to the end that it has by then. In doubt is only what this process has
-//! seen fail.
+//! transaction of its id has written to is stable up to the end that it had when the id was taken over, and the group says its
+//! offsets again, which it does not while any are open. In doubt is only what this process has seen fail.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::config::KafkaSettings;
 use super::context::Watch;
-use super::errors::{from_kafka, is_missing};
+use super::errors::{from_code, from_kafka, is_missing};
 use super::reaper::reap;
-use crate::port::{BrokerError, Outgoing, TopicPartition};
+use crate::port::{BrokerError, Committed, Membership, Outgoing, TopicPartition};
 
 /// How long to wait before looking again.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -25,7 +28,22 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// How long one look may take: a partition without a leader would take all there is.
 const LOOK_MAX: Duration = Duration::from_secs(5);
 
-/// The partitions that a transaction has written to.
+/// Where a transaction has written.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    /// A partition of a topic; `None` is one that the client chose.
+    Partition(String, Option<u32>),
+    /// A group's offset of a partition.
+    Offset(Arc<str>, TopicPartition),
+}
+
+impl Place {
+    fn is_of(&self, record: &Outgoing<'_>) -> bool {
+        matches!(self, Self::Partition(topic, partition) if *partition == record.partition && topic == record.topic)
+    }
+}
+
+/// All the places of a transaction.
 #[derive(Default)]
 pub(super) struct Written {
     places: Vec<Place>,
@@ -33,31 +51,23 @@ pub(super) struct Written {
     last: usize,
 }
 
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    topic: String,
-    /// `None` for one that the client chose.
-    partition: Option<u32>,
-}
-
-impl Place {
-    fn is_of(&self, record: &Outgoing<'_>) -> bool {
-        self.partition == record.partition && self.topic == record.topic
-    }
-}
-
 impl Written {
     pub fn note(&mut self, record: &Outgoing<'_>) {
         if self.places.get(self.last).is_some_and(|place| place.is_of(record)) {
             return;
         }
-        self.last = self.places.iter().position(|place| place.is_of(record)).unwrap_or_else(|| {
-            self.places.push(Place {
-                topic: record.topic.to_owned(),
-                partition: record.partition,
-            });
+        let known = self.places.iter().position(|place| place.is_of(record));
+        self.last = known.unwrap_or_else(|| {
+            self.places.push(Place::Partition(record.topic.to_owned(), record.partition));
             self.places.len() - 1
         });
+    }
+
+    pub fn note_offsets(&mut self, offsets: &[(TopicPartition, Committed)], membership: &Membership) {
+        if let Membership::Kafka { group, .. } = membership {
+            let places = offsets.iter().map(|(place, _)| Place::Offset(group.clone(), place.clone()));
+            self.places.extend(places);
+        }
     }
 
     pub fn clear(&mut self) {
@@ -65,10 +75,13 @@ impl Written {
     }
 }
 
+/// The places in doubt of an id, with the ends up to which partitions must be stable, where those are known.
+type InDoubt = BTreeMap<Place, Option<i64>>;
+
 /// What failed, by transactional id.
 #[derive(Default)]
 pub(super) struct Doubts {
-    of: Mutex<HashMap<String, BTreeSet<Place>>>,
+    of: Mutex<HashMap<String, InDoubt>>,
 }
 
 impl Doubts {
@@ -77,22 +90,81 @@ impl Doubts {
         if written.places.is_empty() {
             return;
         }
-        self.of
-            .lock()
-            .entry(id.to_owned())
-            .or_default()
-            .extend(written.places.drain(..));
+        let places = written.places.drain(..).map(|place| (place, None));
+        self.of.lock().entry(id.to_owned()).or_default().extend(places);
     }
 
-    /// Waits until what failed is ended in each partition, which for a producer that was just initialised it mostly is.
+    /// Waits until what failed is ended everywhere, which for a producer that was just initialised it mostly is. What is ended is
+    /// not asked for again by the next attempt.
     pub fn settle(&self, settings: &KafkaSettings, id: &str, until: Instant) -> Result<(), BrokerError> {
-        let Some(places) = self.of.lock().get(id).cloned() else {
+        let Some(mut in_doubt) = self.of.lock().remove(id) else {
             return Ok(());
         };
-        let look = Look::new(settings, id, until)?;
-        places.iter().try_for_each(|place| look.settle(place))?;
-        self.of.lock().remove(id);
-        Ok(())
+        let settled = settle(settings, id, until, &mut in_doubt);
+        if !in_doubt.is_empty() {
+            self.of.lock().insert(id.to_owned(), in_doubt);
+        }
+        settled
+    }
+}
+
+fn settle(settings: &KafkaSettings, id: &str, until: Instant, in_doubt: &mut InDoubt) -> Result<(), BrokerError> {
+    let look = Look::new(settings, id, until)?;
+    for place in in_doubt.keys().cloned().collect::<Vec<_>>() {
+        if let Place::Partition(topic, None) = &place {
+            let count = look.stable.partitions(topic, look.left())?.unwrap_or(0);
+            in_doubt.remove(&place);
+            in_doubt.extend((0..count).map(|partition| (Place::Partition(topic.clone(), Some(partition)), None)));
+        }
+    }
+    // All ends first: others write on, and each would be a later one than needed.
+    for (place, end) in in_doubt.iter_mut() {
+        if let (Place::Partition(topic, Some(partition)), None) = (place, &end) {
+            let place = TopicPartition::new(topic.as_str(), *partition);
+            // Records of the failed transaction can't come any more: its epoch is past.
+            *end = Some(look.high.end(&place, look.left())?.unwrap_or(0));
+        }
+    }
+    let groups = in_doubt.keys().filter_map(|place| match place {
+        Place::Offset(group, _) => Some(group.clone()),
+        Place::Partition(..) => None,
+    });
+    let groups: Vec<Arc<str>> = groups.collect();
+    for group in groups {
+        let is_of = |place: &Place| matches!(place, Place::Offset(of, _) if *of == group);
+        let offsets = in_doubt.keys().filter(|place| is_of(place)).filter_map(|place| match place {
+            Place::Offset(_, partition) => Some(partition),
+            Place::Partition(..) => None,
+        });
+        let offsets: Vec<&TopicPartition> = offsets.collect();
+        if !offsets.is_empty() {
+            look.offsets(settings, &group, &offsets)?;
+        }
+        in_doubt.retain(|place, _| !is_of(place));
+    }
+    loop {
+        let mut waits = None;
+        let places: Vec<_> = in_doubt.iter().map(|(place, end)| (place.clone(), *end)).collect();
+        for (place, end) in places {
+            let Place::Partition(topic, Some(partition)) = &place else {
+                continue;
+            };
+            let partition = TopicPartition::new(topic.as_str(), *partition);
+            match look.stable.end(&partition, look.left())? {
+                Some(stable) if end.is_some_and(|end| stable < end) => waits = Some((partition, stable)),
+                _ => {
+                    in_doubt.remove(&place);
+                }
+            }
+        }
+        let Some((place, stable)) = waits else { return Ok(()) };
+        if look.left().is_zero() {
+            return Err(BrokerError::Unavailable(format!(
+                "{id}, which had failed there, waits for what is open at offset {stable} of {place}: is a transaction hanging \
+                 there? (kafka-transactions.sh find-hanging)"
+            )));
+        }
+        std::thread::sleep(PAUSE.min(look.left()));
     }
 }
 
@@ -104,54 +176,35 @@ struct Look {
     until: Instant,
 }
 
-/// The ends of partitions, as a client sees them. Ended elsewhere, as that may block.
-struct Ends(Option<BaseConsumer<Watch>>);
-
 impl Look {
     fn new(settings: &KafkaSettings, id: &str, until: Instant) -> Result<Self, BrokerError> {
-        let client = |isolation: &str| {
-            let mut config = settings.reader(&format!("{id}-doubt"));
-            let made = config
-                .set("isolation.level", isolation)
-                .create_with_context(Watch::default())
-                .map_err(|error| from_kafka("making a reader", &error))?;
-            Ok::<_, BrokerError>(Ends(Some(made)))
-        };
         Ok(Self {
-            stable: client("read_committed")?,
-            high: client("read_uncommitted")?,
+            stable: Ends::new(settings, id, ("isolation.level", "read_committed"))?,
+            high: Ends::new(settings, id, ("isolation.level", "read_uncommitted"))?,
             id: id.to_owned(),
             until,
         })
     }
 
-    fn settle(&self, place: &Place) -> Result<(), BrokerError> {
-        let topic = place.topic.as_str();
-        let mut all = match place.partition {
-            Some(partition) => partition..partition + 1,
-            None => 0..self.stable.partitions(topic, self.left())?,
-        };
-        all.try_for_each(|partition| self.settle_one(&TopicPartition::new(topic, partition)))
-    }
-
-    fn settle_one(&self, place: &TopicPartition) -> Result<(), BrokerError> {
-        // Records of the failed transaction can't come any more: its epoch is past.
-        let Some(end) = self.high.end(place, self.left())? else {
-            return Ok(());
-        };
-        loop {
-            let stable = match self.stable.end(place, self.left())? {
-                Some(stable) if stable < end => stable,
-                _ => return Ok(()),
-            };
-            if self.left().is_zero() {
-                let id = &self.id;
-                return Err(BrokerError::Unavailable(format!(
-                    "{id}, which had failed there, waits for what is open at offset {stable} of {place}: is a transaction hanging \
-                     there? (kafka-transactions.sh find-hanging)"
-                )));
-            }
-            std::thread::sleep(PAUSE.min(self.left()));
+    /// Waits until the group says these offsets: while a transaction that has some is open, it does not.
+    fn offsets(&self, settings: &KafkaSettings, group: &str, of: &[&TopicPartition]) -> Result<(), BrokerError> {
+        let group = Ends::new(settings, &self.id, ("group.id", group))?;
+        let mut list = TopicPartitionList::with_capacity(of.len());
+        for place in of {
+            list.add_partition(&place.topic, place.partition as i32);
+        }
+        let said = group.client().committed_offsets(list, self.left().max(PAUSE));
+        let said = said.map_err(|error| from_kafka(&format!("{}: asking for the group's offsets", self.id), &error))?;
+        let errors = said.elements().into_iter().filter_map(|element| element.error().err());
+        let refused = errors
+            .filter_map(|error| error.rdkafka_error_code())
+            .find(|code| !is_missing(*code));
+        match refused {
+            Some(code) => Err(from_code(
+                code,
+                format!("{}: asking for the group's offsets: {code}", self.id),
+            )),
+            None => Ok(()),
         }
     }
 
@@ -160,7 +213,16 @@ impl Look {
     }
 }
 
+/// The ends of partitions, as a client sees them. Ended elsewhere, as that may block.
+struct Ends(Option<BaseConsumer<Watch>>);
+
 impl Ends {
+    fn new(settings: &KafkaSettings, id: &str, (name, value): (&str, &str)) -> Result<Self, BrokerError> {
+        let mut config = settings.reader(&format!("{id}-doubt"));
+        let made = config.set(name, value).create_with_context(Watch::default());
+        Ok(Self(Some(made.map_err(|error| from_kafka("making a reader", &error))?)))
+    }
+
     fn client(&self) -> &BaseConsumer<Watch> {
         self.0.as_ref().expect("only a drop takes the client")
     }
@@ -170,17 +232,32 @@ impl Ends {
         let timeout = timeout.clamp(PAUSE, LOOK_MAX);
         match self.client().fetch_watermarks(&place.topic, place.partition as i32, timeout) {
             Ok((_, end)) => Ok(Some(end)),
-            Err(error) if error.rdkafka_error_code().is_some_and(is_missing) => Ok(None),
+            Err(error) if error.rdkafka_error_code().is_some_and(is_missing) => {
+                // A broker that has just come back may not know it yet.
+                match self.partitions(&place.topic, timeout)? {
+                    Some(count) if place.partition < count => {
+                        Err(BrokerError::Unavailable(format!("{place} is not known everywhere")))
+                    }
+                    _ => Ok(None),
+                }
+            }
             Err(error) => Err(from_kafka(&format!("asking for the end of {place}"), &error)),
         }
     }
 
-    fn partitions(&self, topic: &str, timeout: Duration) -> Result<u32, BrokerError> {
-        let metadata = self
-            .client()
-            .fetch_metadata(Some(topic), timeout.clamp(PAUSE, LOOK_MAX))
-            .map_err(|error| from_kafka(&format!("asking for the partitions of {topic}"), &error))?;
-        Ok(metadata.topics().iter().map(|topic| topic.partitions().len() as u32).sum())
+    /// How many partitions a topic has, by a broker that was asked just now; `None`: there is no such topic.
+    fn partitions(&self, topic: &str, timeout: Duration) -> Result<Option<u32>, BrokerError> {
+        let asking = || format!("asking for the partitions of {topic}");
+        let metadata = self.client().fetch_metadata(Some(topic), timeout.clamp(PAUSE, LOOK_MAX));
+        let metadata = metadata.map_err(|error| from_kafka(&asking(), &error))?;
+        let Some(known) = metadata.topics().iter().find(|known| known.name() == topic) else {
+            return Ok(None);
+        };
+        match known.error().map(Code::from) {
+            None => Ok(Some(known.partitions().len() as u32)),
+            Some(code) if is_missing(code) => Ok(None),
+            Some(code) => Err(from_code(code, format!("{}: {code}", asking()))),
+        }
     }
 }
 

@@ -328,7 +328,10 @@ impl Group for KafkaGroup {
         let before = native::generation(consumer);
         let metadata = consumer.group_metadata();
         match (before, metadata, native::generation(consumer)) {
-            (Some(before), Some(metadata), Some(after)) if before == after => Ok(Membership::Kafka(Arc::new(metadata))),
+            (Some(before), Some(metadata), Some(after)) if before == after => Ok(Membership::Kafka {
+                group: self.options.group.as_str().into(),
+                metadata: Arc::new(metadata),
+            }),
             _ => Err(BrokerError::Fenced("not a member of the group now".to_owned())),
         }
     }

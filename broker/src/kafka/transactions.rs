@@ -193,7 +193,10 @@ impl Client {
         membership: &Membership,
         until: Instant,
     ) -> Result<Receiver<KafkaResult<()>>, BrokerError> {
-        let Membership::Kafka(membership) = membership else {
+        let Membership::Kafka {
+            metadata: membership, ..
+        } = membership
+        else {
             return Err(BrokerError::Fatal(
                 "offsets need a membership of a group of this broker".to_owned(),
             ));
@@ -264,6 +267,7 @@ impl TransactionalProducer for KafkaTransactions {
         membership: &Membership,
     ) -> Result<Vec<(TopicPartition, i64)>, BrokerError> {
         self.expect(Phase::Open)?;
+        self.written.note_offsets(offsets, membership);
         let committed = self.client().commit(offsets, membership);
         self.phase = Phase::Idle;
         let highest = self.failing(committed)?;

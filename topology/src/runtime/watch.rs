@@ -7,8 +7,10 @@
 use std::time::Duration;
 
 use super::parts::Parts;
+use super::plan::Plan;
 use super::shared::Shared;
 use crate::error::EngineError;
+use crate::graph::SubTopology;
 
 /// Whoever calls has other things to do while the broker is away.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -22,6 +24,9 @@ pub(crate) fn watch_partitions(parts: &Parts, shared: &Shared) -> Result<(), Eng
         let then = plan.source_partitions[topic];
         // Partitions are never taken away: fewer, or none, is a broker that does not know better yet.
         let Some(now) = now.filter(|now| *now > then) else { continue };
+        if is_another(parts, &plan, topic)? {
+            continue;
+        }
         let reads = |sources: &[(&str, usize)]| sources.iter().any(|(source, _)| *source == topic);
         for (number, _) in plan.sources.iter().enumerate().filter(|(_, sources)| reads(sources)) {
             let told = format!(
@@ -35,4 +40,18 @@ pub(crate) fn watch_partitions(parts: &Parts, shared: &Shared) -> Result<(), Eng
     }
     parts.metrics.still.set(shared.still_count() as i64);
     Ok(())
+}
+
+/// Whether a topic that is read by pattern was made anew under its name: then the next plan takes it up as another.
+fn is_another(parts: &Parts, plan: &Plan, topic: &str) -> Result<bool, EngineError> {
+    let by_pattern = |(sub, sources): (&SubTopology, &Vec<(&str, usize)>)| {
+        let mut nodes = sources.iter().filter(|(source, _)| *source == topic);
+        nodes.any(|(_, node)| sub.matching.contains(node))
+    };
+    if !parts.topology.subs.iter().zip(&plan.sources).any(by_pattern) {
+        return Ok(false);
+    }
+    let id = parts.broker.topic_ids(&[topic], PATIENCE)?.into_iter().next().flatten();
+    let known = plan.topic_ids.get(topic);
+    Ok(id.is_some_and(|id| known.is_some_and(|known| *known != id.to_string())))
 }

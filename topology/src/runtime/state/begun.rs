@@ -156,5 +156,6 @@ impl BegunInputs {
     /// Forgets what is known of a group that is another's from now on.
     pub fn forget(&mut self, group: u32) {
         self.groups.remove(&group);
+        self.recorded.retain(|input, _| input.partition != group);
     }
 }

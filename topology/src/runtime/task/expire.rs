@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use broker::TransactionalProducer;
+use broker::{BrokerError, TransactionalProducer};
 use clock::Millis;
 
 use super::Task;
@@ -48,6 +48,9 @@ impl Task {
                     all.has_more |= expired.has_more;
                 }
                 Err(ProcessError::Store(error)) => return Err(error.into()),
+                Err(ProcessError::Wire(error)) if error.is_transient() => {
+                    return Err(BrokerError::Unavailable(error.to_string()).into());
+                }
                 Err(error) => {
                     // No record is at fault: it is tried again when time moves on.
                     self.flow.undo_record();
@@ -74,7 +77,7 @@ impl Task {
         now_ms: Millis,
     ) -> Result<bool, EngineError> {
         let event_time_ms = self.inputs[record.input].head_ms().unwrap_or(self.flow.at.timestamp_ms);
-        let at = std::mem::take(&mut self.flow.at);
+        let at = self.flow.at.clone();
         let expired = self.expire(event_time_ms, producer, transaction, now_ms)?;
         self.flow.at = at;
         // While a culprit is looked for, what is no record's has a transaction for itself.
@@ -85,6 +88,11 @@ impl Task {
             return Ok(false);
         }
         Ok(true)
+    }
+
+    /// What was written as rows expired is refused: they are tried again when time moves on.
+    pub fn forgo_expiry(&mut self) {
+        self.forgone_ms = self.stream_time_ms;
     }
 
     /// The transaction is dropped: how far rows have expired is looked at anew.

@@ -50,6 +50,10 @@ impl Worker {
             }
             (None, Some(transaction)) if error.is_refused() => match transaction.first {
                 Some(record) if transaction.holds_only(record) => self.refused(record, true, &reason),
+                None => {
+                    let dirty = self.tasks.values_mut().filter(|slot| slot.task.dirty);
+                    dirty.for_each(|slot| slot.task.forgo_expiry());
+                }
                 _ => self.at_fault.refused_among(transaction.records),
             },
             _ => {}
