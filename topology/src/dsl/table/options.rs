@@ -84,7 +84,7 @@ impl Materialized {
     ///     driver.send(CLICKS, at_ms, &key, Some(&"click".to_owned()));
     /// }
     /// let of_one = driver.drain(RECENT).into_iter().filter(|record| record.key == 1);
-    /// let of_one: Vec<_> = of_one.map(|record| (record.timestamp_ms, record.value)).collect();
+    /// let of_one: Vec<_> = of_one.map(|record| (record.timestamp_ms.0, record.value)).collect();
     /// assert_eq!(of_one, [(0, Some(1)), (100, Some(2)), (201, None), (201, Some(1))]);
     /// ```
     pub fn expire_after(self, ttl: Duration) -> Self {
