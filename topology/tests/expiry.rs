@@ -563,3 +563,32 @@ fn it_cannot_keep_versions_as_well() {
     let error = b.build().err().unwrap().to_string();
     assert!(error.contains("recent") && error.contains("versions"), "{error}");
 }
+
+#[test]
+fn processors_behind_rows_that_expire_are_in_their_own_partition() {
+    struct Places;
+    impl Processor for Places {
+        type KeyIn = i64;
+        type In = Option<i64>;
+        type KeyOut = i64;
+        type Out = i64;
+        type Stores = ();
+        fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, Option<i64>>) -> Result<(), ProcessError> {
+            cx.out.forward(record.key, i64::from(cx.at.partition));
+            Ok(())
+        }
+    }
+    let b = Builder::new("expiry");
+    let places = b.table(VALUES, recent()).to_stream().process("places", (), || Places);
+    places.to(JOINED);
+    let mut driver = TestDriver::with(b.build().unwrap(), settings(1), Arc::new(MemoryBackends::default())).unwrap();
+    let keys: Vec<i64> = (0..8).collect();
+    for at_ms in [0, 101, 202] {
+        keys.iter().for_each(|key| driver.send(VALUES, at_ms, key, Some(&1)));
+    }
+    let seen = driver.drain(JOINED);
+    assert!(seen.len() > 3 * keys.len(), "rows have expired");
+    for record in seen {
+        assert_eq!(record.value, Some(partition(record.key) as i64), "of key {}", record.key);
+    }
+}
