@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::config::KafkaSettings;
 use super::context::Watch;
 use super::errors::{from_code, from_kafka, is_missing};
+use super::group::committed;
 use super::reaper::reap;
 use crate::port::{BrokerError, Committed, Membership, Outgoing, TopicPartition};
 
@@ -125,22 +125,16 @@ fn settle(settings: &KafkaSettings, id: &str, until: Instant, in_doubt: &mut InD
             *end = Some(look.high.end(&place, look.left())?.unwrap_or(0));
         }
     }
-    let groups = in_doubt.keys().filter_map(|place| match place {
-        Place::Offset(group, _) => Some(group.clone()),
-        Place::Partition(..) => None,
-    });
-    let groups: Vec<Arc<str>> = groups.collect();
-    for group in groups {
-        let is_of = |place: &Place| matches!(place, Place::Offset(of, _) if *of == group);
-        let offsets = in_doubt.keys().filter(|place| is_of(place)).filter_map(|place| match place {
-            Place::Offset(_, partition) => Some(partition),
-            Place::Partition(..) => None,
-        });
-        let offsets: Vec<&TopicPartition> = offsets.collect();
-        if !offsets.is_empty() {
-            look.offsets(settings, &group, &offsets)?;
+    let mut of_groups: BTreeMap<Arc<str>, Vec<TopicPartition>> = BTreeMap::new();
+    for place in in_doubt.keys() {
+        if let Place::Offset(group, partition) = place {
+            of_groups.entry(group.clone()).or_default().push(partition.clone());
         }
-        in_doubt.retain(|place, _| !is_of(place));
+    }
+    for (group, offsets) in of_groups {
+        let member = Client::new(settings, id, ("group.id", &group))?;
+        committed(member.get(), &offsets, look.left())?;
+        in_doubt.retain(|place, _| !matches!(place, Place::Offset(of, _) if *of == group));
     }
     loop {
         let mut waits = None;
@@ -170,42 +164,18 @@ fn settle(settings: &KafkaSettings, id: &str, until: Instant, in_doubt: &mut InD
 
 /// Two clients, as the isolation level is a client's.
 struct Look {
-    stable: Ends,
-    high: Ends,
-    id: String,
+    stable: Client,
+    high: Client,
     until: Instant,
 }
 
 impl Look {
     fn new(settings: &KafkaSettings, id: &str, until: Instant) -> Result<Self, BrokerError> {
         Ok(Self {
-            stable: Ends::new(settings, id, ("isolation.level", "read_committed"))?,
-            high: Ends::new(settings, id, ("isolation.level", "read_uncommitted"))?,
-            id: id.to_owned(),
+            stable: Client::new(settings, id, ("isolation.level", "read_committed"))?,
+            high: Client::new(settings, id, ("isolation.level", "read_uncommitted"))?,
             until,
         })
-    }
-
-    /// Waits until the group says these offsets: while a transaction that has some is open, it does not.
-    fn offsets(&self, settings: &KafkaSettings, group: &str, of: &[&TopicPartition]) -> Result<(), BrokerError> {
-        let group = Ends::new(settings, &self.id, ("group.id", group))?;
-        let mut list = TopicPartitionList::with_capacity(of.len());
-        for place in of {
-            list.add_partition(&place.topic, place.partition as i32);
-        }
-        let said = group.client().committed_offsets(list, self.left().max(PAUSE));
-        let said = said.map_err(|error| from_kafka(&format!("{}: asking for the group's offsets", self.id), &error))?;
-        let errors = said.elements().into_iter().filter_map(|element| element.error().err());
-        let refused = errors
-            .filter_map(|error| error.rdkafka_error_code())
-            .find(|code| !is_missing(*code));
-        match refused {
-            Some(code) => Err(from_code(
-                code,
-                format!("{}: asking for the group's offsets: {code}", self.id),
-            )),
-            None => Ok(()),
-        }
     }
 
     fn left(&self) -> Duration {
@@ -213,24 +183,24 @@ impl Look {
     }
 }
 
-/// The ends of partitions, as a client sees them. Ended elsewhere, as that may block.
-struct Ends(Option<BaseConsumer<Watch>>);
+/// A client that asks. Ended elsewhere, as that may block.
+struct Client(Option<BaseConsumer<Watch>>);
 
-impl Ends {
+impl Client {
     fn new(settings: &KafkaSettings, id: &str, (name, value): (&str, &str)) -> Result<Self, BrokerError> {
         let mut config = settings.reader(&format!("{id}-doubt"));
         let made = config.set(name, value).create_with_context(Watch::default());
         Ok(Self(Some(made.map_err(|error| from_kafka("making a reader", &error))?)))
     }
 
-    fn client(&self) -> &BaseConsumer<Watch> {
+    fn get(&self) -> &BaseConsumer<Watch> {
         self.0.as_ref().expect("only a drop takes the client")
     }
 
     /// The end that a client of this isolation level sees; `None` if there is no such partition any more.
     fn end(&self, place: &TopicPartition, timeout: Duration) -> Result<Option<i64>, BrokerError> {
         let timeout = timeout.clamp(PAUSE, LOOK_MAX);
-        match self.client().fetch_watermarks(&place.topic, place.partition as i32, timeout) {
+        match self.get().fetch_watermarks(&place.topic, place.partition as i32, timeout) {
             Ok((_, end)) => Ok(Some(end)),
             Err(error) if error.rdkafka_error_code().is_some_and(is_missing) => {
                 // A broker that has just come back may not know it yet.
@@ -248,7 +218,7 @@ impl Ends {
     /// How many partitions a topic has, by a broker that was asked just now; `None`: there is no such topic.
     fn partitions(&self, topic: &str, timeout: Duration) -> Result<Option<u32>, BrokerError> {
         let asking = || format!("asking for the partitions of {topic}");
-        let metadata = self.client().fetch_metadata(Some(topic), timeout.clamp(PAUSE, LOOK_MAX));
+        let metadata = self.get().fetch_metadata(Some(topic), timeout.clamp(PAUSE, LOOK_MAX));
         let metadata = metadata.map_err(|error| from_kafka(&asking(), &error))?;
         let Some(known) = metadata.topics().iter().find(|known| known.name() == topic) else {
             return Ok(None);
@@ -261,7 +231,7 @@ impl Ends {
     }
 }
 
-impl Drop for Ends {
+impl Drop for Client {
     fn drop(&mut self) {
         if let Some(client) = self.0.take() {
             reap(client, Duration::ZERO);

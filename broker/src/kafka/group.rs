@@ -294,22 +294,7 @@ impl Group for KafkaGroup {
     }
 
     fn committed(&mut self, of: &[TopicPartition], timeout: Duration) -> Result<Vec<Option<Committed>>, BrokerError> {
-        let until = Instant::now() + timeout;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            // With read_committed, the broker refuses while an open transaction holds an offset, and librdkafka asks again.
-            let found = self.consumer()?.committed_offsets(list_of(of)?, left);
-            match found.and_then(|list| read_committed(&list, of)) {
-                Ok(offsets) => return Ok(offsets),
-                Err(error) => {
-                    let transient = error.rdkafka_error_code().is_some_and(is_transient);
-                    if !transient || left.is_zero() {
-                        return Err(from_kafka("reading committed offsets", &error));
-                    }
-                    std::thread::sleep(Duration::from_millis(10).min(left));
-                }
-            }
-        }
+        committed(self.consumer()?, of, timeout)
     }
 
     fn commit(&mut self, offsets: &[(TopicPartition, Committed)]) -> Result<(), BrokerError> {
@@ -443,4 +428,28 @@ fn read_committed(list: &TopicPartitionList, of: &[TopicPartition]) -> Result<Ve
         })
     };
     of.iter().map(read).collect()
+}
+
+/// What a consumer's group says of its offsets: not before every transaction has ended that holds one of them.
+pub(super) fn committed<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    of: &[TopicPartition],
+    timeout: Duration,
+) -> Result<Vec<Option<Committed>>, BrokerError> {
+    let until = Instant::now() + timeout;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        // With read_committed, the broker refuses while an open transaction holds an offset, and librdkafka asks again.
+        let found = consumer.committed_offsets(list_of(of)?, left);
+        match found.and_then(|list| read_committed(&list, of)) {
+            Ok(offsets) => return Ok(offsets),
+            Err(error) => {
+                let transient = error.rdkafka_error_code().is_some_and(is_transient);
+                if !transient || left.is_zero() {
+                    return Err(from_kafka("reading committed offsets", &error));
+                }
+                std::thread::sleep(Duration::from_millis(10).min(left));
+            }
+        }
+    }
 }

@@ -267,8 +267,10 @@ impl TransactionalProducer for KafkaTransactions {
         membership: &Membership,
     ) -> Result<Vec<(TopicPartition, i64)>, BrokerError> {
         self.expect(Phase::Open)?;
-        self.written.note_offsets(offsets, membership);
         let committed = self.client().commit(offsets, membership);
+        if committed.is_err() {
+            self.written.note_offsets(offsets, membership);
+        }
         self.phase = Phase::Idle;
         let highest = self.failing(committed)?;
         self.written.clear();
