@@ -68,7 +68,10 @@ impl Bank {
 
     pub async fn get(&self, path: &str) -> Result<(u16, String), String> {
         let answer = self.stack.http.get(format!("{}{path}", self.instance.url)).send().await;
-        let answer = answer.map_err(|error| error.to_string())?;
+        let answer = answer.map_err(|error| {
+            self.instance.assert_alive();
+            error.to_string()
+        })?;
         let status = answer.status().as_u16();
         Ok((status, answer.text().await.map_err(|error| error.to_string())?))
     }

@@ -290,6 +290,23 @@ impl Riverbank {
         panic!("{} is not ready after {bound:?}: {last}\n{}", self.name, self.tail());
     }
 
+    /// Fails if the process has ended by itself, with how.
+    #[allow(dead_code, reason = "not every test file that has the stack does that")]
+    pub fn assert_alive(&self) {
+        use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+        let Some(child) = &self.child else { return };
+        let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+        // Whoever stops it still gets its exit code.
+        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        let ended = waitid(Id::Pid(pid), look).expect("the process can be asked");
+        assert!(
+            ended == WaitStatus::StillAlive,
+            "{} has ended: {ended:?}\n{}",
+            self.name,
+            self.tail()
+        );
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
