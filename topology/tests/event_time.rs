@@ -131,11 +131,15 @@ fn merged() -> TestDriver {
     TestDriver::with(builder.build().unwrap(), settings, Arc::new(MemoryBackends::default())).unwrap()
 }
 
-/// Queues the left events, then the right ones, at rising times of the log.
 fn queue(driver: &mut TestDriver, left: &[At], right: &[At]) {
+    queue_from(1, driver, left, right);
+}
+
+/// Queues the left events, then the right ones, at times of the log that rise from this one.
+fn queue_from(log_ms: i64, driver: &mut TestDriver, left: &[At], right: &[At]) {
     let left = left.iter().map(|at| (LEFT, at));
     let all = left.chain(right.iter().map(|at| (RIGHT, at)));
-    for (log_ms, (topic, at)) in (1..).zip(all) {
+    for (log_ms, (topic, at)) in (log_ms..).zip(all) {
         driver.queue(topic, log_ms, &0, Some(at));
     }
 }
@@ -156,18 +160,45 @@ fn the_extracted_time_orders_a_tasks_inputs() {
 }
 
 #[test]
-fn what_cannot_be_read_comes_by_the_logs_time() {
+fn what_has_no_event_time_comes_behind_what_came_before_it() {
     let mut driver = merged();
-    queue(&mut driver, &[At(200), BROKEN, At(250)], &[At(100), PANICS, At(300)]);
+    // Whatever the log's time: in a backlog, that of the records lies long before.
+    queue_from(NOW_MS, &mut driver, &[At(200), BROKEN, At(250)], &[At(100), PANICS, At(300)]);
     driver.settle();
     assert_eq!(seen(&mut driver), [100, 200, 250, 300]);
     let letters = driver.drain_bytes("times-dead-letters");
-    let letters: Vec<i64> = letters.iter().map(|letter| letter.timestamp_ms).collect();
+    let letters: Vec<i64> = letters.iter().map(|letter| letter.timestamp_ms - NOW_MS).collect();
     assert_eq!(
         letters,
-        [5, 2],
+        [4, 1],
         "the fifth of the log's records stood behind the first to come, the second behind the next"
     );
+    let mut driver = merged();
+    queue_from(NOW_MS, &mut driver, &[At(200)], &[BROKEN, At(100)]);
+    driver.settle();
+    assert_eq!(seen(&mut driver), [100, 200]);
+}
+
+#[test]
+fn what_has_no_event_time_moves_no_time_on() {
+    let builder = Builder::new("times");
+    let events = builder.stream_at(EVENTS, |_, event_ms, _| Millis(*event_ms));
+    events.process("keep", NEWEST, || Keep).to(SEEN);
+    let mut driver = TestDriver::new(builder.build().unwrap()).unwrap();
+    let stream_time = |driver: &TestDriver| driver.queries().get(NEWEST, &1).unwrap().position.stream_time_ms;
+    driver.send(EVENTS, NOW_MS, &1, Some(&5_000));
+    driver.send(EVENTS, NOW_MS, &1, None);
+    driver.send_bytes(EVENTS.name(), NOW_MS, Some(&1_i64.to_be_bytes()), Some(b"no number"));
+    driver.send(EVENTS, NOW_MS, &1, Some(&4_000));
+    assert_eq!(stream_time(&driver), Millis(5_000));
+    // Where the log's time is the event's, it is that of a tombstone as well.
+    let builder = Builder::new("times");
+    builder.stream(EVENTS).process("keep", NEWEST, || Keep).to(SEEN);
+    let mut driver = TestDriver::new(builder.build().unwrap()).unwrap();
+    driver.send(EVENTS, 5_000, &1, Some(&1));
+    driver.send(EVENTS, 6_000, &1, None);
+    driver.send(EVENTS, 4_000, &1, Some(&1));
+    assert_eq!(stream_time(&driver), Millis(6_000));
 }
 
 #[test]

@@ -415,7 +415,7 @@ fn a_single_source_that_extracts_times_moves_time_on_before_its_record() {
 }
 
 #[test]
-fn what_cannot_be_read_moves_time_on_and_expires_nothing_wrongly() {
+fn by_the_logs_time_what_cannot_be_read_moves_time_on_and_expires_nothing_wrongly() {
     struct Picky;
     impl Processor for Picky {
         type KeyIn = i64;

@@ -22,7 +22,8 @@ impl Builder {
     }
 
     /// The records of a topic at the event time that `timestamp_ms` reads from them (its last argument is the
-    /// record's own); tombstones are passed over. Where a task has several inputs, it decides which record comes next.
+    /// record's own); tombstones are passed over. Where a task has several inputs, it decides which record comes next. What has no such
+    /// time, as a tombstone or what cannot be read, comes right behind the record before it, and does not move stream time on.
     pub fn stream_at<K: Wire, V: Wire>(
         &self,
         topic: Topic<K, V>,

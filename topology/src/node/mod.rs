@@ -67,8 +67,8 @@ pub(crate) struct Expired {
 pub(crate) trait Node: Send {
     /// Processes a record of its input type; what it gives to its children waits for [`Node::emit`].
     fn process(&mut self, record: &dyn Any, env: &mut Env<'_>) -> Result<(), ProcessError>;
-    /// Source nodes only: decodes the record in `env.at`, and returns its event time.
-    fn source(&mut self, env: &mut Env<'_>) -> Result<Millis, ProcessError> {
+    /// Source nodes only: decodes the record in `env.at`, and returns its event time, if it has one.
+    fn source(&mut self, env: &mut Env<'_>) -> Result<Option<Millis>, ProcessError> {
         let _ = env;
         unreachable!("only a source node is given bytes")
     }
@@ -76,9 +76,9 @@ pub(crate) trait Node: Send {
     fn extracts_time(&self) -> bool {
         false
     }
-    /// Source nodes only: decodes the record in `at` before its turn, and returns its event time.
-    fn event_time(&mut self, at: &RecordMetadata) -> Result<Millis, ProcessError> {
-        Ok(at.timestamp_ms)
+    /// Source nodes only: decodes the record in `at` before its turn, and returns its event time, if it has one.
+    fn event_time(&mut self, at: &RecordMetadata) -> Result<Option<Millis>, ProcessError> {
+        Ok(Some(at.timestamp_ms))
     }
     /// Source nodes only: shows the key of a record that waits. One that cannot be read shows nothing.
     fn show_key(&self, bytes: &[u8], show: &mut dyn FnMut(&dyn Any)) {

@@ -98,11 +98,12 @@ where
             value: &self.value,
         })
     }
-}
 
-/// The event time of what was read; of a record that is passed over, its own.
-fn time_of<K, V>(read: &Option<Record<K, V>>, at: &RecordMetadata) -> Millis {
-    read.as_ref().map_or(at.timestamp_ms, |record| record.timestamp_ms)
+    /// The event time of what was read. A record that is passed over has the log's, unless the source extracts times: it then has none.
+    fn time_of(&self, read: &Option<Record<K, V>>, at: &RecordMetadata) -> Option<Millis> {
+        let own_ms = (!self.extracts_time).then_some(at.timestamp_ms);
+        read.as_ref().map(|record| record.timestamp_ms).or(own_ms)
+    }
 }
 
 impl<K, V, F> Node for SourceNode<K, V, F>
@@ -115,23 +116,23 @@ where
         unreachable!("a source node has no parents")
     }
 
-    fn source(&mut self, env: &mut Env<'_>) -> Result<Millis, ProcessError> {
+    fn source(&mut self, env: &mut Env<'_>) -> Result<Option<Millis>, ProcessError> {
         let ahead = self.ahead.iter().position(|ahead| ahead.is_of(&env.at.topic));
         self.waiting = match ahead.map(|ahead| self.ahead.swap_remove(ahead)) {
             Some(ahead) if ahead.offset == env.at.offset => ahead.read,
             _ => self.read_from(env.at)?,
         };
-        Ok(time_of(&self.waiting, env.at))
+        Ok(self.time_of(&self.waiting, env.at))
     }
 
     fn extracts_time(&self) -> bool {
         self.extracts_time
     }
 
-    fn event_time(&mut self, at: &RecordMetadata) -> Result<Millis, ProcessError> {
+    fn event_time(&mut self, at: &RecordMetadata) -> Result<Option<Millis>, ProcessError> {
         self.ahead.retain(|ahead| !ahead.is_of(&at.topic));
         let read = self.read_from(at)?;
-        let event_time_ms = time_of(&read, at);
+        let event_time_ms = self.time_of(&read, at);
         let (topic, offset) = (at.topic.clone(), at.offset);
         self.ahead.push(Ahead { topic, offset, read });
         Ok(event_time_ms)

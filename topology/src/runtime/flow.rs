@@ -29,6 +29,8 @@ pub(super) struct Flow {
     pub headers: Headers,
     pub punctuators: Punctuators,
     pub at: RecordMetadata,
+    /// The event time of the record in hand. One that cannot be read has none where its source extracts times: the log's says nothing of it.
+    pub event_time_ms: Option<Millis>,
     /// The nodes with rows that expire, in the order of their numbers.
     pub expiring: Vec<usize>,
     /// The highest event time that the task has seen, in milliseconds since the epoch; kept where rows expire.
@@ -108,15 +110,22 @@ impl Flow {
         self.nodes.iter_mut().flatten().for_each(|n| n.clear());
     }
 
-    /// Takes the record in `at` from its source on.
-    pub fn run_source(&mut self, topology: &Topology, id: usize, now_ms: Millis) -> Result<(), ProcessError> {
+    /// Before the record in `at` of this source.
+    pub fn begin_source(&mut self, id: usize) {
+        let extracts_time = self.nodes[id].as_ref().is_some_and(|node| node.extracts_time());
+        self.event_time_ms = (!extracts_time).then_some(self.at.timestamp_ms);
         self.begin_record(self.at.timestamp_ms);
-        self.take_headers();
-        self.with_node(topology, id, now_ms, |node, env| node.source(env).map(Some))
     }
 
-    /// The event time of the record in `at`, which a source reads before its turn.
-    pub fn event_time(&mut self, source: usize) -> Result<Millis, ProcessError> {
+    /// Takes the record in `at` from its source on.
+    pub fn run_source(&mut self, topology: &Topology, id: usize, now_ms: Millis) -> Result<(), ProcessError> {
+        self.begin_source(id);
+        self.take_headers();
+        self.with_node(topology, id, now_ms, |node, env| node.source(env))
+    }
+
+    /// The event time of the record in `at`, if it has one, which a source reads before its turn.
+    pub fn event_time(&mut self, source: usize) -> Result<Option<Millis>, ProcessError> {
         let node = self.nodes[source].as_mut().expect("no node is at work");
         node.event_time(&self.at)
     }
@@ -195,9 +204,12 @@ impl Flow {
         };
         let worked = work(node.as_mut(), &mut env);
         let outcome = worked.and_then(|event_time_ms| {
-            if let Some(event_time_ms) = event_time_ms.filter(|at| *at != self.at.timestamp_ms) {
-                self.at.timestamp_ms = event_time_ms;
-                self.stores.iter_mut().for_each(|s| s.begin_record(event_time_ms));
+            if let Some(event_time_ms) = event_time_ms {
+                self.event_time_ms = Some(event_time_ms);
+                if event_time_ms != self.at.timestamp_ms {
+                    self.at.timestamp_ms = event_time_ms;
+                    self.stores.iter_mut().for_each(|s| s.begin_record(event_time_ms));
+                }
             }
             node.emit(&mut |port, record, headers| {
                 let before = headers.map(|own| std::mem::replace(&mut self.headers, own.clone()));

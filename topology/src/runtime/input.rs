@@ -32,14 +32,14 @@ pub(crate) struct Input {
     /// Where the log starts, as far as that is needed: an input of which nothing was committed stands there.
     pub start: i64,
     pub paused: bool,
-    /// The event time of the last record that was processed.
-    pub newest_ms: Millis,
+    /// The event time of the last record that was processed and has one.
+    pub newest_ms: Option<Millis>,
     /// Records in the open transaction.
     pub processed: u64,
     /// Whether the source's event times are read ahead of the records' turns: other inputs' records may come first.
     pub reads_head: bool,
-    /// What was read so of the record in front of the log.
-    head_ms: Option<Millis>,
+    /// What was read so of the record in front of the log: its event time, if it has one.
+    head: Option<Option<Millis>>,
     log: Queue,
     /// What tasks of this worker have handed over, as packs with offsets of their own.
     memory: Queue,
@@ -67,10 +67,10 @@ impl Input {
             is_lost: false,
             start: 0,
             paused: false,
-            newest_ms: Millis::default(),
+            newest_ms: None,
             processed: 0,
             reads_head: false,
-            head_ms: None,
+            head: None,
             log: Queue::new(is_packed),
             memory: Queue::new(true),
             packs_handed: 0,
@@ -280,7 +280,7 @@ impl Input {
 
     /// Forgets what waits and what was processed since the last commit.
     pub fn rewind(&mut self) {
-        self.head_ms = None;
+        self.head = None;
         (self.at_end, self.dry_since_ms) = (false, None);
         self.log.clear();
         self.log.next = self.committed.log.max(self.log.scale().position(self.start));
@@ -291,22 +291,26 @@ impl Input {
 
     /// Whether the event time of the record in front is still to be read.
     pub fn wants_head(&self) -> bool {
-        self.reads_head && self.head_ms.is_none() && !self.log.is_empty()
+        self.reads_head && self.head.is_none() && !self.log.is_empty()
     }
 
-    /// The event time of the record in front was read.
-    pub fn set_head(&mut self, event_time_ms: Millis) {
-        self.head_ms = Some(event_time_ms);
+    /// The event time of the record in front was read: `None`, if it has none.
+    pub fn set_head(&mut self, event_time_ms: Option<Millis>) {
+        self.head = Some(event_time_ms);
     }
 
-    /// The event time of the record in front, as far as it is known.
+    /// By which time the record in front comes among those of other inputs. One without an event time comes right behind the one before it.
     pub fn event_ms(&self) -> Option<Millis> {
-        self.head_ms.or_else(|| self.front_ms())
+        match self.head {
+            None => self.front_ms(),
+            Some(None) => Some(self.newest_ms.unwrap_or(Millis(i64::MIN))),
+            Some(event_time_ms) => event_time_ms,
+        }
     }
 
-    /// What was read of it, where the source extracts it.
-    pub fn head_ms(&self) -> Option<Millis> {
-        self.head_ms
+    /// The event time of the record in front, which has this time in the log, if it has one.
+    pub fn own_event_ms(&self, log_ms: Millis) -> Option<Millis> {
+        if self.reads_head { self.head.flatten() } else { Some(log_ms) }
     }
 
     /// The timestamp of the record in front.
@@ -334,11 +338,11 @@ impl Input {
         }
     }
 
-    /// The record that was shown is done, at this event time. What is behind a break in a pack goes with it.
-    pub fn pop(&mut self, event_time_ms: Millis) {
-        self.newest_ms = event_time_ms;
+    /// The record that was shown is done, with its event time, if it has one. What is behind a break in a pack goes with it.
+    pub fn pop(&mut self, event_time_ms: Option<Millis>) {
+        self.newest_ms = event_time_ms.or(self.newest_ms);
         self.processed += 1;
-        self.head_ms = None;
+        self.head = None;
         if self.shows_handed {
             self.memory.pop();
             self.handed += 1;

@@ -76,7 +76,9 @@ impl Task {
         transaction: &mut Transaction,
         now_ms: Millis,
     ) -> Result<bool, EngineError> {
-        let event_time_ms = self.inputs[record.input].head_ms().unwrap_or(self.flow.at.timestamp_ms);
+        let Some(event_time_ms) = self.inputs[record.input].own_event_ms(self.flow.at.timestamp_ms) else {
+            return Ok(true);
+        };
         let at = self.flow.at.clone();
         let expired = self.expire(event_time_ms, producer, transaction, now_ms)?;
         self.flow.at = at;

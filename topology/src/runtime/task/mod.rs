@@ -194,6 +194,7 @@ impl Task {
             stream_time_ms: stored.stream_time_ms,
             headers: Headers::new(),
             punctuators: Punctuators::default(),
+            event_time_ms: None,
             at: RecordMetadata {
                 partition: id.partition,
                 ..RecordMetadata::default()

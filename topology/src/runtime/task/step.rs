@@ -31,10 +31,8 @@ impl Task {
                 input: chosen,
                 offset: input.front_record(),
             };
-            // A dead letter comes in its turn by the log's time.
-            let own_ms = input.front_ms().unwrap_or_default();
             let read = match at_fault.verdict(&record) {
-                Some(_) => Ok(own_ms),
+                Some(_) => Ok(None),
                 None => self.read_head(record)?,
             };
             let event_time_ms = match read {
@@ -42,19 +40,19 @@ impl Task {
                     return Ok(Some(error.to_string()));
                 }
                 Err(ProcessError::Store(error)) => return Err(error.into()),
-                read => read.unwrap_or(own_ms),
+                read => read.unwrap_or_default(),
             };
             self.inputs[chosen].set_head(event_time_ms);
         }
         Ok(None)
     }
 
-    fn read_head(&mut self, record: RecordId) -> Result<Result<Millis, ProcessError>, EngineError> {
+    fn read_head(&mut self, record: RecordId) -> Result<Result<Option<Millis>, ProcessError>, EngineError> {
         let input = &mut self.inputs[record.input];
         self.flow.at.topic = input.partition.topic.clone();
         let node = input.node;
         if let Err(BrokenPack) = input.show(&mut self.flow.at) {
-            return Ok(Ok(self.flow.at.timestamp_ms));
+            return Ok(Ok(None));
         }
         let read = self.catching(Blame::Panicked(record), |task| Ok(task.flow.event_time(node)))?;
         self.inputs[record.input].put_back(&mut self.flow.at);
@@ -123,7 +121,7 @@ impl Task {
                 Ok(task.flow.run_source(&task.topology, node, now_ms))
             })?,
             (shown, verdict) => {
-                self.flow.begin_record(self.flow.at.timestamp_ms);
+                self.flow.begin_source(node);
                 let broken = shown.err().map(|BrokenPack| "the pack of records is broken".to_owned());
                 let reason = broken.or_else(|| verdict.map(|verdict| verdict.reason.clone()));
                 Err(ProcessError::Record(reason.unwrap_or_default()))
@@ -159,18 +157,17 @@ impl Task {
                 Step::DeadLetter(self.flow.at.topic.clone())
             }
         };
-        let event_time_ms = self.flow.at.timestamp_ms;
+        let event_time_ms = self.flow.event_time_ms;
         self.inputs[chosen].pop(event_time_ms);
         self.dirty = true;
         self.records += 1;
         transaction.first.get_or_insert(record);
         transaction.records += 1;
         transaction.is_full |= is_alone || self.flow.has_full_cache();
-        self.stream_time_ms = self.stream_time_ms.max(Some(event_time_ms));
+        self.stream_time_ms = self.stream_time_ms.max(event_time_ms);
         self.flow.stream_time_ms = self.stream_time_ms;
-        if self.punctuated_ms < self.stream_time_ms {
+        if let Some(stream_time_ms) = self.stream_time_ms.filter(|_| self.punctuated_ms < self.stream_time_ms) {
             self.punctuated_ms = self.stream_time_ms;
-            let stream_time_ms = self.stream_time_ms.unwrap_or(event_time_ms);
             self.punctuate_by(PunctuationType::StreamTime, stream_time_ms, producer, now_ms)?;
         }
         Ok(step)

@@ -147,8 +147,9 @@ impl Worker {
 }
 
 fn promote(slot: &mut Slot, written: &[(TopicPartition, i64)], now_ms: Millis, metrics: &Metrics) {
-    for input in slot.task.inputs.iter().filter(|i| i.processed > 0) {
-        let latency = now_ms.since(input.newest_ms);
+    let worked = slot.task.inputs.iter().filter(|input| input.processed > 0);
+    for (input, newest_ms) in worked.filter_map(|input| Some((input, input.newest_ms?))) {
+        let latency = now_ms.since(newest_ms);
         metrics
             .end_to_end
             .with_label_values(&[&input.partition.topic])
