@@ -117,7 +117,7 @@ impl Input {
         let stand = self.reached_by(committed);
         match self.known {
             Some(known) if known.log > stand.log && stand.log.is_some() => {
-                let is_ours = committed.is_some_and(|committed| committed.metadata.contains(','));
+                let is_ours = committed.is_some_and(is_ours);
                 tracing::warn!(
                     input = %self.partition,
                     group = self.log_offset(stand.log),
@@ -351,6 +351,11 @@ impl Input {
             self.end = self.end.max(self.log_offset(self.log.next));
         }
     }
+}
+
+/// Whether a commit is one of ours: one that was set by hand has no text.
+pub(crate) fn is_ours(committed: &Committed) -> bool {
+    committed.metadata.contains(',')
 }
 
 /// The task's stream time, as a commit of one of its inputs has it.

@@ -41,10 +41,7 @@ pub(crate) fn watch_matching(parts: &Parts, shared: &Shared) -> Result<(), Engin
     let before = plan.matched(topology);
     // One that was made anew goes first, and comes the next time.
     let ids = topics.ids_of(before.keys().copied())?;
-    let is_another = |topic: &str| {
-        ids.get(topic)
-            .is_some_and(|id| plan.topic_ids.get(topic).is_some_and(|known| known != id))
-    };
+    let is_another = |topic: &str| plan.is_another(topic, ids.get(topic));
     there.retain(|topic, _| !is_another(topic));
     shared
         .plans

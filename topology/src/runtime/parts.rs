@@ -1,8 +1,9 @@
 //! What every worker of an engine is made from.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use broker::Broker;
+use broker::{Broker, BrokerError};
 use clock::Millis;
 use wire::Registry;
 
@@ -32,6 +33,12 @@ impl Parts {
     pub fn is_too_old(&self, valid_at_ms: Millis) -> bool {
         let tombstones_last = self.plan.tombstone_retention - self.plan.tombstone_retention / 8;
         self.clock.now_ms().since(valid_at_ms) > tombstones_last
+    }
+
+    /// The id that a topic has now, if the broker gives one.
+    pub fn id_of(&self, topic: &str, timeout: Duration) -> Result<Option<String>, BrokerError> {
+        let ids = self.broker.topic_ids(&[topic], timeout)?;
+        Ok(ids.into_iter().next().flatten().map(|id| id.to_string()))
     }
 
     /// What a worker's clients are called at the broker.

@@ -40,6 +40,11 @@ impl Plan {
         self.sources[sub] == other.sources[sub] && self.sources[sub].iter().all(is_same)
     }
 
+    /// Whether a topic with this id is another than the one that is read under its name.
+    pub fn is_another(&self, topic: &str, id: Option<&String>) -> bool {
+        self.topic_ids.get(topic).zip(id).is_some_and(|(known, id)| known != id)
+    }
+
     /// The topics that are read by pattern.
     pub fn matched(&self, topology: &Topology) -> BTreeMap<&'static str, usize> {
         let sources = self.sources.iter().flatten();

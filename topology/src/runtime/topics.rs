@@ -36,7 +36,11 @@ impl Topics<'_> {
         let of_subs = self.topology.subs.iter().zip(&sources.of_subs);
         let tasks = of_subs.map(|(sub, sources)| partitions_of(sub, sources, &counts));
         let tasks = tasks.collect::<Result<Vec<u32>, EngineError>>()?;
-        self.ensure_written(&tasks)?;
+        let is_new = |topic: &&str| before.is_none_or(|before| !before.source_partitions.contains_key(topic));
+        // A topic that is gone is let go, whatever is wrong with others.
+        if before.is_none() || counts.keys().any(is_new) {
+            self.ensure_written(&tasks)?;
+        }
         // Topics that come later find groups that are shared already: it takes a member a while to see that there are more.
         let least = match self.topology.patterns[..] {
             [] => 1,

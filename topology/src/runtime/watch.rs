@@ -10,7 +10,6 @@ use super::parts::Parts;
 use super::plan::Plan;
 use super::shared::Shared;
 use crate::error::EngineError;
-use crate::graph::SubTopology;
 
 /// Whoever calls has other things to do while the broker is away.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -44,14 +43,5 @@ pub(crate) fn watch_partitions(parts: &Parts, shared: &Shared) -> Result<(), Eng
 
 /// Whether a topic that is read by pattern was made anew under its name: then the next plan takes it up as another.
 fn is_another(parts: &Parts, plan: &Plan, topic: &str) -> Result<bool, EngineError> {
-    let by_pattern = |(sub, sources): (&SubTopology, &Vec<(&str, usize)>)| {
-        let mut nodes = sources.iter().filter(|(source, _)| *source == topic);
-        nodes.any(|(_, node)| sub.matching.contains(node))
-    };
-    if !parts.topology.subs.iter().zip(&plan.sources).any(by_pattern) {
-        return Ok(false);
-    }
-    let id = parts.broker.topic_ids(&[topic], PATIENCE)?.into_iter().next().flatten();
-    let known = plan.topic_ids.get(topic);
-    Ok(id.is_some_and(|id| known.is_some_and(|known| *known != id.to_string())))
+    Ok(plan.matched(&parts.topology).contains_key(topic) && plan.is_another(topic, parts.id_of(topic, PATIENCE)?.as_ref()))
 }

@@ -4,6 +4,8 @@
 
 mod at_fault;
 mod offsets;
+#[path = "../support/operator.rs"]
+mod operator;
 mod restore;
 mod support;
 mod time;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use broker::*;
 use topology::*;
 
+use crate::operator::set_offset;
 use crate::support::*;
 
 const NO_TIME: Duration = Duration::ZERO;
@@ -15,25 +16,8 @@ fn input(partition: u32) -> TopicPartition {
     TopicPartition::new(INPUT.name(), partition)
 }
 
-/// Sets a group's offset as an operator's tool does while the group is empty: without metadata.
 fn set_by_hand(world: &World, partition: u32, offset: i64) {
-    let mut group = world
-        .driver
-        .broker()
-        .group(GroupOptions {
-            group: "edges".to_owned(),
-            topics: Vec::new(),
-            client_id: "an operator".to_owned(),
-            member: None,
-            session_timeout: Duration::from_secs(60),
-        })
-        .unwrap();
-    let committed = Committed {
-        offset,
-        metadata: String::new(),
-    };
-    group.commit(&[(input(partition), committed)]).unwrap();
-    group.leave().unwrap();
+    set_offset(world.driver.broker(), "edges", input(partition), offset);
 }
 
 #[test]
@@ -203,7 +187,7 @@ fn a_task_whose_offsets_are_pending_holds_up_no_other() {
     let counted = world.totals().len();
     assert!((1..40).contains(&counted), "{counted} of 40 keys");
     assert!(
-        world.trouble().contains("waits for its group's offsets"),
+        world.trouble().contains("waits for its inputs' offsets"),
         "{}",
         world.trouble()
     );

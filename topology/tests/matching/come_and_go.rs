@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use broker::Broker;
+use broker::{Broker, TopicPartition};
 use topology::dsl::Builder;
 use topology::store::KeyValue;
+use topology::testing::TestDriver;
 use topology::{EngineSettings, OffsetReset, QueryError, Topic, TopicPattern};
 
-use crate::support::{ORDERS, Sum, TOTAL, look, look_twice, orders, reasons, start, start_beside, sums, topics_read};
+use crate::operator::set_offset;
+use crate::support::{ORDERS, SEEN, Sum, TOTAL, look, look_twice, orders, reasons, start, start_beside, sums, topics_read};
 
 #[test]
 fn an_application_without_a_topic_starts_and_waits() {
@@ -257,4 +259,80 @@ fn a_topic_that_is_made_anew_is_another() {
     driver.crash().unwrap();
     driver.settle();
     assert_eq!(driver.view(TOTAL), [(1, 777)]);
+}
+
+/// Between its deletion and the next look, what was read may be committed under its name, which is another's by then.
+#[test]
+fn what_is_committed_of_a_topic_that_is_gone_says_nothing_of_its_successor() {
+    const B: &str = "orders-b";
+    let mut in_doubt = 0;
+    for turns in 0..12 {
+        let mut driver = start(sums(ORDERS), &[("orders-a", 1), (B, 1)]);
+        driver.send(orders("b"), 1, &1, Some(&1));
+        for _ in 0..5 {
+            driver.queue(orders("b"), 1, &1, Some(&1));
+        }
+        driver.turns(0, turns);
+        assert!(driver.broker().delete_topic(B));
+        driver.make_topic(orders("b"), 1);
+        let new = |driver: &TestDriver| {
+            driver
+                .view(TOTAL)
+                .iter()
+                .find(|(key, _)| *key == 2)
+                .map_or(0, |(_, total)| *total)
+        };
+        let counted =
+            |driver: &mut TestDriver| driver.drain(SEEN).into_iter().filter(|seen| seen.value == Some(7)).count() as i64;
+        for round in 0..2 {
+            (0..9).for_each(|_| driver.queue(orders("b"), 1, &2, Some(&7)));
+            // In some rounds what is read goes by the name, into the new one.
+            driver.turns(0, turns % 3 * (1 + round));
+        }
+        for _ in 0..2 {
+            driver.watch_topics().unwrap();
+        }
+        driver.turns(0, 50);
+        let mut expected = 18 * 7;
+        let why = reasons(&driver).join("; ");
+        if !why.is_empty() {
+            assert!(
+                why.contains("topic orders-b was made anew while it was read"),
+                "after {turns} turns: {why}"
+            );
+            in_doubt += 1;
+            expected += counted(&mut driver) * 7;
+            set_offset(driver.broker(), "sums", TopicPartition::new(B, 0), 0);
+            driver.restart().unwrap();
+        }
+        driver.settle();
+        assert_eq!(reasons(&driver), [] as [String; 0], "after {turns} turns");
+        assert_eq!(new(&driver), expected, "after {turns} turns: {why}");
+        driver.restart().unwrap();
+        driver.settle();
+        assert_eq!(new(&driver), expected, "after {turns} turns and a restart: {why}");
+    }
+    assert!((1..12).contains(&in_doubt), "{in_doubt} of 12");
+}
+
+/// One that waits for its topic holds up no other, and the topic is let go whatever is wrong with others.
+#[test]
+fn while_a_topic_is_gone_the_others_are_read() {
+    let b = Builder::new("sums");
+    b.stream_matching(ORDERS).for_each(|_| {});
+    let numbers = Topic::<i64, i64>::new("numbers");
+    b.stream(numbers).process("sum", TOTAL, || Sum).to(SEEN);
+    let mut driver = start(b.build().unwrap(), &[("orders-a", 2), ("orders-b", 2)]);
+    driver.send(orders("b"), 1, &1, Some(&1));
+    driver.queue(orders("b"), 1, &1, Some(&1));
+    driver.turns(0, 1);
+    assert!(driver.broker().delete_topic("orders-b"));
+    for value in 1..=20 {
+        driver.queue(numbers, 1, &1, Some(&value));
+        driver.turns(0, 20);
+    }
+    assert_eq!(driver.view(TOTAL), [(1, 210)]);
+    assert!(driver.broker().delete_topic("seen"));
+    look_twice(&mut driver);
+    assert_eq!(topics_read(&mut driver), ["numbers", "orders-a"]);
 }

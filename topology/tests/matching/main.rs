@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod come_and_go;
+#[path = "../support/operator.rs"]
+mod operator;
 mod support;
 mod walk;
 mod which;

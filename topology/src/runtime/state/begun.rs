@@ -88,16 +88,22 @@ impl BegunInputs {
     }
 
     /// Whether an input was begun; `None` where nothing is known of any of its group: the state is that of a version which kept no such
-    /// records, or nothing was processed yet. Where an id is given, a topic that had another one was another.
-    pub fn has(&self, group: u32, topic: &str, id: Option<&String>) -> Option<bool> {
-        let is_it = |begun: &String| id.is_none_or(|id| begun.is_empty() || begun == id);
-        if let Some(begun) = self.recorded.get(&TopicPartition::new(topic, group)) {
-            return Some(is_it(begun));
+    /// records, or nothing was processed yet.
+    pub fn has(&self, group: u32, topic: &str) -> Option<bool> {
+        let knows = matches!(self.groups.get(&group), Some(Begun::Read(topics)) if !topics.is_empty());
+        match self.id_of(group, topic) {
+            Some(_) => Some(true),
+            None => knows.then_some(false),
         }
-        match self.groups.get(&group) {
-            Some(Begun::Read(topics)) if !topics.is_empty() => Some(topics.get(topic).is_some_and(is_it)),
+    }
+
+    /// The id that an input's topic had when it was last begun; empty where the broker gave none.
+    pub fn id_of(&self, group: u32, topic: &str) -> Option<&String> {
+        let read = || match self.groups.get(&group) {
+            Some(Begun::Read(topics)) => topics.get(topic),
             _ => None,
-        }
+        };
+        self.recorded.get(&TopicPartition::new(topic, group)).or_else(read)
     }
 
     /// Whether it is known which inputs of a group were begun. Where it is not, that is read from now on.

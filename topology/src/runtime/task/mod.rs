@@ -165,8 +165,7 @@ impl Task {
                 let mut topics = stored.topics.iter();
                 input.known_topic = topics.find(|(of, _)| of == topic).map(|(_, id)| id.clone());
                 // A topic that was made anew under its name is another: what was reached in the earlier one says nothing of it.
-                let ids = input.known_topic.as_ref().zip(parts.plan.topic_ids.get(topic));
-                let is_another = ids.is_some_and(|(known, now)| known != now);
+                let is_another = parts.plan.is_another(topic, input.known_topic.as_ref());
                 let mut reached = stored.reached.iter();
                 let known = reached.find(|(of, ..)| of == topic).filter(|_| !is_another);
                 input.known = known.map(|&(_, log, handed)| Reached::of_stored(log, handed));

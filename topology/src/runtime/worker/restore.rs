@@ -8,7 +8,7 @@ use super::Worker;
 use crate::error::EngineError;
 use crate::graph::OffsetReset;
 use crate::planted::planted;
-use crate::runtime::input::Input;
+use crate::runtime::input::{Input, is_ours};
 use crate::runtime::task_id::TaskId;
 use crate::runtime::tasks::{BACKOFF, Restored, Slot};
 use crate::runtime::wait::Wait;
@@ -51,10 +51,20 @@ impl Worker {
     /// The group does not say where a task stands: an earlier owner's transaction is open, or the coordinator is away.
     fn wait_for_group(&mut self, id: TaskId, error: EngineError) -> Result<bool, EngineError> {
         let now_ms = self.now_ms();
-        let (EngineError::Broker(BrokerError::Unavailable(reason)), Some(slot)) = (&error, self.tasks.get_mut(id)) else {
+        let reason = match &error {
+            EngineError::Broker(BrokerError::Unavailable(reason)) => reason,
+            // It is gone, and the next plan lets go of it.
+            EngineError::Broker(BrokerError::Topic { topic, reason })
+                if self.parts.plan.matched(&self.parts.topology).contains_key(&**topic) =>
+            {
+                reason
+            }
+            _ => return Err(error),
+        };
+        let Some(slot) = self.tasks.get_mut(id) else {
             return Err(error);
         };
-        let reason = format!("{} waits for its group's offsets: {reason}", slot.task.name);
+        let reason = format!("{} waits for its inputs' offsets: {reason}", slot.task.name);
         slot.wait = Some(Wait::transient(reason, now_ms + BACKOFF));
         Ok(false)
     }
@@ -67,8 +77,13 @@ impl Worker {
         for &id in opened {
             let inputs = self.tasks.slot(id).task.inputs.len();
             let committed: Vec<Option<Committed>> = committed.by_ref().take(inputs).collect();
-            if committed.iter().any(Option::is_none) && !self.begun.knows(id.partition, &self.parts, &self.state) {
+            let by_pattern = self.inputs_by_pattern(id);
+            let asks_begun = committed.iter().any(Option::is_none) || !by_pattern.is_empty();
+            if asks_begun && !self.begun.knows(id.partition, &self.parts, &self.state) {
                 continue;
+            }
+            for input in by_pattern {
+                self.check_topic(id, input, committed[input].as_ref(), patience)?;
             }
             let slot = self.tasks.slot_mut(id);
             for (input, committed) in slot.task.inputs.iter_mut().zip(&committed) {
@@ -89,6 +104,43 @@ impl Worker {
             slot.begin_restore(self.state.replay(places, restore));
         }
         Ok(())
+    }
+
+    fn inputs_by_pattern(&self, id: TaskId) -> Vec<usize> {
+        let inputs = self.tasks.slot(id).task.inputs.iter().enumerate();
+        let by_pattern = inputs.filter(|(_, input)| self.parts.topology.is_pattern(input.node));
+        by_pattern.map(|(place, _)| place).collect()
+    }
+
+    /// Fails while an input by pattern cannot be read from where the group stands, as that may be a place in an earlier topic of its name.
+    ///
+    /// Its offsets go with a topic that is deleted, so one that we committed did so after another had come, and before anybody had seen that:
+    /// what it counts is records of the one, of the other, or of both.
+    fn check_topic(
+        &self,
+        id: TaskId,
+        input: usize,
+        committed: Option<&Committed>,
+        patience: Duration,
+    ) -> Result<(), EngineError> {
+        let place = &self.tasks.slot(id).task.inputs[input].partition;
+        let (topic, plan) = (&*place.topic, &self.parts.plan);
+        let begun = self.begun.id_of(id.partition, topic).filter(|begun| !begun.is_empty());
+        if !plan.is_another(topic, begun) {
+            return Ok(());
+        }
+        // Or this worker is the one that has not seen it yet, and another had begun it.
+        let reason = if plan.is_another(topic, self.parts.id_of(topic, patience)?.as_ref()) {
+            format!("topic {topic} was made anew: the next look at the topics takes it up")
+        } else if let Some(Committed { offset, .. }) = committed.filter(|committed| is_ours(committed)) {
+            format!(
+                "topic {topic} was made anew while it was read, and offset {offset} of {place} was committed then: of which of the two is not known, \
+                 so it must be set by hand (docs/runbooks/offsets.md)"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(BrokerError::Unavailable(reason).into())
     }
 
     /// A task's changelogs were replayed, or cannot be.
@@ -166,9 +218,13 @@ impl Worker {
             };
             // By pattern, a topic may come that has only the name of an earlier one.
             let topic = &*input.partition.topic;
-            let topic_id = self.parts.plan.topic_ids.get(topic);
-            let topic_id = topic_id.filter(|_| self.parts.topology.is_pattern(input.node));
-            let begun = self.begun.has(id.partition, topic, topic_id);
+            let begun = self.begun.id_of(id.partition, topic).filter(|begun| !begun.is_empty());
+            let is_another = self.parts.topology.is_pattern(input.node) && self.parts.plan.is_another(topic, begun);
+            let begun = if is_another {
+                Some(false)
+            } else {
+                self.begun.has(id.partition, topic)
+            };
             input.is_lost = (begun.unwrap_or_else(guessed) && !planted("an input without an offset is read from its start"))
                 || self.parts.topology.offset_reset(input.node) == OffsetReset::None;
             if input.is_lost {
