@@ -77,7 +77,8 @@ type Hashing = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
 #[cfg(not(debug_assertions))]
 type Hashing = hashbrown::DefaultHashBuilder;
 
-/// Most stores are never scanned, so the order is made by the first scan, and followed from then on.
+/// Most stores are never scanned, so the order is made by the first scan, and followed from then on: for good where a processor scans, as
+/// the layer of its transaction then stays in order when it is emptied, and comes in order to the next one; else until that is flushed.
 pub(crate) struct Layer<K, V> {
     entries: HashMap<K, Entry<V>, Hashing>,
     /// By the keys' ordered bytes.
@@ -137,20 +138,29 @@ impl<K: StoreKey, V> Layer<K, V> {
 
     pub fn clear(&mut self) {
         self.entries.clear();
-        self.order.take();
+        self.order.get_mut().into_iter().for_each(BTreeMap::clear);
     }
 
-    /// Takes over the entries of a layer above.
+    /// Takes over the entries of a layer above, which stays in order if it was.
     pub fn absorb(&mut self, above: &mut Self) {
         if self.is_empty() {
-            std::mem::swap(self, above);
-            above.clear();
+            std::mem::swap(&mut self.entries, &mut above.entries);
+            self.order = OnceLock::new();
+            if let Some(order) = above.order.get_mut() {
+                self.order = OnceLock::from(std::mem::take(order));
+            }
             return;
         }
-        for (key, entry) in above.entries.drain() {
-            self.insert(key, entry);
+        let keys = above.order.get_mut().map(std::mem::take);
+        let Some(order) = self.order.get_mut() else {
+            self.entries.extend(above.entries.drain());
+            return;
+        };
+        match keys {
+            Some(keys) => order.extend(keys),
+            None => order.extend(above.entries.keys().map(|key| (ordered(key), key.clone()))),
         }
-        above.order.take();
+        self.entries.extend(above.entries.drain());
     }
 
     /// The entries whose keys lie in this span, in key order.
@@ -191,5 +201,59 @@ impl<'a, I: Iterator<Item = (&'a [u8], &'a Entry<V>)>, V: 'a> Iterator for Merge
             }
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(value: i64) -> Entry<i64> {
+        Entry {
+            value: Some(value),
+            timestamp_ms: Millis::default(),
+            is_sent: false,
+        }
+    }
+
+    fn scanned(layer: &Layer<i64, i64>) -> Vec<i64> {
+        let all = Span::of::<i64>(&(..));
+        layer.range(&all).filter_map(|(_, entry)| entry.value).collect()
+    }
+
+    #[test]
+    fn a_layer_that_was_scanned_is_never_put_in_order_again() {
+        let (mut above, mut below) = (Layer::default(), Layer::default());
+        above.insert(5, entry(5));
+        assert_eq!(scanned(&above), [5]);
+        let mut all = vec![5];
+        for keys in [[9, 1], [7, 3], [6, 2]] {
+            for key in keys {
+                above.insert(key, entry(key));
+                all.push(key);
+            }
+            below.absorb(&mut above);
+            let is_in_order = |layer: &Layer<i64, i64>| layer.order.get().map(BTreeMap::len) == Some(layer.len());
+            assert!(is_in_order(&above) && is_in_order(&below), "{keys:?}");
+            all.sort_unstable();
+            assert_eq!((scanned(&below), scanned(&above)), (all.clone(), vec![]));
+        }
+        below.clear();
+        below.insert(4, entry(4));
+        assert_eq!((scanned(&below), below.order.get().map(BTreeMap::len)), (vec![4], Some(1)));
+    }
+
+    #[test]
+    fn one_that_nobody_scans_has_no_order() {
+        let (mut above, mut below) = (Layer::default(), Layer::default());
+        for key in 0..3 {
+            above.insert(key, entry(key));
+            below.absorb(&mut above);
+        }
+        assert!(above.order.get().is_none() && below.order.get().is_none());
+        assert_eq!(scanned(&below), [0, 1, 2]);
+        above.insert(-1, entry(-1));
+        below.absorb(&mut above);
+        assert_eq!(scanned(&below), [-1, 0, 1, 2]);
     }
 }
