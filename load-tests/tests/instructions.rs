@@ -60,7 +60,7 @@ fn encoding_a_balance() {
 
 #[test]
 fn decoding_a_balance() {
-    check("decode-balance", 690.0, 0.0);
+    check("decode-balance", 740.0, 0.0);
 }
 
 #[test]
