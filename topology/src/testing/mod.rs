@@ -1,6 +1,8 @@
 //! Tests of topologies: the engine's own workers, in steps, on an in-process log.
 
 mod client;
+mod lifecycle;
+mod records;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use broker::in_process::{InProcessBroker, Limits};
-use broker::{Broker, CleanupPolicy, Outgoing, Polled, Reader, Start, TopicPartition, TopicSettings, TopicSpec};
-use wire::{Codec, MemoryRegistry, Registry, Topic, Wire};
+use broker::{Broker, Reader};
+use wire::{MemoryRegistry, Registry};
 
 pub use client::Client;
 
@@ -20,10 +22,9 @@ use crate::clock::{ManualClock, Millis};
 use crate::error::EngineError;
 use crate::graph::Topology;
 use crate::query::Queries;
-use crate::record::Record;
 use crate::runtime::{
-    EngineParts, EngineSettings, Flusher, Metrics, Parts, Scheduled, Shared, StateManager, Switches, Worker, clean_up, prepare,
-    watch_matching, watch_partitions,
+    EngineParts, EngineSettings, Metrics, Parts, Scheduled, Shared, Switches, Worker, clean_up, prepare, watch_matching,
+    watch_partitions,
 };
 use crate::store::{Backends, KeyValue, MemoryBackends, StoreKey, StoreValue, View};
 
@@ -127,37 +128,6 @@ impl TestDriver {
         Ok(driver)
     }
 
-    fn start(&mut self) -> Result<(), EngineError> {
-        self.parts.plan = self.shared.plans.newest(&self.parts.plan);
-        self.shared = Arc::default();
-        let threads = self.parts.settings.threads;
-        self.workers = std::iter::repeat_with(|| None).take(threads).collect();
-        // What an earlier process has not written, nobody writes.
-        self.flushes.drain(..).flatten().for_each(|flushes| flushes.forget());
-        self.flushes.resize_with(threads, Vec::new);
-        (0..threads).try_for_each(|worker| self.revive(worker))?;
-        self.settle();
-        Ok(())
-    }
-
-    fn new_worker(&mut self, index: usize) -> Result<Worker, EngineError> {
-        let mut parts = self.parts.clone();
-        if let Some(disk) = self.disks.get(&index) {
-            parts.backends = disk.clone();
-        }
-        let flushes = Scheduled::new(parts.metrics.clone(), &self.switches);
-        let state = StateManager::stepped(&parts, index)?;
-        let worker = Worker::new(index, parts, self.shared.clone(), state, Flusher::scheduled(&flushes))?;
-        self.flushes[index].retain(|earlier| !earlier.is_empty());
-        self.flushes[index].push(flushes);
-        Ok(worker)
-    }
-
-    /// From its next start on, a worker keeps its state here, as one of another instance would.
-    pub fn give_disk(&mut self, worker: usize, disk: Arc<dyn Backends>) {
-        self.disks.insert(worker, disk);
-    }
-
     /// Whether flushes wait until [`TestDriver::run_flush`], [`TestDriver::settle`] or a worker that waits for them; else each is
     /// written at once.
     pub fn hold_flushes(&mut self, holds: bool) {
@@ -183,21 +153,9 @@ impl TestDriver {
         is_written
     }
 
-    /// Lets the group take a worker for dead, which may live on and not know.
-    pub fn expire_session(&self, worker: usize) {
-        let application = self.parts.topology.application();
-        let member = format!("{application}-{}-{worker}", self.parts.settings.instance);
-        self.broker.expire_member(application, &member);
-    }
-
     /// The wall clock, for processors that take their time.
     pub fn clock(&self) -> ManualClock {
         self.clock.clone()
-    }
-
-    /// Whether a worker is up.
-    pub fn is_up(&self, worker: usize) -> bool {
-        self.workers[worker].is_some()
     }
 
     /// The log beneath, for what the driver has no word for.
@@ -214,42 +172,6 @@ impl TestDriver {
     /// The registry beneath.
     pub fn registry(&self) -> Arc<dyn Registry> {
         self.registry.clone()
-    }
-
-    /// Sends a record at an event time, a [`Millis`] or its number, and processes it; `None` is a tombstone.
-    pub fn send<K: Wire, V: Wire>(&mut self, topic: Topic<K, V>, at_ms: impl Into<Millis>, key: &K, value: Option<&V>) {
-        self.queue(topic, at_ms, key, value);
-        self.settle();
-    }
-
-    /// Sends a record without processing it yet.
-    pub fn queue<K: Wire, V: Wire>(&mut self, topic: Topic<K, V>, at_ms: impl Into<Millis>, key: &K, value: Option<&V>) {
-        let client = Client::with_registry(Arc::new(self.broker.clone()), self.registry.clone());
-        client.send(topic, at_ms, key, value).expect("the log is in this process");
-    }
-
-    /// Sends bytes as they are, without processing them yet.
-    pub fn queue_bytes(&mut self, topic: &str, at_ms: impl Into<Millis>, key: Option<&[u8]>, value: Option<&[u8]>) {
-        self.queue_record(Outgoing {
-            topic,
-            partition: None,
-            key,
-            value,
-            timestamp_ms: at_ms.into().0,
-            headers: &[],
-        });
-    }
-
-    /// Sends a record as it is, headers and all, without processing it yet.
-    pub fn queue_record(&mut self, record: Outgoing<'_>) {
-        let mut producer = self.broker.producer("test").expect("the log is in this process");
-        producer.send_all(&[record]).expect("the log is in this process");
-    }
-
-    /// Sends bytes as they are, and processes them.
-    pub fn send_bytes(&mut self, topic: &str, at_ms: impl Into<Millis>, key: Option<&[u8]>, value: Option<&[u8]>) {
-        self.queue_bytes(topic, at_ms, key, value);
-        self.settle();
     }
 
     /// Processes and commits until nothing moves. While a fault is waited out, or a transaction that a worker left open, time
@@ -297,45 +219,6 @@ impl TestDriver {
         }
     }
 
-    /// Ends one worker, cleanly or as `kill -9` would; the others take over its tasks, until [`TestDriver::revive`].
-    pub fn take_down(&mut self, worker: usize, cleanly: bool) {
-        if !cleanly {
-            // Its process is gone, and with it what it shared, and what an earlier worker of it had still to write.
-            self.flushes[worker].drain(..).for_each(|flushes| flushes.forget());
-        }
-        match self.workers[worker].take() {
-            Some(down) if cleanly => down.close(),
-            Some(down) => down.abandon(),
-            None => {}
-        }
-        self.shared.trouble.lock().remove(&worker);
-        self.expire_session(worker);
-    }
-
-    /// Whether a worker has tasks, rightly or not.
-    pub fn has_tasks(&self, worker: usize) -> bool {
-        self.workers[worker].as_ref().is_some_and(Worker::has_tasks)
-    }
-
-    /// Starts a worker that was taken down.
-    ///
-    /// # Errors
-    ///
-    /// Its threads or its readers cannot be made.
-    pub fn revive(&mut self, worker: usize) -> Result<(), EngineError> {
-        if self.workers[worker].is_none() {
-            // One that could not leave the group, or came no further than that, is dead by now.
-            self.expire_session(worker);
-            self.workers[worker] = Some(self.new_worker(worker)?);
-        }
-        Ok(())
-    }
-
-    /// As [`crate::Engine::pause`] and [`crate::Engine::resume`].
-    pub fn pause(&mut self, pauses: bool) {
-        self.shared.paused.store(pauses, Ordering::Release);
-    }
-
     /// Moves the wall clock on without processing yet.
     pub fn pass_time(&mut self, by: Duration) {
         self.clock.advance(by);
@@ -345,108 +228,6 @@ impl TestDriver {
     pub fn advance_wall_clock(&mut self, by: Duration) {
         self.clock.advance(by);
         self.settle();
-    }
-
-    /// Ends the workers as `kill -9` would, and starts others on the same log and state.
-    ///
-    /// # Errors
-    ///
-    /// As [`TestDriver::revive`].
-    pub fn crash(&mut self) -> Result<(), EngineError> {
-        self.workers.clear();
-        self.start()
-    }
-
-    /// Ends the workers cleanly, and starts others.
-    ///
-    /// # Errors
-    ///
-    /// As [`TestDriver::revive`].
-    pub fn restart(&mut self) -> Result<(), EngineError> {
-        self.workers.drain(..).flatten().for_each(Worker::close);
-        self.start()
-    }
-
-    /// Ends the workers cleanly, and starts a topology on the same log and state as a new process would.
-    ///
-    /// # Errors
-    ///
-    /// As [`TestDriver::with`].
-    pub fn deploy(&mut self, topology: Topology) -> Result<(), EngineError> {
-        self.prepare(topology)?;
-        self.start()
-    }
-
-    /// The same, but the workers are started one by one, by [`TestDriver::revive`]: for what does not come to rest.
-    ///
-    /// # Errors
-    ///
-    /// As [`TestDriver::with`].
-    pub fn prepare(&mut self, topology: Topology) -> Result<(), EngineError> {
-        self.workers.iter_mut().filter_map(Option::take).for_each(Worker::close);
-        // The topology may give its members other names, and those that were named before keep their places for a session.
-        (0..self.parts.settings.threads).for_each(|worker| self.expire_session(worker));
-        let Parts {
-            broker,
-            backends,
-            registry,
-            clock,
-            metrics,
-            settings,
-            ..
-        } = self.parts.clone();
-        let parts = EngineParts {
-            broker,
-            backends,
-            registry,
-            clock,
-            metrics,
-        };
-        self.shared.plans.forget();
-        self.parts = prepare(topology, (*settings).clone(), parts)?;
-        Ok(())
-    }
-
-    /// The records that came to a topic since the last call, by partition and offset.
-    pub fn drain<K: Wire, V: Wire>(&mut self, topic: Topic<K, V>) -> Vec<Record<K, Option<V>>> {
-        let codec = Codec::reader(self.registry.clone());
-        self.drain_bytes(topic.name())
-            .into_iter()
-            .map(|message| {
-                let key = client::decode_key(message.key.as_deref(), &codec).expect("the key is decoded");
-                let value = message
-                    .value
-                    .map(|bytes| V::decode(&bytes, &codec).expect("the value is decoded"));
-                Record::new(key, value, Millis(message.timestamp_ms))
-            })
-            .collect()
-    }
-
-    /// As [`TestDriver::drain`], as they are.
-    pub fn drain_bytes(&mut self, topic: &str) -> Vec<broker::Message> {
-        let broker = &self.broker;
-        let reader = self.readers.entry(topic.to_owned()).or_insert_with(|| {
-            let count = broker.partitions(topic, Duration::ZERO).ok().flatten().unwrap_or(0);
-            let mut reader = broker.reader("test").expect("the log is in this process");
-            for partition in 0..count {
-                reader
-                    .assign(&TopicPartition::new(topic, partition), Start::Earliest)
-                    .expect("the partition is there");
-            }
-            reader
-        });
-        let mut polled = Polled::default();
-        loop {
-            let before = polled.messages.len();
-            reader
-                .poll(1000, Duration::ZERO, &mut polled)
-                .expect("the log is in this process");
-            if polled.messages.len() == before {
-                break;
-            }
-        }
-        polled.messages.sort_by_key(|m| (m.slot, m.offset));
-        polled.messages
     }
 
     /// The committed content of a store, all partitions, in key order.
@@ -487,19 +268,6 @@ impl TestDriver {
     /// The log cannot be asked.
     pub fn watch_topics(&mut self) -> Result<(), EngineError> {
         watch_matching(&self.parts, &self.shared)
-    }
-
-    /// Makes a topic that somebody else owns.
-    pub fn make_topic<K, V>(&self, topic: Topic<K, V>, partitions: u32) {
-        let spec = TopicSpec {
-            name: topic.name().to_owned(),
-            partitions,
-            accept_existing: true,
-            cleanup: CleanupPolicy::Delete(None),
-            settings: TopicSettings::default(),
-        };
-        let made = self.broker.ensure_topics(&[spec], Duration::ZERO);
-        made.expect("the log is in this process, and a topic has a partition");
     }
 
     /// Removes state that is too old, as an engine does every hour. Returns how many tasks had some.
