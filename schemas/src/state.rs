@@ -73,6 +73,9 @@ pub struct Sweep {
     pub generation: i64,
     /// The snapshot or truncate that did not have them.
     pub at: SourcePosition,
+    /// The transaction that truncated the table; `None`: a snapshot did not show them.
+    #[serde(default)]
+    pub tx_id: Option<i64>,
 }
 
 /// The rows that a snapshot did not show are being counted, in the order of their ids.

@@ -219,6 +219,7 @@ fn state_round_trips() {
             after: Some(-4),
             generation: 3,
             at: at(Some(5)),
+            tx_id: Some(6),
         }),
         has_gap: true,
         weighing: Some(Weighing {

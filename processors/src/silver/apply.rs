@@ -32,6 +32,8 @@ pub struct Change<T> {
     pub version: i64,
     /// Where it was made.
     pub at: ChangePosition,
+    /// The source's transaction that made it; `None`: a snapshot, or the source does not say.
+    pub tx_id: Option<i64>,
 }
 
 /// What came of an event.
@@ -98,7 +100,7 @@ where
         match kind {
             Kind::Truncate => {
                 let mut table = *known;
-                sweep::truncate(&mut table, at);
+                sweep::truncate(&mut table, at, event.source.tx_id);
                 self.went_on(cx, table)
             }
             Kind::Snapshot if in_order => {
@@ -162,8 +164,8 @@ where
         if !sweep::is_due(table) {
             return Ok(());
         }
-        for (id, applied, at) in sweep::step::<E>(cx.stores.0, table, self.in_order, ROWS_PER_STEP)? {
-            change::<E>(cx, id, applied, None, at);
+        for (id, applied, by) in sweep::step::<E>(cx.stores.0, table, self.in_order, ROWS_PER_STEP)? {
+            change::<E>(cx, id, applied, None, (by.at, by.tx_id));
         }
         Ok(())
     }
@@ -225,7 +227,10 @@ where
     };
     let mut notes = with.notes;
     match cleaned {
-        Ok(after) => change::<E>(cx, id, applied, after, at),
+        Ok(after) => {
+            let tx_id = event.source.tx_id.filter(|_| kind == Kind::Streamed);
+            change::<E>(cx, id, applied, after, (at, tx_id));
+        }
         Err(violation) => {
             cx.stores.0.put(id, applied);
             notes.push(violation);
@@ -255,7 +260,7 @@ fn change<E: Entity>(
     id: E::Id,
     mut applied: Applied<E::Clean>,
     after: Option<E::Clean>,
-    at: SourcePosition,
+    (at, tx_id): (SourcePosition, Option<i64>),
 ) where
     Applied<E::Clean>: StoreValue,
 {
@@ -270,6 +275,7 @@ fn change<E: Entity>(
             after,
             version,
             at,
+            tx_id,
         };
         cx.out.forward(id, Outcome::Changed(change));
     }

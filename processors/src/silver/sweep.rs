@@ -87,8 +87,8 @@ pub fn snapshot_ends(table: &mut TableState, marker: Option<&str>, at: SourcePos
     }
 }
 
-/// The table was emptied.
-pub fn truncate(table: &mut TableState, at: SourcePosition) {
+/// The table was emptied, by this transaction.
+pub fn truncate(table: &mut TableState, at: SourcePosition, tx_id: Option<i64>) {
     let is_known = |known: SourcePosition| at == known || is_before(at, known);
     if table.truncated.is_some_and(is_known) {
         count(&SOURCE_REPEATED, 1);
@@ -104,6 +104,7 @@ pub fn truncate(table: &mut TableState, at: SourcePosition) {
         after: None,
         generation: table.generation,
         at,
+        tx_id,
     });
 }
 
@@ -112,8 +113,8 @@ pub fn is_due(table: &TableState) -> bool {
     table.sweep.is_some() || table.weighing.is_some()
 }
 
-/// Rows to delete, and the snapshot or truncate that did not have them.
-pub type Gone<E> = Vec<(<E as Entity>::Id, Applied<<E as Entity>::Clean>, SourcePosition)>;
+/// Rows to delete, and the sweep that takes them.
+pub type Gone<E> = Vec<(<E as Entity>::Id, Applied<<E as Entity>::Clean>, Sweep)>;
 
 /// Goes on counting and sweeping, over so many rows, and returns those to delete.
 pub fn step<E: Entity>(
@@ -180,7 +181,7 @@ where
         let is_newer = |streamed: SourcePosition| streamed != sweep.at && !is_before(streamed, sweep.at);
         let came_early = !in_order && applied.streamed.is_some_and(is_newer);
         if applied.row.is_some() && applied.generation < sweep.generation && !came_early {
-            gone.push((id, applied, sweep.at));
+            gone.push((id, applied, sweep));
         }
     })?;
     table.sweep = (looked_at == most).then_some(Sweep { after: last, ..sweep });
@@ -237,6 +238,7 @@ fn decide(table: &mut TableState, counted: Weighing, table_name: &str) {
         after: None,
         generation: below,
         at,
+        tx_id: None,
     });
     if rows > 0 {
         tracing::error!(
