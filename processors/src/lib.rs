@@ -5,6 +5,7 @@
 pub mod counters;
 pub mod gold;
 pub mod pipeline;
+pub mod scd2;
 pub mod silver;
 pub mod stores;
 

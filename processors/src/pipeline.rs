@@ -2,7 +2,9 @@
 //!
 //! ```text
 //!  bank.public.customers ────► apply ──► silver.customers
+//!                                  └───► customer-history ──► gold.customer_history
 //!  bank.public.accounts ─────► apply ──► silver.accounts ────────────┐
+//!                                  └───► account-history ───► gold.account_history
 //!  bank.public.transactions ─► apply ──► silver.transactions         ├─► post-to-balance ──► gold.account_balances
 //!                                  └───► journal ──► riverbank-legs ─┘                  └──► silver.postings
 //!  what breaks a rule ───────► silver.rejected
@@ -17,6 +19,7 @@ use topology::{EngineError, Topology};
 use wire::{Topic, Wire};
 
 use crate::gold::{AccountEvent, LedgerEntry, PostToBalance};
+use crate::scd2::{AccountHistory, CustomerHistory, Dimension, History};
 use crate::silver::{Accounts, Apply, Customers, Entity, Journal, Outcome, Transactions};
 use crate::stores;
 
@@ -65,11 +68,13 @@ pub fn bank(partitions: SourcePartitions) -> Result<Topology, EngineError> {
     customers
         .flat_map_values(|_, outcome| outcome.row())
         .to_compacted(SILVER_CUSTOMERS);
+    history::<CustomerHistory>(&customers);
 
     let accounts = apply::<Accounts>(&b, CDC_ACCOUNTS, partitions.accounts, ACCOUNTS_BY_ID);
     accounts
         .flat_map_values(|_, outcome| outcome.row())
         .to_compacted(SILVER_ACCOUNTS);
+    history::<AccountHistory>(&accounts);
 
     let transactions = apply::<Transactions>(&b, CDC_TRANSACTIONS, partitions.transactions, TRANSACTIONS_BY_ID);
     transactions
@@ -128,6 +133,13 @@ where
         events.rekeyed().repartition_with(by_id, 1)
     };
     events.process(E::NAME, (E::ROWS, E::TABLE), move || Apply::<E>::new(in_order))
+}
+
+/// The versions of a table's rows.
+fn history<D: Dimension>(outcomes: &Stream<D::Id, Outcome<D::Row>>) {
+    outcomes
+        .flat_map_values(|_, outcome| D::tracked(outcome))
+        .process(D::NAME, (D::VERSIONS, D::NEWEST), History::<D>::default);
 }
 
 /// The row's own id; the key's where the event shows no row, and none where the event is of no row.

@@ -1,9 +1,9 @@
 //! Every state store of the bank.
 
-use schemas::gold::AccountBalance;
+use schemas::gold::{AccountBalance, AccountVersion, CustomerVersion};
 use schemas::silver::{Account, Customer, Leg, Transaction};
 use schemas::state::{Applied, TableState};
-use schemas::topics::ACCOUNT_BALANCES;
+use schemas::topics::{ACCOUNT_BALANCES, ACCOUNT_HISTORY, CUSTOMER_HISTORY};
 use schemas::{AccountId, CustomerId, TransactionId};
 use topology::store::KeyValue;
 
@@ -32,3 +32,13 @@ pub const BALANCES: KeyValue<AccountId, AccountBalance> = KeyValue::backed_by("a
 pub const WAITING: KeyValue<(AccountId, i64), Leg> = KeyValue::new("waiting-legs");
 /// By account: up to which arrival its waiting legs were reported to the quarantine.
 pub const OVERDUE: KeyValue<AccountId, i64> = KeyValue::new("overdue-legs");
+
+/// The versions of every customer; its changelog is the public topic.
+pub const CUSTOMER_VERSIONS: KeyValue<(CustomerId, i64), CustomerVersion> =
+    KeyValue::backed_by("customer-versions", CUSTOMER_HISTORY);
+/// The number of every customer's newest version.
+pub const CUSTOMER_NEWEST: KeyValue<CustomerId, i64> = KeyValue::new("customer-newest");
+/// The versions of every account; its changelog is the public topic.
+pub const ACCOUNT_VERSIONS: KeyValue<(AccountId, i64), AccountVersion> = KeyValue::backed_by("account-versions", ACCOUNT_HISTORY);
+/// The number of every account's newest version.
+pub const ACCOUNT_NEWEST: KeyValue<AccountId, i64> = KeyValue::new("account-newest");

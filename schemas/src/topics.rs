@@ -3,7 +3,7 @@
 use wire::Topic;
 
 use crate::bronze::{AccountRow, CdcKey, CustomerRow, Envelope, TransactionRow};
-use crate::gold::AccountBalance;
+use crate::gold::{AccountBalance, AccountVersion, CustomerVersion};
 use crate::silver::{Account, Customer, Leg, Posting, Rejected, Transaction};
 use crate::{AccountId, CustomerId, TransactionId};
 
@@ -30,6 +30,10 @@ pub const SILVER_POSTINGS: Topic<AccountId, Posting> = Topic::new("silver.postin
 
 /// Balances; compacted.
 pub const ACCOUNT_BALANCES: Topic<AccountId, AccountBalance> = Topic::new("gold.account_balances");
+/// Every version of every customer, by its number; compacted.
+pub const CUSTOMER_HISTORY: Topic<(CustomerId, i64), CustomerVersion> = Topic::new("gold.customer_history");
+/// Every version of every account, by its number; compacted.
+pub const ACCOUNT_HISTORY: Topic<(AccountId, i64), AccountVersion> = Topic::new("gold.account_history");
 
 /// From transactions to the accounts that they touch. Internal.
 pub const LEGS: Topic<AccountId, Leg> = Topic::new("riverbank-legs");

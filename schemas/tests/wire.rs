@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clock::Micros;
 use schemas::bronze::{AccountRow, CdcKey, CustomerRow, Envelope, Op, Source, TransactionBlock, TransactionRow};
-use schemas::gold::AccountBalance;
+use schemas::gold::{AccountBalance, AccountVersion, CustomerVersion, Validity, Versioned};
 use schemas::silver::*;
 use schemas::state::{Applied, Held, SourcePosition, Sweep, TableState, Weighing};
 use schemas::{AccountId, Currency, CustomerId, Money, TransactionId};
@@ -177,6 +177,40 @@ fn silver_and_gold_round_trip() {
         rule: "not_null".into(),
         reason: "x".into(),
         rejected_at: at,
+    });
+    let version = CustomerVersion {
+        customer_id: CustomerId(1),
+        version: 2,
+        first_name: "Ada".into(),
+        last_name: "Łoś".into(),
+        email: "a@b.c".into(),
+        valid_from: Micros(1_700_000_000_000_001),
+        valid_to: Some(Micros(1_700_000_000_000_002)),
+        is_current: false,
+        is_deleted: true,
+        source_lsn: 42,
+        source_tx_id: Some(7),
+    };
+    let open = Validity {
+        valid_to: None,
+        source_tx_id: None,
+        ..version.validity()
+    };
+    check(version.clone().with_validity(open));
+    check(version);
+    check(AccountVersion {
+        account_id: AccountId(3),
+        version: 1,
+        customer_id: CustomerId(1),
+        account_type: AccountType::Savings,
+        currency: "JPY".parse().unwrap(),
+        status: AccountStatus::Inactive,
+        valid_from: Micros(-1),
+        valid_to: None,
+        is_current: true,
+        is_deleted: false,
+        source_lsn: 0,
+        source_tx_id: None,
     });
     check(AccountBalance {
         account_id: AccountId(1),
