@@ -163,6 +163,34 @@ SELECT * FROM query(
   IF(getvariable('has_gold_account_balances'), 'FROM lake_rows(''gold.account_balances'')', 'FROM shape.gold_account_balances')
 );
 
+CREATE OR REPLACE TABLE shape.gold_customer_history (
+  customer_id BIGINT, version BIGINT, first_name VARCHAR, last_name VARCHAR, email VARCHAR, valid_from TIMESTAMPTZ,
+  valid_to TIMESTAMPTZ, is_current BOOLEAN, is_deleted BOOLEAN, source_lsn BIGINT, source_tx_id BIGINT, op VARCHAR,
+  _topic VARCHAR, _partition INTEGER, _offset BIGINT, _timestamp TIMESTAMPTZ, _raw_key BLOB, _raw BLOB, _error VARCHAR,
+  _generation INTEGER
+);
+SET VARIABLE has_gold_customer_history = (SELECT COUNT(*) > 0 FROM glob(lake_files('gold.customer_history')));
+CREATE OR REPLACE VIEW raw.gold_customer_history AS
+SELECT * FROM shape.gold_customer_history
+UNION ALL BY NAME
+SELECT * FROM query(
+  IF(getvariable('has_gold_customer_history'), 'FROM lake_rows(''gold.customer_history'')', 'FROM shape.gold_customer_history')
+);
+
+CREATE OR REPLACE TABLE shape.gold_account_history (
+  account_id BIGINT, version BIGINT, customer_id BIGINT, account_type VARCHAR, currency VARCHAR, status VARCHAR,
+  valid_from TIMESTAMPTZ, valid_to TIMESTAMPTZ, is_current BOOLEAN, is_deleted BOOLEAN, source_lsn BIGINT,
+  source_tx_id BIGINT, op VARCHAR, _topic VARCHAR, _partition INTEGER, _offset BIGINT, _timestamp TIMESTAMPTZ,
+  _raw_key BLOB, _raw BLOB, _error VARCHAR, _generation INTEGER
+);
+SET VARIABLE has_gold_account_history = (SELECT COUNT(*) > 0 FROM glob(lake_files('gold.account_history')));
+CREATE OR REPLACE VIEW raw.gold_account_history AS
+SELECT * FROM shape.gold_account_history
+UNION ALL BY NAME
+SELECT * FROM query(
+  IF(getvariable('has_gold_account_history'), 'FROM lake_rows(''gold.account_history'')', 'FROM shape.gold_account_history')
+);
+
 -- Current rows: of each key the newest version, by generation of the topic and offset; a key whose newest version is a
 -- delete has none. Files of earlier versions have no generation: theirs is 1. A file that was loaded twice changes nothing. A
 -- record that could not be read is no version (OPS.DQ_UNDECODABLE lists it).
@@ -297,6 +325,53 @@ SELECT
 FROM raw.gold_account_balances
 WHERE op <> 'undecodable'
 QUALIFY ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY COALESCE(_generation, 1) DESC, _offset DESC) = 1
+  AND op <> 'delete';
+
+CREATE OR REPLACE VIEW gold.customer_history AS
+SELECT
+  customer_id,
+  version,
+  first_name,
+  last_name,
+  email,
+  valid_from,
+  valid_to,
+  is_current,
+  is_deleted,
+  source_lsn,
+  source_tx_id,
+  _topic,
+  COALESCE(_generation, 1) AS _generation,
+  _partition,
+  _offset,
+  _timestamp
+FROM raw.gold_customer_history
+WHERE op <> 'undecodable'
+QUALIFY ROW_NUMBER() OVER (PARTITION BY customer_id, version ORDER BY COALESCE(_generation, 1) DESC, _offset DESC) = 1
+  AND op <> 'delete';
+
+CREATE OR REPLACE VIEW gold.account_history AS
+SELECT
+  account_id,
+  version,
+  customer_id,
+  account_type,
+  currency,
+  status,
+  valid_from,
+  valid_to,
+  is_current,
+  is_deleted,
+  source_lsn,
+  source_tx_id,
+  _topic,
+  COALESCE(_generation, 1) AS _generation,
+  _partition,
+  _offset,
+  _timestamp
+FROM raw.gold_account_history
+WHERE op <> 'undecodable'
+QUALIFY ROW_NUMBER() OVER (PARTITION BY account_id, version ORDER BY COALESCE(_generation, 1) DESC, _offset DESC) = 1
   AND op <> 'delete';
 
 -- Dimensions: customers, accounts, days. Days are of UTC, whatever the session's time zone is.
@@ -514,7 +589,13 @@ SELECT 'silver.rejected' AS table_name, _topic, COALESCE(_generation, 1) AS _gen
 FROM raw.silver_rejected
 UNION ALL
 SELECT 'gold.account_balances' AS table_name, _topic, COALESCE(_generation, 1) AS _generation, _partition, _offset, op AS op, _error
-FROM raw.gold_account_balances;
+FROM raw.gold_account_balances
+UNION ALL
+SELECT 'gold.customer_history' AS table_name, _topic, COALESCE(_generation, 1) AS _generation, _partition, _offset, op AS op, _error
+FROM raw.gold_customer_history
+UNION ALL
+SELECT 'gold.account_history' AS table_name, _topic, COALESCE(_generation, 1) AS _generation, _partition, _offset, op AS op, _error
+FROM raw.gold_account_history;
 
 CREATE OR REPLACE VIEW ops.dq_positions AS
 SELECT

@@ -16,7 +16,7 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
-use schemas::gold::AccountBalance;
+use schemas::gold::{AccountBalance, AccountVersion, CustomerVersion};
 use schemas::silver::{Account, Customer, Posting, Rejected, Transaction};
 use schemas::topics;
 use sinks::lake::{self, Depth};
@@ -35,20 +35,25 @@ type Texts = BTreeMap<String, String>;
 struct Records {
     topic: &'static str,
     schema: &'static str,
-    /// Where the key is.
-    key_column: &'static str,
-    /// Whether the column is a field of the value, too.
+    /// Where the key is, part by part.
+    key_columns: &'static [&'static str],
+    /// Whether the columns are fields of the value, too.
     key_is_field: bool,
     is_compacted: bool,
     /// Reads a value as its Rust type and writes it again.
     again: fn(&[u8], &Codec) -> Vec<u8>,
 }
 
-fn records<K, V: Wire>(topic: Topic<K, V>, key_column: &'static str, key_is_field: bool, is_compacted: bool) -> Records {
+fn records<K, V: Wire>(
+    topic: Topic<K, V>,
+    key_columns: &'static [&'static str],
+    key_is_field: bool,
+    is_compacted: bool,
+) -> Records {
     Records {
         topic: topic.name(),
         schema: V::SCHEMA.unwrap(),
-        key_column,
+        key_columns,
         key_is_field,
         is_compacted,
         again: |bytes, codec| {
@@ -61,12 +66,14 @@ fn records<K, V: Wire>(topic: Topic<K, V>, key_column: &'static str, key_is_fiel
 
 fn all() -> Vec<Records> {
     vec![
-        records::<_, Customer>(topics::SILVER_CUSTOMERS, "id", true, true),
-        records::<_, Account>(topics::SILVER_ACCOUNTS, "id", true, true),
-        records::<_, Transaction>(topics::SILVER_TRANSACTIONS, "id", true, true),
-        records::<_, Posting>(topics::SILVER_POSTINGS, "key_account_id", false, false),
-        records::<_, Rejected>(topics::SILVER_REJECTED, "row_id", false, false),
-        records::<_, AccountBalance>(topics::ACCOUNT_BALANCES, "account_id", true, true),
+        records::<_, Customer>(topics::SILVER_CUSTOMERS, &["id"], true, true),
+        records::<_, Account>(topics::SILVER_ACCOUNTS, &["id"], true, true),
+        records::<_, Transaction>(topics::SILVER_TRANSACTIONS, &["id"], true, true),
+        records::<_, Posting>(topics::SILVER_POSTINGS, &["key_account_id"], false, false),
+        records::<_, Rejected>(topics::SILVER_REJECTED, &["row_id"], false, false),
+        records::<_, AccountBalance>(topics::ACCOUNT_BALANCES, &["account_id"], true, true),
+        records::<_, CustomerVersion>(topics::CUSTOMER_HISTORY, &["customer_id", "version"], true, true),
+        records::<_, AccountVersion>(topics::ACCOUNT_HISTORY, &["account_id", "version"], true, true),
     ]
 }
 
@@ -187,11 +194,15 @@ fn good(rng: &mut ChaCha8Rng, of: &Records, codec: &Codec, id: u32) -> Drawn {
         row.extend(shown.map(|shown| (field.name.clone(), shown)));
         values.push((field.name.clone(), value));
     }
-    let key: i64 = match values.iter().find(|(name, _)| of.key_is_field && name == of.key_column) {
-        Some((_, Value::Long(key))) => *key,
-        _ => rng.random(),
-    };
-    row.insert(of.key_column.to_owned(), key.to_string());
+    let mut key = Vec::new();
+    for column in of.key_columns {
+        let part: i64 = match values.iter().find(|(name, _)| of.key_is_field && name == column) {
+            Some((_, Value::Long(part))) => *part,
+            _ => rng.random(),
+        };
+        row.insert((*column).to_owned(), part.to_string());
+        key.extend(part.to_be_bytes());
+    }
     row.insert("op".to_owned(), if of.is_compacted { "upsert" } else { "append" }.to_owned());
     #[allow(deprecated, reason = "one call says all there is to say")]
     let datum = apache_avro::to_avro_datum(&avro, Value::Record(values)).unwrap();
@@ -199,7 +210,7 @@ fn good(rng: &mut ChaCha8Rng, of: &Records, codec: &Codec, id: u32) -> Drawn {
     let value = (of.again)(&written, codec);
     assert_eq!(hex(&value), hex(&written), "{}: {row:?}", of.topic);
     Drawn {
-        key: Some(key.to_be_bytes().to_vec()),
+        key: Some(key),
         value: Some(value),
         row,
         error: None,
@@ -227,7 +238,7 @@ fn damaged(rng: &mut ChaCha8Rng, of: &Records, good: Drawn, foreign: &[u8]) -> D
             "no schema 777"
         }
         _ => {
-            key.truncate(rng.random_range(0..8));
+            key.truncate(rng.random_range(0..key.len()));
             "key: malformed"
         }
     };
@@ -236,8 +247,11 @@ fn damaged(rng: &mut ChaCha8Rng, of: &Records, good: Drawn, foreign: &[u8]) -> D
         ("_raw_key".to_owned(), hex(&key)),
         ("_raw".to_owned(), hex(&value)),
     ]);
-    if let Ok(known) = key.as_slice().try_into().map(i64::from_be_bytes) {
-        row.insert(of.key_column.to_owned(), known.to_string());
+    if key.len() == 8 * of.key_columns.len() {
+        for (column, part) in of.key_columns.iter().zip(key.chunks(8)) {
+            let known = i64::from_be_bytes(part.try_into().unwrap());
+            row.insert((*column).to_owned(), known.to_string());
+        }
     }
     Drawn {
         key: Some(key),
@@ -250,7 +264,8 @@ fn damaged(rng: &mut ChaCha8Rng, of: &Records, good: Drawn, foreign: &[u8]) -> D
 /// A record without a value: the end of a key where the topic has versions, and nothing that can be read where it has events.
 fn empty(of: &Records, good: Drawn) -> Drawn {
     let key = good.key.unwrap();
-    let mut row = Texts::from([(of.key_column.to_owned(), good.row[of.key_column].clone())]);
+    let of_key = |column: &&str| ((*column).to_owned(), good.row[*column].clone());
+    let mut row: Texts = of.key_columns.iter().map(of_key).collect();
     if !of.is_compacted {
         row.insert("_raw_key".to_owned(), hex(&key));
     }

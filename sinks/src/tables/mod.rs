@@ -1,12 +1,13 @@
 //! The bank's tables: one line each where they are put together, one declaration each of their columns.
 //!
 //! - `change_logs`: the tables of [`Bronze`], whose rows have whatever columns the source sends.
-//! - `silver/`, `balances`: [`Typed`] tables, of records whose type is ours.
+//! - `silver/`, `balances`, `histories`: [`Typed`] tables, of records whose type is ours.
 
 mod balances;
 mod bronze;
 mod change_logs;
 mod describe;
+mod histories;
 mod silver;
 mod typed;
 
@@ -24,5 +25,7 @@ pub fn all() -> Vec<Arc<dyn Table>> {
     let mut tables = bronze();
     tables.extend(silver::silver());
     tables.push(Arc::new(balances::balances()));
+    tables.push(Arc::new(histories::customers()));
+    tables.push(Arc::new(histories::accounts()));
     tables
 }

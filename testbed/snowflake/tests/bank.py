@@ -26,6 +26,12 @@ START = datetime.datetime(2026, 3, 1, 22, 30, tzinfo=datetime.UTC)
 PARTITIONS = 3
 TENTH_OF_A_CENT = Decimal("0.0001")
 
+#: The tables that have a history, by their rows: its name, its id, and what makes a version.
+HISTORIES = {
+    "customers": ("gold.customer_history", "customer_id", ("first_name", "last_name", "email")),
+    "accounts": ("gold.account_history", "account_id", ("customer_id", "account_type", "currency", "status")),
+}
+
 
 def rounded(value: Decimal, places: str) -> Decimal:
     return value.quantize(Decimal(places), ROUND_HALF_UP)
@@ -65,6 +71,7 @@ class Bank:
         self.transactions: dict[int, dict[str, Any]] = {}
         self.postings: dict[str, dict[str, Any]] = {}
         self.balances: dict[int, dict[str, Any]] = {}
+        self.versions: dict[str, dict[int, list[dict[str, Any]]]] = {kind: defaultdict(list) for kind in HISTORIES}
         self.rejected: list[tuple[str, str, datetime.datetime]] = []
         self.undecodable = 0
         for id in range(1, 41):
@@ -91,6 +98,39 @@ class Bank:
         row |= self.tick() | {"updated_at": self.now}
         self.write(f"bronze.{kind}", row["id"], row, "u")
         self.write(f"silver.{kind}", row["id"], row)
+        if kind in HISTORIES:
+            self.follow(kind, row["id"], row)
+
+    def write_version(self, kind: str, version: dict[str, Any]) -> None:
+        table, id, _ = HISTORIES[kind]
+        self.write(table, f"{version[id]}-{version['version']}", version)
+
+    def follow(self, kind: str, id: int, row: dict[str, Any] | None) -> None:
+        """The next version of a row, unless it is as it was; without a row, that of its deletion."""
+        _, name, tracked = HISTORIES[kind]
+        versions = self.versions[kind][id]
+        since = self.now
+        if versions:
+            last = versions[-1]
+            if row and all(row[column] == last[column] for column in tracked):
+                return
+            since = max(since, last["valid_from"] + datetime.timedelta(microseconds=1))
+            last |= {"valid_to": since, "is_current": False}
+            self.write_version(kind, last)
+        columns = {column: (row or versions[-1])[column] for column in tracked}
+        place = {name: id, "version": len(versions) + 1, "source_lsn": self.lsn, "source_tx_id": self.lsn // 8}
+        versions.append(columns | place | {"valid_from": since, "valid_to": None, "is_current": True, "is_deleted": row is None})
+        self.write_version(kind, versions[-1])
+
+    def take_back(self, kind: str, id: int, row: dict[str, Any]) -> None:
+        """A version that was seen on its way, in a transaction that changed nothing in the end."""
+        table, name, _ = HISTORIES[kind]
+        self.tick()
+        self.follow(kind, id, row)
+        gone = self.versions[kind][id].pop()
+        self.write(table, f"{id}-{gone['version']}", {name: id, "version": gone["version"]}, "delete")
+        self.versions[kind][id][-1] |= {"valid_to": None, "is_current": True}
+        self.write_version(kind, self.versions[kind][id][-1])
 
     def open_customer(self, id: int) -> None:
         row = {"id": id, "first_name": f"Ada{id}", "last_name": f"Łoś-{id % 7}", "email": f"a{id}@x.org", "created_at": self.now}
@@ -101,6 +141,7 @@ class Bank:
             self.change("customers", row)
         if id == 40:
             self.write("silver.customers", id, {"id": id}, "delete")
+            self.follow("customers", id, None)
             del self.customers[id]
 
     def open_account(self, id: int) -> None:
@@ -120,11 +161,14 @@ class Bank:
         if id % 20 == 0:
             row |= {"status": "INACTIVE", "closed_at": self.now}
             self.change("accounts", row)
+        if id % 10 == 3:
+            self.take_back("accounts", id, row | {"status": "INACTIVE"})
         if id == 60:
             self.balances[id]["is_deleted"] = True
             self.write("gold.account_balances", id, self.balances[id] | self.tick())
         if id == 59:
             self.write("silver.accounts", id, {"id": id}, "delete")
+            self.follow("accounts", id, None)
             self.write("gold.account_balances", id, {"account_id": id}, "delete")
             del self.accounts[id], self.balances[id]
 
@@ -184,12 +228,16 @@ class Bank:
             self.write("silver.accounts", id, row | self.tick())
         for id, row in self.transactions.items():
             self.write("silver.transactions", id, row | self.tick())
+        for kind, histories in self.versions.items():
+            for version in (version for versions in histories.values() for version in versions):
+                self.write_version(kind, version)
 
     def spoil(self) -> None:
         """An account that is gone from Silver while its transactions are there, records that cannot be read, those that break a
         rule, and gaps in Bronze."""
         gone = self.transactions[1]["account_id"]
         self.write("silver.accounts", gone, {"id": gone}, "delete")
+        self.follow("accounts", gone, None)
         del self.accounts[gone]
         for table, id in (("silver.accounts", 1), ("gold.account_balances", 2), ("bronze.customers", 3)):
             self.topics[table].add(id, self.now, "undecodable", **({"account_id": id} if table.startswith("gold") else {"id": id}))
@@ -242,7 +290,16 @@ class Bank:
     def figures(self) -> dict[str, list[Row]]:
         """What each view must return, its rows in any order."""
         live = [balance for balance in self.balances.values() if not balance["is_deleted"]]
-        return self.rows() | self.balance_figures(live) | self.transaction_figures() | self.quality()
+        return self.rows() | self.history_figures() | self.balance_figures(live) | self.transaction_figures() | self.quality()
+
+    def history_figures(self) -> dict[str, list[Row]]:
+        validity = ("valid_from", "valid_to", "is_current", "is_deleted", "source_lsn")
+        figures = {}
+        for kind, (table, id, tracked) in HISTORIES.items():
+            columns = (id, "version", *tracked, *validity)
+            all = [version for versions in self.versions[kind].values() for version in versions]
+            figures[f"SELECT {', '.join(columns)} FROM {table}"] = [tuple(version[name] for name in columns) for version in all]
+        return figures
 
     def rows(self) -> dict[str, list[Row]]:
         name = {id: f"{row['first_name']} {row['last_name']}" for id, row in self.customers.items()}

@@ -24,13 +24,15 @@ from tests.test_views import DUCKDB, Warehouse, in_order, plain
 
 WAREHOUSE = Path(__file__).resolve().parents[3] / "warehouse"
 
-#: The key of each table's current rows, and their view.
+#: The key of each table's current rows, a column or several, and their view.
 KEYS = {
     "silver.customers": ("id", "silver.customers"),
     "silver.accounts": ("id", "silver.accounts"),
     "silver.transactions": ("id", "silver.transactions"),
     "silver.postings": ("posting_id", "silver.postings"),
     "gold.account_balances": ("account_id", "gold.account_balances"),
+    "gold.customer_history": ("customer_id, version", "gold.customer_history"),
+    "gold.account_history": ("account_id, version", "gold.account_history"),
 }
 
 
@@ -47,11 +49,11 @@ class Lake(unittest.TestCase):
 
     def current(self, table: str) -> dict[Any, dict[str, Any]]:
         """The current rows, by their keys: the last version of each, unless that is a delete."""
-        key, _ = KEYS[table]
+        names = KEYS[table][0].split(", ")
         newest: dict[Any, dict[str, Any]] = {}
         for row in sorted(self.rows[table], key=lambda row: (row.get("_generation") or 1, row["_offset"])):
             if row["op"] != "undecodable":
-                newest[row[key]] = row
+                newest[row[names[0]] if len(names) == 1 else tuple(row[name] for name in names)] = row
         return {id: row for id, row in newest.items() if row["op"] != "delete"}
 
     def figures(self) -> dict[str, list[Row]]:
@@ -82,7 +84,7 @@ class Lake(unittest.TestCase):
             "SELECT * FROM ops.dq_duplicates": [],
             "SELECT table_name FROM ops.dq_undecodable": [],
         } | {
-            f"SELECT {key} FROM {view}": [(id,) for id in self.current(table)]
+            f"SELECT {key} FROM {view}": [id if isinstance(id, tuple) else (id,) for id in self.current(table)]
             for table, (key, view) in KEYS.items()
             if table in self.rows
         }
@@ -115,7 +117,7 @@ class Lake(unittest.TestCase):
     def test_it_has_something_to_compare(self) -> None:
         bronze = ["bronze.customers", "bronze.accounts", "bronze.transactions"]
         silver = ["silver.customers", "silver.accounts", "silver.transactions", "silver.postings"]
-        for table in [*bronze, *silver, "gold.account_balances"]:
+        for table in [*bronze, *silver, "gold.account_balances", "gold.customer_history", "gold.account_history"]:
             self.assertGreater(len(self.rows[table]), 0, table)
 
     def test_the_tables_have_the_columns_of_the_files(self) -> None:
@@ -130,7 +132,7 @@ class Lake(unittest.TestCase):
     def check_documented(self, query: Callable[[str], list[Row]]) -> list[list[Row]]:
         """That the statements of docs/analysts.md find something, and what it is."""
         statements = re.findall(r"```sql\n(.*?);\n```", (WAREHOUSE.parent / "docs" / "analysts.md").read_text(), re.DOTALL)
-        self.assertEqual(len(statements), 4)
+        self.assertEqual(len(statements), 5)
         answers = [[tuple(map(plain, row)) for row in query(statement)] for statement in statements]
         self.assertTrue(all(answers), answers)
         return answers

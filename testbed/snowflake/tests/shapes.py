@@ -22,6 +22,9 @@ TRANSACTION = {
     "id": BIGINT, "account_id": BIGINT, "txn_type": TEXT, "amount": MONEY, "related_account_id": BIGINT, "status": TEXT,
     "created_at": TIME, "updated_at": TIME,
 }  # fmt: skip
+VALIDITY = {
+    "valid_from": TIME, "valid_to": TIME, "is_current": BOOL, "is_deleted": BOOL, "source_lsn": BIGINT, "source_tx_id": BIGINT,
+}  # fmt: skip
 SHAPES: dict[str, dict[str, pa.DataType]] = {
     "bronze.customers": CUSTOMER | BRONZE,
     "bronze.accounts": ACCOUNT | {"opening_balance": SOURCE_MONEY, "balance": SOURCE_MONEY} | BRONZE,
@@ -41,4 +44,10 @@ SHAPES: dict[str, dict[str, pa.DataType]] = {
         "account_id": BIGINT, "customer_id": BIGINT, "currency": TEXT, "opening": MONEY, "booked": MONEY, "pending": MONEY,
         "available": MONEY, "entry_count": BIGINT, "last_entry_at": TIME, "is_deleted": BOOL,
     } | SOURCE | COMMON,
+    "gold.customer_history": {
+        "customer_id": BIGINT, "version": BIGINT, "first_name": TEXT, "last_name": TEXT, "email": TEXT,
+    } | VALIDITY | COMMON,
+    "gold.account_history": {
+        "account_id": BIGINT, "version": BIGINT, "customer_id": BIGINT, "account_type": TEXT, "currency": TEXT, "status": TEXT,
+    } | VALIDITY | COMMON,
 }  # fmt: skip

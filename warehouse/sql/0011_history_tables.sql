@@ -1,0 +1,53 @@
+-- when: tables=loaded
+-- The versions of customers and accounts (SCD2), with the lake's columns: append-only, as 0007's tables.
+
+CREATE TABLE IF NOT EXISTS {{database}}.RAW.GOLD_CUSTOMER_HISTORY (
+  CUSTOMER_ID  NUMBER(19,0),
+  VERSION      NUMBER(19,0),
+  FIRST_NAME   VARCHAR,
+  LAST_NAME    VARCHAR,
+  EMAIL        VARCHAR,
+  VALID_FROM   TIMESTAMP_LTZ(6),
+  VALID_TO     TIMESTAMP_LTZ(6),
+  IS_CURRENT   BOOLEAN,
+  IS_DELETED   BOOLEAN,
+  SOURCE_LSN   NUMBER(19,0),
+  SOURCE_TX_ID NUMBER(19,0),
+  OP           VARCHAR NOT NULL,
+  _TOPIC       VARCHAR NOT NULL,
+  _PARTITION   NUMBER(10,0) NOT NULL,
+  _OFFSET      NUMBER(19,0) NOT NULL,
+  _TIMESTAMP   TIMESTAMP_LTZ(6) NOT NULL,
+  _RAW_KEY     BINARY,
+  _RAW         BINARY,
+  _ERROR       VARCHAR,
+  _GENERATION  NUMBER(10,0)
+)
+ENABLE_SCHEMA_EVOLUTION = TRUE
+COMMENT = 'The history of every customer: which names and e-mail were in force when';
+
+CREATE TABLE IF NOT EXISTS {{database}}.RAW.GOLD_ACCOUNT_HISTORY (
+  ACCOUNT_ID   NUMBER(19,0),
+  VERSION      NUMBER(19,0),
+  CUSTOMER_ID  NUMBER(19,0),
+  ACCOUNT_TYPE VARCHAR,
+  CURRENCY     VARCHAR,
+  STATUS       VARCHAR,
+  VALID_FROM   TIMESTAMP_LTZ(6),
+  VALID_TO     TIMESTAMP_LTZ(6),
+  IS_CURRENT   BOOLEAN,
+  IS_DELETED   BOOLEAN,
+  SOURCE_LSN   NUMBER(19,0),
+  SOURCE_TX_ID NUMBER(19,0),
+  OP           VARCHAR NOT NULL,
+  _TOPIC       VARCHAR NOT NULL,
+  _PARTITION   NUMBER(10,0) NOT NULL,
+  _OFFSET      NUMBER(19,0) NOT NULL,
+  _TIMESTAMP   TIMESTAMP_LTZ(6) NOT NULL,
+  _RAW_KEY     BINARY,
+  _RAW         BINARY,
+  _ERROR       VARCHAR,
+  _GENERATION  NUMBER(10,0)
+)
+ENABLE_SCHEMA_EVOLUTION = TRUE
+COMMENT = 'The history of every account: which owner, kind, currency and status were in force when';

@@ -1,0 +1,16 @@
+-- when: stage=s3compat
+-- Their pipes, to which the notifier hands the files, as 0008's.
+
+CREATE PIPE IF NOT EXISTS {{database}}.RAW.GOLD_CUSTOMER_HISTORY_PIPE AS
+COPY INTO {{database}}.RAW.GOLD_CUSTOMER_HISTORY
+FROM @{{database}}.RAW.LAKE/gold.customer_history/
+FILE_FORMAT = (FORMAT_NAME = '{{database}}.RAW.LAKE_PARQUET')
+MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE
+ON_ERROR = SKIP_FILE;
+
+CREATE PIPE IF NOT EXISTS {{database}}.RAW.GOLD_ACCOUNT_HISTORY_PIPE AS
+COPY INTO {{database}}.RAW.GOLD_ACCOUNT_HISTORY
+FROM @{{database}}.RAW.LAKE/gold.account_history/
+FILE_FORMAT = (FORMAT_NAME = '{{database}}.RAW.LAKE_PARQUET')
+MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE
+ON_ERROR = SKIP_FILE;
