@@ -3,11 +3,13 @@
 //! One instance owns each key. A list is of all instances: each reads the partitions that it owns.
 
 mod engine;
+mod history;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use schemas::gold::AccountBalance;
+pub use history::Versions;
+use schemas::gold::{AccountBalance, AccountVersion, CustomerVersion};
 use schemas::silver::{Account, AccountStatus, Customer, Transaction, TransactionStatus};
 use schemas::{AccountId, CustomerId, TransactionId};
 use topology::Millis;
@@ -114,6 +116,10 @@ pub type Rows<T> = Result<Scattered<Part<T>>, ReadError>;
 pub trait Reads: Send + Sync + 'static {
     /// An account's balance.
     fn balance(&self, id: AccountId) -> Result<Located<Reading<Option<AccountBalance>>>, ReadError>;
+    /// Some of a customer's versions; none at all where there is no such customer, nor was.
+    fn customer_history(&self, id: CustomerId, which: Versions) -> Result<Located<Reading<Part<CustomerVersion>>>, ReadError>;
+    /// Some of an account's versions.
+    fn account_history(&self, id: AccountId, which: Versions) -> Result<Located<Reading<Part<AccountVersion>>>, ReadError>;
     /// A customer.
     fn customer(&self, id: CustomerId) -> Result<Located<Reading<Option<Customer>>>, ReadError>;
     /// An account.

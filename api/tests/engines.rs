@@ -72,6 +72,36 @@ impl Instance {
     }
 }
 
+/// Both tell the same of a customer that gets another name, and of accounts, which have one version whatever their balance.
+async fn check_history(a: &Instance, b: &Instance, owner: i64, accounts: &[i64]) {
+    let client = reqwest::Client::new();
+    let renamed = client.put(format!("{}/customers/{owner}", a.url)).json(&person("grace"));
+    assert_eq!(renamed.send().await.expect("an answer").status(), 200);
+    let path = format!("/customers/{owner}/history");
+    let mut told = Vec::new();
+    for instance in [a, b] {
+        until("both versions", async || {
+            let (status, history) = instance.get(&path, &[]).await;
+            assert_eq!(status, 200, "{history}");
+            history["versions"][1]["first_name"] == "grace"
+        })
+        .await;
+        let (_, history) = instance.get(&path, &[]).await;
+        let began = history["versions"][0]["valid_from"].as_str().expect("an instant").to_owned();
+        let (status, first) = instance.get(&format!("{path}?effective_at={began}"), &[]).await;
+        assert_eq!((status, &first["versions"][0]["first_name"]), (200, &json!("ada")));
+        let (status, _) = instance.get(&format!("{path}?effective_at=1970-01-01T00:00:00Z"), &[]).await;
+        assert_eq!(status, 404);
+        told.push(history);
+        for account in accounts {
+            let (status, history) = instance.get(&format!("/accounts/{account}/history"), &[]).await;
+            let versions = history["versions"].as_array().map(Vec::len);
+            assert_eq!((status, versions), (200, Some(1)), "{history}");
+        }
+    }
+    assert_eq!(told[0], told[1]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_engines_answer_for_each_other() {
     let (log, registry) = (InProcessBroker::default(), Arc::new(MemoryRegistry::default()));
@@ -116,6 +146,7 @@ async fn two_engines_answer_for_each_other() {
         }
     }
     assert_eq!(forwarded, 8, "each balance is at one of the two");
+    check_history(&a, &b, owner, &accounts).await;
     for instance in [&a, &b] {
         let (status, page) = instance.get("/accounts", &[]).await;
         let ids: Vec<i64> = page["items"]

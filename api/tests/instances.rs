@@ -112,6 +112,23 @@ async fn any_instance_answers_for_any_row() {
             let (status, row) = instances.ask(instance, &format!("/accounts/{account}")).await;
             assert_eq!((status, &row["id"]), (200, &json!(account)));
         }
+        for account in &accounts {
+            let path = format!("/accounts/{account}/history");
+            let (status, history) = instances.ask(instance, &path).await;
+            assert_eq!((status, &history["versions"][0]["account_id"]), (200, &json!(account)));
+            let began = history["versions"][0]["valid_from"].as_str().expect("an instant");
+            let at = instances.ask(instance, &format!("{path}?effective_at={began}")).await;
+            assert_eq!(at, (200, history), "the query goes with the path");
+            let (status, problem) = instances
+                .ask(instance, &format!("{path}?effective_at=1970-01-01T00:00:00Z"))
+                .await;
+            assert_eq!(
+                (status, &problem["field"]),
+                (404, &json!("effective_at")),
+                "{account} at {instance}"
+            );
+        }
+        assert_eq!(instances.ask(instance, "/accounts/4711/history").await.0, 404);
         let (status, problem) = instances.ask(instance, "/accounts/4711").await;
         assert_eq!((status, &problem["type"]), (404, &json!("urn:riverbank:problem:not-found")));
         assert_eq!(instances.ask(instance, "/accounts/4711/balance").await.0, 404);
@@ -166,7 +183,13 @@ async fn an_instance_that_is_away_is_no_404() {
     instances.catch_up();
     instances.stop(1).await;
     assert_eq!(instances.ask(0, "/customers/2").await.0, 200, "it is here");
-    for path in ["/customers/1", "/customers/4711", "/customers", "/accounts/1/balance"] {
+    for path in [
+        "/customers/1",
+        "/customers/4711",
+        "/customers/1/history",
+        "/customers",
+        "/accounts/1/balance",
+    ] {
         let (status, problem) = instances.ask(0, path).await;
         assert_eq!(
             (status, &problem["type"]),
@@ -184,7 +207,7 @@ async fn requests_never_go_in_circles() {
     // Each takes the other for the one that has account 1.
     instances.share(0, &[0, 1]);
     instances.share(1, &[1, 0]);
-    for path in ["/accounts/1/balance", "/accounts/1", "/accounts"] {
+    for path in ["/accounts/1/balance", "/accounts/1", "/accounts/1/history", "/accounts"] {
         for instance in 0..2 {
             let (status, problem) = instances.ask(instance, path).await;
             let told = (status, &problem["type"]);

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use api::page::{Cursor, Page};
 use api::reads::{
-    AccountFilter, InputLag, Located, Part, ReadError, Readiness, Reading, Reads, Rows, Scan, Scattered, Token, TransactionFilter,
+    AccountFilter, InputLag, Located, Part, ReadError, Readiness, Reading, Reads, Rows, Scan, Scattered, Token,
+    TransactionFilter, Versions,
 };
 use api::{HttpSettings, model, serve};
 use axum::body::Body;
 use axum::http::Request;
-use schemas::gold::AccountBalance;
+use schemas::gold::{AccountBalance, AccountVersion, CustomerVersion};
 use schemas::silver::{Account, Customer, Transaction};
 use schemas::{AccountId, CustomerId, TransactionId};
 use serde_json::{Value, json};
@@ -120,6 +121,12 @@ fn nothing<T>() -> Result<Located<Reading<Option<T>>>, ReadError> {
 impl Reads for Slow {
     fn balance(&self, _: AccountId) -> Result<Located<Reading<Option<AccountBalance>>>, ReadError> {
         nothing()
+    }
+    fn customer_history(&self, _: CustomerId, _: Versions) -> Result<Located<Reading<Part<CustomerVersion>>>, ReadError> {
+        Err(ReadError::NotReady("it has none".to_owned()))
+    }
+    fn account_history(&self, _: AccountId, _: Versions) -> Result<Located<Reading<Part<AccountVersion>>>, ReadError> {
+        Err(ReadError::NotReady("it has none".to_owned()))
     }
     fn customer(&self, _: CustomerId) -> Result<Located<Reading<Option<Customer>>>, ReadError> {
         nothing()

@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -226,4 +227,57 @@ fn who_slept_for_longer_than_the_session_answers_nothing_before_the_group_has_sp
     driver.settle();
     assert_eq!(answer().unwrap(), Some(7));
     assert!(queries.readiness().ready);
+}
+
+const ENTRIES: KeyValue<(i64, i64), i64> = KeyValue::new("entries");
+
+/// Keeps all records of a key, numbered, under keys that begin with it.
+struct KeepAll;
+
+impl Processor for KeepAll {
+    type KeyIn = i64;
+    type In = i64;
+    type KeyOut = i64;
+    type Out = i64;
+    type Stores = KeyValue<(i64, i64), i64>;
+
+    fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
+        cx.stores.put((record.key, record.value), record.value);
+        Ok(())
+    }
+}
+
+/// The store is partitioned by the records' keys, which are a part of its own.
+#[test]
+fn entries_are_read_where_the_key_that_they_begin_with_is() {
+    for partitions in [1, 5] {
+        let builder = Builder::new("entries");
+        builder.stream(WRITES).process("keep-all", ENTRIES, || KeepAll).to(TOLD);
+        let settings = EngineSettings {
+            partitions,
+            ..EngineSettings::default()
+        };
+        let mut driver = TestDriver::with(builder.build().unwrap(), settings, Arc::new(MemoryBackends::default())).unwrap();
+        for (key, value) in (0..20).flat_map(|key| (0..3).map(move |value| (key, value))) {
+            driver.queue(WRITES, 0, &key, Some(&value));
+        }
+        driver.settle();
+        let queries = driver.queries();
+        for key in 0..20 {
+            let found = queries.read(ENTRIES, &key, |view| {
+                let mut found = Vec::new();
+                view.scan((key, 1)..=(key, i64::MAX), |entry, value| {
+                    found.push((entry, value));
+                    ControlFlow::Continue(())
+                })?;
+                Ok((view.get(&(key, 0))?, found))
+            });
+            let expected = (Some(0), vec![((key, 1), 1), ((key, 2), 2)]);
+            assert_eq!(found.unwrap().value, expected, "{key} of {partitions} partitions");
+        }
+        assert!(matches!(
+            queries.read(KeyValue::<i64, i64>::new("none"), &1, |view| view.get(&1)),
+            Err(QueryError::NoSuchStore("none"))
+        ));
+    }
 }

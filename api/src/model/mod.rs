@@ -7,6 +7,7 @@ mod account;
 mod balance;
 mod codes;
 mod customer;
+mod history;
 mod transaction;
 mod values;
 
@@ -14,5 +15,6 @@ pub use account::{Account, AccountInput, AccountReplacement};
 pub use balance::{AsOf, Balance};
 pub use codes::{AccountStatusCode, AccountTypeCode, TransactionStatusCode, TransactionTypeCode};
 pub use customer::{Customer, CustomerInput};
+pub use history::{AccountVersion, CustomerVersion, History, InForce};
 pub use transaction::{Transaction, TransactionInput, TransactionReplacement};
 pub use values::{instant, money};

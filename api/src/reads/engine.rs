@@ -1,15 +1,16 @@
 //! The port on the engine's committed stores.
 
+use processors::scd2::{AccountHistory, CustomerHistory, Dimension};
 use processors::stores;
-use schemas::gold::AccountBalance;
+use schemas::gold::{AccountBalance, AccountVersion, CustomerVersion};
 use schemas::silver::{Account, Customer, Transaction};
 use schemas::state::Applied;
 use schemas::{AccountId, CustomerId, TransactionId};
 use topology::query::{self, InputLag, Readiness, Scattered, Token};
 use topology::store::{KeyValue, StoreKey, StoreValue};
-use topology::{Queries, QueryError};
+use topology::{Answer, Queries, QueryError};
 
-use super::{AccountFilter, Located, Part, ReadError, Reading, Reads, Rows, Scan, TransactionFilter};
+use super::{AccountFilter, Located, Part, ReadError, Reading, Reads, Rows, Scan, TransactionFilter, Versions};
 
 impl From<QueryError> for ReadError {
     fn from(error: QueryError) -> Self {
@@ -23,6 +24,14 @@ impl From<QueryError> for ReadError {
 impl Reads for Queries {
     fn balance(&self, id: AccountId) -> Result<Located<Reading<Option<AccountBalance>>>, ReadError> {
         look_up(self, stores::BALANCES, id)
+    }
+
+    fn customer_history(&self, id: CustomerId, which: Versions) -> Result<Located<Reading<Part<CustomerVersion>>>, ReadError> {
+        history::<CustomerHistory>(self, stores::CUSTOMERS, id, which)
+    }
+
+    fn account_history(&self, id: AccountId, which: Versions) -> Result<Located<Reading<Part<AccountVersion>>>, ReadError> {
+        history::<AccountHistory>(self, stores::ACCOUNTS, id, which)
     }
 
     fn customer(&self, id: CustomerId) -> Result<Located<Reading<Option<Customer>>>, ReadError> {
@@ -68,7 +77,45 @@ fn look_up<K: StoreKey, V: StoreValue>(
     store: KeyValue<K, V>,
     key: K,
 ) -> Result<Located<Reading<Option<V>>>, ReadError> {
-    match queries.get(store, &key) {
+    located(queries.get(store, &key))
+}
+
+/// A row that was there before histories were kept has none until it changes; it is told as it will begin.
+fn history<D: Dimension>(
+    queries: &Queries,
+    rows: KeyValue<D::Id, Applied<D::Row>>,
+    id: D::Id,
+    which: Versions,
+) -> Result<Located<Reading<Part<D::Version>>>, ReadError>
+where
+    Applied<D::Row>: StoreValue,
+{
+    let kept = queries.read(D::VERSIONS, &id, |view| {
+        let part = which.pick(|number| view.get(&(id, number)))?;
+        let has_begun = !part.rows.is_empty() || view.get(&(id, 1))?.is_some();
+        Ok((part, has_begun))
+    });
+    let (part, committed_at_ms) = match located(kept)? {
+        Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
+        Located::Here(Reading {
+            value: (value, true),
+            committed_at_ms,
+        }) => return Ok(Located::Here(Reading { value, committed_at_ms })),
+        Located::Here(reading) => (reading.value.0, reading.committed_at_ms),
+    };
+    let row = match row(queries, rows, id)? {
+        Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
+        Located::Here(reading) => reading.value,
+    };
+    let value = match row.as_ref().map(D::beginning) {
+        Some(first) => which.pick::<_, ReadError>(|number| Ok((number == 1).then(|| first.clone())))?,
+        None => part,
+    };
+    Ok(Located::Here(Reading { value, committed_at_ms }))
+}
+
+fn located<T>(asked: Result<Answer<T>, QueryError>) -> Result<Located<Reading<T>>, ReadError> {
+    match asked {
         Ok(answer) => Ok(Located::Here(Reading {
             value: answer.value,
             committed_at_ms: answer.position.committed_at_ms,

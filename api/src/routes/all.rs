@@ -6,7 +6,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{accounts, balances, customers, document, health, metrics, topology, transactions};
+use super::{accounts, balances, customers, document, health, histories, metrics, topology, transactions};
 use crate::state::AppState;
 
 /// Every route, and the document that lists it: a route is in both or in neither.
@@ -17,6 +17,8 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::read, accounts::replace, accounts::close))
         .routes(routes!(balances::read))
+        .routes(routes!(histories::customer))
+        .routes(routes!(histories::account))
         .routes(routes!(transactions::list, transactions::create))
         .routes(routes!(transactions::read, transactions::replace, transactions::remove))
         .routes(routes!(health::live))

@@ -6,6 +6,7 @@ mod balances;
 mod customers;
 mod document;
 mod health;
+mod histories;
 mod metrics;
 mod rows;
 mod topology;

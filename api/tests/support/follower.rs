@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use api::reads::{
     AccountFilter, InputLag, Instance, Located, Part, ReadError, Readiness, Reading, Reads, Rows, Scan, Scattered, Token,
-    TransactionFilter,
+    TransactionFilter, Versions,
 };
 use broker::in_process::InProcessBroker;
 use parking_lot::Mutex;
 use schemas::bronze::{AccountRow, CustomerRow, Source, TransactionRow};
-use schemas::gold::AccountBalance;
+use schemas::gold::{AccountBalance, AccountVersion, CustomerVersion, Versioned};
 use schemas::silver::{Account, Customer, Transaction};
 use schemas::{AccountId, CustomerId, Money, TransactionId};
 use system_of_record::conformance::events::{ChangeEvent, change_events};
 use topology::Millis;
 use wire::MemoryRegistry;
+
+use super::versions::{account_version, customer_version, follow};
 
 /// The rows of one instance. A row's partition is what its id leaves when divided by the number of partitions.
 pub struct Follower {
@@ -30,6 +32,8 @@ struct State {
     customers: BTreeMap<CustomerId, Customer>,
     accounts: BTreeMap<AccountId, Account>,
     transactions: BTreeMap<TransactionId, Transaction>,
+    customer_versions: BTreeMap<CustomerId, Vec<CustomerVersion>>,
+    account_versions: BTreeMap<AccountId, Vec<AccountVersion>>,
     /// By partition: who has it.
     owners: Vec<Owner>,
     trouble: Option<String>,
@@ -87,15 +91,21 @@ impl Follower {
         state.customers.clear();
         state.accounts.clear();
         state.transactions.clear();
+        state.customer_versions.clear();
+        state.account_versions.clear();
         for event in &events {
             let source = event.source();
             match event {
                 ChangeEvent::Customer(envelope) => {
                     let after = envelope.after.as_ref().map(|row| customer(row, source));
+                    let versions = state.customer_versions.entry(CustomerId(event.id())).or_default();
+                    follow(versions, after.as_ref(), source, customer_version);
                     put(&mut state.customers, CustomerId(event.id()), after);
                 }
                 ChangeEvent::Account(envelope) => {
                     let after = envelope.after.as_ref().map(|row| account(row, source));
+                    let versions = state.account_versions.entry(AccountId(event.id())).or_default();
+                    follow(versions, after.as_ref(), source, account_version);
                     put(&mut state.accounts, AccountId(event.id()), after);
                 }
                 ChangeEvent::Transaction(envelope) => {
@@ -115,6 +125,24 @@ fn put<K: Ord, V>(rows: &mut BTreeMap<K, V>, id: K, after: Option<V>) {
 }
 
 impl State {
+    fn history<K: Ord, V: Versioned + Clone>(
+        &self,
+        all: &BTreeMap<K, Vec<V>>,
+        (key, id): (K, i64),
+        which: Versions,
+    ) -> Result<Located<Reading<Part<V>>>, ReadError> {
+        let versions = all.get(&key).map_or(&[][..], Vec::as_slice);
+        let get = |number: i64| Ok(usize::try_from(number - 1).ok().and_then(|at| versions.get(at)).cloned());
+        let part: Part<V> = which.pick::<V, ReadError>(get)?;
+        Ok(match self.located(id, || Some(()))? {
+            Located::Here(reading) => Located::Here(Reading {
+                value: part,
+                committed_at_ms: reading.committed_at_ms,
+            }),
+            Located::Elsewhere(instance) => Located::Elsewhere(instance),
+        })
+    }
+
     fn partition(&self, id: i64) -> usize {
         id.rem_euclid(self.owners.len() as i64) as usize
     }
@@ -198,6 +226,16 @@ impl Reads for Follower {
             source_ts: account.source_ts,
         };
         state.located(id.0, || state.accounts.get(&id).map(balance))
+    }
+
+    fn customer_history(&self, id: CustomerId, which: Versions) -> Result<Located<Reading<Part<CustomerVersion>>>, ReadError> {
+        let state = self.state.lock();
+        state.history(&state.customer_versions, (id, id.0), which)
+    }
+
+    fn account_history(&self, id: AccountId, which: Versions) -> Result<Located<Reading<Part<AccountVersion>>>, ReadError> {
+        let state = self.state.lock();
+        state.history(&state.account_versions, (id, id.0), which)
     }
 
     fn customer(&self, id: CustomerId) -> Result<Located<Reading<Option<Customer>>>, ReadError> {

@@ -5,6 +5,7 @@
 pub mod follower;
 pub mod http;
 pub mod troubled;
+pub mod versions;
 
 use std::time::Duration;
 

@@ -118,18 +118,18 @@ impl Queries {
     ///
     /// There is no such store, or the key has no encoding; [`QueryError::NotReady`] while no topic matches the pattern of its source.
     pub fn partition_of<K: StoreKey, V>(&self, store: KeyValue<K, V>, key: &K) -> Result<u32, QueryError> {
-        let count = self.partitions(store.name())?;
+        self.partition_by(store.name(), key)
+    }
+
+    fn partition_by(&self, store: &'static str, key: &impl StoreKey) -> Result<u32, QueryError> {
+        let count = self.partitions(store)?;
         if count == 0 {
             // None of the topics that it is made from is there yet.
-            let (store, partition) = (store.name(), 0);
-            return Err(QueryError::NotReady { store, partition });
+            return Err(QueryError::NotReady { store, partition: 0 });
         }
         let mut bytes = Vec::with_capacity(16);
         key.encode(&wire::Codec::plain(), &mut bytes)
-            .map_err(|source| StoreError::Wire {
-                store: store.name(),
-                source,
-            })?;
+            .map_err(|source| StoreError::Wire { store, source })?;
         Ok(broker::partition_for_key(&bytes, count))
     }
 
@@ -139,14 +139,49 @@ impl Queries {
     ///
     /// [`QueryError::Elsewhere`] where another instance has the key, [`QueryError::NotReady`] while nobody has it.
     pub fn get<K: StoreKey, V: StoreValue>(&self, store: KeyValue<K, V>, key: &K) -> Result<Answer<Option<V>>, QueryError> {
-        let partition = self.partition_of(store, key)?;
+        self.read(store, key, |view| view.get(key))
+    }
+
+    /// What is found in the partition of a record's key, which need not be the store's: a processor may keep many entries of a record's
+    /// key under keys that go on, such as `(account, number)`. However many look-ups it takes, all are of the same commit; the next one
+    /// waits meanwhile, so they should be few.
+    ///
+    /// ```
+    /// # use std::ops::ControlFlow;
+    /// # use topology::store::KeyValue;
+    /// # use topology::{Queries, QueryError};
+    /// const ENTRIES: KeyValue<(i64, i64), String> = KeyValue::new("entries");
+    ///
+    /// fn entries(queries: &Queries, account: i64) -> Result<Vec<String>, QueryError> {
+    ///     let found = queries.read(ENTRIES, &account, |view| {
+    ///         let mut found = Vec::new();
+    ///         view.scan((account, 0)..=(account, i64::MAX), |_, entry| {
+    ///             found.push(entry);
+    ///             ControlFlow::Continue(())
+    ///         })?;
+    ///         Ok(found)
+    ///     })?;
+    ///     Ok(found.value)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Queries::get`], and those of the look-ups.
+    pub fn read<K: StoreKey, V: StoreValue, T>(
+        &self,
+        store: KeyValue<K, V>,
+        by: &impl StoreKey,
+        read: impl FnOnce(&View<K, V>) -> Result<T, StoreError>,
+    ) -> Result<Answer<T>, QueryError> {
+        let partition = self.partition_by(store.name(), by)?;
         let Some(served) = self.served(store.name(), partition) else {
             return Err(self.elsewhere(store.name(), partition));
         };
         let (view, position) = open(&served);
         // The gate: no commit changes the stores between the value and its position.
         let position = position.read();
-        let value = View::<K, V>::get(view, key)?;
+        let value = read(view)?;
         Ok(Answer {
             value,
             position: position.clone(),

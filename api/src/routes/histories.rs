@@ -1,0 +1,145 @@
+//! Histories: what customers and accounts were, and when.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use schemas::gold::Versioned;
+use schemas::{AccountId, CustomerId};
+use serde::{Deserialize, Serialize};
+use system_of_record::Entity;
+use topology::Micros;
+use utoipa::IntoParams;
+
+use super::rows::relay;
+use crate::extract::{Asked, Id, Params};
+use crate::model::{AccountVersion, CustomerVersion, History, instant};
+use crate::page::{LIMIT_MAX, limit};
+use crate::problem::Problem;
+use crate::reads::{Located, Part, ReadError, Reading, Versions};
+use crate::state::{App, AppState};
+
+/// Which versions.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Query {
+    /// Only the version that was in force at this instant (RFC 3339): the one with `valid_from` at or before it and `valid_to` after
+    /// it. 404 where there was none yet. Not to be had together with `after` and `limit`.
+    #[param(value_type = Option<String>, format = DateTime, example = "2026-01-31T09:30:00Z")]
+    effective_at: Option<String>,
+    /// Only versions with a higher number: `next` of the answer before.
+    after: Option<i64>,
+    /// How many versions, at most.
+    #[param(minimum = 1, maximum = 1000, default = 1000)]
+    limit: Option<u16>,
+}
+
+impl Query {
+    fn versions(&self) -> Result<Versions, Problem> {
+        let Some(text) = &self.effective_at else {
+            return Ok(Versions::After {
+                version: self.after.unwrap_or(0),
+                limit: limit(self.limit.or(Some(LIMIT_MAX)))?,
+            });
+        };
+        let refused = |detail: &str| Problem::malformed(detail).at("effective_at");
+        if self.after.is_some() || self.limit.is_some() {
+            return Err(refused(
+                "effective_at asks for one version: after and limit do not go with it",
+            ));
+        }
+        let at = text.parse::<Timestamp>();
+        let at = at.map_err(|_| refused("effective_at is an instant such as 2026-01-31T09:30:00Z; a + in it is sent as %2B"))?;
+        // The microsecond that it is in: versions begin with one.
+        Ok(Versions::InForce(Micros(at.as_nanosecond().div_euclid(1_000) as i64)))
+    }
+}
+
+/// A customer's versions, oldest first: what was in force when, deletions included. One for every transaction of the source that
+/// changed a name or the e-mail address.
+#[utoipa::path(
+    get,
+    path = "/customers/{id}/history",
+    tag = "customers",
+    params(("id" = i64, Path, description = "The customer's id"), Query),
+    responses(
+        (status = 200, body = History<CustomerVersion>),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn customer(
+    State(app): State<AppState>,
+    Id(id): Id,
+    Params(query): Params<Query>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    let read = |which| app.reads.customer_history(CustomerId(id), which);
+    answer::<_, CustomerVersion>(&app, &asked, (Entity::Customer, id), &query, read).await
+}
+
+/// An account's versions, oldest first: what was in force when, deletions included. One for every transaction of the source that
+/// changed its customer, type, currency or status; balances make none.
+#[utoipa::path(
+    get,
+    path = "/accounts/{id}/history",
+    tag = "accounts",
+    params(("id" = i64, Path, description = "The account's id"), Query),
+    responses(
+        (status = 200, body = History<AccountVersion>),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn account(
+    State(app): State<AppState>,
+    Id(id): Id,
+    Params(query): Params<Query>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    let read = |which| app.reads.account_history(AccountId(id), which);
+    answer::<_, AccountVersion>(&app, &asked, (Entity::Account, id), &query, read).await
+}
+
+async fn answer<V: Versioned, M: From<V> + Serialize>(
+    app: &App,
+    asked: &Asked,
+    (entity, id): (Entity, i64),
+    query: &Query,
+    read: impl Fn(Versions) -> Result<Located<Reading<Part<V>>>, ReadError>,
+) -> Result<Response, Problem> {
+    let which = query.versions()?;
+    let found = match read(which)? {
+        Located::Here(reading) => reading.value,
+        Located::Elsewhere(instance) => return relay(&app.forwarder, asked, &instance).await,
+    };
+    if found.rows.is_empty() {
+        // A page behind the last version is empty, and no error.
+        let first = match read(Versions::After { version: 0, limit: 1 })? {
+            Located::Here(reading) => reading.value.rows.into_iter().next(),
+            Located::Elsewhere(_) => return Err(Problem::not_ready("the data is moving to another instance")),
+        };
+        let Some(first) = first else {
+            return Err(Problem::not_found(entity, id));
+        };
+        if let Versions::InForce(at) = which {
+            return Err(not_yet(entity, id, at, first.validity().valid_from));
+        }
+    }
+    Ok(Json(History {
+        versions: found.rows.into_iter().map(M::from).collect(),
+        next: found.until,
+    })
+    .into_response())
+}
+
+/// The row came later.
+fn not_yet(entity: Entity, id: i64, at: Micros, began: Micros) -> Problem {
+    let (at, began) = (instant(at), instant(began));
+    let detail = format!("no version of {entity} {id} was in force at {at}: its history begins at {began}");
+    Problem::new(StatusCode::NOT_FOUND, "not-found", detail).at("effective_at")
+}
