@@ -1,5 +1,6 @@
 //! The audit finds what does not agree, wherever it lies, and says where.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,9 +14,11 @@ use riverbank::config::{Purpose, Settings, Sources};
 use riverbank::open::log::Log;
 use riverbank::open::records;
 use riverbank::running::Running;
-use schemas::gold::AccountBalance;
+use schemas::gold::{AccountBalance, CustomerVersion};
 use schemas::silver::{Account, Posting, Transaction};
-use schemas::topics::{ACCOUNT_BALANCES, SILVER_ACCOUNTS, SILVER_CUSTOMERS, SILVER_POSTINGS, SILVER_TRANSACTIONS};
+use schemas::topics::{
+    ACCOUNT_BALANCES, CUSTOMER_HISTORY, SILVER_ACCOUNTS, SILVER_CUSTOMERS, SILVER_POSTINGS, SILVER_TRANSACTIONS,
+};
 use schemas::{AccountId, Money};
 use simulator::{Pace, Profile, RecordTarget, SimulatedBank, drive};
 use system_of_record::InProcess;
@@ -185,6 +188,7 @@ async fn what_does_not_agree_is_found_and_named() {
     bank.emit(ACCOUNT_BALANCES, id, Some(&balance));
 
     rows_are_compared(&bank, id).await;
+    histories_are_looked_through(&bank).await;
     the_journal_is_summed_up(&bank).await;
 }
 
@@ -263,6 +267,37 @@ async fn rows_are_compared(bank: &Bank, id: AccountId) {
     check(&checks, &[]);
 }
 
+/// A version that is lost, one that ends too late, and one that is not as the row is.
+async fn histories_are_looked_through(bank: &Bank) {
+    let versions = versions(bank);
+    let renamed = versions
+        .values()
+        .find(|version| version.version > 1 && version.is_current && !version.is_deleted);
+    let renamed = renamed.expect("a customer has another name than before");
+    let (id, number) = (renamed.customer_id, renamed.version);
+    let last = |first_name: &str| CustomerVersion {
+        first_name: first_name.to_owned(),
+        ..renamed.clone()
+    };
+    let too_late = CustomerVersion {
+        valid_to: Some(topology::Micros(renamed.valid_from.0 + 1)),
+        ..renamed.clone()
+    };
+    for (number, wrong, difference) in [
+        (1, None, "version 2 comes where version 1 should be"),
+        (number, Some(&too_late), "and what follows begins with nothing"),
+        (number, Some(&last("Nobody")), "the newest, is not as the row is"),
+    ] {
+        bank.emit(CUSTOMER_HISTORY, (id, number), wrong);
+        let checks = bank.audit().run(AT_ONCE, None).await.expect("it is looked at");
+        check(&checks, &[difference]);
+        assert!(problems(&checks)[0].starts_with(&format!("gold.customer_history: row {id}: ")));
+        bank.emit(CUSTOMER_HISTORY, (id, number), versions.get(&(id.0, number)));
+    }
+    let checks = bank.audit().run(AT_ONCE, None).await.expect("it is looked at");
+    check(&checks, &[]);
+}
+
 /// A posting that is there twice.
 async fn the_journal_is_summed_up(bank: &Bank) {
     let posting = newest(bank).posting.expect("a posting");
@@ -313,6 +348,25 @@ fn newest(bank: &Bank) -> Newest {
         }
     });
     newest
+}
+
+/// The versions of customers as they were emitted last.
+fn versions(bank: &Bank) -> BTreeMap<(i64, i64), CustomerVersion> {
+    let codec = Codec::reader(bank.log.registry.clone());
+    let mut versions = BTreeMap::new();
+    let partitions = broker::partitions_of(&*bank.log.broker, CUSTOMER_HISTORY.name(), READY).expect("the log answers");
+    let mut replay = broker::Replay::of(&*bank.log.broker, "test", &partitions).expect("a reader");
+    replay
+        .to_the_end(READY, |_, message| {
+            let key = <(i64, i64)>::decode(message.key.as_deref().expect("a key"), &codec).expect("it is readable");
+            match &message.value {
+                Some(value) => versions.insert(key, CustomerVersion::decode(value, &codec).expect("it is readable")),
+                None => versions.remove(&key),
+            };
+            Ok::<_, broker::BrokerError>(())
+        })
+        .expect("the topic is read");
+    versions
 }
 
 async fn bank_balance(bank: &Bank, id: AccountId) -> AccountBalance {

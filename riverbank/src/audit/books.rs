@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use broker::{Message, Replay, TopicPartition, partitions_of};
-use schemas::gold::AccountBalance;
+use schemas::gold::{AccountBalance, AccountVersion, CustomerVersion};
 use schemas::silver::{Account, Customer, Posting, Transaction};
-use schemas::topics::{ACCOUNT_BALANCES, SILVER_ACCOUNTS, SILVER_CUSTOMERS, SILVER_POSTINGS, SILVER_TRANSACTIONS};
+use schemas::topics::{
+    ACCOUNT_BALANCES, ACCOUNT_HISTORY, CUSTOMER_HISTORY, SILVER_ACCOUNTS, SILVER_CUSTOMERS, SILVER_POSTINGS, SILVER_TRANSACTIONS,
+};
 use schemas::{AccountId, Currency, Money, MoneyError, TransactionId};
 use wire::{Codec, Wire};
 
+use super::histories::{self, Versions};
 use crate::open::log::Log;
 
 /// How long the log may show nothing.
@@ -29,6 +32,8 @@ pub(super) struct Emitted {
     pub accounts: HashMap<i64, Account>,
     pub transactions: HashMap<i64, Transaction>,
     pub balances: HashMap<i64, AccountBalance>,
+    pub customer_versions: Versions<CustomerVersion>,
+    pub account_versions: Versions<AccountVersion>,
     pub journal: Journal,
 }
 
@@ -57,6 +62,8 @@ impl Books {
             SILVER_TRANSACTIONS.name(),
             SILVER_POSTINGS.name(),
             ACCOUNT_BALANCES.name(),
+            CUSTOMER_HISTORY.name(),
+            ACCOUNT_HISTORY.name(),
         ];
         let mut partitions = Vec::new();
         for topic in topics {
@@ -96,6 +103,8 @@ impl Emitted {
             topic if topic == SILVER_ACCOUNTS.name() => keep(&mut self.accounts, message, codec),
             topic if topic == SILVER_TRANSACTIONS.name() => keep(&mut self.transactions, message, codec),
             topic if topic == ACCOUNT_BALANCES.name() => keep(&mut self.balances, message, codec),
+            topic if topic == CUSTOMER_HISTORY.name() => histories::keep(&mut self.customer_versions, message, codec),
+            topic if topic == ACCOUNT_HISTORY.name() => histories::keep(&mut self.account_versions, message, codec),
             _ => self.journal.add(message, codec),
         };
         added.map_err(|error| error.context(format!("read {of} at offset {offset}")))

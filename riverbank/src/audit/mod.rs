@@ -12,6 +12,7 @@ mod books;
 mod check;
 mod expected;
 mod files;
+mod histories;
 mod iceberg;
 mod questions;
 mod rows;

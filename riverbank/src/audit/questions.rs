@@ -48,6 +48,11 @@ impl<K: Copy + Eq + Hash + Ord, S: PartialEq> Questions<K, S> {
         self.open.get(&key).is_some_and(|question| question.state != *state)
     }
 
+    /// Whether it differs.
+    pub fn is_open(&self, key: K) -> bool {
+        self.open.contains_key(&key)
+    }
+
     /// The states of what is open.
     pub fn states(&self) -> impl Iterator<Item = &S> {
         self.open.values().map(|question| &question.state)

@@ -61,6 +61,11 @@ where
         }
     }
 
+    /// Whether the emitted row is not as the source has it.
+    pub fn differs(&self, id: i64) -> bool {
+        self.questions.is_open(id)
+    }
+
     pub fn verdict(self, settle: Duration) -> Check {
         let mut check = Check::default();
         // What the source does not have is none of its rows.

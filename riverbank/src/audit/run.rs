@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use processors::scd2::{AccountHistory, CustomerHistory};
 use processors::silver::{Accounts, Customers, Transactions};
 use schemas::gold::AccountBalance;
 use schemas::topics::{ACCOUNT_BALANCES, SILVER_POSTINGS};
@@ -11,6 +12,7 @@ use schemas::{AccountId, Currency, Money, TransactionId};
 use super::balances::{Sums, add, by_emitted_rows, difference, is_half, ledger, open};
 use super::books::{Books, Entries};
 use super::check::{Check, LOOK_INTERVAL};
+use super::histories::OfHistory;
 use super::questions::Questions;
 use super::rows::OfTable;
 use super::service::{Progress, Service};
@@ -46,6 +48,8 @@ pub struct Audit {
     balances: Questions<i64, Option<Sums>>,
     journal: Questions<AccountId, (AccountBalance, Entries)>,
     halves: Questions<(TransactionId, Currency), Money>,
+    customer_histories: OfHistory,
+    account_histories: OfHistory,
 }
 
 impl Audit {
@@ -60,6 +64,8 @@ impl Audit {
             balances: Questions::default(),
             journal: Questions::default(),
             halves: Questions::default(),
+            customer_histories: OfHistory::default(),
+            account_histories: OfHistory::default(),
         })
     }
 
@@ -90,6 +96,7 @@ impl Audit {
         self.follow()?;
         let (accounts, position, ledger) = self.first_look().await?;
         self.look_at_journal(true)?;
+        self.look_at_histories(true);
         let mut late = None;
         if let (Some(position), Some(service), true) = (position, service, self.is_unsettled(patience.settle)) {
             late = self.arrive(position, service, patience.arrive).await?;
@@ -103,6 +110,7 @@ impl Audit {
             // A look at many rows is work for the bank's database.
             let pause = asked.elapsed().max(LOOK_INTERVAL);
             self.look_at_journal(false)?;
+            self.look_at_histories(false);
             tokio::time::sleep(pause).await;
         }
         let mut checks = self.verdict(accounts, patience.settle);
@@ -151,6 +159,8 @@ impl Audit {
         self.balances.ask_anew();
         self.journal.ask_anew();
         self.halves.ask_anew();
+        self.customer_histories.ask_anew();
+        self.account_histories.ask_anew();
     }
 
     fn is_unsettled(&self, settle: Duration) -> bool {
@@ -160,6 +170,8 @@ impl Audit {
             || self.balances.is_unsettled(settle)
             || self.journal.is_unsettled(settle)
             || self.halves.is_unsettled(settle)
+            || self.customer_histories.is_unsettled(settle)
+            || self.account_histories.is_unsettled(settle)
     }
 
     /// All rows, once. Returns how many accounts should have a balance, where the source was, and what it says of its own balances.
@@ -279,6 +291,15 @@ impl Audit {
         Ok(())
     }
 
+    /// Versions beside the rows that they are of, where those are right.
+    fn look_at_histories(&mut self, is_first: bool) {
+        let (emitted, customers, accounts) = (&self.books.emitted, &self.customers, &self.accounts);
+        self.customer_histories
+            .look::<CustomerHistory>(is_first, emitted, |id| customers.differs(id));
+        self.account_histories
+            .look::<AccountHistory>(is_first, emitted, |id| accounts.differs(id));
+    }
+
     /// The journal against the balances that were emitted with it: all of them, then those that are asked again.
     fn look_at_journal(&mut self, is_first: bool) -> anyhow::Result<()> {
         let emitted = &self.books.emitted;
@@ -336,12 +357,15 @@ impl Audit {
                 "{halves} transactions are booked on one of their two accounts, as the other cannot have the amount or has not come"
             ));
         }
+        let emitted = &self.books.emitted;
         vec![
             std::mem::take(&mut self.customers).verdict(settle),
             std::mem::take(&mut self.accounts).verdict(settle),
             std::mem::take(&mut self.transactions).verdict(settle),
             balances,
             journal,
+            std::mem::take(&mut self.customer_histories).verdict::<CustomerHistory>(emitted, settle),
+            std::mem::take(&mut self.account_histories).verdict::<AccountHistory>(emitted, settle),
         ]
     }
 }

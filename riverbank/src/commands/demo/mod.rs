@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use schemas::CustomerId;
 use simulator::{DriveError, Pace, Profile, RecordTarget, SimulatedBank, Totals, drive};
 use tokio_util::sync::CancellationToken;
 
@@ -147,6 +148,7 @@ Riverbank is open (seed {}, {} operations a second)
   API, to try out       {url}/docs
   a live balance        {url}/accounts/{account}/balance
   its account           {url}/accounts/{account}
+  its history           {url}/accounts/{account}/history
   all accounts          {url}/accounts
   the topology          {url}/topology
   lag                   {url}/lag
@@ -167,6 +169,13 @@ Riverbank is open (seed {}, {} operations a second)
     ))
 }
 
+/// A customer whose name or address has changed, and how many versions there are; `None` while nobody's has.
+fn customer_with_versions(running: &Running) -> anyhow::Result<Option<(CustomerId, i64)>> {
+    let store = processors::stores::CUSTOMER_NEWEST;
+    let found = running.queries().page(store, None, 1, |_, count| *count > 1)?;
+    Ok(found.value.into_iter().next())
+}
+
 /// Tells now and then how it goes, until the simulated bank ends.
 async fn watch(
     mut busy: tokio::task::JoinHandle<Result<Totals, DriveError>>,
@@ -176,6 +185,7 @@ async fn watch(
 ) -> anyhow::Result<Totals> {
     let mut ticks = tokio::time::interval(STATUS_EVERY);
     ticks.tick().await;
+    let mut renamed = None;
     loop {
         tokio::select! {
             ended = &mut busy => return Ok(ended??),
@@ -183,6 +193,12 @@ async fn watch(
                 audit.follow()?;
                 let waiting: i64 = running.queries().lag().iter().map(|lag| lag.records).sum();
                 let trouble = running.queries().readiness().reasons;
+                if renamed.is_none() {
+                    renamed = customer_with_versions(running)?;
+                    if let Some((id, count)) = renamed {
+                        print(format_args!("  customer {id} has had {count} names or addresses: http://{}/customers/{id}/history\n", running.address))?;
+                    }
+                }
                 if !stop.is_cancelled() {
                     print(format_args!("  {} postings in the journal, {waiting} records wait {}\n", audit.postings(), trouble.join("; ")))?;
                 }
