@@ -4,11 +4,13 @@
 
 mod engine;
 mod history;
+mod part;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use history::Versions;
+pub use part::Part;
 use schemas::gold::{AccountBalance, AccountVersion, CustomerVersion};
 use schemas::silver::{Account, AccountStatus, Customer, Transaction, TransactionStatus};
 use schemas::{AccountId, CustomerId, TransactionId};
@@ -97,15 +99,6 @@ impl Scan {
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
     }
-}
-
-/// A part of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part<T> {
-    /// By id.
-    pub rows: Vec<T>,
-    /// There may be more behind this id; none: these are all.
-    pub until: Option<i64>,
 }
 
 /// The rows of a list that are here.

@@ -6,7 +6,7 @@
 use schemas::gold::Versioned;
 use topology::Micros;
 
-use super::Part;
+use super::part::Part;
 
 /// Some of a row's versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use schemas::topics::{
 use schemas::{AccountId, Currency, Money, MoneyError, TransactionId};
 use wire::{Codec, Wire};
 
-use super::histories::{self, Versions};
+use super::versions::{self, Versions};
 use crate::open::log::Log;
 
 /// How long the log may show nothing.
@@ -103,8 +103,8 @@ impl Emitted {
             topic if topic == SILVER_ACCOUNTS.name() => keep(&mut self.accounts, message, codec),
             topic if topic == SILVER_TRANSACTIONS.name() => keep(&mut self.transactions, message, codec),
             topic if topic == ACCOUNT_BALANCES.name() => keep(&mut self.balances, message, codec),
-            topic if topic == CUSTOMER_HISTORY.name() => histories::keep(&mut self.customer_versions, message, codec),
-            topic if topic == ACCOUNT_HISTORY.name() => histories::keep(&mut self.account_versions, message, codec),
+            topic if topic == CUSTOMER_HISTORY.name() => versions::keep(&mut self.customer_versions, message, codec),
+            topic if topic == ACCOUNT_HISTORY.name() => versions::keep(&mut self.account_versions, message, codec),
             _ => self.journal.add(message, codec),
         };
         added.map_err(|error| error.context(format!("read {of} at offset {offset}")))

@@ -4,33 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use api::model::instant;
-use broker::Message;
 use processors::scd2::{AccountHistory, CustomerHistory, Dimension};
 use schemas::gold::{AccountVersion, CustomerVersion, Versioned};
 use schemas::silver::{Account, Customer};
 use schemas::topics::{ACCOUNT_HISTORY, CUSTOMER_HISTORY};
-use wire::{Codec, Wire};
 
 use super::books::Emitted;
 use super::check::Check;
 use super::questions::Questions;
-
-/// Versions by the row's id and their number.
-pub(super) type Versions<V> = HashMap<i64, BTreeMap<i64, V>>;
-
-/// Keeps a version, or forgets one that was taken back.
-pub(super) fn keep<V: Wire>(versions: &mut Versions<V>, message: Message, codec: &Codec) -> anyhow::Result<()> {
-    let (id, number) = <(i64, i64)>::decode(message.key.as_deref().unwrap_or_default(), codec)?;
-    let of_row = versions.entry(id).or_default();
-    match &message.value {
-        Some(value) => of_row.insert(number, V::decode(value, codec)?),
-        None => of_row.remove(&number),
-    };
-    if of_row.is_empty() {
-        versions.remove(&id);
-    }
-    Ok(())
-}
+use super::versions::Versions;
 
 /// A history, and the rows that it is of.
 pub(super) trait Emits: Dimension {

@@ -20,6 +20,7 @@ mod run;
 mod served;
 mod service;
 mod source;
+mod versions;
 
 pub use check::{Check, report};
 pub use files::check_files;
