@@ -7,6 +7,7 @@
 #   tools/install.sh minio        the S3-compatible object store
 #   tools/install.sh prometheus   Prometheus and promtool
 #   tools/install.sh snowflake    the Python packages of the Snowflake emulator and of the SQL checks
+#   tools/install.sh dbt          dbt on DuckDB, which the bank's tables are compared with
 #   tools/install.sh iceberg      what reads Iceberg tables in the tests: pyiceberg, DuckDB with its extension
 #   tools/install.sh valgrind     what counts instructions
 #   tools/install.sh oracle       the judge of the engine's operators, built from topology/tests/oracle/java (and a JDK to build it)
@@ -348,29 +349,34 @@ install_prometheus() {
   land prometheus-debian "$WORK/prometheus"
 }
 
-# --- Python packages: the Snowflake emulator ---------------------------------------------------------------------------
+# --- Python packages: the Snowflake emulator, dbt ----------------------------------------------------------------------
 
-# Named by what is in it: other requirements, or another Python, are another folder. The testbed finds it by the copy of the
-# requirements in it.
-install_snowflake() {
-  local requirements name
-  requirements="$TOOLS/../testbed/snowflake/requirements.txt"
+# install_python NAME REQUIREMENTS IMPORTS: named by what is in it: other requirements, or another Python, are another folder. It is found
+# by the copy of the requirements in it.
+install_python() {
+  local requirements="$2" name
   need_python
-  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "the Snowflake emulator needs Python 3.11 or newer"
-  name="snowflake-$({ python3 -c 'import sys; print(sys.version_info[:2])'; cat "$requirements"; } | sha256sum | cut -c 1-12)"
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "the Python packages of $1 need Python 3.11 or newer"
+  name="$1-$({ python3 -c 'import sys; print(sys.version_info[:2])'; cat "$requirements"; } | sha256sum | cut -c 1-12)"
   have "$name" && return 0
   need_pip
-  say "fetching the Python packages of the Snowflake emulator"
+  say "fetching the Python packages of $1"
   # Without pip of its own, which Debian keeps in one more package.
-  python3 -m venv --without-pip "$WORK/snowflake"
-  retry python3 -m pip --python "$WORK/snowflake/bin/python" install --quiet --no-deps --only-binary :all: \
+  python3 -m venv --without-pip "$WORK/$1"
+  retry python3 -m pip --python "$WORK/$1/bin/python" install --quiet --no-deps --only-binary :all: \
     --disable-pip-version-check --no-warn-script-location --root-user-action=ignore --requirement "$requirements" ||
     die "pip could not fetch them"
-  "$WORK/snowflake/bin/python" -c 'import asyncpg, boto3, duckdb, fakesnow, fsspec, grafana_foundation_sdk, jwt, pyarrow.parquet, pygal, sqlglot' ||
-    die "the Python packages do not work together"
-  cp "$requirements" "$WORK/snowflake/requirements.txt"
-  land "$name" "$WORK/snowflake"
+  "$WORK/$1/bin/python" -c "import $3" || die "the Python packages do not work together"
+  cp "$requirements" "$WORK/$1/requirements.txt"
+  land "$name" "$WORK/$1"
 }
+
+install_snowflake() {
+  install_python snowflake "$TOOLS/../testbed/snowflake/requirements.txt" \
+    "asyncpg, boto3, duckdb, fakesnow, fsspec, grafana_foundation_sdk, jwt, pyarrow.parquet, pygal, sqlglot"
+}
+
+install_dbt() { install_python dbt "$TOOLS/../processors/tests/dbt/requirements.txt" "dbt.cli.main, dbt.adapters.duckdb, duckdb"; }
 
 # --- readers of Iceberg tables -----------------------------------------------------------------------------------------
 
@@ -402,9 +408,9 @@ main() {
   [ $# -gt 0 ] || set -- all
   for part in "$@"; do
     case "$part" in
-      build | jvm | postgres | minio | prometheus | snowflake | iceberg | valgrind | oracle | lint | bench) "install_$part" ;;
-      all) install_build; install_jvm; install_postgres; install_prometheus; install_minio; install_snowflake; install_iceberg; install_valgrind; install_oracle ;;
-      *) die "unknown part '$part': build, jvm, postgres, minio, prometheus, snowflake, iceberg, valgrind, oracle, lint, bench or all" ;;
+      build | jvm | postgres | minio | prometheus | snowflake | dbt | iceberg | valgrind | oracle | lint | bench) "install_$part" ;;
+      all) install_build; install_jvm; install_postgres; install_prometheus; install_minio; install_snowflake; install_dbt; install_iceberg; install_valgrind; install_oracle ;;
+      *) die "unknown part '$part': build, jvm, postgres, minio, prometheus, snowflake, dbt, iceberg, valgrind, oracle, lint, bench or all" ;;
     esac
   done
 }

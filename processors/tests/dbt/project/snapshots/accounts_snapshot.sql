@@ -1,0 +1,10 @@
+{% snapshot accounts_snapshot %}
+{{ config(
+  unique_key = 'account_id',
+  strategy = 'check',
+  check_cols = ['customer_id', 'account_type', 'currency', 'status'],
+  updated_at = 'updated_at',
+  hard_deletes = 'new_record'
+) }}
+select * from {{ ref('stg_accounts') }}
+{% endsnapshot %}
