@@ -255,6 +255,18 @@ fn without_a_transaction_each_change_is_one() {
     assert_eq!(from, [0, 1, 2, 3].map(|more| Micros(1_700_000_000_000_000 + more)));
 }
 
+/// A restored server counts its transactions from lower numbers again.
+#[test]
+fn a_transaction_s_number_that_comes_again_is_another_transaction() {
+    let mut bank = Bench::new();
+    send(&mut bank, Op::Create, 1, "Ada");
+    bank.restore();
+    send(&mut bank, Op::Update, 1, "Bo");
+    let versions = bank.driver.view(stores::CUSTOMER_VERSIONS);
+    assert!(versions.iter().all(|(_, version)| version.source_tx_id == Some(10)));
+    check(&bank, 1, &[(1, "Ada", false), (2, "Bo", false)]);
+}
+
 #[test]
 fn a_row_that_breaks_a_rule_makes_no_version() {
     let mut bank = Bench::new();
