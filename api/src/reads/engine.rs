@@ -90,6 +90,11 @@ fn history<D: Dimension>(
 where
     Applied<D::Row>: StoreValue,
 {
+    // The row first: what begins its history later is asked for behind it.
+    let row = match row(queries, rows, id)? {
+        Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
+        Located::Here(reading) => reading.value,
+    };
     let kept = queries.read(D::VERSIONS, &id, |view| {
         let part = which.pick(|number| view.get(&(id, number)))?;
         let has_begun = !part.rows.is_empty() || view.get(&(id, 1))?.is_some();
@@ -102,10 +107,6 @@ where
             committed_at_ms,
         }) => return Ok(Located::Here(Reading { value, committed_at_ms })),
         Located::Here(reading) => (reading.value.0, reading.committed_at_ms),
-    };
-    let row = match row(queries, rows, id)? {
-        Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
-        Located::Here(reading) => reading.value,
     };
     let value = match row.as_ref().map(D::beginning) {
         Some(first) => which.pick::<_, ReadError>(|number| Ok((number == 1).then(|| first.clone())))?,

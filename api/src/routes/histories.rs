@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 use super::rows::relay;
 use crate::extract::{Asked, Id, Params};
 use crate::model::{AccountVersion, CustomerVersion, History, instant};
-use crate::page::{LIMIT_MAX, limit};
+use crate::page::{LIMIT_DEFAULT, limit};
 use crate::problem::Problem;
 use crate::reads::{Located, Part, ReadError, Reading, Versions};
 use crate::state::{App, AppState};
@@ -31,8 +31,8 @@ pub struct Query {
     effective_at: Option<String>,
     /// Only versions with a higher number: `next` of the answer before.
     after: Option<i64>,
-    /// How many versions, at most.
-    #[param(minimum = 1, maximum = 1000, default = 1000)]
+    /// How many versions, at most; never more than 100 in one answer.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u16>,
 }
 
@@ -41,7 +41,8 @@ impl Query {
         let Some(text) = &self.effective_at else {
             return Ok(Versions::After {
                 version: self.after.unwrap_or(0),
-                limit: limit(self.limit.or(Some(LIMIT_MAX)))?,
+                // They are looked up while no commit of their partition can go on.
+                limit: limit(self.limit)?.min(usize::from(LIMIT_DEFAULT)),
             });
         };
         let refused = |detail: &str| Problem::malformed(detail).at("effective_at");
@@ -77,7 +78,8 @@ pub async fn customer(
     Params(query): Params<Query>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    let read = |which| app.reads.customer_history(CustomerId(id), which);
+    let reads = app.reads.clone();
+    let read = move |which| reads.customer_history(CustomerId(id), which);
     answer::<_, CustomerVersion>(&app, &asked, (Entity::Customer, id), &query, read).await
 }
 
@@ -101,25 +103,27 @@ pub async fn account(
     Params(query): Params<Query>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    let read = |which| app.reads.account_history(AccountId(id), which);
+    let reads = app.reads.clone();
+    let read = move |which| reads.account_history(AccountId(id), which);
     answer::<_, AccountVersion>(&app, &asked, (Entity::Account, id), &query, read).await
 }
 
-async fn answer<V: Versioned, M: From<V> + Serialize>(
+async fn answer<V: Versioned + Send + 'static, M: From<V> + Serialize>(
     app: &App,
     asked: &Asked,
     (entity, id): (Entity, i64),
     query: &Query,
-    read: impl Fn(Versions) -> Result<Located<Reading<Part<V>>>, ReadError>,
+    read: impl Fn(Versions) -> Result<Located<Reading<Part<V>>>, ReadError> + Clone + Send + 'static,
 ) -> Result<Response, Problem> {
     let which = query.versions()?;
-    let found = match read(which)? {
+    let read = |which| off_the_runtime(read.clone(), which);
+    let found = match read(which).await? {
         Located::Here(reading) => reading.value,
         Located::Elsewhere(instance) => return relay(&app.forwarder, asked, &instance).await,
     };
     if found.rows.is_empty() {
         // A page behind the last version is empty, and no error.
-        let first = match read(Versions::After { version: 0, limit: 1 })? {
+        let first = match read(Versions::After { version: 0, limit: 1 }).await? {
             Located::Here(reading) => reading.value.rows.into_iter().next(),
             Located::Elsewhere(_) => return Err(Problem::not_ready("the data is moving to another instance")),
         };
@@ -135,6 +139,15 @@ async fn answer<V: Versioned, M: From<V> + Serialize>(
         next: found.until,
     })
     .into_response())
+}
+
+/// Many look-ups take a while where the state is on a disk.
+async fn off_the_runtime<V: Send + 'static>(
+    read: impl Fn(Versions) -> Result<Located<Reading<Part<V>>>, ReadError> + Send + 'static,
+    which: Versions,
+) -> Result<Located<Reading<Part<V>>>, Problem> {
+    let found = tokio::task::spawn_blocking(move || read(which)).await;
+    Ok(found.map_err(|error| Problem::internal(&error))??)
 }
 
 /// The row came later.

@@ -44,4 +44,8 @@ impl Dimension for AccountHistory {
     fn made_at(row: &Account) -> (i64, i64) {
         (row.source_lsn, row.source_ts)
     }
+
+    fn created_at(row: &Account) -> i64 {
+        row.created_at
+    }
 }

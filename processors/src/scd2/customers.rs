@@ -42,4 +42,8 @@ impl Dimension for CustomerHistory {
     fn made_at(row: &Customer) -> (i64, i64) {
         (row.source_lsn, row.source_ts)
     }
+
+    fn created_at(row: &Customer) -> i64 {
+        row.created_at
+    }
 }

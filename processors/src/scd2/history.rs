@@ -45,11 +45,13 @@ pub trait Dimension: Send + 'static {
     fn is_same(row: &Self::Row, other: &Self::Row) -> bool;
     /// LSN and commit time of the change that made the row what it is.
     fn made_at(row: &Self::Row) -> (i64, i64);
+    /// When the row was made at the source.
+    fn created_at(row: &Self::Row) -> i64;
 
-    /// The version with which the history of a row begins that was there before.
+    /// The version with which the history of a row begins that was there before: from when it was made, whatever else of it changes meanwhile.
     fn beginning(row: &Self::Row) -> Self::Version {
-        let (source_lsn, valid_from) = Self::made_at(row);
-        Self::version(row, first(Micros(valid_from), source_lsn, None))
+        let (source_lsn, made_at) = Self::made_at(row);
+        Self::version(row, first(Micros(made_at.min(Self::created_at(row))), source_lsn, None))
     }
 
     /// The change that an event made, if it changed a tracked column. Most changes of accounts are of their balances, so what is of
@@ -95,6 +97,7 @@ impl<D: Dimension> Processor for History<D> {
             (newest, _) => newest,
         };
         match (newest, &change.after) {
+            (Some(newest), _) if was_seen_by::<D>(&newest, change) => Ok(()),
             (Some(newest), after) if shows::<D>(&newest, after.as_ref()) => Ok(()),
             (Some(newest), _) if was_made_by::<D>(&newest, change) => versions.change(newest, change),
             (Some(newest), _) => {
@@ -138,6 +141,14 @@ fn was_made_by<D: Dimension>(version: &D::Version, change: &Change<D::Row>) -> b
     made.source_tx_id.is_some() && made.source_tx_id == change.tx_id && made.valid_from >= change.at.committed_at_us
 }
 
+/// Whether a snapshot that made the version has seen what the change did: streamed after it, it was committed before. The row then passes
+/// once more through its own past, which is no history.
+fn was_seen_by<D: Dimension>(version: &D::Version, change: &Change<D::Row>) -> bool {
+    let made = version.validity();
+    let is_of_snapshot = made.source_tx_id.is_none() && change.tx_id.is_some();
+    is_of_snapshot && change.at.lsn < made.source_lsn && change.at.committed_at_us < made.valid_from
+}
+
 /// The versions of one row.
 struct Versions<'a, D: Dimension> {
     id: D::Id,
@@ -168,7 +179,7 @@ impl<D: Dimension> Versions<'_, D> {
     fn follow(&mut self, newest: D::Version, change: &Change<D::Row>) {
         let known = newest.validity();
         // Clocks are set back, and transactions commit in one microsecond.
-        let valid_from = change.at.committed_at_us.max(Micros(known.valid_from.0 + 1));
+        let valid_from = change.at.committed_at_us.max(Micros(known.valid_from.0.saturating_add(1)));
         let validity = Validity {
             version: known.version + 1,
             valid_from,

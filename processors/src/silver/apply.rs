@@ -100,6 +100,10 @@ where
         match kind {
             Kind::Truncate => {
                 let mut table = *known;
+                // What an earlier one took went then.
+                while table.sweep.is_some() {
+                    self.sweep(cx, &mut table)?;
+                }
                 sweep::truncate(&mut table, at, event.source.tx_id);
                 self.went_on(cx, table)
             }
@@ -206,6 +210,12 @@ where
         }
         Verdict::Regression => count(&SOURCE_REGRESSIONS, 1),
         Verdict::New => {}
+    }
+    // A truncate is swept in steps: where this row's turn has not come, it comes now, before the row does again.
+    let truncate = table.sweep.filter(|sweep| in_order && table.truncated == Some(sweep.at));
+    if let Some(sweep) = truncate.filter(|sweep| applied.row.is_some() && seen_in < sweep.generation) {
+        change::<E>(cx, id, applied, None, (sweep.at, sweep.tx_id));
+        applied = cx.stores.0.get(&id)?.unwrap_or_default();
     }
     match kind {
         Kind::Streamed => applied.streamed = Some(at),

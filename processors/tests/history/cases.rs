@@ -335,3 +335,24 @@ fn an_account_has_versions_by_owner_type_and_status_but_not_by_balance() {
         "no gap"
     );
 }
+
+/// A snapshot over a slot that lives on: what it has seen is streamed behind it.
+#[test]
+fn what_a_snapshot_has_seen_already_is_no_version() {
+    let mut bank = Bench::new();
+    send(&mut bank, Op::Create, 1, "Ada");
+    let paused = [Op::Update, Op::Update].map(|op| bank.event(op, Some(customer(1, "Bo"))));
+    let created = bank.event(Op::Create, Some(customer(2, "Eve")));
+    bank.clock_ms += 1_000;
+    bank.lsn += 100;
+    let rows = [bank.read("first", customer(1, "Cy")), bank.read("last", customer(2, "Eve"))];
+    bank.sends(CDC_CUSTOMERS, &[&rows[0], &rows[1]]);
+    let mut cy = paused[1].clone();
+    cy.after = Some(customer(1, "Cy"));
+    bank.sends(CDC_CUSTOMERS, &[&paused[0], &cy, &created]);
+    check(&bank, 1, &[(1, "Ada", false), (2, "Cy", false)]);
+    check(&bank, 2, &[(1, "Eve", false)]);
+    // And then it goes on.
+    send(&mut bank, Op::Update, 1, "Dag");
+    check(&bank, 1, &[(1, "Ada", false), (2, "Cy", false), (3, "Dag", false)]);
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clock::Millis;
 use hashbrown::HashMap;
@@ -77,12 +78,14 @@ type Hashing = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
 #[cfg(not(debug_assertions))]
 type Hashing = hashbrown::DefaultHashBuilder;
 
-/// Most stores are never scanned, so the order is made by the first scan, and followed from then on: for good where a processor scans, as
-/// the layer of its transaction then stays in order when it is emptied, and comes in order to the next one; else until that is flushed.
+/// Most stores are never scanned, so the order is made by the first scan, and followed from then on. Where a processor scans, the layer of its
+/// transaction stays in order when it is emptied, until a transaction has passed without a scan.
 pub(crate) struct Layer<K, V> {
     entries: HashMap<K, Entry<V>, Hashing>,
     /// By the keys' ordered bytes.
     order: OnceLock<BTreeMap<Vec<u8>, K>>,
+    /// Whether it was scanned since it was emptied.
+    is_scanned: AtomicBool,
 }
 
 impl<K, V> Default for Layer<K, V> {
@@ -90,6 +93,7 @@ impl<K, V> Default for Layer<K, V> {
         Self {
             entries: HashMap::default(),
             order: OnceLock::new(),
+            is_scanned: AtomicBool::new(false),
         }
     }
 }
@@ -138,20 +142,26 @@ impl<K: StoreKey, V> Layer<K, V> {
 
     pub fn clear(&mut self) {
         self.entries.clear();
-        self.order.get_mut().into_iter().for_each(BTreeMap::clear);
+        self.take_order();
     }
 
-    /// Takes over the entries of a layer above, which stays in order if it was.
+    /// Empties the order, which is kept up for the next transaction if this one was scanned.
+    fn take_order(&mut self) -> Option<BTreeMap<Vec<u8>, K>> {
+        let order = self.order.take();
+        if std::mem::take(self.is_scanned.get_mut()) {
+            self.order = OnceLock::from(BTreeMap::new());
+        }
+        order
+    }
+
+    /// Takes over the entries of a layer above.
     pub fn absorb(&mut self, above: &mut Self) {
+        let keys = above.take_order();
         if self.is_empty() {
             std::mem::swap(&mut self.entries, &mut above.entries);
-            self.order = OnceLock::new();
-            if let Some(order) = above.order.get_mut() {
-                self.order = OnceLock::from(std::mem::take(order));
-            }
+            self.order = keys.map(OnceLock::from).unwrap_or_default();
             return;
         }
-        let keys = above.order.get_mut().map(std::mem::take);
         let Some(order) = self.order.get_mut() else {
             self.entries.extend(above.entries.drain());
             return;
@@ -165,6 +175,7 @@ impl<K: StoreKey, V> Layer<K, V> {
 
     /// The entries whose keys lie in this span, in key order.
     pub fn range<'a>(&'a self, span: &'a Span) -> impl Iterator<Item = (&'a [u8], &'a Entry<V>)> + 'a {
+        self.is_scanned.store(true, Ordering::Relaxed);
         let order = self
             .order
             .get_or_init(|| self.entries.keys().map(|key| (ordered(key), key.clone())).collect());
@@ -228,6 +239,7 @@ mod tests {
         assert_eq!(scanned(&above), [5]);
         let mut all = vec![5];
         for keys in [[9, 1], [7, 3], [6, 2]] {
+            assert_eq!(scanned(&above).len(), above.len());
             for key in keys {
                 above.insert(key, entry(key));
                 all.push(key);
@@ -238,9 +250,13 @@ mod tests {
             all.sort_unstable();
             assert_eq!((scanned(&below), scanned(&above)), (all.clone(), vec![]));
         }
-        below.clear();
-        below.insert(4, entry(4));
-        assert_eq!((scanned(&below), below.order.get().map(BTreeMap::len)), (vec![4], Some(1)));
+        // A transaction without a scan, and the next one keeps no order up.
+        above.insert(8, entry(8));
+        below.absorb(&mut above);
+        above.insert(4, entry(4));
+        below.absorb(&mut above);
+        assert!(above.order.get().is_none());
+        assert_eq!(scanned(&below), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
 
     #[test]

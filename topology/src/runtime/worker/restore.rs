@@ -44,7 +44,7 @@ impl Worker {
         let asked = if asks_one { vec![first] } else { opened };
         match self.start_restore_of(&asked) {
             Ok(()) => Ok(true),
-            Err(error) => self.wait_for_group(first, error),
+            Err((id, error)) => self.wait_for_group(id.unwrap_or(first), error),
         }
     }
 
@@ -69,11 +69,16 @@ impl Worker {
         Ok(false)
     }
 
-    fn start_restore_of(&mut self, opened: &[TaskId]) -> Result<(), EngineError> {
+    /// An error names the task that it is of, unless it is of all of them.
+    fn start_restore_of(&mut self, opened: &[TaskId]) -> Result<(), (Option<TaskId>, EngineError)> {
         let inputs = opened.iter().flat_map(|id| &self.tasks.slot(*id).task.inputs);
         let inputs: Vec<TopicPartition> = inputs.map(|input| input.partition.clone()).collect();
         let (now_ms, patience) = (self.now_ms(), self.offsets_patience());
-        let mut committed = self.group.committed(&inputs, patience)?.into_iter();
+        let committed = self
+            .group
+            .committed(&inputs, patience)
+            .map_err(|error| (None, error.into()))?;
+        let mut committed = committed.into_iter();
         for &id in opened {
             let inputs = self.tasks.slot(id).task.inputs.len();
             let committed: Vec<Option<Committed>> = committed.by_ref().take(inputs).collect();
@@ -83,14 +88,16 @@ impl Worker {
                 continue;
             }
             for input in by_pattern {
-                self.check_topic(id, input, committed[input].as_ref(), patience)?;
+                let checked = self.check_topic(id, input, committed[input].as_ref(), patience);
+                checked.map_err(|error| (Some(id), error))?;
             }
             let slot = self.tasks.slot_mut(id);
             for (input, committed) in slot.task.inputs.iter_mut().zip(&committed) {
                 input.committed = input.reached_at_open(committed.as_ref());
                 if input.committed.log.is_none() {
                     let reset = self.parts.topology.offset_reset(input.node);
-                    input.start = self.inputs.start_of(&input.partition, reset, now_ms, patience)?;
+                    let start = self.inputs.start_of(&input.partition, reset, now_ms, patience);
+                    input.start = start.map_err(|error| (Some(id), error.into()))?;
                 }
                 input.rewind();
             }
