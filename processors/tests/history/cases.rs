@@ -190,7 +190,7 @@ fn a_row_that_was_there_before_begins_with_what_it_was() {
     assert_eq!(
         shown,
         [
-            (1, "Ada", 993, Some(Micros(1_000)), 5, None),
+            (1, "Ada", 0, Some(Micros(1_000)), 5, None),
             (2, "Bo", 1_000, None, 10, Some(3))
         ]
     );
