@@ -83,6 +83,7 @@ number!(u32, 0);
 number!(i32, i32::MIN);
 fixed!((A, B), A, B);
 fixed!((A, B, C), A, B, C);
+fixed!((A, B, C, D), A, B, C, D);
 
 impl<A: OrderedKey, B: OrderedKey> OrderedKey for (A, B) {
     fn encode_ordered(&self, out: &mut Vec<u8>) {
@@ -121,6 +122,37 @@ impl<A: OrderedKey, B: OrderedKey, C: OrderedKey> OrderedKey for (A, B, C) {
     }
     fn decode_part(bytes: &mut &[u8]) -> Result<Self, WireError> {
         Ok((A::decode_part(bytes)?, B::decode_part(bytes)?, C::decode_part(bytes)?))
+    }
+}
+
+impl<A: OrderedKey, B: OrderedKey, C: OrderedKey, D: OrderedKey> OrderedKey for (A, B, C, D) {
+    fn encode_ordered(&self, out: &mut Vec<u8>) {
+        self.0.encode_ordered(out);
+        self.1.encode_ordered(out);
+        self.2.encode_ordered(out);
+        self.3.encode_ordered(out);
+    }
+    fn decode_ordered(bytes: &mut &[u8]) -> Result<Self, WireError> {
+        Ok((
+            A::decode_ordered(bytes)?,
+            B::decode_ordered(bytes)?,
+            C::decode_ordered(bytes)?,
+            D::decode_ordered(bytes)?,
+        ))
+    }
+    fn encode_part(&self, out: &mut Vec<u8>) {
+        self.0.encode_part(out);
+        self.1.encode_part(out);
+        self.2.encode_part(out);
+        self.3.encode_part(out);
+    }
+    fn decode_part(bytes: &mut &[u8]) -> Result<Self, WireError> {
+        Ok((
+            A::decode_part(bytes)?,
+            B::decode_part(bytes)?,
+            C::decode_part(bytes)?,
+            D::decode_part(bytes)?,
+        ))
     }
 }
 

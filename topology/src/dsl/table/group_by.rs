@@ -1,10 +1,13 @@
 //! The rows of a table, gathered by another key: what a row adds is taken back when it changes.
 
+use std::fmt::Display;
+
 use wire::Wire;
 
 use super::{Materialized, OldValues, RowStore, Table, from_first, from_init, later_ms};
 use crate::change::Change;
 use crate::dsl::{Rekeyed, Stream};
+use crate::error::ProcessError;
 use crate::record::Record;
 use crate::store::{StoreKey, StoreValue};
 
@@ -85,7 +88,12 @@ impl<K: StoreKey, V: Wire + Clone> GroupedTable<K, V> {
         add: impl Fn(&K, &V, T) -> Option<T> + Clone + Send + Sync + 'static,
         subtract: impl Fn(&K, &V, T) -> Option<T> + Clone + Send + Sync + 'static,
     ) -> Table<K, T> {
-        self.fold(store.into(), from_init(init, add), subtract)
+        let add = from_init(init, add);
+        self.fold(
+            store.into(),
+            move |key, value, before| Ok(add(key, value, before)),
+            move |key, value, before| Ok(subtract(key, value, before)),
+        )
     }
 
     /// The same, where the first row is what it begins with: `add` and `subtract` get what there is, and the row. They may make an
@@ -96,16 +104,96 @@ impl<K: StoreKey, V: Wire + Clone> GroupedTable<K, V> {
         add: impl Fn(&V, &V) -> R + Clone + Send + Sync + 'static,
         subtract: impl Fn(&V, &V) -> S + Clone + Send + Sync + 'static,
     ) -> Table<K, V> {
-        self.fold(store.into(), from_first(add), move |_, value, before| {
-            subtract(&before, value).into()
-        })
+        let add = from_first(add);
+        self.fold(
+            store.into(),
+            move |key, value, before| Ok(add(key, value, before)),
+            move |_, value, before| Ok(subtract(&before, value).into()),
+        )
+    }
+
+    /// The same, where that may fail, as a sum that has no room for more: the record of the change goes to the dead letters, and the group
+    /// stays as it was.
+    ///
+    /// ```
+    /// use topology::Topic;
+    /// use topology::dsl::Builder;
+    /// use topology::testing::TestDriver;
+    ///
+    /// // The parcels of each van.
+    /// const PARCELS: Topic<i64, i64> = Topic::new("parcels");
+    /// const LOADS: Topic<i64, i64> = Topic::new("loads");
+    ///
+    /// let b = Builder::new("example");
+    /// let by_van = b.table(PARCELS, "parcels").group_by(|parcel, weight| (parcel % 10, *weight), "by-van");
+    /// let loads = by_van.try_reduce(
+    ///     "loads",
+    ///     |load, weight| Some(load + weight).filter(|load| *load <= 100).map(Some).ok_or("too heavy"),
+    ///     |load, weight| Ok(Some(load - weight).filter(|load| *load > 0)),
+    /// );
+    /// loads.to_stream().to_compacted(LOADS);
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
+    /// [(17, 60), (27, 60), (37, 30)].iter().for_each(|(parcel, weight)| driver.send(PARCELS, 0, parcel, Some(weight)));
+    /// driver.send(PARCELS, 1, &17, None);
+    /// driver.send(PARCELS, 2, &37, None);
+    /// let loads: Vec<_> = driver.drain(LOADS).into_iter().map(|record| record.value).collect();
+    /// assert_eq!(loads, [Some(60), Some(90), Some(30), None]);
+    /// ```
+    pub fn try_reduce<E: Display>(
+        &self,
+        store: impl Into<Materialized>,
+        add: impl Fn(&V, &V) -> Result<Option<V>, E> + Clone + Send + Sync + 'static,
+        subtract: impl Fn(&V, &V) -> Result<Option<V>, E> + Clone + Send + Sync + 'static,
+    ) -> Table<K, V> {
+        let refused = |error: E| ProcessError::Record(error.to_string());
+        self.fold(
+            store.into(),
+            move |_, value, before| match before {
+                Some(before) => add(&before, value).map_err(refused),
+                None => Ok(Some(value.clone())),
+            },
+            move |_, value, before| subtract(&before, value).map_err(refused),
+        )
+    }
+
+    /// The rows of both in the same groups: what follows adds up the rows of several tables, or those of one by several keys of theirs, into
+    /// one table. Since each row is taken back as it was added, the order in which they come makes no difference to sums and counts.
+    ///
+    /// It is to tables what [`cogroup`](crate::dsl::Grouped::cogroup) is to streams; Kafka Streams does not have it.
+    ///
+    /// ```
+    /// use topology::Topic;
+    /// use topology::dsl::Builder;
+    /// use topology::testing::TestDriver;
+    ///
+    /// // Flights from one city to another, and how many begin or end in each.
+    /// const FLIGHTS: Topic<i64, String> = Topic::new("flights");
+    /// const TRAFFIC: Topic<String, i64> = Topic::new("traffic");
+    ///
+    /// let b = Builder::new("example");
+    /// let flights = b.table(FLIGHTS, "flights");
+    /// let end = |flight: &String, end: usize| flight.split('-').nth(end).unwrap_or_default().to_owned();
+    /// let departures = flights.group_by(move |_, flight| (end(flight, 0), 1_i64), "departures");
+    /// let arrivals = flights.group_by(move |_, flight| (end(flight, 1), 1_i64), "arrivals");
+    /// departures.merge(&arrivals).count("traffic").to_stream().to_compacted(TRAFFIC);
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
+    /// driver.send(FLIGHTS, 0, &1, Some(&"Rome-Oslo".to_owned()));
+    /// driver.send(FLIGHTS, 1, &2, Some(&"Oslo-Bern".to_owned()));
+    /// driver.send(FLIGHTS, 2, &1, None);
+    /// let of_oslo = driver.drain(TRAFFIC).into_iter().filter(|record| record.key == "Oslo").map(|record| record.value.unwrap());
+    /// assert_eq!(of_oslo.collect::<Vec<_>>(), [1, 2, 1]);
+    /// ```
+    pub fn merge(&self, other: &Self) -> Self {
+        Self {
+            changes: self.changes.merge(&other.changes),
+        }
     }
 
     fn fold<T: StoreValue>(
         &self,
         store: Materialized,
-        add: impl Fn(&K, &V, Option<T>) -> Option<T> + Clone + Send + Sync + 'static,
-        subtract: impl Fn(&K, &V, T) -> Option<T> + Clone + Send + Sync + 'static,
+        add: impl Fn(&K, &V, Option<T>) -> Result<Option<T>, ProcessError> + Clone + Send + Sync + 'static,
+        subtract: impl Fn(&K, &V, T) -> Result<Option<T>, ProcessError> + Clone + Send + Sync + 'static,
     ) -> Table<K, T> {
         let rows = RowStore::<K, T>::new(&store);
         let old = OldValues::known();
@@ -122,11 +210,11 @@ impl<K: StoreKey, V: Wire + Clone> GroupedTable<K, V> {
                 let old = before.clone().filter(|_| wanted.is_wanted());
                 let (mut now, mut at_ms) = (before, record.timestamp_ms);
                 if let (Some(value), Some(row)) = (&change.old, now.clone()) {
-                    now = subtract(key, value, row);
+                    now = subtract(key, value, row)?;
                     at_ms = later_ms;
                 }
                 if let Some(value) = &change.new {
-                    now = add(key, value, now);
+                    now = add(key, value, now)?;
                     at_ms = later_ms;
                 }
                 if let Some(change) = store.put(key, Change::new(now, old), at_ms)? {

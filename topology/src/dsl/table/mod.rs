@@ -3,6 +3,7 @@
 //! A [`Table`] is a stream of [`Change`]s, and a way to look up what a key has. Where a table has a store, that is looked into; else it is
 //! computed from the tables before it.
 
+mod as_table;
 mod cached;
 mod filter;
 mod fk_join;
@@ -11,6 +12,7 @@ mod group_by;
 mod join;
 mod map_values;
 mod materialized;
+mod on_change;
 mod options;
 mod source;
 mod stored;
@@ -26,7 +28,7 @@ use clock::Millis;
 use super::Stream;
 use crate::change::Change;
 use crate::error::StoreError;
-use crate::store::{Definitions, StoreDef, StoreSet, TaskStores, Timestamped};
+use crate::store::{Definitions, StoreDef, StoreSet, TaskStores, Timestamped, TimestampedKeyValue};
 
 pub use group_by::GroupedTable;
 pub use options::Materialized;
@@ -61,6 +63,8 @@ pub(super) struct Rows<K, V> {
     /// The stores that must be at hand.
     pub stores: Vec<StoreDef>,
     pub look_up: LookUp<K, V>,
+    /// The store that has the rows as they are, where there is one: for those who look at many keys.
+    pub newest: Option<TimestampedKeyValue<K, V>>,
     /// For how long the store keeps versions; `None` where it keeps none, and of rows that are computed.
     pub retention: Option<Duration>,
 }
@@ -70,6 +74,7 @@ impl<K, V> Clone for Rows<K, V> {
         Self {
             stores: self.stores.clone(),
             look_up: self.look_up.clone(),
+            newest: self.newest,
             retention: self.retention,
         }
     }
