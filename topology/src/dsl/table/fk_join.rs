@@ -6,14 +6,16 @@
 //!    └── join with the row as it is now ◄── <name>-response topic ◄──┘
 //! ```
 //!
-//! An answer says which value of the row it is for. One that is for an earlier value is dropped: a later one is on its way.
+//! An answer says which value of the row it is for. One that is for an earlier value is dropped: a later one is on its way. So each
+//! value has an answer, also one that joins with nothing as the value before it did: the answer that ended an earlier result may be one
+//! of those that are dropped. (Kafka Streams leaves it out, and such a result then stays.)
 
 use std::sync::Arc;
 
 use wire::{Codec, Registry};
 
 use super::foreign_key::{Fingerprint, Instruction, Response, Subscription, fingerprint};
-use super::{Materialized, Rows, Table, definitions, later_ms};
+use super::{Materialized, RowStore, Rows, Table, definitions, later_ms};
 use crate::change::Change;
 use crate::dsl::{Rekeyed, Stream};
 use crate::error::{EngineError, ProcessError};
@@ -123,6 +125,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
             None => Some(Response {
                 value: ask.value,
                 foreign: None,
+                is_probably_known: ask.instruction == Instruction::AnswerIfThere,
             }),
         });
         let subscriptions = asked.flat_map(|row, ask| {
@@ -136,8 +139,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
         let responses = answer(&subscriptions.repartition(topic), other, name);
         let topic = asked.repartition_topic(&format!("{name}-response"));
         let responses = Rekeyed { stream: responses }.repartition(topic);
-        self.joined_with(&responses.merge(&unasked), &subject, join)
-            .to_table(result.clone())
+        self.joined_with(&responses.merge(&unasked), &subject, join, result)
     }
 
     /// What becomes of each row's foreign key.
@@ -174,34 +176,40 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
         })
     }
 
-    /// Joins answers with the rows that asked, as they are now.
+    /// Joins answers with the rows that asked, as they are now, and keeps what comes of it.
     fn joined_with<W: StoreValue, VO: StoreValue>(
         &self,
         responses: &Stream<K, Response<W>>,
         subject: &str,
         join: impl Fn(Option<&V>, Option<&W>) -> Option<VO> + Clone + Send + Sync + 'static,
-    ) -> Stream<K, Option<VO>> {
+        result: &Materialized,
+    ) -> Table<K, VO> {
         let look_up = self.rows.look_up.clone();
         let subject = subject.to_owned();
         let name = responses.name_after("fk_join");
-        responses.stateful_with(name, self.rows.stores.clone(), move |registry| {
+        let results = RowStore::<K, VO>::new(result);
+        let stores = [self.rows.stores.clone(), results.definitions()].concat();
+        let joined = responses.stateful_with(name, stores, move |registry| {
             let mut fingerprints = Fingerprints::of::<V>(registry, &subject)?;
             let (look_up, join) = (look_up.clone(), join.clone());
             Ok(
                 move |record: &Record<K, Response<W>>, stores: &mut crate::store::TaskStores<'_>, out: &mut Vec<_>| {
-                    let row = look_up(stores, &record.key, None)?.map(|row| row.value);
+                    let (key, response) = (&record.key, &record.value);
+                    let row = look_up(stores, key, None)?.map(|row| row.value);
                     let now = match &row {
                         Some(row) => Some(fingerprints.take(row)?),
                         None => None,
                     };
-                    if now == record.value.value {
-                        let joined = join(row.as_ref(), record.value.foreign.as_ref());
-                        out.push(Record::new(record.key.clone(), joined, record.timestamp_ms));
+                    if now != response.value || (response.is_probably_known && results.open(stores).get(key)?.is_none()) {
+                        return Ok(());
                     }
+                    let joined = join(row.as_ref(), response.foreign.as_ref());
+                    out.push(Record::new(key.clone(), joined, record.timestamp_ms));
                     Ok(())
                 },
             )
-        })
+        });
+        joined.to_table(result.clone())
     }
 }
 
@@ -252,16 +260,12 @@ fn answer<KO: StoreKey, K: StoreKey, W: StoreValue>(
                 Instruction::DeleteAndAnswer | Instruction::Delete => kept.delete(key),
                 _ => kept.put(key, Timestamped::new(subscription.clone(), record.timestamp_ms)),
             }
-            let is_answered = match subscription.instruction {
-                Instruction::DeleteAndAnswer | Instruction::Answer => true,
-                Instruction::AnswerIfThere => found.is_some(),
-                Instruction::Delete => false,
-            };
-            if is_answered {
+            if subscription.instruction != Instruction::Delete {
                 let at_ms = later_ms(found.as_ref(), record.timestamp_ms);
                 let ends = subscription.instruction == Instruction::DeleteAndAnswer;
                 let response = Response {
                     value: subscription.value,
+                    is_probably_known: found.is_none() && subscription.instruction == Instruction::AnswerIfThere,
                     foreign: found.map(|row| row.value).filter(|_| !ends),
                 };
                 out.push(Record::new(subscription.row.clone(), response, at_ms));
@@ -278,6 +282,7 @@ fn answer<KO: StoreKey, K: StoreKey, W: StoreValue>(
             let response = Response {
                 value: subscription.value.value,
                 foreign: record.value.new.clone(),
+                is_probably_known: false,
             };
             out.push(Record::new(row, response, record.timestamp_ms));
             std::ops::ControlFlow::Continue(())
@@ -291,13 +296,14 @@ fn answer<KO: StoreKey, K: StoreKey, W: StoreValue>(
 type Asks<KO> = fn(Option<Option<KO>>, Option<Option<KO>>) -> [Option<(Option<KO>, Instruction)>; 2];
 
 fn inner<KO: PartialEq>(old: Option<Option<KO>>, new: Option<Option<KO>>) -> [Option<(Option<KO>, Instruction)>; 2] {
+    let is_row = old.is_some() || new.is_some();
     match (old.flatten(), new.flatten()) {
         (Some(old), None) => [Some((Some(old), Instruction::DeleteAndAnswer)), None],
         // What did not join under the same key, or not at all, has no result to delete.
         (Some(old), Some(new)) if old == new => [None, Some((Some(new), Instruction::AnswerIfThere))],
         (None, Some(new)) => [None, Some((Some(new), Instruction::AnswerIfThere))],
         (Some(old), Some(new)) => [Some((Some(old), Instruction::Delete)), Some((Some(new), Instruction::Answer))],
-        (None, None) => [None, None],
+        (None, None) => [None, is_row.then_some((None, Instruction::AnswerIfThere))],
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) enum Instruction {
     Delete,
     /// It begins or goes on; answered in any case.
     Answer,
-    /// It begins or goes on; answered if the foreign key has a row.
+    /// It begins or goes on; answered, and where the foreign key has no row nobody need hear of it who has no result.
     AnswerIfThere,
 }
 
@@ -45,6 +45,9 @@ pub(super) struct Response<V> {
     /// Of the row's value that asked.
     pub value: Fingerprint,
     pub foreign: Option<V>,
+    /// There should be no result, and most probably there is none: the one before was for an earlier value, or its end is on its way. If
+    /// that is overtaken by another value of the row, it is dropped; so the result ends with this one.
+    pub is_probably_known: bool,
 }
 
 fn encode_fingerprint(value: Fingerprint, out: &mut Vec<u8>) {
@@ -90,13 +93,21 @@ impl<K: OrderedKey + Send + Sync + 'static> Wire for Subscription<K> {
     }
 }
 
+const NONE: u8 = 0;
+const FOREIGN: u8 = 1;
+const NONE_AS_KNOWN: u8 = 2;
+
 /// The fingerprint, whether there is a foreign value, and it.
 impl<V: Wire> Wire for Response<V> {
     const SCHEMA: Option<&'static str> = V::SCHEMA;
 
     fn encode(&self, codec: &Codec, out: &mut Vec<u8>) -> Result<(), WireError> {
         encode_fingerprint(self.value, out);
-        out.push(u8::from(self.foreign.is_some()));
+        out.push(match (&self.foreign, self.is_probably_known) {
+            (None, false) => NONE,
+            (Some(_), _) => FOREIGN,
+            (None, true) => NONE_AS_KNOWN,
+        });
         match &self.foreign {
             Some(foreign) => foreign.encode(codec, out),
             None => Ok(()),
@@ -106,11 +117,15 @@ impl<V: Wire> Wire for Response<V> {
     fn decode(mut bytes: &[u8], codec: &Codec) -> Result<Self, WireError> {
         let value = decode_fingerprint(&mut bytes)?;
         let (has_foreign, rest) = bytes.split_first().ok_or_else(short)?;
-        let foreign = match has_foreign {
-            0 => None,
+        let foreign = match *has_foreign {
+            NONE | NONE_AS_KNOWN => None,
             _ => Some(V::decode(rest, codec)?),
         };
-        Ok(Self { value, foreign })
+        Ok(Self {
+            value,
+            foreign,
+            is_probably_known: *has_foreign == NONE_AS_KNOWN,
+        })
     }
 }
 
@@ -133,10 +148,11 @@ mod tests {
             assert_eq!(Subscription::<String>::decode(&bytes, &codec).unwrap(), sent);
             assert!((0..bytes.len()).all(|len| Subscription::<String>::decode(&bytes[..len], &codec).is_err()));
         }
-        for foreign in [None, Some(7_i64)] {
+        for (foreign, is_probably_known) in [(None, false), (Some(7_i64), false), (None, true)] {
             let sent = Response {
                 value: Some(fingerprint(b"")),
                 foreign,
+                is_probably_known,
             };
             let mut bytes = Vec::new();
             sent.encode(&codec, &mut bytes).unwrap();
