@@ -12,7 +12,7 @@ use crate::store::{StoreKey, StoreValue};
 
 /// A stream whose records are gathered by key.
 pub struct Grouped<K, V> {
-    stream: Stream<K, V>,
+    pub(super) stream: Stream<K, V>,
 }
 
 impl<K, V> Clone for Grouped<K, V> {

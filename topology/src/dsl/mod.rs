@@ -22,6 +22,7 @@ mod grace_join;
 mod grouped;
 mod pattern;
 mod rekeyed;
+mod running;
 mod sink;
 mod source;
 mod stateless;
@@ -47,6 +48,7 @@ pub use cogrouped::Cogrouped;
 pub use grouped::Grouped;
 pub use pattern::TopicPattern;
 pub use rekeyed::{Rekeyed, RekeyedSplit};
+pub use running::{Parts, Running};
 pub use stateless::Split;
 pub use table::{GroupedTable, Materialized, Table};
 

@@ -65,7 +65,6 @@ impl<K: StoreKey, V: StoreValue> Stream<K, Change<V>> {
                     let row = stores.get(store).get(key)?;
                     Ok(row.map(|value| Timestamped::new(value, Millis(0))))
                 }),
-                newest: None,
                 retention: None,
             },
             // The processor tells what there was in any case.

@@ -201,7 +201,6 @@ fn both<K: 'static, V: 'static, W: 'static, VO: 'static>(
             let at_ms = at_ms.into_iter().flatten().max();
             Ok(value.zip(at_ms).map(|(value, at_ms)| Timestamped::new(value, at_ms)))
         }),
-        newest: None,
         retention: None,
     }
 }

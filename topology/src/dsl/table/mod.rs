@@ -28,7 +28,7 @@ use clock::Millis;
 use super::Stream;
 use crate::change::Change;
 use crate::error::StoreError;
-use crate::store::{Definitions, StoreDef, StoreSet, TaskStores, Timestamped, TimestampedKeyValue};
+use crate::store::{Definitions, StoreDef, StoreKey, StoreSet, StoreValue, TaskStores, Timestamped};
 
 pub use group_by::GroupedTable;
 pub use options::Materialized;
@@ -63,8 +63,6 @@ pub(super) struct Rows<K, V> {
     /// The stores that must be at hand.
     pub stores: Vec<StoreDef>,
     pub look_up: LookUp<K, V>,
-    /// The store that has the rows as they are, where there is one: for those who look at many keys.
-    pub newest: Option<TimestampedKeyValue<K, V>>,
     /// For how long the store keeps versions; `None` where it keeps none, and of rows that are computed.
     pub retention: Option<Duration>,
 }
@@ -74,10 +72,36 @@ impl<K, V> Clone for Rows<K, V> {
         Self {
             stores: self.stores.clone(),
             look_up: self.look_up.clone(),
-            newest: self.newest,
             retention: self.retention,
         }
     }
+}
+
+impl<K: StoreKey, V: StoreValue> Table<K, V> {
+    /// Changes that nobody looks up a row of.
+    pub(super) fn of_changes(changes: &Stream<K, Change<V>>, old: Arc<OldValues>) -> Self {
+        Self {
+            changes: changes.clone(),
+            rows: Rows {
+                stores: Vec::new(),
+                look_up: Arc::new(|_, _, _| Ok(None)),
+                retention: None,
+            },
+            old,
+            all_changes: None,
+        }
+    }
+
+    /// The changes, with what there was before.
+    pub(super) fn changes_with_old(&self) -> &Stream<K, Change<V>> {
+        self.old.want();
+        &self.changes
+    }
+}
+
+/// The stores that must be at hand to look up a table's rows, and how to.
+pub(super) fn lookup_in<K: StoreKey, V: StoreValue>(table: &Table<K, V>) -> (Vec<StoreDef>, LookUp<K, V>) {
+    (table.rows.stores.clone(), table.rows.look_up.clone())
 }
 
 pub(super) fn definitions(stores: impl StoreSet) -> Vec<StoreDef> {

@@ -71,7 +71,6 @@ pub(super) fn computed<K: 'static, V: 'static, VO>(
             let found = look_up(stores, key, at_ms)?;
             Ok(found.and_then(|row| Some(Timestamped::new(compute(key, row.value)?, row.timestamp_ms))))
         }),
-        newest: None,
         retention: None,
     }
 }

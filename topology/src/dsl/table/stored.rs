@@ -90,10 +90,6 @@ impl<K: StoreKey, V: StoreValue> RowStore<K, V> {
                 }),
                 Self::Expires { store, .. } => Arc::new(move |stores, key, _| stores.get(store).get(key)),
             },
-            newest: match self {
-                Self::Newest(store) => Some(store),
-                Self::Versions(_) | Self::Expires { .. } => None,
-            },
             retention: match self {
                 Self::Newest(_) | Self::Expires { .. } => None,
                 Self::Versions(store) => Some(store.retention()),
