@@ -8,23 +8,31 @@
 //!  bank.public.transactions ─► apply ──► silver.transactions         ├─► post-to-balance ──► gold.account_balances
 //!                                  └───► journal ──► riverbank-legs ─┘                  └──► silver.postings
 //!  what breaks a rule ───────► silver.rejected
+//!
+//!  silver.accounts, gold.account_balances ──► by customer and currency ────────────► gold.customer_positions
+//!  silver.postings, silver.accounts ────────► by account and day ───────────────────► gold.account_daily
+//!  gold.account_daily, silver.accounts ─────► by day, type of account and currency ─► gold.bank_daily
+//!  silver.transactions, silver.accounts ────► by minute, type, status and currency ─► gold.transaction_minutes
 //! ```
 
 use schemas::bronze::{CdcKey, Envelope, Op, Row};
-use schemas::state::Applied;
+use schemas::state::{AccountTerms, Applied};
 use schemas::topics::*;
 use topology::dsl::{Builder, Stream};
 use topology::store::StoreValue;
 use topology::{EngineError, Topology};
 use wire::{Topic, Wire};
 
-use crate::gold::{AccountEvent, LedgerEntry, PostToBalance};
+use crate::gold::{AccountEvent, LedgerEntry, PostToBalance, account_daily, bank_daily, customer_positions, transaction_minutes};
 use crate::scd2::{AccountHistory, CustomerHistory, Dimension, History};
 use crate::silver::{Accounts, Apply, Customers, Entity, Journal, Outcome, Transactions};
 use crate::stores;
 
 /// The application's name: its consumer group, and the prefix of its internal topics.
 pub const APPLICATION: &str = "riverbank";
+
+/// Rows that many records change wait for the commit, so that each is written once; and so many bytes of them at most.
+const TOLD_BYTES_MAX: usize = 1 << 20;
 
 /// How many partitions the topics of the change log have.
 ///
@@ -86,25 +94,52 @@ pub fn bank(partitions: SourcePartitions) -> Result<Topology, EngineError> {
         .process("journal", stores::POSTED, || Journal)
         .rekeyed()
         .repartition(LEGS);
-    let rows = b.changes(SILVER_ACCOUNTS).map_values(|_, row| AccountEvent::Row(row.clone()));
+    let account_rows = b.changes(SILVER_ACCOUNTS);
+    let rows = account_rows.map_values(|_, row| AccountEvent::Row(row.clone()));
     let ledger = rows.merge(&legs.map_values(|_, leg| AccountEvent::Leg(leg.clone()))).process(
         "post-to-balance",
         (stores::BALANCES, stores::WAITING, stores::OVERDUE),
         || PostToBalance,
     );
-    ledger
+    let postings = ledger.flat_map_values(|_, entry| match entry {
+        LedgerEntry::Posting(posting) => Some(posting.clone()),
+        LedgerEntry::Balance(_) | LedgerEntry::Rejected(_) => None,
+    });
+    postings.to(SILVER_POSTINGS);
+
+    let terms = account_rows
+        .map_values(|_, row| row.as_ref().map(AccountTerms::from))
+        .to_table_on_change(stores::ACCOUNT_TERMS);
+    let balances = ledger
         .flat_map_values(|_, entry| match entry {
-            LedgerEntry::Posting(posting) => Some(posting.clone()),
-            LedgerEntry::Rejected(_) => None,
+            LedgerEntry::Balance(change) => Some(change.clone()),
+            LedgerEntry::Posting(_) | LedgerEntry::Rejected(_) => None,
         })
-        .to(SILVER_POSTINGS);
+        .as_table(stores::BALANCES);
+    customer_positions(&terms, &balances)
+        .cached("customer-positions-told", TOLD_BYTES_MAX)
+        .to_stream()
+        .to_compacted(CUSTOMER_POSITIONS);
+    let of_accounts = postings.filter(|_, posting| !posting.is_cash);
+    let days = account_daily(&of_accounts, &terms);
+    days.cached("account-days-told", TOLD_BYTES_MAX)
+        .to_stream()
+        .to_compacted(ACCOUNT_DAILY);
+    bank_daily(&days, &terms)
+        .cached("bank-days-told", TOLD_BYTES_MAX)
+        .to_stream()
+        .to_compacted(BANK_DAILY);
+    transaction_minutes(&b.table(SILVER_TRANSACTIONS, stores::TRANSACTION_ROWS), &terms)
+        .cached("transaction-minutes-told", TOLD_BYTES_MAX)
+        .to_stream()
+        .to_compacted(TRANSACTION_MINUTES);
 
     reject(&customers, |id| id.0);
     reject(&accounts, |id| id.0);
     reject(&transactions, |id| id.0);
     ledger
         .flat_map(|id, entry| match entry {
-            LedgerEntry::Posting(_) => None,
+            LedgerEntry::Balance(_) | LedgerEntry::Posting(_) => None,
             LedgerEntry::Rejected(rejected) => Some((id.0, rejected.clone())),
         })
         .to(SILVER_REJECTED);

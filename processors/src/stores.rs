@@ -42,3 +42,21 @@ pub const CUSTOMER_NEWEST: KeyValue<CustomerId, i64> = KeyValue::new("customer-n
 pub const ACCOUNT_VERSIONS: KeyValue<(AccountId, i64), AccountVersion> = KeyValue::backed_by("account-versions", ACCOUNT_HISTORY);
 /// The number of every account's newest version.
 pub const ACCOUNT_NEWEST: KeyValue<AccountId, i64> = KeyValue::new("account-newest");
+
+/// The terms of accounts that are there: a table.
+pub const ACCOUNT_TERMS: &str = "account-terms";
+/// The transactions that are there: a table.
+pub const TRANSACTION_ROWS: &str = "transaction-rows";
+/// What each transaction adds to its minute: a table.
+pub const TRANSACTIONS_IN_CURRENCY: &str = "transactions-in-currency";
+
+/// What customers have, by currency: a table.
+pub const CUSTOMER_POSITIONS: &str = "customer-positions";
+/// Transactions by minute: a table.
+pub const TRANSACTION_MINUTES: &str = "transaction-minutes";
+/// What was posted to accounts by day, and before it: a running aggregate.
+pub const ACCOUNT_DAYS: &str = "account-days";
+/// How many accounts of a customer were active on a day: a table.
+pub const CUSTOMER_DAYS: &str = "customer-days";
+/// The bank by day: a table.
+pub const BANK_DAYS: &str = "bank-days";

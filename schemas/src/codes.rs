@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use wire::{Codec, OrderedKey, Wire, WireError};
 
 /// A text that is none of a code's accepted values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,9 +40,35 @@ macro_rules! codes {
                 match text { $($text => Ok($name::$item),)+ other => Err($crate::UnknownCode(other.to_owned())) }
             }
         }
+
+        $crate::codes::text_key!($name);
     };
 }
 pub(crate) use codes;
+
+/// Makes a code a part of keys: its text, as a text key is.
+macro_rules! text_key {
+    ($name:ty) => {
+        impl wire::OrderedKey for $name {
+            fn encode_ordered(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(self.as_str().as_bytes());
+                out.extend_from_slice(&[0, 0]);
+            }
+            fn decode_ordered(bytes: &mut &[u8]) -> Result<Self, wire::WireError> {
+                let text = String::decode_ordered(bytes)?;
+                text.parse()
+                    .map_err(|error: $crate::UnknownCode| wire::WireError::Malformed(error.to_string()))
+            }
+            fn encode_part(&self, out: &mut Vec<u8>) {
+                self.encode_ordered(out);
+            }
+            fn decode_part(bytes: &mut &[u8]) -> Result<Self, wire::WireError> {
+                Self::decode_ordered(bytes)
+            }
+        }
+    };
+}
+pub(crate) use text_key;
 
 /// A currency of ISO 4217, by its three letters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +97,46 @@ impl Currency {
 /// accounts may still be there.
 fn minor_digits(code: &str) -> Option<u32> {
     iso_currency::Currency::from_code(code)?.exponent().map(u32::from)
+}
+
+impl Currency {
+    /// What was written passed the list; a list that has since lost a currency must not make it unreadable.
+    fn written(text: &str) -> Result<Self, UnknownCode> {
+        let letters = <[u8; 3]>::try_from(text.as_bytes()).ok();
+        let letters = letters.filter(|letters| letters.iter().all(u8::is_ascii_uppercase));
+        letters.map(Currency).ok_or_else(|| UnknownCode(text.to_owned()))
+    }
+}
+
+/// As a part of keys: its three letters, as a text key is.
+impl OrderedKey for Currency {
+    fn encode_ordered(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+        out.extend_from_slice(&[0, 0]);
+    }
+    fn decode_ordered(bytes: &mut &[u8]) -> Result<Self, WireError> {
+        let text = String::decode_ordered(bytes)?;
+        Self::written(&text).map_err(|error| WireError::Malformed(error.to_string()))
+    }
+    fn encode_part(&self, out: &mut Vec<u8>) {
+        self.encode_ordered(out);
+    }
+    fn decode_part(bytes: &mut &[u8]) -> Result<Self, WireError> {
+        Self::decode_ordered(bytes)
+    }
+}
+
+/// As a value of its own: its three letters.
+impl Wire for Currency {
+    const SCHEMA: Option<&'static str> = None;
+    fn encode(&self, _: &Codec, out: &mut Vec<u8>) -> Result<(), WireError> {
+        out.extend_from_slice(&self.0);
+        Ok(())
+    }
+    fn decode(bytes: &[u8], _: &Codec) -> Result<Self, WireError> {
+        let text = std::str::from_utf8(bytes).map_err(|error| WireError::Malformed(error.to_string()))?;
+        Self::written(text).map_err(|error| WireError::Malformed(error.to_string()))
+    }
 }
 
 impl FromStr for Currency {
@@ -108,16 +175,8 @@ impl<'de> Deserialize<'de> for Currency {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a currency of ISO 4217")
             }
-            // What was written passed the list; a list that has since lost a currency must not make its state unreadable.
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Currency, E> {
-                let letters: [u8; 3] = text
-                    .as_bytes()
-                    .try_into()
-                    .map_err(|_| E::custom(UnknownCode(text.to_owned())))?;
-                if !letters.iter().all(u8::is_ascii_uppercase) {
-                    return Err(E::custom(UnknownCode(text.to_owned())));
-                }
-                Ok(Currency(letters))
+                Currency::written(text).map_err(E::custom)
             }
         }
         deserializer.deserialize_str(Visitor)

@@ -4,7 +4,8 @@ use clock::Micros;
 use serde::{Deserialize, Serialize};
 use wire::avro_wire;
 
-use crate::silver::{Account, Customer, Transaction};
+use crate::silver::{Account, AccountStatus, AccountType, Customer, Transaction};
+use crate::{Currency, CustomerId, Money};
 
 /// Where in the source a row was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,7 +109,56 @@ pub struct Held {
     pub generation: i64,
 }
 
+/// What of an account changes seldom. The source writes an account's row with each transaction, for its balance; what is made of the rest
+/// need not hear of that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountTerms {
+    /// Whose it is.
+    pub customer_id: CustomerId,
+    /// Its kind.
+    pub account_type: AccountType,
+    /// Its currency.
+    pub currency: Currency,
+    /// What it opened with.
+    pub opening_balance: Money,
+    /// Whether it is open.
+    pub status: AccountStatus,
+    /// When it was closed, in microseconds since the epoch.
+    pub closed_at: Option<i64>,
+    /// When the row was made, in microseconds since the epoch.
+    pub created_at: i64,
+}
+
+impl From<&Account> for AccountTerms {
+    fn from(account: &Account) -> Self {
+        Self {
+            customer_id: account.customer_id,
+            account_type: account.account_type,
+            currency: account.currency,
+            opening_balance: account.opening_balance,
+            status: account.status,
+            closed_at: account.closed_at,
+            created_at: account.created_at,
+        }
+    }
+}
+
+/// What was posted to an account on a day, and before it; without what the account opened with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaySums {
+    /// What all earlier days come to.
+    pub brought: Money,
+    /// Sum of what came in on the day.
+    pub credits: Money,
+    /// Sum of what went out on the day.
+    pub debits: Money,
+    /// How many postings stand on the day.
+    pub entries: i64,
+}
+
 avro_wire!(Applied<Customer>, include_str!("../avro/state/applied_customer.avsc"));
 avro_wire!(Applied<Account>, include_str!("../avro/state/applied_account.avsc"));
 avro_wire!(Applied<Transaction>, include_str!("../avro/state/applied_transaction.avsc"));
 avro_wire!(TableState, include_str!("../avro/state/table.avsc"));
+avro_wire!(AccountTerms, include_str!("../avro/state/account_terms.avsc"));
+avro_wire!(DaySums, include_str!("../avro/state/day_sums.avsc"));

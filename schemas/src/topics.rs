@@ -3,9 +3,12 @@
 use wire::Topic;
 
 use crate::bronze::{AccountRow, CdcKey, CustomerRow, Envelope, TransactionRow};
-use crate::gold::{AccountBalance, AccountVersion, CustomerVersion};
+use crate::gold::{
+    AccountBalance, AccountDay, AccountVersion, BankDay, BankDayKey, CustomerPosition, CustomerVersion, TransactionMinute,
+    TransactionMinuteKey,
+};
 use crate::silver::{Account, Customer, Leg, Posting, Rejected, Transaction};
-use crate::{AccountId, CustomerId, TransactionId};
+use crate::{AccountId, Currency, CustomerId, TransactionId};
 
 /// The prefix that the connector gives its topics.
 pub const CDC_PREFIX: &str = "bank";
@@ -34,6 +37,14 @@ pub const ACCOUNT_BALANCES: Topic<AccountId, AccountBalance> = Topic::new("gold.
 pub const CUSTOMER_HISTORY: Topic<(CustomerId, i64), CustomerVersion> = Topic::new("gold.customer_history");
 /// Every version of every account, by its number; compacted.
 pub const ACCOUNT_HISTORY: Topic<(AccountId, i64), AccountVersion> = Topic::new("gold.account_history");
+/// What customers have, by currency; compacted.
+pub const CUSTOMER_POSITIONS: Topic<(CustomerId, Currency), CustomerPosition> = Topic::new("gold.customer_positions");
+/// Accounts by day; compacted.
+pub const ACCOUNT_DAILY: Topic<(AccountId, i32), AccountDay> = Topic::new("gold.account_daily");
+/// The bank by day, type of account and currency; compacted.
+pub const BANK_DAILY: Topic<BankDayKey, BankDay> = Topic::new("gold.bank_daily");
+/// Transactions by minute, type, status and currency; compacted.
+pub const TRANSACTION_MINUTES: Topic<TransactionMinuteKey, TransactionMinute> = Topic::new("gold.transaction_minutes");
 
 /// From transactions to the accounts that they touch. Internal.
 pub const LEGS: Topic<AccountId, Leg> = Topic::new("riverbank-legs");

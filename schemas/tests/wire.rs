@@ -143,6 +143,7 @@ fn silver_and_gold_round_trip() {
         txn_type: TransactionType::Deposit,
         source_lsn: lsn,
         source_ts: at,
+        effective_at: Some(at),
         then: None,
     };
     check(leg.clone());
@@ -154,6 +155,7 @@ fn silver_and_gold_round_trip() {
             booked: money("7.1234"),
             pending: money("1"),
             txn_type: TransactionType::Transfer,
+            effective_at: None,
         }),
         ..leg
     });
@@ -166,6 +168,7 @@ fn silver_and_gold_round_trip() {
         amount: money("-5"),
         reverses: Some("1:41:0".into()),
         booked_at: at,
+        effective_at: Some(at - 1),
         source_lsn: lsn,
     });
     check(Rejected {
@@ -314,7 +317,10 @@ fn a_leg_of_an_earlier_version_is_read() {
     });
     let bytes = written(old, &registry, value.take());
     let leg = Leg::decode(&bytes, &Codec::reader(registry)).unwrap();
-    assert_eq!((leg.version, leg.booked, leg.then), (42, money("12.34"), None));
+    assert_eq!(
+        (leg.version, leg.booked, leg.then, leg.effective_at),
+        (42, money("12.34"), None, None)
+    );
 }
 
 /// Before sweeps could be held back.

@@ -40,7 +40,7 @@ fn topology() -> Topology {
     let evenings = days.try_join(&accounts, |_, (on_day, brought), opened| {
         Ok::<_, String>((*on_day, opened + brought + on_day))
     });
-    evenings.to_stream().to_compacted(DAYS);
+    evenings.cached("told", 1 << 20).to_stream().to_compacted(DAYS);
     let totals = evenings.group_by(|(_, day), (on_day, _)| (*day, *on_day), "by-day");
     totals
         .reduce("totals", |sum, on_day| sum + on_day, |sum, on_day| sum - on_day)

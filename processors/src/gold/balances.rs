@@ -14,7 +14,7 @@ use schemas::silver::{Account, Leg, LegEntry, Posting, Rejected, TransactionType
 use schemas::topics::LEGS;
 use schemas::{AccountId, Currency, Money, MoneyError};
 use topology::store::KeyValue;
-use topology::{Context, Micros, ProcessError, Processor, Punctuation, PunctuationType, ReadAhead, Record, Schedule};
+use topology::{Change, Context, Micros, ProcessError, Processor, Punctuation, PunctuationType, ReadAhead, Record, Schedule};
 
 /// How long a leg may wait for its account before the quarantine hears of it, in milliseconds.
 pub const GRACE: Duration = Duration::from_secs(60);
@@ -28,9 +28,11 @@ pub enum AccountEvent {
     Leg(Leg),
 }
 
-/// What comes of it, beside the balance.
+/// What comes of it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LedgerEntry {
+    /// The balance in the store has changed.
+    Balance(Change<AccountBalance>),
     /// An entry of the journal.
     Posting(Posting),
     /// What cannot be booked (yet).
@@ -62,24 +64,30 @@ impl Processor for PostToBalance {
         let id = record.key;
         match &record.value {
             AccountEvent::Row(Some(account)) => {
-                let balance = match cx.stores.0.get(&id)? {
+                let before = cx.stores.0.get(&id)?;
+                let balance = match before.clone() {
                     Some(known) if known.currency == account.currency => revised(known, account)?,
                     // Legs wait for the account's first row, and what does not fit its currency for another one.
                     Some(known) => book_waiting(revised(known, account)?, cx)?,
                     None => book_waiting(opened(account)?, cx)?,
                 };
-                cx.stores.0.put(id, balance);
+                keep(cx, before, balance);
             }
             AccountEvent::Row(None) => {
-                if let Some(mut balance) = cx.stores.0.get(&id)? {
-                    balance.is_deleted = true;
-                    cx.stores.0.put(id, balance);
+                if let Some(before) = cx.stores.0.get(&id)? {
+                    let is_deleted = true;
+                    let balance = AccountBalance {
+                        is_deleted,
+                        ..before.clone()
+                    };
+                    keep(cx, Some(before), balance);
                 }
             }
             AccountEvent::Leg(leg) => match cx.stores.0.get(&id)? {
-                Some(mut balance) => {
+                Some(before) => {
+                    let mut balance = before.clone();
                     book(&mut balance, leg, cx.at.offset.as_i64(), cx)?;
-                    cx.stores.0.put(id, balance);
+                    keep(cx, Some(before), balance);
                 }
                 None => cx.stores.1.put((id, cx.at.offset.as_i64()), leg.clone()),
             },
@@ -109,6 +117,13 @@ impl Processor for PostToBalance {
         }
         Ok(())
     }
+}
+
+/// Keeps the balance, and tells of it.
+fn keep(cx: &mut Context<'_, PostToBalance>, before: Option<AccountBalance>, balance: AccountBalance) {
+    let id = balance.account_id;
+    cx.stores.0.put(id, balance.clone());
+    cx.out.forward(id, LedgerEntry::Balance(Change::new(Some(balance), before)));
 }
 
 /// A leg that waits, under its place in the order of arrival.
@@ -275,6 +290,7 @@ fn postings(account: AccountId, currency: Currency, leg: &Leg, of: LegEntry, par
         amount,
         reverses: of.reversal.then(|| name(cash, false)),
         booked_at: leg.source_ts,
+        effective_at: of.effective_at,
         source_lsn: leg.source_lsn,
     };
     let mut entries = vec![entry(account, false, of.booked)];

@@ -22,22 +22,26 @@ pub struct Effect {
     pub booked: Money,
     /// Change of the holds.
     pub pending: Money,
+    /// The transaction's own time.
+    pub effective_at: i64,
 }
 
 /// The effects of a transaction in the state that it is in.
 pub fn effects(transaction: &Transaction) -> Vec<Effect> {
-    let (own, amount) = (transaction.account_id, transaction.amount);
+    let (own, amount, effective_at) = (transaction.account_id, transaction.amount, transaction.created_at);
     let booked = |account, number, booked| Effect {
         account,
         number,
         booked,
         pending: Money::ZERO,
+        effective_at,
     };
     let hold = Effect {
         account: own,
         number: 0,
         booked: Money::ZERO,
         pending: amount,
+        effective_at,
     };
     match (transaction.status, transaction.txn_type) {
         (TransactionStatus::Completed, TransactionType::Deposit) => vec![booked(own, 0, amount)],
@@ -111,6 +115,7 @@ impl Processor for Journal {
                 txn_type: first.txn_type,
                 source_lsn: change.at.lsn,
                 source_ts: change.at.committed_at_us.0,
+                effective_at: first.effective_at,
                 then,
             };
             cx.out.forward(account, leg);
@@ -130,6 +135,7 @@ impl Effect {
             booked: signed(self.booked),
             pending: signed(self.pending),
             txn_type,
+            effective_at: Some(self.effective_at),
         }
     }
 }

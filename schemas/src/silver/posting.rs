@@ -29,6 +29,9 @@ pub struct Leg {
     pub source_lsn: i64,
     /// When that change was committed at the source.
     pub source_ts: i64,
+    /// The transaction's own time, by which it counts on a day, in microseconds since the epoch; `None`: written before it was kept.
+    #[serde(default)]
+    pub effective_at: Option<i64>,
     /// The second entry of the same change, if it has two.
     #[serde(default)]
     pub then: Option<LegEntry>,
@@ -49,6 +52,9 @@ pub struct LegEntry {
     pub pending: Money,
     /// The transaction's kind.
     pub txn_type: TransactionType,
+    /// The transaction's own time, by which it counts on a day, in microseconds since the epoch; `None`: written before it was kept.
+    #[serde(default)]
+    pub effective_at: Option<i64>,
 }
 
 impl Leg {
@@ -61,6 +67,7 @@ impl Leg {
             booked: self.booked,
             pending: self.pending,
             txn_type: self.txn_type,
+            effective_at: self.effective_at,
         };
         std::iter::once(first).chain(self.then)
     }
@@ -74,6 +81,7 @@ impl Leg {
             booked: entry.booked,
             pending: entry.pending,
             txn_type: entry.txn_type,
+            effective_at: entry.effective_at,
             then: None,
             ..self.clone()
         }
@@ -99,6 +107,9 @@ pub struct Posting {
     pub reverses: Option<String>,
     /// When the change was committed at the source.
     pub booked_at: i64,
+    /// The transaction's own time, by which it counts on a day, in microseconds since the epoch; `None`: written before it was kept.
+    #[serde(default)]
+    pub effective_at: Option<i64>,
     /// LSN of the change that caused it.
     pub source_lsn: i64,
 }

@@ -274,6 +274,14 @@ impl<K: StoreKey, O: StoreKey, V: StoreValue> Parts<K, O, V> {
         news.rekeyed()
     }
 
+    /// The same rows, of whose updates at most one of each key and commit goes on, as [`Table::cached`].
+    pub fn cached(&self, name: &str, max_bytes: usize) -> Self {
+        let table = Table::of_changes(&self.changes, OldValues::known()).cached(name, max_bytes);
+        Self {
+            changes: table.changes_with_old().clone(),
+        }
+    }
+
     /// Gathers the rows by another key, as [`Table::group_by`].
     pub fn group_by<KO: StoreKey, VO: Wire + Clone>(
         &self,
