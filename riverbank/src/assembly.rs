@@ -65,6 +65,7 @@ impl Assembly {
             ..EngineSettings::default()
         };
         source_counters::register(metrics)?;
+        upgrade::check_gold(&*log.broker, settings.engine.gold_from_now_on)?;
         upgrade::take_over(log, &SystemClock)?;
         let source_partitions = source_partitions(log)?;
         let engine = Engine::start(processors::bank(source_partitions)?, engine_settings, parts, address);

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use processors::{APPLICATION, stores};
 use schemas::silver::{Account, Customer, Transaction};
 use schemas::state::{Applied, SourcePosition};
+use schemas::topics::{ACCOUNT_BALANCES, ACCOUNT_DAILY, BANK_DAILY, CUSTOMER_POSITIONS, TRANSACTION_MINUTES};
 use topology::clock::{Clock, Micros, Millis};
 use topology::store::{KeyValue, StoreKey};
 use wire::{Codec, Wire};
@@ -92,6 +93,50 @@ pub fn take_over(log: &Log, clock: &dyn Clock) -> anyhow::Result<()> {
         old("transactions")
     );
     Ok(())
+}
+
+/// Tables that add up what has happened, with the versions that follow those without them.
+const ADDED_UP: [&str; 4] = [
+    CUSTOMER_POSITIONS.name(),
+    ACCOUNT_DAILY.name(),
+    BANK_DAILY.name(),
+    TRANSACTION_MINUTES.name(),
+];
+
+/// Refuses to add up from the middle: what an earlier version has processed would be missing in tables that it did not have, and their figures
+/// would look right. `from_now_on`: the operator wants them so.
+pub fn check_gold(broker: &dyn Broker, from_now_on: bool) -> anyhow::Result<()> {
+    let counts = broker.partition_counts(&ADDED_UP, TIMEOUT)?;
+    let missing: Vec<&str> = ADDED_UP
+        .into_iter()
+        .zip(counts)
+        .filter_map(|(topic, count)| count.is_none().then_some(topic))
+        .collect();
+    if missing.is_empty() || !has_records(broker, ACCOUNT_BALANCES.name())? {
+        return Ok(());
+    }
+    let missing = missing.join(", ");
+    if from_now_on {
+        tracing::warn!("{missing}: they begin with what changes from now on, as engine.gold_from_now_on says");
+        return Ok(());
+    }
+    bail!(
+        "{missing}: an earlier version processed without them, and they add up all that ever happened. Begin anew from the source's topics, or \
+         set engine.gold_from_now_on to have them begin with what changes from now on (docs/runbooks/gold.md)"
+    )
+}
+
+fn has_records(broker: &dyn Broker, topic: &str) -> anyhow::Result<bool> {
+    if broker.partitions(topic, TIMEOUT)?.is_none() {
+        return Ok(false);
+    }
+    let mut reader = broker.reader("upgrade")?;
+    for partition in partitions_of(broker, topic, TIMEOUT)? {
+        if reader.bounds(&partition, TIMEOUT)?.1 > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Waits until no instance has announced itself for a while: what it still processed would be missing in what is taken over.

@@ -9,10 +9,10 @@ use broker::in_process::InProcessBroker;
 use broker::{Broker, CleanupPolicy, Committed, GroupOptions, Outgoing, TopicPartition, TopicSpec};
 use processors::{SourcePartitions, bank, stores};
 use riverbank::open::log::Log;
-use riverbank::upgrade::take_over;
+use riverbank::upgrade::{check_gold, take_over};
 use schemas::bronze::{CdcKey, Envelope, Op, Source, TransactionRow};
 use schemas::silver::TransactionStatus;
-use schemas::topics::{ACCOUNT_BALANCES, CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS, SILVER_ACCOUNTS};
+use schemas::topics::*;
 use schemas::{AccountId, TransactionId};
 use serde_json::{Value, json};
 use topology::clock::{ManualClock, SystemClock};
@@ -266,4 +266,33 @@ fn rows_deletes_and_postings_go_on_where_they_were() {
     old.change(2, Op::Update, 2, "7.00", 3000, now_us + 1_000_000);
     eventually("the change is booked", &|| booked().as_deref() == Some("17.00"));
     engine.stop();
+}
+
+#[test]
+fn tables_that_add_up_do_not_begin_in_the_middle_unless_they_are_to() {
+    let fresh = InProcessBroker::default();
+    check_gold(&fresh, false).unwrap();
+    let balances = topic(ACCOUNT_BALANCES.name(), 1, CleanupPolicy::Compact);
+    fresh.ensure_topics(&[balances], BOUND).unwrap();
+    check_gold(&fresh, false).unwrap();
+    let old = Old {
+        broker: fresh,
+        registry: Arc::new(MemoryRegistry::default()),
+    };
+    old.write(ACCOUNT_BALANCES.name(), 0, 1, Some(b"a balance"));
+    let refused = check_gold(&old.broker, false).unwrap_err().to_string();
+    assert!(
+        refused.contains("gold.account_daily") && refused.contains("docs/runbooks/gold.md"),
+        "{refused}"
+    );
+    check_gold(&old.broker, true).unwrap();
+    let topics = [
+        CUSTOMER_POSITIONS.name(),
+        ACCOUNT_DAILY.name(),
+        BANK_DAILY.name(),
+        TRANSACTION_MINUTES.name(),
+    ];
+    let topics = topics.map(|name| topic(name, 1, CleanupPolicy::Compact));
+    old.broker.ensure_topics(&topics, BOUND).unwrap();
+    check_gold(&old.broker, false).unwrap();
 }

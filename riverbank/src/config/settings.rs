@@ -100,6 +100,8 @@ declare_settings! {
         partitions: u32 = default("4", count(1, 1_000));
         /// An instance that is stopped keeps its tasks for a restart within 6 s; else other instances have them at once.
         stop_keeps_tasks: bool = default("false", boolean);
+        /// After an upgrade: tables of Gold that an earlier version did not have begin with what changes from then on.
+        gold_from_now_on: bool = default("false", boolean);
     }
 
     /// The Parquet sinks.
