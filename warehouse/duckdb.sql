@@ -124,7 +124,7 @@ SELECT * FROM query(
 
 CREATE OR REPLACE TABLE shape.silver_postings (
   posting_id VARCHAR, transaction_id BIGINT, account_id BIGINT, is_cash BOOLEAN, currency VARCHAR,
-  amount DECIMAL(38,4), reverses VARCHAR, booked_at TIMESTAMPTZ, source_lsn BIGINT, key_account_id BIGINT, op VARCHAR,
+  amount DECIMAL(38,4), reverses VARCHAR, booked_at TIMESTAMPTZ, effective_at TIMESTAMPTZ, source_lsn BIGINT, key_account_id BIGINT, op VARCHAR,
   _topic VARCHAR, _partition INTEGER, _offset BIGINT, _timestamp TIMESTAMPTZ, _raw_key BLOB, _raw BLOB, _error VARCHAR,
   _generation INTEGER
 );

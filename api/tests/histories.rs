@@ -235,7 +235,7 @@ fn a_row_without_a_history_is_told_as_it_will_begin() {
             first_name: "stored".to_owned(),
             last_name: "Ng".to_owned(),
             email: "a@b.c".to_owned(),
-            created_at: 0,
+            created_at: 3_000,
             updated_at: 0,
             source_lsn: 10,
             source_ts: 5_000,
@@ -246,8 +246,8 @@ fn a_row_without_a_history_is_told_as_it_will_begin() {
     let (all, none) = (Versions::After { version: 0, limit: 9 }, Vec::<String>::new());
     let at = |micros| Versions::InForce(Micros(micros));
     assert_eq!(names(&queries, 1, all), ["stored"]);
-    assert_eq!(names(&queries, 1, at(5_000)), ["stored"]);
-    assert_eq!(names(&queries, 1, at(4_999)), none);
+    assert_eq!(names(&queries, 1, at(3_000)), ["stored"]);
+    assert_eq!(names(&queries, 1, at(2_999)), none);
     assert_eq!(names(&queries, 1, Versions::After { version: 1, limit: 9 }), none);
     // One that has begun is as it was kept, also where that says nothing.
     assert_eq!(names(&queries, 2, all), ["kept"]);

@@ -34,7 +34,7 @@ SHAPES: dict[str, dict[str, pa.DataType]] = {
     "silver.transactions": TRANSACTION | SOURCE | COMMON,
     "silver.postings": {
         "posting_id": TEXT, "transaction_id": BIGINT, "account_id": BIGINT, "is_cash": BOOL, "currency": TEXT, "amount": MONEY,
-        "reverses": TEXT, "booked_at": TIME, "source_lsn": BIGINT, "key_account_id": BIGINT,
+        "reverses": TEXT, "booked_at": TIME, "effective_at": TIME, "source_lsn": BIGINT, "key_account_id": BIGINT,
     } | COMMON,
     "silver.rejected": {
         "topic": TEXT, "partition": INT, "offset": BIGINT, "key": BYTES, "value": BYTES, "rule": TEXT, "reason": TEXT, "rejected_at": TIME,

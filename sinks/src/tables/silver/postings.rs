@@ -55,6 +55,12 @@ pub fn postings() -> Typed<AccountId, Posting> {
         "When the change was committed at the source.",
         |posting| Cell::Timestamp(posting.booked_at),
     )
+    .field(
+        "effective_at",
+        Kind::Timestamp,
+        "When its transaction was made, whose day it counts to; null: it was posted before that was kept.",
+        |posting| Cell::timestamp(posting.effective_at),
+    )
     .field("source_lsn", Kind::Int64, "LSN of the change that caused it.", |posting| {
         Cell::Int(posting.source_lsn)
     })
