@@ -15,6 +15,7 @@ use super::StateManager;
 use super::replay::{Outcome, Replay, Sink};
 use crate::error::{EngineError, StoreError};
 use crate::runtime::parts::Parts;
+use crate::runtime::plan::Plan;
 
 /// Input topics of which an offset was committed at some time, with the ids that they had then; empty where the broker gave none.
 #[derive(Default)]
@@ -97,8 +98,13 @@ impl BegunInputs {
         }
     }
 
+    /// Whether what was begun of an input is another topic than the one that is read under its name.
+    pub fn was_another(&self, group: u32, topic: &str, plan: &Plan) -> bool {
+        plan.is_another(topic, self.id_of(group, topic).filter(|id| !id.is_empty()))
+    }
+
     /// The id that an input's topic had when it was last begun; empty where the broker gave none.
-    pub fn id_of(&self, group: u32, topic: &str) -> Option<&String> {
+    fn id_of(&self, group: u32, topic: &str) -> Option<&String> {
         let read = || match self.groups.get(&group) {
             Some(Begun::Read(topics)) => topics.get(topic),
             _ => None,

@@ -132,8 +132,7 @@ impl Worker {
     ) -> Result<(), EngineError> {
         let place = &self.tasks.slot(id).task.inputs[input].partition;
         let (topic, plan) = (&*place.topic, &self.parts.plan);
-        let begun = self.begun.id_of(id.partition, topic).filter(|begun| !begun.is_empty());
-        if !plan.is_another(topic, begun) {
+        if !self.begun.was_another(id.partition, topic, plan) {
             return Ok(());
         }
         // Or this worker is the one that has not seen it yet, and another had begun it.
@@ -225,8 +224,8 @@ impl Worker {
             };
             // By pattern, a topic may come that has only the name of an earlier one.
             let topic = &*input.partition.topic;
-            let begun = self.begun.id_of(id.partition, topic).filter(|begun| !begun.is_empty());
-            let is_another = self.parts.topology.is_pattern(input.node) && self.parts.plan.is_another(topic, begun);
+            let is_another =
+                self.parts.topology.is_pattern(input.node) && self.begun.was_another(id.partition, topic, &self.parts.plan);
             let begun = if is_another {
                 Some(false)
             } else {
