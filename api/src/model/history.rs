@@ -14,7 +14,7 @@ pub struct History<V> {
     /// The versions. Each begins where the one before it ends.
     pub versions: Vec<V>,
     /// To be sent as `after` for those that come next; null where there are none.
-    #[schema(required, example = 1000)]
+    #[schema(required, example = 100)]
     pub next: Option<i64>,
 }
 

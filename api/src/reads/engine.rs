@@ -80,7 +80,7 @@ fn look_up<K: StoreKey, V: StoreValue>(
     located(queries.get(store, &key))
 }
 
-/// A row that was there before histories were kept has none until it changes; it is told as it will begin.
+/// A row that was there before histories were kept has none until it changes; it is shown as it will begin.
 fn history<D: Dimension>(
     queries: &Queries,
     rows: KeyValue<D::Id, Applied<D::Row>>,

@@ -101,7 +101,7 @@ mod tests {
         }
     }
 
-    /// The numbers that are picked of a history of this length, the rest that is told of, and how many look-ups that took.
+    /// The numbers that are picked of a history of this length, where the next page begins, and how many look-ups that took.
     fn pick(which: Versions, count: i64) -> (Vec<i64>, Option<i64>, usize) {
         let look_ups = Cell::new(0);
         let get = |number| {

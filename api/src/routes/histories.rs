@@ -26,7 +26,7 @@ use crate::state::{App, AppState};
 #[into_params(parameter_in = Query)]
 pub struct Query {
     /// Only the version that was in force at this instant (RFC 3339): the one with `valid_from` at or before it and `valid_to` after
-    /// it. 404 where there was none yet. Not to be had together with `after` and `limit`.
+    /// it. 404 where there was none yet. It cannot be combined with `after` and `limit`.
     #[param(value_type = Option<String>, format = DateTime, example = "2026-01-31T09:30:00Z")]
     effective_at: Option<String>,
     /// Only versions with a higher number: `next` of the answer before.
