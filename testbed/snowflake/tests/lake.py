@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from tests.bank import Row, rounded
 from tests.client import emulated
 from tests.grafana import SNOWFLAKE, currencies_query, filled, queries
-from tests.migrations import LOADED, planned
+from tests.migrations import LOADED, added, planned
 from tests.test_views import DUCKDB, Warehouse, in_order, plain
 
 WAREHOUSE = Path(__file__).resolve().parents[3] / "warehouse"
@@ -126,8 +126,8 @@ class Lake(unittest.TestCase):
         for _, statement in planned(LOADED):
             if match := re.match(r"CREATE TABLE IF NOT EXISTS RIVERBANK\.RAW\.(\w+) \((.*?)\n\)\n", statement, re.DOTALL):
                 columns[match[1]] = [line.split()[0].strip('"').lower() for line in match[2].strip().splitlines()]
-            if match := re.search(r"ALTER TABLE RIVERBANK\.RAW\.(\w+) ADD COLUMN IF NOT EXISTS (\w+)", statement):
-                columns[match[1]].append(match[2].lower())
+        for table, later in added(LOADED).items():
+            columns[table] += [name.lower() for name, _ in later]
         for table, names in columns.items():
             for file in self.files.get(table.lower().replace("_", ".", 1), []):
                 self.assertEqual(sorted(names), sorted(pq.read_schema(file).names), file)

@@ -67,3 +67,12 @@ def planned(way: dict[str, str]) -> list[tuple[str, str]]:
         if migration.when is None or values[migration.when[0]] == migration.when[1]
         for statement in migration.statements(values)
     ]
+
+
+def added(way: dict[str, str]) -> dict[str, list[tuple[str, str]]]:
+    """The columns that later migrations add to a table, and their types: a table made before has them at its end."""
+    columns: dict[str, list[tuple[str, str]]] = {}
+    for _, statement in planned(way):
+        if match := re.search(r"ALTER TABLE \w+\.RAW\.(\w+) ADD COLUMN IF NOT EXISTS (\w+) (.+)$", statement):
+            columns.setdefault(match[1], []).append((match[2], match[3]))
+    return columns

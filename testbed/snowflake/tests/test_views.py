@@ -16,7 +16,7 @@ import duckdb
 
 from tests.bank import Bank, Row
 from tests.client import Client, emulated
-from tests.migrations import LOADED, ROOT, planned
+from tests.migrations import LOADED, ROOT, added, planned
 
 DUCKDB = (ROOT / "warehouse" / "duckdb.sql").read_text()
 
@@ -165,11 +165,15 @@ class Views(unittest.TestCase):
             views = connection.execute(
                 "SELECT schema_name, view_name FROM duckdb_views() WHERE schema_name IN ('raw', 'silver', 'gold', 'ops')"
             ).fetchall()
+            later = {f"RAW_{table}" for table in added(LOADED)}
             for schema, view in views:
                 local = [name for name, *_ in connection.execute(f"SELECT * FROM {schema}.{view} LIMIT 0").description]
                 body = {"statement": f"SELECT * FROM RIVERBANK.{schema}.{view} LIMIT 0"}
                 answer = client.call("POST", "/api/v2/statements", body)[1]
                 columns = [column["name"].lower() for column in answer["resultSetMetaData"]["rowType"]]
+                if f"{schema}_{view}".upper() in later:
+                    # A file has such a column where its schema has it, a table at its end.
+                    columns.sort(), local.sort()
                 self.assertEqual(columns, local, f"{schema}.{view}")
             made = [set(re.findall(r"VIEW RIVERBANK\.(\w+)\.(\w+)", statement)) for _, statement in planned(LOADED)]
             theirs = {(schema.lower(), view.lower()) for of in made for schema, view in of}
