@@ -1,10 +1,13 @@
 //! A stream whose records may lie in the wrong partition for their key.
 
+use std::sync::Arc;
+
 use broker::CleanupPolicy;
 use wire::{Topic, Wire};
 
 use super::{Builder, Split, Stream};
 use crate::graph::TopicUse;
+use crate::node::ToAll;
 use crate::processor::Processor;
 use crate::record::{Payload, Record};
 
@@ -156,17 +159,66 @@ impl<K: Wire, V: Wire + Payload<V>> Rekeyed<K, V> {
     /// of [`RecordMetadata`](crate::RecordMetadata) are finer than the log's there. A record without a key stays in its partition, or goes
     /// to another one where the topic has fewer.
     pub fn repartition(&self, topic: Topic<K, V>) -> Stream<K, V> {
-        self.repartition_to(topic)
+        self.repartition_to(topic, None)
+    }
+
+    /// The same, but records that `to_all` names go to every partition, each in its place behind what came before it: what all who keep
+    /// state by these keys have to know, such as how far the stream is. Kafka Streams' partitioners that return several partitions
+    /// (KIP-837) are the like.
+    ///
+    /// ```
+    /// use topology::dsl::Builder;
+    /// use topology::store::KeyValue;
+    /// use topology::testing::TestDriver;
+    /// use topology::{Context, ProcessError, Processor, Record, Topic};
+    ///
+    /// // Sales by shop; a negative one says that the day is over, and every partition keeps how many of its shops' sales it had by then.
+    /// const SALES: Topic<i64, i64> = Topic::new("sales");
+    /// const BY_SHOP: Topic<i64, i64> = Topic::new("sales-by-shop");
+    /// const CLOSED: KeyValue<i64, i64> = KeyValue::new("closed");
+    ///
+    /// struct Close(i64);
+    ///
+    /// impl Processor for Close {
+    ///     type KeyIn = i64;
+    ///     type In = i64;
+    ///     type KeyOut = i64;
+    ///     type Out = i64;
+    ///     type Stores = KeyValue<i64, i64>;
+    ///
+    ///     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
+    ///         match record.value {
+    ///             day if day < 0 => cx.stores.put(day, self.0),
+    ///             _ => self.0 += 1,
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let b = Builder::new("example");
+    /// b.partitions(SALES, 1);
+    /// b.partitions(BY_SHOP, 3);
+    /// let sales = b.stream(SALES).select_key(|shop, _| *shop);
+    /// let _ = sales.repartition_by(BY_SHOP, |_, sale| *sale < 0).process("close", CLOSED, || Close(0));
+    /// let mut driver = TestDriver::new(b.build().unwrap()).unwrap();
+    /// (1..=9).for_each(|shop| driver.send(SALES, 0, &shop, Some(&10)));
+    /// driver.send(SALES, 0, &0, Some(&-1));
+    /// let closed = driver.view(CLOSED);
+    /// assert_eq!(closed.len(), 3);
+    /// assert_eq!(closed.iter().map(|(_, sales)| sales).sum::<i64>(), 9);
+    /// ```
+    pub fn repartition_by(&self, topic: Topic<K, V>, to_all: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Stream<K, V> {
+        self.repartition_to(topic, Some(Arc::new(to_all)))
     }
 
     /// The same into a topic with a partition count of its own, whatever the other topics have.
     pub fn repartition_with(&self, topic: Topic<K, V>, partitions: u32) -> Stream<K, V> {
         self.stream.graph.borrow_mut().set_partitions(topic.name(), partitions);
-        self.repartition_to(topic)
+        self.repartition_to(topic, None)
     }
 
-    fn repartition_to(&self, topic: Topic<K, V>) -> Stream<K, V> {
-        self.stream.write_as(topic, TopicUse::Repartition);
+    fn repartition_to(&self, topic: Topic<K, V>, to_all: Option<ToAll<K, V>>) -> Stream<K, V> {
+        self.stream.write_as(topic, TopicUse::Repartition, to_all);
         let builder = Builder {
             graph: self.stream.graph.clone(),
         };

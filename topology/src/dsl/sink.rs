@@ -9,7 +9,7 @@ use wire::{Codec, Registry, Topic, Wire};
 use super::Stream;
 use crate::error::EngineError;
 use crate::graph::{Kind, TopicUse};
-use crate::node::{Node, SinkNode};
+use crate::node::{Node, SinkNode, ToAll};
 use crate::record::Payload;
 
 impl<K: Wire, V: Send + 'static> Stream<K, V> {
@@ -61,10 +61,10 @@ impl<K: Wire, V: Send + 'static> Stream<K, V> {
     where
         V: Payload<T>,
     {
-        self.write_as(topic, TopicUse::Own(cleanup));
+        self.write_as(topic, TopicUse::Own(cleanup), None);
     }
 
-    pub(super) fn write_as<T: Wire>(&self, topic: Topic<K, T>, how: TopicUse)
+    pub(super) fn write_as<T: Wire>(&self, topic: Topic<K, T>, how: TopicUse, to_all: Option<ToAll<K, V>>)
     where
         V: Payload<T>,
     {
@@ -77,6 +77,7 @@ impl<K: Wire, V: Send + 'static> Stream<K, V> {
                 topic: topic.name(),
                 key,
                 value,
+                to_all: to_all.clone(),
                 types: PhantomData,
             }))
         });

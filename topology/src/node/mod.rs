@@ -19,7 +19,7 @@ use clock::Millis;
 pub(crate) use expire::ExpireNode;
 pub(crate) use operator::OperatorNode;
 pub(crate) use processor::ProcessorNode;
-pub(crate) use sink::SinkNode;
+pub(crate) use sink::{SinkNode, ToAll};
 pub(crate) use source::{Arrived, SourceNode};
 pub(crate) use stateful::StatefulNode;
 
@@ -149,6 +149,8 @@ pub(crate) struct OutgoingEntry {
     pub topic: &'static str,
     /// Whether it has a key.
     pub has_key: bool,
+    /// Whether it goes to every partition of a repartition topic.
+    pub to_all: bool,
     pub key_end: usize,
     pub value_end: Option<usize>,
     /// Where its headers end, if it has any.

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use wire::{Codec, Wire};
 
@@ -10,11 +11,16 @@ use crate::error::ProcessError;
 use crate::headers;
 use crate::record::{Payload, Record};
 
+/// Says of a record whether it goes to every partition.
+pub(crate) type ToAll<K, V> = Arc<dyn Fn(&K, &V) -> bool + Send + Sync>;
+
 /// Where records leave for a topic.
 pub(crate) struct SinkNode<K, V, T> {
     pub topic: &'static str,
     pub key: Codec,
     pub value: Codec,
+    /// Which records go to every partition; none, where nothing is said.
+    pub to_all: Option<ToAll<K, V>>,
     pub types: PhantomData<fn(K, V, T)>,
 }
 
@@ -38,6 +44,7 @@ impl<K: Wire, V: Payload<T>, T: Wire> Node for SinkNode<K, V, T> {
         out.entries.push(OutgoingEntry {
             topic: self.topic,
             has_key: !record.key.is_missing(),
+            to_all: self.to_all.as_ref().is_some_and(|to_all| to_all(&record.key, &record.value)),
             key_end,
             value_end,
             headers_end,

@@ -68,14 +68,21 @@ impl Outbox {
             start = entry.headers_end.unwrap_or(end);
             if let Some((topic, lanes)) = self.lanes.iter_mut().find(|(topic, _)| *topic == entry.topic) {
                 let lanes_len = lanes.len() as u32;
-                let partition = key.map_or(self.partition % lanes_len, |key| partition_for_key(key, lanes_len));
-                let lane = &mut lanes[partition as usize];
-                if !lane.pack.takes(headers.is_some()) {
-                    lane.send(topic, partition, &mut self.handed, producer)?;
-                }
-                lane.pack.push(entry.timestamp_ms.0, key, value, headers);
-                if lane.pack.is_full() {
-                    lane.send(topic, partition, &mut self.handed, producer)?;
+                let partitions = if entry.to_all {
+                    0..lanes_len
+                } else {
+                    let partition = key.map_or(self.partition % lanes_len, |key| partition_for_key(key, lanes_len));
+                    partition..partition + 1
+                };
+                for partition in partitions {
+                    let lane = &mut lanes[partition as usize];
+                    if !lane.pack.takes(headers.is_some()) {
+                        lane.send(topic, partition, &mut self.handed, producer)?;
+                    }
+                    lane.pack.push(entry.timestamp_ms.0, key, value, headers);
+                    if lane.pack.is_full() {
+                        lane.send(topic, partition, &mut self.handed, producer)?;
+                    }
                 }
                 continue;
             }
