@@ -152,7 +152,7 @@ SELECT * FROM query(
 CREATE OR REPLACE TABLE shape.gold_account_balances (
   account_id BIGINT, customer_id BIGINT, currency VARCHAR, opening DECIMAL(38,4), booked DECIMAL(38,4),
   pending DECIMAL(38,4), available DECIMAL(38,4), entry_count BIGINT, last_entry_at TIMESTAMPTZ, is_deleted BOOLEAN,
-  source_lsn BIGINT, source_ts TIMESTAMPTZ, op VARCHAR, _topic VARCHAR, _partition INTEGER, _offset BIGINT,
+  source_lsn BIGINT, source_ts TIMESTAMPTZ, commit_number BIGINT, op VARCHAR, _topic VARCHAR, _partition INTEGER, _offset BIGINT,
   _timestamp TIMESTAMPTZ, _raw_key BLOB, _raw BLOB, _error VARCHAR, _generation INTEGER
 );
 SET VARIABLE has_gold_account_balances = (SELECT COUNT(*) > 0 FROM glob(lake_files('gold.account_balances')));

@@ -20,6 +20,7 @@ mod serve;
 mod settings;
 mod source;
 mod state;
+mod together;
 mod trouble;
 
 pub use layers::router;

@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use history::Versions;
 pub use part::Part;
-use schemas::gold::{AccountBalance, AccountVersion, CustomerVersion};
-use schemas::silver::{Account, AccountStatus, Customer, Transaction, TransactionStatus};
+use schemas::gold::{AccountVersion, CustomerVersion};
+use schemas::silver::{Account, AccountStatus, Customer, Frontier, Transaction, TransactionStatus};
+use schemas::state::RecentBalance;
 use schemas::{AccountId, CustomerId, TransactionId};
 use topology::Millis;
 pub use topology::query::{InputLag, Instance, Readiness, Scattered, Token};
@@ -24,6 +25,15 @@ pub struct Reading<T> {
     pub value: T,
     /// When the state that has it was committed.
     pub committed_at_ms: Millis,
+}
+
+/// An account's balance, and how far the source's transactions are where it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Balanced {
+    /// Read before the balance: that has at least all transactions up to here. `None`: none has come, or they are not counted.
+    pub frontier: Option<Frontier>,
+    /// The balance; `None`: there is no such account.
+    pub balance: Option<RecentBalance>,
 }
 
 /// Where a key is.
@@ -107,8 +117,8 @@ pub type Rows<T> = Result<Scattered<Part<T>>, ReadError>;
 /// Asks the state stores of this instance. Look-ups take microseconds and are called in place; lists are read on a thread that
 /// may block.
 pub trait Reads: Send + Sync + 'static {
-    /// An account's balance.
-    fn balance(&self, id: AccountId) -> Result<Located<Reading<Option<AccountBalance>>>, ReadError>;
+    /// An account's balance, as it is and as it was a moment ago.
+    fn balance(&self, id: AccountId) -> Result<Located<Reading<Balanced>>, ReadError>;
     /// Some of a customer's versions; none at all where there is no such customer, nor was.
     fn customer_history(&self, id: CustomerId, which: Versions) -> Result<Located<Reading<Part<CustomerVersion>>>, ReadError>;
     /// Some of an account's versions.

@@ -11,6 +11,9 @@ pub struct HttpSettings {
     pub request_timeout: Duration,
     /// How long another instance is waited for; then the request gets 503. Less than `request_timeout`.
     pub forward_timeout: Duration,
+    /// How long balances of several accounts are waited for, until all are known as of one transaction of the source; then they are answered
+    /// as they are, and say so.
+    pub together_timeout: Duration,
     /// How many lists are read at once; one more gets 503.
     pub lists_max: usize,
     /// How many rows are looked at for a page, at most.
@@ -25,6 +28,7 @@ impl Default for HttpSettings {
             body_bytes_max: 64 * 1024,
             request_timeout: Duration::from_secs(30),
             forward_timeout: Duration::from_secs(5),
+            together_timeout: Duration::from_secs(2),
             lists_max: 8,
             visits_max: crate::page::VISITS_MAX,
             drain_timeout: Duration::from_secs(10),

@@ -1,6 +1,7 @@
 //! What the routes share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus::{HistogramOpts, HistogramVec, IntGauge, IntGaugeVec, Opts, Registry};
 use system_of_record::SystemOfRecord;
@@ -60,6 +61,7 @@ pub(crate) struct App {
     pub in_commit_order: bool,
     pub source: Option<Arc<dyn SourceWatch>>,
     pub forwarder: Forwarder,
+    pub together_timeout: Duration,
     pub lists: Lists,
     pub durations: HistogramVec,
     pub ready: IntGauge,
@@ -95,6 +97,7 @@ impl App {
             in_commit_order: parts.in_commit_order,
             source: parts.source,
             forwarder: Forwarder::new(settings.forward_timeout)?,
+            together_timeout: settings.together_timeout,
             lists: Lists::new(settings),
             durations,
             ready,

@@ -3,74 +3,16 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::reads::Reads;
-use api::serve;
 use broker::in_process::InProcessBroker;
-use processors::SourcePartitions;
-use serde_json::{Value, json};
-use support::http::{account_of, deposit, limits, person, router};
+use serde_json::json;
+use support::engine::{Instance, two};
+use support::http::{account_of, deposit, person};
 use support::until;
 use system_of_record::InProcess;
-use tokio::net::TcpListener;
 use topology::clock::SystemClock;
-use topology::store::MemoryBackends;
-use topology::{Engine, EngineParts, EngineSettings, Metrics, Queries};
 use wire::MemoryRegistry;
-
-struct Instance {
-    engine: Engine,
-    url: String,
-}
-
-impl Instance {
-    async fn start(name: &str, log: &InProcessBroker, registry: &Arc<MemoryRegistry>, records: &Arc<InProcess>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let parts = EngineParts {
-            broker: Arc::new(log.clone()),
-            backends: Arc::new(MemoryBackends::default()),
-            registry: registry.clone(),
-            clock: Arc::new(SystemClock),
-            metrics: Metrics::register("test", &prometheus::Registry::new()).expect("metrics"),
-        };
-        let settings = EngineSettings {
-            instance: name.to_owned(),
-            threads: 1,
-            partitions: 4,
-            ..EngineSettings::default()
-        };
-        let address = url.clone();
-        let start = move || {
-            let bank = processors::bank(SourcePartitions::default()).expect("a bank");
-            Engine::start(bank, settings, parts, &address).expect("it starts")
-        };
-        let engine = tokio::task::spawn_blocking(start).await.expect("started");
-        let router = router(Arc::new(engine.queries()), records.clone(), &limits());
-        tokio::spawn(serve(listener, router, Duration::ZERO, std::future::pending()));
-        Self { engine, url }
-    }
-
-    fn queries(&self) -> Queries {
-        self.engine.queries()
-    }
-
-    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
-        let mut request = reqwest::Client::new().get(format!("{}{path}", self.url));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let answer = request.send().await.expect("an answer");
-        (answer.status().as_u16(), answer.json().await.expect("JSON"))
-    }
-
-    async fn made(&self, path: &str, body: Value) -> i64 {
-        let request = reqwest::Client::new().post(format!("{}{path}", self.url)).json(&body);
-        let answer: Value = request.send().await.expect("an answer").json().await.expect("JSON");
-        answer["id"].as_i64().unwrap_or_else(|| panic!("{answer}"))
-    }
-}
 
 /// Both tell the same of a customer that gets another name, and of accounts, which have one version whatever their balance.
 async fn check_history(a: &Instance, b: &Instance, owner: i64, accounts: &[i64]) {
@@ -107,13 +49,7 @@ async fn two_engines_answer_for_each_other() {
     let (log, registry) = (InProcessBroker::default(), Arc::new(MemoryRegistry::default()));
     let records = InProcess::start(Arc::new(log.clone()), registry.clone(), Arc::new(SystemClock)).expect("it starts");
     let records = Arc::new(records);
-    let a = Instance::start("a", &log, &registry, &records).await;
-    let b = Instance::start("b", &log, &registry, &records).await;
-    until("both have tasks, and all of them run", async || {
-        let (of_a, of_b) = (a.queries().groups().len(), b.queries().groups().len());
-        of_a > 0 && of_b > 0 && of_a + of_b == a.queries().groups_total() as usize
-    })
-    .await;
+    let (a, b) = two(&log, &registry, &records).await;
 
     let owner = a.made("/customers", person("ada")).await;
     let mut accounts = Vec::new();

@@ -257,6 +257,7 @@ async fn the_document_lists_every_route() {
         "GET /accounts/{id}",
         "GET /accounts/{id}/balance",
         "GET /accounts/{id}/history",
+        "GET /balances",
         "GET /customers",
         "GET /customers/{id}",
         "GET /customers/{id}/history",

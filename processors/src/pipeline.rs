@@ -16,6 +16,7 @@
 //! ```
 
 use schemas::bronze::{CdcKey, Envelope, Op, Row};
+use schemas::silver::ForAccounts;
 use schemas::state::{AccountTerms, Applied};
 use schemas::topics::*;
 use topology::dsl::{Builder, Stream};
@@ -25,7 +26,7 @@ use wire::{Topic, Wire};
 
 use crate::gold::{AccountEvent, LedgerEntry, PostToBalance, account_daily, bank_daily, customer_positions, transaction_minutes};
 use crate::scd2::{AccountHistory, CustomerHistory, Dimension, History};
-use crate::silver::{Accounts, Apply, Customers, Entity, Journal, Outcome, Transactions};
+use crate::silver::{Accounts, Apply, Customers, Entered, Entity, Journal, Outcome, Transactions};
 use crate::stores;
 
 /// The application's name: its consumer group, and the prefix of its internal topics.
@@ -89,18 +90,38 @@ pub fn bank(partitions: SourcePartitions) -> Result<Topology, EngineError> {
         .flat_map_values(|_, outcome| outcome.row())
         .to_compacted(SILVER_TRANSACTIONS);
 
-    let legs = transactions
-        .flat_map_values(|_, outcome| outcome.changed())
-        .process("journal", stores::POSTED, || Journal)
+    let in_order = partitions.transactions == 1;
+    let entered = transactions.flat_map_values(|_, outcome| outcome.changed()).process(
+        "journal",
+        (stores::POSTED, stores::SOURCE_FRONTIER),
+        move || Journal::new(in_order),
+    );
+    let legs = entered.flat_map_values(|_, entered| match entered {
+        Entered::Leg(leg) => Some(ForAccounts::Leg(leg.clone())),
+        Entered::Frontier(_) => None,
+    });
+    let frontier = entered
+        .flat_map_values(|_, entered| match entered {
+            Entered::Frontier(change) => Some(change.clone()),
+            Entered::Leg(_) => None,
+        })
+        .as_table(stores::SOURCE_FRONTIER)
+        .cached("source-frontier-told", TOLD_BYTES_MAX)
+        .to_stream()
+        .flat_map_values(|_, frontier| frontier.map(ForAccounts::Frontier));
+    let for_accounts = legs
+        .merge(&frontier)
         .rekeyed()
-        .repartition(LEGS);
+        .repartition_by(LEGS, |_, told| matches!(told, ForAccounts::Frontier(_)));
     let account_rows = b.changes(SILVER_ACCOUNTS);
     let rows = account_rows.map_values(|_, row| AccountEvent::Row(row.clone()));
-    let ledger = rows.merge(&legs.map_values(|_, leg| AccountEvent::Leg(leg.clone()))).process(
-        "post-to-balance",
-        (stores::BALANCES, stores::WAITING, stores::OVERDUE),
-        || PostToBalance,
-    );
+    let ledger = rows
+        .merge(&for_accounts.map_values(|_, told| AccountEvent::from(told.clone())))
+        .process(
+            "post-to-balance",
+            (stores::BALANCES, stores::WAITING, stores::OVERDUE, stores::FRONTIER),
+            PostToBalance::default,
+        );
     let postings = ledger.flat_map_values(|_, entry| match entry {
         LedgerEntry::Posting(posting) => Some(posting.clone()),
         LedgerEntry::Balance(_) | LedgerEntry::Rejected(_) => None,

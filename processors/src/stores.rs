@@ -1,11 +1,12 @@
 //! Every state store of the bank.
 
-use schemas::gold::{AccountBalance, AccountVersion, CustomerVersion};
-use schemas::silver::{Account, Customer, Leg, Transaction};
-use schemas::state::{Applied, TableState};
+use schemas::gold::{AccountVersion, CustomerVersion};
+use schemas::silver::{Account, Customer, Frontier, Leg, Transaction};
+use schemas::state::{Applied, RecentBalance, TableState};
 use schemas::topics::{ACCOUNT_BALANCES, ACCOUNT_HISTORY, CUSTOMER_HISTORY};
 use schemas::{AccountId, CustomerId, TransactionId};
 use topology::store::KeyValue;
+use wire::Topic;
 
 /// The customers as applied, those that were deleted included.
 pub const CUSTOMERS: KeyValue<CustomerId, Applied<Customer>> = KeyValue::new("applied-customers");
@@ -26,8 +27,16 @@ pub const TABLE: i64 = 0;
 /// The version of a transaction whose postings stand.
 pub const POSTED: KeyValue<TransactionId, i64> = KeyValue::new("posted-versions");
 
-/// The balance of every account; its changelog is the public topic.
-pub const BALANCES: KeyValue<AccountId, AccountBalance> = KeyValue::backed_by("account-balances", ACCOUNT_BALANCES);
+/// How far the source's transactions are, under the key [`ALL_ACCOUNTS`]: where the changes of transactions are read.
+pub const SOURCE_FRONTIER: KeyValue<AccountId, Frontier> = KeyValue::new("source-frontier");
+/// How far the balances of a partition are, under the key [`ALL_ACCOUNTS`].
+pub const FRONTIER: KeyValue<AccountId, Frontier> = KeyValue::new("balances-frontier");
+/// No account, but all of them.
+pub const ALL_ACCOUNTS: AccountId = AccountId(i64::MIN);
+
+/// The balance of every account; its changelog is the public topic, which has what is written of it.
+pub const BALANCES: KeyValue<AccountId, RecentBalance> =
+    KeyValue::backed_by("account-balances", Topic::new(ACCOUNT_BALANCES.name()));
 /// Legs that came before their account, in the order of their arrival.
 pub const WAITING: KeyValue<(AccountId, i64), Leg> = KeyValue::new("waiting-legs");
 /// By account: up to which arrival its waiting legs were reported to the quarantine.

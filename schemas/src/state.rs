@@ -1,9 +1,10 @@
 //! What the bank's state stores keep beside the rows: not for others to read.
 
-use clock::Micros;
+use clock::{Micros, Millis};
 use serde::{Deserialize, Serialize};
-use wire::avro_wire;
+use wire::{Codec, Wire, WireError, avro_wire};
 
+use crate::gold::AccountBalance;
 use crate::silver::{Account, AccountStatus, AccountType, Customer, Transaction};
 use crate::{Currency, CustomerId, Money};
 
@@ -140,6 +141,49 @@ impl From<&Account> for AccountTerms {
             closed_at: account.closed_at,
             created_at: account.created_at,
         }
+    }
+}
+
+/// A balance, and what it was a moment ago: whoever asks for many accounts at once finds all of them as they were together, though some have
+/// gone on. Only the balance is written; what was before is in memory alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecentBalance {
+    /// The balance as it is.
+    pub now: AccountBalance,
+    /// What it was before the newest transactions, oldest first.
+    pub former: Vec<FormerBalance>,
+}
+
+/// What a balance was between two transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FormerBalance {
+    /// The number of the transaction that made it so.
+    pub since: i64,
+    /// The number of the one that changed it.
+    pub until: i64,
+    /// When that was, by the clock of whoever counts them.
+    pub until_ms: Millis,
+    /// Opening plus all postings.
+    pub booked: Money,
+    /// Holds of pending withdrawals and transfers out.
+    pub pending: Money,
+}
+
+impl From<AccountBalance> for RecentBalance {
+    fn from(now: AccountBalance) -> Self {
+        Self { now, former: Vec::new() }
+    }
+}
+
+impl Wire for RecentBalance {
+    const SCHEMA: Option<&'static str> = AccountBalance::SCHEMA;
+
+    fn encode(&self, codec: &Codec, out: &mut Vec<u8>) -> Result<(), WireError> {
+        self.now.encode(codec, out)
+    }
+
+    fn decode(bytes: &[u8], codec: &Codec) -> Result<Self, WireError> {
+        AccountBalance::decode(bytes, codec).map(Self::from)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::gold::{
     AccountBalance, AccountDay, AccountVersion, BankDay, BankDayKey, CustomerPosition, CustomerVersion, TransactionMinute,
     TransactionMinuteKey,
 };
-use crate::silver::{Account, Customer, Leg, Posting, Rejected, Transaction};
+use crate::silver::{Account, Customer, ForAccounts, Posting, Rejected, Transaction};
 use crate::{AccountId, Currency, CustomerId, TransactionId};
 
 /// The prefix that the connector gives its topics.
@@ -46,8 +46,8 @@ pub const BANK_DAILY: Topic<BankDayKey, BankDay> = Topic::new("gold.bank_daily")
 /// Transactions by minute, type, status and currency; compacted.
 pub const TRANSACTION_MINUTES: Topic<TransactionMinuteKey, TransactionMinute> = Topic::new("gold.transaction_minutes");
 
-/// From transactions to the accounts that they touch. Internal.
-pub const LEGS: Topic<AccountId, Leg> = Topic::new("riverbank-legs");
+/// From transactions to the accounts that they touch, and to all how far they are. Internal.
+pub const LEGS: Topic<AccountId, ForAccounts> = Topic::new("riverbank-legs");
 
 /// Changes of customers by their id, where their topic has several partitions. Internal.
 pub const CUSTOMERS_BY_ID: Topic<CdcKey, Envelope<CustomerRow>> = Topic::new("riverbank-customers-by-id");

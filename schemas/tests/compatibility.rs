@@ -13,7 +13,7 @@ use apache_avro::{Schema, from_avro_datum, to_avro_datum};
 use proptest::prelude::*;
 use schemas::bronze::{AccountRow, CustomerRow, Envelope, Op, TransactionRow};
 use schemas::gold::AccountBalance;
-use schemas::silver::{Account, Customer, Leg, Posting, Rejected, Transaction};
+use schemas::silver::{Account, Customer, ForAccounts, Leg, Posting, Rejected, Transaction};
 use schemas::{AccountId, CustomerId, Money};
 use wire::{Codec, HEADER_LEN, MemoryRegistry, Registry, Wire};
 
@@ -148,6 +148,7 @@ proptest! {
             is_deleted: amount > 0,
             source_lsn: ids.2,
             source_ts: micros,
+            commit_number: last.map(|last| last / 2),
         });
         check_oracle(&CustomerRowChange(&text, micros).envelope());
     }
@@ -167,6 +168,7 @@ proptest! {
         read::<Account>(&datum);
         read::<Transaction>(&datum);
         read::<Leg>(&datum);
+        read::<ForAccounts>(&datum);
         read::<Posting>(&datum);
         read::<Rejected>(&datum);
         read::<AccountBalance>(&datum);

@@ -145,8 +145,27 @@ fn silver_and_gold_round_trip() {
         source_ts: at,
         effective_at: Some(at),
         then: None,
+        commit_number: Some(8_213),
     };
     check(leg.clone());
+    check(ForAccounts::Leg(leg.clone()));
+    let frontier = Frontier {
+        commit_number: 8_212,
+        source_lsn: lsn,
+        source_ts: at,
+        is_assumed: true,
+        open: None,
+    };
+    check(ForAccounts::Frontier(frontier));
+    check(Frontier {
+        open: Some(OpenTransaction {
+            commit_number: 8_213,
+            tx_id: Some(7),
+            source_lsn: lsn,
+            source_ts: at,
+        }),
+        ..frontier
+    });
     check(Leg {
         then: Some(LegEntry {
             version: 4,
@@ -228,6 +247,7 @@ fn silver_and_gold_round_trip() {
         is_deleted: false,
         source_lsn: lsn,
         source_ts: at,
+        commit_number: Some(8_213),
     });
 }
 

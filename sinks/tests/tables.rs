@@ -275,6 +275,7 @@ fn balances_are_versions() {
         is_deleted: false,
         source_lsn: 42,
         source_ts: AT,
+        commit_number: Some(8_213),
     };
     let huge = AccountBalance {
         account_id: AccountId(-3),
@@ -398,7 +399,7 @@ fn shape(name: &str) -> Vec<String> {
 /// Another shape needs another `schema_version`: files of both are side by side.
 #[test]
 fn the_shape_of_files_that_are_there_stays() {
-    assert_eq!(table("gold.account_balances").schema_version(), 2);
+    assert_eq!(table("gold.account_balances").schema_version(), 3);
     assert_eq!(
         shape("gold.account_balances"),
         [
@@ -414,6 +415,7 @@ fn the_shape_of_files_that_are_there_stays() {
             "is_deleted Boolean",
             "source_lsn Int64",
             "source_ts Timestamp(µs, \"UTC\")",
+            "commit_number Int64",
             "op Utf8!",
             "_topic Utf8!",
             "_partition Int32!",

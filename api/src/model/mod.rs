@@ -8,6 +8,7 @@ mod balance;
 mod codes;
 mod customer;
 mod history;
+mod together;
 mod transaction;
 mod values;
 
@@ -16,5 +17,6 @@ pub use balance::{AsOf, Balance};
 pub use codes::{AccountStatusCode, AccountTypeCode, TransactionStatusCode, TransactionTypeCode};
 pub use customer::{Customer, CustomerInput};
 pub use history::{AccountVersion, CustomerVersion, History, InForce};
+pub use together::{AsOfCommit, BalanceTogether, Balances};
 pub use transaction::{Transaction, TransactionInput, TransactionReplacement};
 pub use values::{instant, money};

@@ -1,8 +1,8 @@
 //! The port on the engine's committed stores.
 
 use processors::scd2::{AccountHistory, CustomerHistory, Dimension};
-use processors::stores;
-use schemas::gold::{AccountBalance, AccountVersion, CustomerVersion};
+use processors::stores::{self, ALL_ACCOUNTS};
+use schemas::gold::{AccountVersion, CustomerVersion};
 use schemas::silver::{Account, Customer, Transaction};
 use schemas::state::Applied;
 use schemas::{AccountId, CustomerId, TransactionId};
@@ -10,7 +10,7 @@ use topology::query::{self, InputLag, Readiness, Scattered, Token};
 use topology::store::{KeyValue, StoreKey, StoreValue};
 use topology::{Answer, Queries, QueryError};
 
-use super::{AccountFilter, Located, Part, ReadError, Reading, Reads, Rows, Scan, TransactionFilter, Versions};
+use super::{AccountFilter, Balanced, Located, Part, ReadError, Reading, Reads, Rows, Scan, TransactionFilter, Versions};
 
 impl From<QueryError> for ReadError {
     fn from(error: QueryError) -> Self {
@@ -22,8 +22,21 @@ impl From<QueryError> for ReadError {
 }
 
 impl Reads for Queries {
-    fn balance(&self, id: AccountId) -> Result<Located<Reading<Option<AccountBalance>>>, ReadError> {
-        look_up(self, stores::BALANCES, id)
+    fn balance(&self, id: AccountId) -> Result<Located<Reading<Balanced>>, ReadError> {
+        let frontier = match located(self.read(stores::FRONTIER, &id, |view| view.get(&ALL_ACCOUNTS)))? {
+            Located::Here(reading) => reading.value,
+            Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
+        };
+        Ok(match look_up(self, stores::BALANCES, id)? {
+            Located::Here(reading) => Located::Here(Reading {
+                value: Balanced {
+                    frontier,
+                    balance: reading.value,
+                },
+                committed_at_ms: reading.committed_at_ms,
+            }),
+            Located::Elsewhere(instance) => Located::Elsewhere(instance),
+        })
     }
 
     fn customer_history(&self, id: CustomerId, which: Versions) -> Result<Located<Reading<Part<CustomerVersion>>>, ReadError> {

@@ -17,6 +17,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(accounts::list, accounts::create))
         .routes(routes!(accounts::read, accounts::replace, accounts::close))
         .routes(routes!(balances::read))
+        .routes(routes!(balances::together))
         .routes(routes!(histories::customer))
         .routes(routes!(histories::account))
         .routes(routes!(transactions::list, transactions::create))

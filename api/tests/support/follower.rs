@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::reads::{
-    AccountFilter, InputLag, Instance, Located, Part, ReadError, Readiness, Reading, Reads, Rows, Scan, Scattered, Token,
-    TransactionFilter, Versions,
+    AccountFilter, Balanced, InputLag, Instance, Located, Part, ReadError, Readiness, Reading, Reads, Rows, Scan, Scattered,
+    Token, TransactionFilter, Versions,
 };
 use broker::in_process::InProcessBroker;
 use parking_lot::Mutex;
 use schemas::bronze::{AccountRow, CustomerRow, Source, TransactionRow};
 use schemas::gold::{AccountBalance, AccountVersion, CustomerVersion, Versioned};
 use schemas::silver::{Account, Customer, Transaction};
+use schemas::state::RecentBalance;
 use schemas::{AccountId, CustomerId, Money, TransactionId};
 use system_of_record::conformance::events::{ChangeEvent, change_events};
 use topology::Millis;
@@ -134,7 +135,7 @@ impl State {
         let versions = all.get(&key).map_or(&[][..], Vec::as_slice);
         let get = |number: i64| Ok(usize::try_from(number - 1).ok().and_then(|at| versions.get(at)).cloned());
         let part: Part<V> = which.pick::<V, ReadError>(get)?;
-        Ok(match self.located(id, || Some(()))? {
+        Ok(match self.located(id, || ())? {
             Located::Here(reading) => Located::Here(Reading {
                 value: part,
                 committed_at_ms: reading.committed_at_ms,
@@ -151,7 +152,7 @@ impl State {
         self.located(id, || rows.get(&key).cloned())
     }
 
-    fn located<V>(&self, id: i64, value: impl FnOnce() -> Option<V>) -> Result<Located<Reading<Option<V>>>, ReadError> {
+    fn located<V>(&self, id: i64, value: impl FnOnce() -> V) -> Result<Located<Reading<V>>, ReadError> {
         match &self.owners[self.partition(id)] {
             Owner::Here => Ok(Located::Here(Reading {
                 value: value(),
@@ -204,7 +205,7 @@ impl State {
 }
 
 impl Reads for Follower {
-    fn balance(&self, id: AccountId) -> Result<Located<Reading<Option<AccountBalance>>>, ReadError> {
+    fn balance(&self, id: AccountId) -> Result<Located<Reading<Balanced>>, ReadError> {
         let state = self.state.lock();
         if let Some(reason) = &state.trouble {
             return Err(ReadError::NotReady(reason.clone()));
@@ -224,8 +225,12 @@ impl Reads for Follower {
             is_deleted: false,
             source_lsn: account.source_lsn,
             source_ts: account.source_ts,
+            commit_number: None,
         };
-        state.located(id.0, || state.accounts.get(&id).map(balance))
+        state.located(id.0, || Balanced {
+            frontier: None,
+            balance: state.accounts.get(&id).map(balance).map(RecentBalance::from),
+        })
     }
 
     fn customer_history(&self, id: CustomerId, which: Versions) -> Result<Located<Reading<Part<CustomerVersion>>>, ReadError> {

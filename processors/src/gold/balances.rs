@@ -10,11 +10,16 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use schemas::gold::AccountBalance;
-use schemas::silver::{Account, Leg, LegEntry, Posting, Rejected, TransactionType};
+use schemas::silver::{Account, ForAccounts, Frontier, Leg, LegEntry, Posting, Rejected, TransactionType};
+use schemas::state::{FormerBalance, RecentBalance};
 use schemas::topics::LEGS;
 use schemas::{AccountId, Currency, Money, MoneyError};
 use topology::store::KeyValue;
-use topology::{Change, Context, Micros, ProcessError, Processor, Punctuation, PunctuationType, ReadAhead, Record, Schedule};
+use topology::{
+    Change, Context, Micros, Millis, ProcessError, Processor, Punctuation, PunctuationType, ReadAhead, Record, Schedule,
+};
+
+use crate::stores::ALL_ACCOUNTS;
 
 /// How long a leg may wait for its account before the quarantine hears of it, in milliseconds.
 pub const GRACE: Duration = Duration::from_secs(60);
@@ -26,13 +31,24 @@ pub enum AccountEvent {
     Row(Option<Account>),
     /// What a transaction does to it.
     Leg(Leg),
+    /// All accounts: how far the source's transactions are.
+    Frontier(Frontier),
+}
+
+impl From<ForAccounts> for AccountEvent {
+    fn from(told: ForAccounts) -> Self {
+        match told {
+            ForAccounts::Leg(leg) => Self::Leg(leg),
+            ForAccounts::Frontier(frontier) => Self::Frontier(frontier),
+        }
+    }
 }
 
 /// What comes of it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LedgerEntry {
     /// The balance in the store has changed.
-    Balance(Change<AccountBalance>),
+    Balance(Change<RecentBalance>),
     /// An entry of the journal.
     Posting(Posting),
     /// What cannot be booked (yet).
@@ -40,12 +56,17 @@ pub enum LedgerEntry {
 }
 
 /// Keeps the balance of every account.
-pub struct PostToBalance;
+#[derive(Default)]
+pub struct PostToBalance {
+    /// The number up to which the source's transactions are complete here, as the store has it.
+    complete: Option<i64>,
+}
 
 type Stores = (
-    KeyValue<AccountId, AccountBalance>,
+    KeyValue<AccountId, RecentBalance>,
     KeyValue<(AccountId, i64), Leg>,
     KeyValue<AccountId, i64>,
+    KeyValue<AccountId, Frontier>,
 );
 
 impl Processor for PostToBalance {
@@ -66,31 +87,32 @@ impl Processor for PostToBalance {
             AccountEvent::Row(Some(account)) => {
                 let before = cx.stores.0.get(&id)?;
                 let balance = match before.clone() {
-                    Some(known) if known.currency == account.currency => revised(known, account)?,
+                    Some(known) if known.now.currency == account.currency => revised(known, account)?,
                     // Legs wait for the account's first row, and what does not fit its currency for another one.
-                    Some(known) => book_waiting(revised(known, account)?, cx)?,
-                    None => book_waiting(opened(account)?, cx)?,
+                    Some(known) => self.book_waiting(revised(known, account)?, cx)?,
+                    None => self.book_waiting(opened(account).into(), cx)?,
                 };
                 keep(cx, before, balance);
             }
             AccountEvent::Row(None) => {
                 if let Some(before) = cx.stores.0.get(&id)? {
-                    let is_deleted = true;
-                    let balance = AccountBalance {
-                        is_deleted,
-                        ..before.clone()
-                    };
+                    let mut balance = before.clone();
+                    balance.now.is_deleted = true;
                     keep(cx, Some(before), balance);
                 }
             }
             AccountEvent::Leg(leg) => match cx.stores.0.get(&id)? {
                 Some(before) => {
                     let mut balance = before.clone();
-                    book(&mut balance, leg, cx.at.offset.as_i64(), cx)?;
+                    self.book(&mut balance, leg, cx.at.offset.as_i64(), cx)?;
                     keep(cx, Some(before), balance);
                 }
                 None => cx.stores.1.put((id, cx.at.offset.as_i64()), leg.clone()),
             },
+            AccountEvent::Frontier(frontier) => {
+                cx.stores.3.put(ALL_ACCOUNTS, *frontier);
+                self.complete = Some(frontier.commit_number);
+            }
         }
         Ok(())
     }
@@ -119,9 +141,116 @@ impl Processor for PostToBalance {
     }
 }
 
+impl PostToBalance {
+    /// Books what has waited.
+    fn book_waiting(&mut self, mut balance: RecentBalance, cx: &mut Context<'_, Self>) -> Result<RecentBalance, ProcessError> {
+        let waiting = waiting(balance.now.account_id, cx)?;
+        if !waiting.is_empty() {
+            cx.stores.2.delete(balance.now.account_id);
+        }
+        for (key, leg) in waiting {
+            cx.stores.1.delete(key);
+            self.book(&mut balance, &leg, key.1, cx)?;
+        }
+        Ok(balance)
+    }
+
+    /// Changes the balance by all that a change of a transaction does to the account, and writes the journal.
+    ///
+    /// A posting that the account's currency cannot have (half a yen) waits: the row that changes the currency may be on its way. What
+    /// takes it back then takes it out of the waiting ones; what takes back a posting that stands is booked whatever the currency.
+    fn book(
+        &mut self,
+        recent: &mut RecentBalance,
+        leg: &Leg,
+        offset: i64,
+        cx: &mut Context<'_, Self>,
+    ) -> Result<(), ProcessError> {
+        if let Some(commit_number) = leg.commit_number {
+            begin(recent, commit_number, self.complete(cx)?, cx.now_ms);
+        }
+        let balance = &mut recent.now;
+        as_of(balance, leg.source_lsn, leg.source_ts);
+        let digits = balance.currency.minor_digits();
+        let fits = |entry: &LegEntry| entry.booked.fits_scale(digits) && entry.pending.fits_scale(digits);
+        if leg.entries().all(|entry| fits(&entry)) {
+            return leg.entries().try_for_each(|entry| post(balance, leg, entry, cx));
+        }
+        let of_transaction = |(_, known): &Waiting| known.transaction_id == leg.transaction_id;
+        let waiting: Vec<_> = waiting(balance.account_id, cx)?.into_iter().filter(of_transaction).collect();
+        for entry in leg.entries() {
+            let is_taken_back =
+                |(_, known): &&Waiting| !known.reversal && (known.version, known.number) == (entry.version, entry.number);
+            if entry.reversal {
+                match waiting.iter().find(is_taken_back) {
+                    Some((key, _)) => cx.stores.1.delete(*key),
+                    None => post(balance, leg, entry, cx)?,
+                }
+            } else if fits(&entry) {
+                post(balance, leg, entry, cx)?;
+            } else {
+                cx.stores.1.put((balance.account_id, offset), leg.only(entry));
+                let amount = if entry.booked == Money::ZERO {
+                    entry.pending
+                } else {
+                    entry.booked
+                };
+                let reason = format!(
+                    "transaction {} has the amount {amount}, and {} has {digits} decimal places; it is not booked unless the account's \
+                     currency changes",
+                    leg.transaction_id, balance.currency,
+                );
+                reject(cx, balance.account_id, offset, "currency_scale", reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// The number up to which the source's transactions are complete here.
+    fn complete(&mut self, cx: &mut Context<'_, Self>) -> Result<i64, ProcessError> {
+        if self.complete.is_none() {
+            self.complete = Some(cx.stores.3.get(&ALL_ACCOUNTS)?.map_or(0, |frontier| frontier.commit_number));
+        }
+        Ok(self.complete.unwrap_or_default())
+    }
+}
+
+/// How long it is known what a balance was.
+const FORMER_KEPT: Duration = Duration::from_secs(10);
+/// And of how many changes.
+const FORMER_MAX: usize = 32;
+
+/// Before the first change by a source transaction: what the balance was stays known for a while.
+///
+/// Whoever asks for several accounts asks as of a number up to which everything is complete. So of what a balance was between two such
+/// numbers only the last is ever asked for; what is behind the newest of them is kept until a newer change shows that it is not the last.
+fn begin(balance: &mut RecentBalance, commit_number: i64, complete: i64, now_ms: Millis) {
+    let since = balance.now.commit_number;
+    // Several changes by one transaction are one; and what has waited for its account belongs to none that is still to come.
+    if since.is_some_and(|since| since >= commit_number) {
+        return;
+    }
+    let former = &mut balance.former;
+    former.pop_if(|last| last.since > complete);
+    let gone = former.len().saturating_sub(FORMER_MAX - 1);
+    let old = former
+        .iter()
+        .take_while(|former| former.until_ms + FORMER_KEPT < now_ms)
+        .count();
+    former.drain(..gone.max(old));
+    former.push(FormerBalance {
+        since: since.unwrap_or(i64::MIN),
+        until: commit_number,
+        until_ms: now_ms,
+        booked: balance.now.booked,
+        pending: balance.now.pending,
+    });
+    balance.now.commit_number = Some(commit_number);
+}
+
 /// Keeps the balance, and tells of it.
-fn keep(cx: &mut Context<'_, PostToBalance>, before: Option<AccountBalance>, balance: AccountBalance) {
-    let id = balance.account_id;
+fn keep(cx: &mut Context<'_, PostToBalance>, before: Option<RecentBalance>, balance: RecentBalance) {
+    let id = balance.now.account_id;
     cx.stores.0.put(id, balance.clone());
     cx.out.forward(id, LedgerEntry::Balance(Change::new(Some(balance), before)));
 }
@@ -139,25 +268,12 @@ fn waiting(account: AccountId, cx: &mut Context<'_, PostToBalance>) -> Result<Ve
     Ok(waiting)
 }
 
-/// Books what has waited.
-fn book_waiting(mut balance: AccountBalance, cx: &mut Context<'_, PostToBalance>) -> Result<AccountBalance, ProcessError> {
-    let waiting = waiting(balance.account_id, cx)?;
-    if !waiting.is_empty() {
-        cx.stores.2.delete(balance.account_id);
-    }
-    for (key, leg) in waiting {
-        cx.stores.1.delete(key);
-        book(&mut balance, &leg, key.1, cx)?;
-    }
-    Ok(balance)
-}
-
 fn overflow(error: MoneyError) -> ProcessError {
     ProcessError::Record(error.to_string())
 }
 
-fn opened(account: &Account) -> Result<AccountBalance, ProcessError> {
-    Ok(AccountBalance {
+fn opened(account: &Account) -> AccountBalance {
+    AccountBalance {
         account_id: account.id,
         customer_id: account.customer_id,
         currency: account.currency,
@@ -170,21 +286,27 @@ fn opened(account: &Account) -> Result<AccountBalance, ProcessError> {
         is_deleted: false,
         source_lsn: account.source_lsn,
         source_ts: account.source_ts,
-    })
+        commit_number: None,
+    }
 }
 
 /// The balance as its account's new row has it. Whether a currency may change is for the source and Silver to say: here an account's
 /// row and its transactions come over different topics, so either may be first.
-fn revised(mut balance: AccountBalance, account: &Account) -> Result<AccountBalance, ProcessError> {
-    let difference = account.opening_balance.checked_sub(balance.opening).map_err(overflow)?;
+fn revised(mut recent: RecentBalance, account: &Account) -> Result<RecentBalance, ProcessError> {
+    let difference = account.opening_balance.checked_sub(recent.now.opening).map_err(overflow)?;
+    for former in &mut recent.former {
+        // What it opened with, it had from the beginning.
+        former.booked = former.booked.checked_add(difference).map_err(overflow)?;
+    }
+    let balance = &mut recent.now;
     balance.opening = account.opening_balance;
     balance.booked = balance.booked.checked_add(difference).map_err(overflow)?;
     balance.available = balance.booked.checked_sub(balance.pending).map_err(overflow)?;
     balance.customer_id = account.customer_id;
     balance.currency = account.currency;
     balance.is_deleted = false;
-    as_of(&mut balance, account.source_lsn, account.source_ts);
-    Ok(balance)
+    as_of(balance, account.source_lsn, account.source_ts);
+    Ok(recent)
 }
 
 /// The newest change by its commit time: on a restored or promoted server the LSN may start lower.
@@ -209,47 +331,6 @@ fn reject(cx: &mut Context<'_, PostToBalance>, account: AccountId, offset: i64, 
         rejected_at: cx.now_ms.to_micros().0,
     };
     cx.out.forward(account, LedgerEntry::Rejected(rejected));
-}
-
-/// Changes the balance by all that a change of a transaction does to the account, and writes the journal.
-///
-/// A posting that the account's currency cannot have (half a yen) waits: the row that changes the currency may be on its way. What
-/// takes it back then takes it out of the waiting ones; what takes back a posting that stands is booked whatever the currency.
-fn book(balance: &mut AccountBalance, leg: &Leg, offset: i64, cx: &mut Context<'_, PostToBalance>) -> Result<(), ProcessError> {
-    as_of(balance, leg.source_lsn, leg.source_ts);
-    let digits = balance.currency.minor_digits();
-    let fits = |entry: &LegEntry| entry.booked.fits_scale(digits) && entry.pending.fits_scale(digits);
-    if leg.entries().all(|entry| fits(&entry)) {
-        return leg.entries().try_for_each(|entry| post(balance, leg, entry, cx));
-    }
-    let of_transaction = |(_, known): &Waiting| known.transaction_id == leg.transaction_id;
-    let waiting: Vec<_> = waiting(balance.account_id, cx)?.into_iter().filter(of_transaction).collect();
-    for entry in leg.entries() {
-        let is_taken_back =
-            |(_, known): &&Waiting| !known.reversal && (known.version, known.number) == (entry.version, entry.number);
-        if entry.reversal {
-            match waiting.iter().find(is_taken_back) {
-                Some((key, _)) => cx.stores.1.delete(*key),
-                None => post(balance, leg, entry, cx)?,
-            }
-        } else if fits(&entry) {
-            post(balance, leg, entry, cx)?;
-        } else {
-            cx.stores.1.put((balance.account_id, offset), leg.only(entry));
-            let amount = if entry.booked == Money::ZERO {
-                entry.pending
-            } else {
-                entry.booked
-            };
-            let reason = format!(
-                "transaction {} has the amount {amount}, and {} has {digits} decimal places; it is not booked unless the account's \
-                 currency changes",
-                leg.transaction_id, balance.currency,
-            );
-            reject(cx, balance.account_id, offset, "currency_scale", reason);
-        }
-    }
-    Ok(())
 }
 
 /// One entry.

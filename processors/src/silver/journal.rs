@@ -3,13 +3,24 @@
 //! A version of a transaction has effects on its accounts; a new version takes back the effects that stand and posts its own, if
 //! they differ. Entries are never edited. The effects that stand are those of the version in [`crate::stores::POSTED`]. What a change does
 //! to one account is one leg, so that it is seen whole or not at all.
+//!
+//! One transaction of the source may change many transactions, of many accounts, and what it did is to be seen together. So the source's
+//! transactions are counted, in the order of their commits; each leg has the number of its own, and all accounts hear how far they are
+//! ([`Frontier`]). That a transaction is complete shows when another one begins. Where none does, it is taken for complete when nothing
+//! more of it came for [`SILENCE`]: the connector sends what it has of one in one go.
 
-use schemas::silver::{Leg, LegEntry, Transaction, TransactionStatus, TransactionType};
+use std::time::Duration;
+
+use schemas::silver::{Frontier, Leg, LegEntry, OpenTransaction, Transaction, TransactionStatus, TransactionType};
 use schemas::{AccountId, Money, TransactionId};
 use topology::store::KeyValue;
-use topology::{Context, ProcessError, Processor, Record};
+use topology::{Context, Millis, ProcessError, Processor, Punctuation, PunctuationType, Record, Schedule};
 
 use super::apply::Change;
+use crate::stores::ALL_ACCOUNTS;
+
+/// A transaction of which nothing more came for so long is taken for complete.
+pub const SILENCE: Duration = Duration::from_millis(50);
 
 /// What a transaction does to one account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,15 +69,45 @@ pub fn effects(transaction: &Transaction) -> Vec<Effect> {
     }
 }
 
+/// What the journal says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entered {
+    /// What a change does to an account.
+    Leg(Leg),
+    /// The source's transactions are further than they were.
+    Frontier(topology::Change<Frontier>),
+}
+
 /// Turns changes of transactions into legs.
-pub struct Journal;
+pub struct Journal {
+    /// Whether all changes come in the order of the source's commits, so that its transactions can be counted.
+    in_order: bool,
+    /// When the last change came, by the wall clock.
+    heard_ms: Option<Millis>,
+}
+
+impl Journal {
+    /// `in_order`: all changes come in the order of the source's commits.
+    pub fn new(in_order: bool) -> Self {
+        Self {
+            in_order,
+            heard_ms: None,
+        }
+    }
+}
 
 impl Processor for Journal {
     type KeyIn = TransactionId;
     type In = Change<Transaction>;
     type KeyOut = AccountId;
-    type Out = Leg;
-    type Stores = KeyValue<TransactionId, i64>;
+    type Out = Entered;
+    type Stores = (KeyValue<TransactionId, i64>, KeyValue<AccountId, Frontier>);
+
+    fn init(&mut self, schedule: &mut Schedule<'_>) {
+        if self.in_order {
+            schedule.every(SILENCE, PunctuationType::WallClockTime);
+        }
+    }
 
     fn process(
         &mut self,
@@ -74,6 +115,16 @@ impl Processor for Journal {
         record: &Record<TransactionId, Change<Transaction>>,
     ) -> Result<(), ProcessError> {
         let (id, change) = (record.key, &record.value);
+        let commit_number = if self.in_order {
+            self.heard_ms = Some(cx.now_ms);
+            let before = cx.stores.1.get(&ALL_ACCOUNTS)?;
+            let now = gone_on(before, change);
+            let commit_number = now.newest();
+            enter(cx, before, now);
+            Some(commit_number)
+        } else {
+            None
+        };
         let standing = change
             .before
             .as_ref()
@@ -89,7 +140,7 @@ impl Processor for Journal {
         }
         let mut legs = Legs::default();
         if let Some((txn_type, effects)) = &standing {
-            let version = cx.stores.get(&id)?.unwrap_or(0);
+            let version = cx.stores.0.get(&id)?.unwrap_or(0);
             effects
                 .iter()
                 .for_each(|effect| legs.add(effect.entry(*txn_type, version, true), effect.account));
@@ -100,9 +151,9 @@ impl Processor for Journal {
                 effects
                     .iter()
                     .for_each(|effect| legs.add(effect.entry(*txn_type, version, false), effect.account));
-                cx.stores.put(id, version);
+                cx.stores.0.put(id, version);
             }
-            None => cx.stores.delete(id),
+            None => cx.stores.0.delete(id),
         }
         for (account, first, then) in legs.0 {
             let leg = Leg {
@@ -117,10 +168,54 @@ impl Processor for Journal {
                 source_ts: change.at.committed_at_us.0,
                 effective_at: first.effective_at,
                 then,
+                commit_number,
             };
-            cx.out.forward(account, leg);
+            cx.out.forward(account, Entered::Leg(leg));
         }
         Ok(())
+    }
+
+    fn punctuate(&mut self, cx: &mut Context<'_, Self>, _: Punctuation) -> Result<(), ProcessError> {
+        let Some(before) = cx.stores.1.get(&ALL_ACCOUNTS)?.filter(|known| known.open.is_some()) else {
+            return Ok(());
+        };
+        let heard_ms = *self.heard_ms.get_or_insert(cx.now_ms);
+        if heard_ms + SILENCE <= cx.now_ms {
+            enter(cx, Some(before), before.completed(true));
+        }
+        Ok(())
+    }
+}
+
+/// How far the source's transactions are with this change.
+fn gone_on(before: Option<Frontier>, change: &Change<Transaction>) -> Frontier {
+    let (source_lsn, source_ts) = (change.at.lsn, change.at.committed_at_us.0);
+    let known = before.unwrap_or(Frontier {
+        commit_number: 0,
+        source_lsn: 0,
+        source_ts: 0,
+        is_assumed: false,
+        open: None,
+    });
+    let same = known.open.filter(|open| change.tx_id.is_some() && open.tx_id == change.tx_id);
+    let known = if same.is_some() { known } else { known.completed(false) };
+    let open = OpenTransaction {
+        commit_number: same.map_or(known.commit_number + 1, |open| open.commit_number),
+        tx_id: change.tx_id,
+        source_lsn: same.map_or(source_lsn, |open| open.source_lsn.max(source_lsn)),
+        source_ts,
+    };
+    Frontier {
+        open: Some(open),
+        ..known
+    }
+}
+
+fn enter(cx: &mut Context<'_, Journal>, before: Option<Frontier>, now: Frontier) {
+    if before != Some(now) {
+        cx.stores.1.put(ALL_ACCOUNTS, now);
+        let change = topology::Change::new(Some(now), before);
+        cx.out.forward(ALL_ACCOUNTS, Entered::Frontier(change));
     }
 }
 

@@ -14,7 +14,7 @@ pub use accounts::Accounts;
 pub use apply::{Apply, Change, Outcome};
 pub use customers::Customers;
 pub use entity::Entity;
-pub use journal::{Journal, effects};
+pub use journal::{Entered, Journal, SILENCE, effects};
 pub use position::ChangePosition;
 pub use rules::{Cleaning, Violation};
 pub use sweep::{CONFIRMS_AFTER, FEW_ROWS, FEW_SHARE};

@@ -33,6 +33,10 @@ pub struct AccountBalance {
     pub source_lsn: i64,
     /// When that change was committed at the source, in microseconds since the epoch.
     pub source_ts: i64,
+    /// The number of the newest source transaction that it reflects, counted in the order of their commits; `None`: none yet, or the
+    /// change log has several partitions.
+    #[serde(default)]
+    pub commit_number: Option<i64>,
 }
 
 avro_wire!(AccountBalance, include_str!("../../avro/gold/account_balance.avsc"));

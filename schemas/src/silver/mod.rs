@@ -2,12 +2,14 @@
 
 mod account;
 mod customer;
+mod frontier;
 mod posting;
 mod rejected;
 mod transaction;
 
 pub use account::{Account, AccountStatus, AccountType};
 pub use customer::Customer;
+pub use frontier::{ForAccounts, Frontier, OpenTransaction};
 pub use posting::{Leg, LegEntry, Posting};
 pub use rejected::Rejected;
 pub use transaction::{Transaction, TransactionStatus, TransactionType};

@@ -35,6 +35,10 @@ pub struct Leg {
     /// The second entry of the same change, if it has two.
     #[serde(default)]
     pub then: Option<LegEntry>,
+    /// The number of the source's transaction that made the change, counted in the order of the commits; `None`: the change log has several
+    /// partitions, or it was written before they were counted.
+    #[serde(default)]
+    pub commit_number: Option<i64>,
 }
 
 /// One entry of a [`Leg`].

@@ -7,8 +7,8 @@ use super::typed::Typed;
 use crate::Kind;
 use crate::columns::Cell;
 
-/// 1 had `DECIMAL(18,2)`.
-const SCHEMA_VERSION: u32 = 2;
+/// 1 had `DECIMAL(18,2)`, 2 no `commit_number`.
+const SCHEMA_VERSION: u32 = 3;
 
 /// The table.
 pub fn balances() -> Typed<AccountId, AccountBalance> {
@@ -68,5 +68,11 @@ pub fn balances() -> Typed<AccountId, AccountBalance> {
         Kind::Timestamp,
         "When that change was committed at the source.",
         |balance| Cell::Timestamp(balance.source_ts),
+    )
+    .field(
+        "commit_number",
+        Kind::Int64,
+        "Number of the newest source transaction that it reflects, in the order of their commits; null: none yet, or they are not counted.",
+        |balance| Cell::int(balance.commit_number),
     )
 }

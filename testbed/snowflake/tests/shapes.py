@@ -43,7 +43,7 @@ SHAPES: dict[str, dict[str, pa.DataType]] = {
     "gold.account_balances": {
         "account_id": BIGINT, "customer_id": BIGINT, "currency": TEXT, "opening": MONEY, "booked": MONEY, "pending": MONEY,
         "available": MONEY, "entry_count": BIGINT, "last_entry_at": TIME, "is_deleted": BOOL,
-    } | SOURCE | COMMON,
+    } | SOURCE | {"commit_number": BIGINT} | COMMON,
     "gold.customer_history": {
         "customer_id": BIGINT, "version": BIGINT, "first_name": TEXT, "last_name": TEXT, "email": TEXT,
     } | VALIDITY | COMMON,

@@ -9,11 +9,14 @@ use super::super::typed::Typed;
 use crate::Kind;
 use crate::columns::Cell;
 
+/// 1 had no `effective_at`.
+const SCHEMA_VERSION: u32 = 2;
+
 /// The table.
 pub fn postings() -> Typed<AccountId, Posting> {
     Typed::events(
         topics::SILVER_POSTINGS,
-        1,
+        SCHEMA_VERSION,
         "The journal: every posting, never changed; those of a transaction sum to zero.",
     )
     .field(

@@ -1,0 +1,201 @@
+//! `/balances`: several accounts as they were together.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use broker::in_process::InProcessBroker;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use support::engine::two;
+use support::http::{Bank, account_of, person};
+use support::until;
+use system_of_record::InProcess;
+use topology::clock::SystemClock;
+use wire::MemoryRegistry;
+
+const ACCOUNTS: i64 = 10;
+const WRITERS: u64 = 20;
+const READERS: u64 = 4;
+
+/// What all accounts have together, in hundredths; `None` where some are missing.
+fn sum(answer: &Value) -> Option<i64> {
+    let items = answer["items"].as_array().unwrap();
+    let cents = |item: &Value| item["booked"].as_str().unwrap().replace('.', "").parse::<i64>().unwrap();
+    (items.len() as i64 == ACCOUNTS).then(|| items.iter().map(cents).sum())
+}
+
+/// Twenty writers move money between ten accounts of 100.00 each; whoever reads all ten at once sees 1,000.00, at either of two instances, also
+/// while the other ends. `READS` says how many reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn money_on_its_way_is_seen_once() {
+    let reads_max = std::env::var("READS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(3_000);
+    let (log, registry) = (InProcessBroker::default(), Arc::new(MemoryRegistry::default()));
+    let records = InProcess::start(Arc::new(log.clone()), registry.clone(), Arc::new(SystemClock)).unwrap();
+    let records = Arc::new(records);
+    let (a, b) = two(&log, &registry, &records).await;
+    let owner = a.made("/customers", person("ada")).await;
+    let mut ids = Vec::new();
+    for _ in 0..ACCOUNTS {
+        ids.push(a.made("/accounts", account_of(owner, "EUR", "100.00")).await);
+    }
+    let asked: Vec<String> = ids.iter().map(|id| format!("account_id={id}")).collect();
+    let path = Arc::new(format!("/balances?{}", asked.join("&")));
+    until("all accounts are there", async || {
+        let (status, answer) = a.get(&path, &[]).await;
+        status == 200 && sum(&answer) == Some(100_000)
+    })
+    .await;
+
+    let ended = Arc::new(AtomicBool::new(false));
+    let (reads, uncertain, away) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let counts = Arc::new((reads, uncertain, away));
+    let client = reqwest::Client::new();
+    let mut writers = Vec::new();
+    for writer in 0..WRITERS {
+        let (ended, ids, url, client) = (ended.clone(), ids.clone(), a.url.clone(), client.clone());
+        writers.push(tokio::spawn(async move {
+            let mut random = StdRng::seed_from_u64(writer);
+            while !ended.load(Ordering::Relaxed) {
+                let from = random.random_range(0..ids.len());
+                let to = (from + random.random_range(1..ids.len())) % ids.len();
+                let row = json!({"account_id": ids[from], "txn_type": "TRANSFER", "related_account_id": ids[to],
+                    "amount": format!("{}.{:02}", random.random_range(0..9), random.random_range(1..100)), "status": "COMPLETED"});
+                // One that would overdraw the account is refused.
+                let answer = client.post(format!("{url}/transactions")).json(&row).send().await.unwrap();
+                assert!(matches!(answer.status().as_u16(), 201 | 409), "{}", answer.status());
+            }
+        }));
+    }
+    let mut readers = Vec::new();
+    for reader in 0..READERS {
+        let url = if reader % 2 == 0 { a.url.clone() } else { b.url.clone() };
+        let (path, client, counts) = (path.clone(), client.clone(), counts.clone());
+        let mut url = url;
+        let other = a.url.clone();
+        readers.push(tokio::spawn(async move {
+            let mut newest = 0;
+            while counts.0.fetch_add(1, Ordering::Relaxed) < reads_max {
+                let answer = client.get(format!("{url}{path}")).send().await;
+                let Ok(answer) = answer else {
+                    // That one has ended.
+                    url.clone_from(&other);
+                    continue;
+                };
+                if answer.status().as_u16() == 503 {
+                    counts.2.fetch_add(1, Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                assert_eq!(answer.status().as_u16(), 200);
+                let answer: Value = answer.json().await.unwrap();
+                if answer["as_of"]["is_consistent"] != true {
+                    counts.1.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                assert_eq!(sum(&answer), Some(100_000), "{answer}");
+                let number = answer["as_of"]["commit_number"].as_i64().unwrap();
+                newest = newest.max(number);
+            }
+            newest
+        }));
+    }
+    until("half of the reads are done", async || {
+        counts.0.load(Ordering::Relaxed) > reads_max / 2
+    })
+    .await;
+    let stopped = tokio::task::spawn_blocking(move || b.engine.stop());
+    let mut newest = 0;
+    for reader in readers {
+        newest = newest.max(reader.await.unwrap());
+    }
+    ended.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    stopped.await.unwrap();
+    let (uncertain, away) = (counts.1.load(Ordering::Relaxed), counts.2.load(Ordering::Relaxed));
+    assert!(
+        uncertain * 10 < reads_max,
+        "{uncertain} of {reads_max} reads were not consistent"
+    );
+    assert!(away * 2 < reads_max, "{away} of {reads_max} reads found a part away");
+    assert!(newest > 20, "the reads went on with the writes: {newest}");
+
+    // When all is quiet, all of it is there.
+    let mut last = None;
+    until("the newest transaction is in the answer", async || {
+        let (status, answer) = a.get(&path, &[]).await;
+        let is_whole = status == 200 && answer["as_of"]["is_consistent"] == true;
+        assert!(!is_whole || sum(&answer) == Some(100_000), "{answer}");
+        let number = answer["as_of"]["commit_number"].as_i64();
+        let rests = is_whole && answer["as_of"]["is_assumed_complete"] == true && number == last;
+        last = number;
+        rests
+    })
+    .await;
+    let mut together = Vec::new();
+    let (_, answer) = a.get(&path, &[]).await;
+    for (id, item) in ids.iter().zip(answer["items"].as_array().unwrap()) {
+        let (_, alone) = a.get(&format!("/accounts/{id}/balance"), &[]).await;
+        assert_eq!(
+            (&item["booked"], &item["available"]),
+            (&alone["booked"], &alone["available"]),
+            "{id}"
+        );
+        together.push(item["account_id"].as_i64().unwrap());
+    }
+    assert_eq!(together, ids, "in the order of the question");
+    let engine = a.engine;
+    tokio::task::spawn_blocking(move || engine.stop()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_question_that_cannot_be_answered_says_why() {
+    let bank = Bank::new();
+    let many: Vec<String> = (0..101).map(|id| format!("account_id={id}")).collect();
+    for (query, field) in [
+        ("", "account_id"),
+        ("?", "account_id"),
+        ("?account_id=", "account_id"),
+        ("?account_id=x", "account_id"),
+        ("?account_id=1,2", "account_id"),
+        ("?account_id=99999999999999999999", "account_id"),
+        ("?account_id=1&customer_id=2", "customer_id"),
+        ("?account=1", "account"),
+        (&format!("?{}", many.join("&")), "account_id"),
+    ] {
+        bank.get(&format!("/balances{query}"))
+            .await
+            .check_problem(400, "malformed", Some(field));
+    }
+    bank.reads.stall("a part is being restored");
+    bank.get("/balances?account_id=1").await.check_problem(503, "not-ready", None);
+}
+
+#[tokio::test]
+async fn accounts_that_are_not_there_are_named() {
+    let bank = Bank::new();
+    let owner = bank.made("/customers", person("ada")).await;
+    let account = bank.made("/accounts", account_of(owner, "JPY", "500")).await;
+    let answer = bank
+        .get(&format!(
+            "/balances?account_id=4711&account_id={account}&account_id={account}"
+        ))
+        .await;
+    let answer = answer.json();
+    assert_eq!(answer["missing"], json!([4711]));
+    let item = json!({"account_id": account, "customer_id": owner, "currency": "JPY", "booked": "500", "pending": "0", "available": "500"});
+    assert_eq!(answer["items"], json!([item]));
+    // There was no transaction yet.
+    let as_of = json!({"is_consistent": true, "commit_number": 0, "source_lsn": null, "source_time": null,
+        "is_assumed_complete": false, "source_heard_at": null});
+    assert_eq!(answer["as_of"], as_of);
+}

@@ -1,0 +1,316 @@
+//! What several accounts held together: what one transaction of the source does is seen whole or not at all, whoever asks when.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use processors::silver::SILENCE;
+use processors::stores::{self, ALL_ACCOUNTS};
+use processors::{SourcePartitions, bank};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use schemas::bronze::{CdcKey, Envelope, Op, Source, TransactionRow};
+use schemas::silver::Frontier;
+use schemas::state::RecentBalance;
+use schemas::topics::*;
+use schemas::{AccountId, Money};
+use support::{Bench, deposit, money, transaction, transfer};
+use topology::store::MemoryBackends;
+use topology::testing::TestDriver;
+use topology::{EngineSettings, QueryError};
+
+const ACCOUNTS: i64 = 6;
+const WORKERS: usize = 2;
+
+/// A source whose transactions change several rows, and what the accounts held after each of them.
+struct World {
+    bench: Bench,
+    random: StdRng,
+    rows: BTreeMap<i64, TransactionRow>,
+    next_row: i64,
+    tx_id: i64,
+    /// By the transaction's number; the first is before any.
+    states: Vec<Vec<Money>>,
+    /// The events of the transaction that is being sent.
+    waiting: Vec<Envelope<TransactionRow>>,
+}
+
+/// How an account and its partition are known.
+type Seen = (Option<Frontier>, Option<RecentBalance>);
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let settings = EngineSettings {
+            partitions: 4,
+            threads: WORKERS,
+            ..EngineSettings::default()
+        };
+        let topology = bank(SourcePartitions::default()).unwrap();
+        let driver = TestDriver::with(topology, settings, Arc::new(MemoryBackends::default())).unwrap();
+        let mut bench = Bench {
+            driver,
+            lsn: 0,
+            clock_ms: 1_700_000_000_000,
+        };
+        (1..=ACCOUNTS).for_each(|id| bench.account(id, "100.00"));
+        Self {
+            bench,
+            random: StdRng::seed_from_u64(seed),
+            rows: BTreeMap::new(),
+            next_row: 1,
+            tx_id: 0,
+            states: vec![vec![money("100.00"); ACCOUNTS as usize]],
+            waiting: Vec::new(),
+        }
+    }
+
+    /// The source commits a transaction of one to five changes; money only moves between accounts.
+    fn commit(&mut self) {
+        self.tx_id += 1;
+        self.bench.clock_ms += 7;
+        for _ in 0..self.random.random_range(1..=5) {
+            let (op, row) = self.change();
+            self.bench.lsn += 10;
+            let source = Source {
+                lsn: Some(self.bench.lsn),
+                tx_id: Some(self.tx_id),
+                ts_ms: self.bench.clock_ms,
+                ..Source::default()
+            };
+            self.waiting.push(Envelope {
+                before: (op == Op::Delete).then(|| row.clone()),
+                after: (op != Op::Delete).then_some(row),
+                source,
+                transaction: None,
+                op,
+                ts_ms: None,
+                ts_us: None,
+                ts_ns: None,
+            });
+        }
+        self.waiting.reverse();
+        let mut held = vec![money("100.00"); ACCOUNTS as usize];
+        for row in self.rows.values() {
+            let mut add = |account: Option<i64>, amount: Money| {
+                let sum = &mut held[account.unwrap() as usize - 1];
+                *sum = sum.checked_add(amount).unwrap();
+            };
+            add(row.account_id, row.amount.unwrap().negated());
+            add(row.related_account_id, row.amount.unwrap());
+        }
+        self.states.push(held);
+    }
+
+    fn change(&mut self) -> (Op, TransactionRow) {
+        let known: Vec<i64> = self.rows.keys().copied().collect();
+        let old = known.choose(&mut self.random).copied();
+        let ids: Vec<i64> = (1..=ACCOUNTS).collect();
+        let pair: Vec<i64> = ids.sample(&mut self.random, 2).copied().collect();
+        let amount = format!("{}.{:02}", self.random.random_range(0..50), self.random.random_range(1..100));
+        match (self.random.random_range(0..10), old) {
+            (0, Some(id)) => (Op::Delete, self.rows.remove(&id).unwrap()),
+            (1..4, Some(id)) => {
+                let row = transfer(id, pair[0], pair[1], &amount, "COMPLETED");
+                self.rows.insert(id, row.clone());
+                (Op::Update, row)
+            }
+            _ => {
+                let row = transfer(self.next_row, pair[0], pair[1], &amount, "COMPLETED");
+                self.rows.insert(self.next_row, row.clone());
+                self.next_row += 1;
+                (Op::Create, row)
+            }
+        }
+    }
+
+    /// Some of the events that wait reach the topic.
+    fn deliver(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(event) = self.waiting.pop() else { return };
+            let id = event.after.as_ref().or(event.before.as_ref()).unwrap().id;
+            let at = event.source.ts_ms;
+            self.bench.driver.queue(CDC_TRANSACTIONS, at, &CdcKey { id }, Some(&event));
+        }
+    }
+
+    /// Asks for all accounts as a reader does: of each first how far its partition is, then what it held. Workers may go on in between.
+    fn ask(&mut self) -> Option<Vec<Seen>> {
+        let queries = self.bench.driver.queries();
+        let mut seen = Vec::new();
+        for id in (1..=ACCOUNTS).map(AccountId) {
+            let is_away = |error: QueryError| match error {
+                QueryError::NotReady { .. } => None,
+                other => panic!("{other}"),
+            };
+            let frontier = match queries.read(stores::FRONTIER, &id, |view| view.get(&ALL_ACCOUNTS)) {
+                Ok(answer) => answer.value,
+                Err(error) => return is_away(error),
+            };
+            if self.random.random_bool(0.3) {
+                let worker = self.random.random_range(0..WORKERS);
+                self.bench.driver.turns(worker, 1);
+            }
+            match queries.get(stores::BALANCES, &id) {
+                Ok(answer) => seen.push((frontier, answer.value)),
+                Err(error) => return is_away(error),
+            }
+        }
+        Some(seen)
+    }
+
+    /// Whatever is known of the accounts as of a transaction is what the source had after it. Returns the number and whether all was known.
+    fn check(&mut self, seed: u64) -> (i64, bool) {
+        let Some(seen) = self.ask() else { return (0, false) };
+        let reached = seen
+            .iter()
+            .map(|(frontier, _)| frontier.map_or(0, |frontier| frontier.commit_number));
+        let number = reached.min().unwrap();
+        let mut all = true;
+        for (account, (_, balance)) in seen.iter().enumerate() {
+            let Some(held) = held_at(balance.as_ref().unwrap(), number) else {
+                all = false;
+                continue;
+            };
+            let expected = self.states[number as usize][account];
+            assert_eq!(held, expected, "SEED={seed}: account {} as of {number}", account + 1);
+        }
+        (number, all)
+    }
+}
+
+fn held_at(balance: &RecentBalance, number: i64) -> Option<Money> {
+    if balance.now.commit_number.is_none_or(|newest| newest <= number) {
+        return Some(balance.now.booked);
+    }
+    let mut former = balance.former.iter();
+    let held = former.find(|former| former.since <= number && number < former.until);
+    held.map(|former| former.booked)
+}
+
+#[test]
+fn accounts_are_known_as_they_were_together() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seeds = match (number("SEED"), number("SEEDS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, count) => 0..count.unwrap_or(12),
+    };
+    let (mut known, mut asked) = (0, 0);
+    for seed in seeds {
+        let mut world = World::new(seed);
+        for _ in 0..400 {
+            match world.random.random_range(0..20) {
+                0..6 if world.waiting.is_empty() => world.commit(),
+                0..12 => {
+                    let count = world.random.random_range(1..4);
+                    world.deliver(count);
+                }
+                12..18 => {
+                    let (worker, turns) = (world.random.random_range(0..WORKERS), world.random.random_range(1..4));
+                    world.bench.driver.turns(worker, turns);
+                }
+                18 => world.bench.driver.hold_flushes(false),
+                // The source is quiet: what has come of a transaction is all of it.
+                _ if world.waiting.is_empty() => {
+                    world.bench.driver.settle();
+                    world.bench.driver.pass_time(SILENCE);
+                    if world.random.random_bool(0.2) {
+                        world.bench.driver.crash().unwrap();
+                        world.bench.driver.settle();
+                    }
+                }
+                _ => {}
+            }
+            let (number, all) = world.check(seed);
+            if number > 0 {
+                asked += 1;
+                known += u32::from(all);
+            }
+        }
+        world.deliver(usize::MAX);
+        world.bench.driver.settle();
+        // Behind a restart, the silence begins when it is first looked at.
+        (0..2).for_each(|_| world.bench.driver.advance_wall_clock(SILENCE));
+        let last = world.states.len() as i64 - 1;
+        assert_eq!(world.check(seed), (last, true), "SEED={seed}: all is known when all has come");
+    }
+    // Behind a restart what was before is not known for a moment.
+    assert!(asked > 1_000 && known * 10 > asked * 8, "{known} of {asked} were known");
+}
+
+/// The source's changes of one transaction, as its log has them.
+fn of_one(bench: &mut Bench, rows: &[(Op, TransactionRow)]) -> Vec<Envelope<TransactionRow>> {
+    let tx_id = bench.lsn + 1;
+    let events = rows.iter().map(|(op, row)| {
+        let mut event = bench.event(*op, Some(row.clone()));
+        event.source.tx_id = Some(tx_id);
+        event
+    });
+    events.collect()
+}
+
+/// How far all partitions are.
+fn frontier(bench: &Bench) -> Option<Frontier> {
+    let all = bench.driver.view(stores::FRONTIER);
+    assert!(all.is_empty() || all.len() == 2, "every partition hears of it");
+    assert!(all.windows(2).all(|two| two[0] == two[1]), "{all:?}");
+    all.first().map(|(_, frontier)| *frontier)
+}
+
+#[test]
+fn a_transaction_is_complete_when_another_begins_or_nothing_more_comes() {
+    let mut bench = Bench::new();
+    bench.account(1, "0.00");
+    assert_eq!(frontier(&bench), None);
+    let first = of_one(
+        &mut bench,
+        &[(Op::Create, deposit(1, 1, "1.00")), (Op::Create, deposit(2, 1, "2.00"))],
+    );
+    bench.sends(CDC_TRANSACTIONS, &[&first[0]]);
+    let known = frontier(&bench).unwrap();
+    assert_eq!(
+        (known.commit_number, known.newest(), known.is_assumed),
+        (0, 1, false),
+        "more may come"
+    );
+    bench.sends(CDC_TRANSACTIONS, &[&first[1]]);
+    assert_eq!(frontier(&bench).unwrap().newest(), 1);
+
+    let second = of_one(&mut bench, &[(Op::Create, transaction(3, 1, "DEPOSIT", "4.00", "FAILED"))]);
+    bench.sends(CDC_TRANSACTIONS, &[&second[0]]);
+    let known = frontier(&bench).unwrap();
+    assert_eq!((known.commit_number, known.newest(), known.is_assumed), (1, 2, false));
+    assert_eq!(known.source_lsn, first[1].source.lsn.unwrap());
+
+    bench.driver.advance_wall_clock(SILENCE / 2);
+    assert_eq!(frontier(&bench).unwrap().commit_number, 1);
+    bench.driver.advance_wall_clock(SILENCE);
+    let known = frontier(&bench).unwrap();
+    assert_eq!((known.commit_number, known.open, known.is_assumed), (2, None, true));
+    // It was assumed too early: the rest counts as another transaction.
+    let rest = of_one(&mut bench, &[(Op::Create, deposit(4, 1, "8.00"))]);
+    bench.sends(CDC_TRANSACTIONS, &[&rest[0]]);
+    bench.driver.advance_wall_clock(2 * SILENCE);
+    let known = frontier(&bench).unwrap();
+    assert_eq!((known.commit_number, known.is_assumed), (3, true));
+    bench.driver.advance_wall_clock(Duration::from_secs(60));
+    assert_eq!(frontier(&bench), Some(known), "nothing is written while nothing comes");
+    bench.check(&[(1, "11.00", "11.00")]);
+}
+
+#[test]
+fn transactions_are_not_counted_where_they_do_not_come_in_order() {
+    let mut bench = Bench::with(SourcePartitions {
+        transactions: 3,
+        ..SourcePartitions::default()
+    });
+    bench.account(1, "0.00");
+    bench.transaction(Op::Create, deposit(1, 1, "1.00"));
+    bench.driver.advance_wall_clock(2 * SILENCE);
+    assert_eq!(frontier(&bench), None);
+    assert_eq!(bench.driver.view(stores::BALANCES)[0].1.now.commit_number, None);
+}
