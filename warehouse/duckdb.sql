@@ -191,6 +191,60 @@ SELECT * FROM query(
   IF(getvariable('has_gold_account_history'), 'FROM lake_rows(''gold.account_history'')', 'FROM shape.gold_account_history')
 );
 
+CREATE OR REPLACE TABLE shape.gold_customer_positions (
+  customer_id BIGINT, currency VARCHAR, booked DECIMAL(38,4), available DECIMAL(38,4), accounts BIGINT,
+  open_accounts BIGINT, op VARCHAR, _topic VARCHAR, _partition INTEGER, _offset BIGINT, _timestamp TIMESTAMPTZ,
+  _raw_key BLOB, _raw BLOB, _error VARCHAR, _generation INTEGER
+);
+SET VARIABLE has_gold_customer_positions = (SELECT COUNT(*) > 0 FROM glob(lake_files('gold.customer_positions')));
+CREATE OR REPLACE VIEW raw.gold_customer_positions AS
+SELECT * FROM shape.gold_customer_positions
+UNION ALL BY NAME
+SELECT * FROM query(
+  IF(getvariable('has_gold_customer_positions'), 'FROM lake_rows(''gold.customer_positions'')', 'FROM shape.gold_customer_positions')
+);
+
+CREATE OR REPLACE TABLE shape.gold_account_daily (
+  account_id BIGINT, day DATE, customer_id BIGINT, account_type VARCHAR, currency VARCHAR, opening DECIMAL(38,4),
+  credits DECIMAL(38,4), debits DECIMAL(38,4), entries BIGINT, closing DECIMAL(38,4), op VARCHAR, _topic VARCHAR,
+  _partition INTEGER, _offset BIGINT, _timestamp TIMESTAMPTZ, _raw_key BLOB, _raw BLOB, _error VARCHAR,
+  _generation INTEGER
+);
+SET VARIABLE has_gold_account_daily = (SELECT COUNT(*) > 0 FROM glob(lake_files('gold.account_daily')));
+CREATE OR REPLACE VIEW raw.gold_account_daily AS
+SELECT * FROM shape.gold_account_daily
+UNION ALL BY NAME
+SELECT * FROM query(
+  IF(getvariable('has_gold_account_daily'), 'FROM lake_rows(''gold.account_daily'')', 'FROM shape.gold_account_daily')
+);
+
+CREATE OR REPLACE TABLE shape.gold_bank_daily (
+  day DATE, account_type VARCHAR, currency VARCHAR, net_flow DECIMAL(38,4), opened_with DECIMAL(38,4),
+  new_accounts BIGINT, closed_accounts BIGINT, active_accounts BIGINT, active_customers BIGINT, op VARCHAR,
+  _topic VARCHAR, _partition INTEGER, _offset BIGINT, _timestamp TIMESTAMPTZ, _raw_key BLOB, _raw BLOB,
+  _error VARCHAR, _generation INTEGER
+);
+SET VARIABLE has_gold_bank_daily = (SELECT COUNT(*) > 0 FROM glob(lake_files('gold.bank_daily')));
+CREATE OR REPLACE VIEW raw.gold_bank_daily AS
+SELECT * FROM shape.gold_bank_daily
+UNION ALL BY NAME
+SELECT * FROM query(
+  IF(getvariable('has_gold_bank_daily'), 'FROM lake_rows(''gold.bank_daily'')', 'FROM shape.gold_bank_daily')
+);
+
+CREATE OR REPLACE TABLE shape.gold_transaction_minutes (
+  minute TIMESTAMPTZ, txn_type VARCHAR, status VARCHAR, currency VARCHAR, transactions BIGINT, amount DECIMAL(38,4),
+  failures BIGINT, op VARCHAR, _topic VARCHAR, _partition INTEGER, _offset BIGINT, _timestamp TIMESTAMPTZ,
+  _raw_key BLOB, _raw BLOB, _error VARCHAR, _generation INTEGER
+);
+SET VARIABLE has_gold_transaction_minutes = (SELECT COUNT(*) > 0 FROM glob(lake_files('gold.transaction_minutes')));
+CREATE OR REPLACE VIEW raw.gold_transaction_minutes AS
+SELECT * FROM shape.gold_transaction_minutes
+UNION ALL BY NAME
+SELECT * FROM query(
+  IF(getvariable('has_gold_transaction_minutes'), 'FROM lake_rows(''gold.transaction_minutes'')', 'FROM shape.gold_transaction_minutes')
+);
+
 -- Current rows: of each key the newest version, by generation of the topic and offset; a key whose newest version is a
 -- delete has none. Files of earlier versions have no generation: theirs is 1. A file that was loaded twice changes nothing. A
 -- record that could not be read is no version (OPS.DQ_UNDECODABLE lists it).
@@ -372,6 +426,86 @@ SELECT
 FROM raw.gold_account_history
 WHERE op <> 'undecodable'
 QUALIFY ROW_NUMBER() OVER (PARTITION BY account_id, version ORDER BY COALESCE(_generation, 1) DESC, _offset DESC) = 1
+  AND op <> 'delete';
+
+CREATE OR REPLACE VIEW gold.customer_positions AS
+SELECT
+  customer_id,
+  currency,
+  booked,
+  available,
+  accounts,
+  open_accounts,
+  _topic,
+  COALESCE(_generation, 1) AS _generation,
+  _partition,
+  _offset,
+  _timestamp
+FROM raw.gold_customer_positions
+WHERE op <> 'undecodable'
+QUALIFY ROW_NUMBER() OVER (PARTITION BY customer_id, currency ORDER BY COALESCE(_generation, 1) DESC, _offset DESC) = 1
+  AND op <> 'delete';
+
+CREATE OR REPLACE VIEW gold.account_daily AS
+SELECT
+  account_id,
+  day,
+  customer_id,
+  account_type,
+  currency,
+  opening,
+  credits,
+  debits,
+  entries,
+  closing,
+  _topic,
+  COALESCE(_generation, 1) AS _generation,
+  _partition,
+  _offset,
+  _timestamp
+FROM raw.gold_account_daily
+WHERE op <> 'undecodable'
+QUALIFY ROW_NUMBER() OVER (PARTITION BY account_id, day ORDER BY COALESCE(_generation, 1) DESC, _offset DESC) = 1
+  AND op <> 'delete';
+
+CREATE OR REPLACE VIEW gold.bank_daily AS
+SELECT
+  day,
+  account_type,
+  currency,
+  net_flow,
+  opened_with,
+  new_accounts,
+  closed_accounts,
+  active_accounts,
+  active_customers,
+  _topic,
+  COALESCE(_generation, 1) AS _generation,
+  _partition,
+  _offset,
+  _timestamp
+FROM raw.gold_bank_daily
+WHERE op <> 'undecodable'
+QUALIFY ROW_NUMBER() OVER (PARTITION BY day, account_type, currency ORDER BY COALESCE(_generation, 1) DESC, _offset DESC) = 1
+  AND op <> 'delete';
+
+CREATE OR REPLACE VIEW gold.transaction_minutes AS
+SELECT
+  minute,
+  txn_type,
+  status,
+  currency,
+  transactions,
+  amount,
+  failures,
+  _topic,
+  COALESCE(_generation, 1) AS _generation,
+  _partition,
+  _offset,
+  _timestamp
+FROM raw.gold_transaction_minutes
+WHERE op <> 'undecodable'
+QUALIFY ROW_NUMBER() OVER (PARTITION BY minute, txn_type, status, currency ORDER BY COALESCE(_generation, 1) DESC, _offset DESC) = 1
   AND op <> 'delete';
 
 -- Dimensions: customers, accounts, days. Days are of UTC, whatever the session's time zone is.
@@ -559,6 +693,42 @@ FROM gold.fact_postings
 WHERE NOT is_cash
 GROUP BY booked_on, currency;
 
+CREATE OR REPLACE VIEW gold.kpi_bank_by_day AS
+SELECT
+  day,
+  currency,
+  net_flow,
+  opened_with,
+  SUM(CAST(net_flow + opened_with AS DECIMAL(38,4))) OVER (
+    PARTITION BY currency ORDER BY day ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+  ) AS deposits_held,
+  new_accounts,
+  closed_accounts,
+  active_accounts
+FROM (
+  SELECT
+    day,
+    currency,
+    SUM(CAST(net_flow AS DECIMAL(38,4))) AS net_flow,
+    SUM(CAST(opened_with AS DECIMAL(38,4))) AS opened_with,
+    SUM(CAST(new_accounts AS DECIMAL(38,0))) AS new_accounts,
+    SUM(CAST(closed_accounts AS DECIMAL(38,0))) AS closed_accounts,
+    SUM(CAST(active_accounts AS DECIMAL(38,0))) AS active_accounts
+  FROM gold.bank_daily
+  GROUP BY day, currency
+) AS d;
+
+CREATE OR REPLACE VIEW gold.kpi_transactions_by_minute AS
+SELECT
+  utc_day(minute) AS created_on,
+  minute,
+  currency,
+  SUM(CAST(transactions AS DECIMAL(38,0))) AS transactions,
+  SUM(CAST(failures AS DECIMAL(38,0))) AS failures
+FROM gold.transaction_minutes
+GROUP BY minute, currency
+QUALIFY ROW_NUMBER() OVER (PARTITION BY currency ORDER BY minute DESC) <= 1440;
+
 -- Data quality: what could not be read, what broke a rule, what is there twice or missing, and whether the books balance. That
 -- nothing is missing is proven by `riverbank lake verify`, which reads the topics; here it can only be suspected: of a source
 -- that writes in transactions, each commit leaves an offset out.
@@ -595,7 +765,19 @@ SELECT 'gold.customer_history' AS table_name, _topic, COALESCE(_generation, 1) A
 FROM raw.gold_customer_history
 UNION ALL
 SELECT 'gold.account_history' AS table_name, _topic, COALESCE(_generation, 1) AS _generation, _partition, _offset, op AS op, _error
-FROM raw.gold_account_history;
+FROM raw.gold_account_history
+UNION ALL
+SELECT 'gold.customer_positions' AS table_name, _topic, COALESCE(_generation, 1) AS _generation, _partition, _offset, op AS op, _error
+FROM raw.gold_customer_positions
+UNION ALL
+SELECT 'gold.account_daily' AS table_name, _topic, COALESCE(_generation, 1) AS _generation, _partition, _offset, op AS op, _error
+FROM raw.gold_account_daily
+UNION ALL
+SELECT 'gold.bank_daily' AS table_name, _topic, COALESCE(_generation, 1) AS _generation, _partition, _offset, op AS op, _error
+FROM raw.gold_bank_daily
+UNION ALL
+SELECT 'gold.transaction_minutes' AS table_name, _topic, COALESCE(_generation, 1) AS _generation, _partition, _offset, op AS op, _error
+FROM raw.gold_transaction_minutes;
 
 CREATE OR REPLACE VIEW ops.dq_positions AS
 SELECT

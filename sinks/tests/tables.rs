@@ -380,7 +380,7 @@ fn shapes_are_what_a_warehouse_expects() {
         }
         topics.push(table.topic().to_owned());
     }
-    assert_eq!(topics.len(), 11);
+    assert_eq!(topics.len(), 15);
     assert!(
         topics.contains(&topics::CDC_CUSTOMERS.name().to_owned()) && topics.contains(&topics::ACCOUNT_BALANCES.name().to_owned())
     );
@@ -424,6 +424,22 @@ fn the_shape_of_files_that_are_there_stays() {
             "_raw_key Binary",
             "_raw Binary",
             "_error Utf8",
+        ]
+    );
+    assert_eq!(table("gold.bank_daily").schema_version(), 1);
+    assert_eq!(
+        shape("gold.bank_daily")[..10],
+        [
+            "day Date32",
+            "account_type Utf8",
+            "currency Utf8",
+            "net_flow Decimal128(38, 4)",
+            "opened_with Decimal128(38, 4)",
+            "new_accounts Int64",
+            "closed_accounts Int64",
+            "active_accounts Int64",
+            "active_customers Int64",
+            "op Utf8!",
         ]
     );
     assert_eq!(table("bronze.customers").schema_version(), 2);

@@ -16,7 +16,7 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
-use schemas::gold::{AccountBalance, AccountVersion, CustomerVersion};
+use schemas::gold::{AccountBalance, AccountDay, AccountVersion, BankDay, CustomerPosition, CustomerVersion, TransactionMinute};
 use schemas::silver::{Account, Customer, Posting, Rejected, Transaction};
 use schemas::topics;
 use sinks::lake::{self, Depth};
@@ -74,6 +74,15 @@ fn all() -> Vec<Records> {
         records::<_, AccountBalance>(topics::ACCOUNT_BALANCES, &["account_id"], true, true),
         records::<_, CustomerVersion>(topics::CUSTOMER_HISTORY, &["customer_id", "version"], true, true),
         records::<_, AccountVersion>(topics::ACCOUNT_HISTORY, &["account_id", "version"], true, true),
+        records::<_, CustomerPosition>(topics::CUSTOMER_POSITIONS, &["customer_id", "currency"], true, true),
+        records::<_, AccountDay>(topics::ACCOUNT_DAILY, &["account_id", "day"], true, true),
+        records::<_, BankDay>(topics::BANK_DAILY, &["day", "account_type", "currency"], true, true),
+        records::<_, TransactionMinute>(
+            topics::TRANSACTION_MINUTES,
+            &["minute", "txn_type", "status", "currency"],
+            true,
+            true,
+        ),
     ]
 }
 
@@ -117,6 +126,12 @@ fn draw(rng: &mut ChaCha8Rng, name: &str, schema: &Schema) -> (Value, Option<Str
         Schema::Long => {
             let value: i64 = rng.random();
             (Value::Long(value), Some(value.to_string()))
+        }
+        Schema::Date => {
+            // Years 1 to 9999: what a date of the source can be.
+            let value = rng.random_range(-719_162..=2_932_896);
+            let day = jiff::civil::date(1970, 1, 1) + jiff::Span::new().days(value);
+            (Value::Date(value), Some(day.to_string()))
         }
         Schema::TimestampMicros => {
             let at = rng.random_range(-60_000_000_000_000_000..250_000_000_000_000_000);
@@ -173,6 +188,16 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// A field's value as a part of its record's key: a number as Kafka's serializers write it, a text ended by two zero bytes.
+fn key_part(name: &str, value: &Value) -> Vec<u8> {
+    match value {
+        Value::Int(part) | Value::Date(part) => part.to_be_bytes().to_vec(),
+        Value::Long(part) | Value::TimestampMicros(part) => part.to_be_bytes().to_vec(),
+        Value::String(text) | Value::Enum(_, text) => [text.as_bytes(), &[0, 0]].concat(),
+        other => panic!("{name} is {other:?}: no part of a key"),
+    }
+}
+
 /// A record in the log, and its row.
 struct Drawn {
     key: Option<Vec<u8>>,
@@ -196,12 +221,14 @@ fn good(rng: &mut ChaCha8Rng, of: &Records, codec: &Codec, id: u32) -> Drawn {
     }
     let mut key = Vec::new();
     for column in of.key_columns {
-        let part: i64 = match values.iter().find(|(name, _)| of.key_is_field && name == column) {
-            Some((_, Value::Long(part))) => *part,
-            _ => rng.random(),
-        };
-        row.insert((*column).to_owned(), part.to_string());
-        key.extend(part.to_be_bytes());
+        match values.iter().find(|(name, _)| of.key_is_field && name == column) {
+            Some((_, part)) => key.extend(key_part(column, part)),
+            None => {
+                let part: i64 = rng.random();
+                row.insert((*column).to_owned(), part.to_string());
+                key.extend(part.to_be_bytes());
+            }
+        }
     }
     row.insert("op".to_owned(), if of.is_compacted { "upsert" } else { "append" }.to_owned());
     #[allow(deprecated, reason = "one call says all there is to say")]
@@ -220,6 +247,7 @@ fn good(rng: &mut ChaCha8Rng, of: &Records, codec: &Codec, id: u32) -> Drawn {
 /// What becomes of a good record by one kind of damage; `foreign` is a value of another topic's.
 fn damaged(rng: &mut ChaCha8Rng, of: &Records, good: Drawn, foreign: &[u8]) -> Drawn {
     let (mut key, mut value) = (good.key.unwrap(), good.value.unwrap());
+    let whole_key = key.len();
     let error = match rng.random_range(0..5) {
         0 => {
             value.truncate(rng.random_range(5..value.len()));
@@ -247,11 +275,9 @@ fn damaged(rng: &mut ChaCha8Rng, of: &Records, good: Drawn, foreign: &[u8]) -> D
         ("_raw_key".to_owned(), hex(&key)),
         ("_raw".to_owned(), hex(&value)),
     ]);
-    if key.len() == 8 * of.key_columns.len() {
-        for (column, part) in of.key_columns.iter().zip(key.chunks(8)) {
-            let known = i64::from_be_bytes(part.try_into().unwrap());
-            row.insert((*column).to_owned(), known.to_string());
-        }
+    if key.len() == whole_key {
+        let known = |column: &&str| ((*column).to_owned(), good.row[*column].clone());
+        row.extend(of.key_columns.iter().map(known));
     }
     Drawn {
         key: Some(key),

@@ -26,6 +26,8 @@ class Shape(Enum):
     STACKED_DAYS = "stacked"
     #: A row per day: `time`, and an amount a column.
     DAYS = "timeseries"
+    #: A row per minute: `time`, and an amount or a count a column.
+    MINUTES = "minutes"
     #: A row per check: its name, how many findings. None is good.
     CHECKS = "checks"
 
@@ -192,6 +194,50 @@ CARDS = (
         height=9,
         money=True,
         day="booked_on",
+    ),
+    Card(
+        key="deposits_by_day",
+        title="Deposits held by day",
+        about="What accounts have at the end of the day (UTC)",
+        view="gold.kpi_bank_by_day",
+        select=(
+            'SELECT CAST(day AS TIMESTAMP) AS "time", deposits_held AS "Deposits held"'
+            " FROM gold.kpi_bank_by_day WHERE currency = {currency}{period} ORDER BY day"
+        ),
+        shape=Shape.DAYS,
+        width=12,
+        height=9,
+        money=True,
+        day="day",
+    ),
+    Card(
+        key="net_flow_by_day",
+        title="Net flow by day",
+        about="What came in less what went out, by the transactions' own time (UTC), and what new accounts opened with",
+        view="gold.kpi_bank_by_day",
+        select=(
+            'SELECT CAST(day AS TIMESTAMP) AS "time", net_flow AS "Net flow", opened_with AS "Opened with"'
+            " FROM gold.kpi_bank_by_day WHERE currency = {currency}{period} ORDER BY day"
+        ),
+        shape=Shape.DAYS,
+        width=12,
+        height=9,
+        money=True,
+        day="day",
+    ),
+    Card(
+        key="transactions_by_minute",
+        title="Transactions by minute",
+        about="Of every type and status, by their creation (UTC), and how many of them failed",
+        view="gold.kpi_transactions_by_minute",
+        select=(
+            'SELECT minute AS "time", transactions AS "Transactions", failures AS "Failures"'
+            " FROM gold.kpi_transactions_by_minute WHERE currency = {currency}{period} ORDER BY minute"
+        ),
+        shape=Shape.MINUTES,
+        width=24,
+        height=8,
+        day="created_on",
     ),
     Card(
         key="findings",

@@ -142,7 +142,7 @@ def panels(variant: Variant) -> list[dict[str, Any]]:
 
 def panel(variant: Variant, card: Card, number: int, place: dict[str, int]) -> dict[str, Any]:
     """A card as a panel."""
-    is_by_time = card.shape in (Shape.STACKED_DAYS, Shape.DAYS)
+    is_by_time = card.shape in (Shape.STACKED_DAYS, Shape.DAYS, Shape.MINUTES)
     sql = card.query(CURRENCY, FIRST_DAY, LAST_DAY)
     kind, options, custom = drawn(card)
     defaults: dict[str, Any] = {"unit": "locale", "decimals": 2 if card.money else 0, "custom": custom}
@@ -205,7 +205,7 @@ def drawn(card: Card) -> tuple[str, dict[str, Any], dict[str, Any]]:
                 "legend": {"displayMode": "table", "placement": "right", "showLegend": True, "calcs": [], "values": ["value", "percent"]},
                 "tooltip": {"mode": "single", "sort": "none"},
             }, {}
-        case Shape.STACKED_DAYS | Shape.DAYS:
+        case Shape.STACKED_DAYS | Shape.DAYS | Shape.MINUTES:
             stacking = "normal" if card.shape is Shape.STACKED_DAYS else "none"
             return "timeseries", {
                 "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},

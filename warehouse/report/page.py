@@ -1,7 +1,9 @@
 """Figures as one HTML page with its charts in it: it needs neither a server nor the network."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from html import escape
+from typing import Any
 
 import pygal
 from pygal.style import Style
@@ -21,6 +23,8 @@ STYLE = Style(
     value_font_size=12,
     title_font_size=15,
 )
+#: So many minutes a chart has, the newest ones.
+MINUTES = 120
 PAGE_STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; color: #222; background: #f4f5f7; margin: 0 auto; max-width: 1240px; padding: 24px }
 h1 { font-size: 24px; margin: 0 } h2 { font-size: 19px; margin: 28px 0 10px }
@@ -95,6 +99,14 @@ def _chart(of: Card, rows: Rows) -> str:
             return _by_day([
                 (time.date(), kind, amount) for time, *amounts in rows.rows for kind, amount in zip(kinds, amounts, strict=True)
             ])
+        case Shape.MINUTES:
+            kinds = rows.columns[1:]
+            # A page has room for an hour or two; the view has a day's minutes and more.
+            newest = rows.rows[-MINUTES:]
+            return _by_time(
+                [(f"{time:%m-%d %H:%M}", kind, count) for time, *counts in newest for kind, count in zip(kinds, counts, strict=True)],
+                lambda count: f"{count:,}",
+            )
     raise ValueError(f"{of.key} is no chart")
 
 
@@ -135,17 +147,21 @@ def _pie(rows: list[tuple[str, int]]) -> str:
 
 
 def _by_day(rows: list) -> str:
-    days = sorted({day for day, _, _ in rows})
+    return _by_time([(day.isoformat(), kind, amount) for day, kind, amount in rows], money)
+
+
+def _by_time(rows: list, text: Callable[[Any], str]) -> str:
+    times = list(dict.fromkeys(time for time, _, _ in rows))
     kinds = sorted({kind for _, kind, _ in rows})
     # A line of one point shows nothing.
-    kind_of_chart = pygal.Bar if len(days) < 3 else pygal.Line
+    kind_of_chart = pygal.Bar if len(times) < 3 else pygal.Line
     chart = kind_of_chart(x_label_rotation=30, legend_at_bottom=True, **_options(7))
-    chart.x_labels = [day.isoformat() for day in days]
+    chart.x_labels = times
     for kind in kinds:
-        amounts = {day: amount for day, of, amount in rows if of == kind}
-        values = [amounts.get(day) for day in days]
+        amounts = {time: amount for time, of, amount in rows if of == kind}
+        values = [amounts.get(time) for time in times]
         points = [
-            None if amount is None else {"value": float(amount), "formatter": lambda _, text=money(amount): text}
+            None if amount is None else {"value": float(amount), "formatter": lambda _, shown=text(amount): shown}
             for amount in values
         ]
         chart.add(kind, points)

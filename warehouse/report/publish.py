@@ -1,7 +1,7 @@
 """Copies the key figures of a lake into a Postgres database, under the names of their views.
 
 For tools that read databases and no Parquet, such as Grafana with its built-in PostgreSQL data source. Only what the cards read is
-copied, some hundred rows; all of it changes in one transaction, so that a reader sees the figures of one reading. What cannot be
+copied, some thousand rows at most; all of it changes in one transaction, so that a reader sees the figures of one reading. What cannot be
 read leaves the database as it was.
 """
 

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests import aggregates
 from tests.shapes import INT, SHAPES
 
 Row = tuple[Any, ...]
@@ -72,17 +73,22 @@ class Bank:
         self.postings: dict[str, dict[str, Any]] = {}
         self.balances: dict[int, dict[str, Any]] = {}
         self.versions: dict[str, dict[int, list[dict[str, Any]]]] = {kind: defaultdict(list) for kind in HISTORIES}
+        #: The rows of Gold that adds up, as their topics have them, by table and key.
+        self.added_up: dict[str, dict[Any, dict[str, Any]]] = {table: {} for table in aggregates.KEYS}
         self.rejected: list[tuple[str, str, datetime.datetime]] = []
         self.undecodable = 0
         for id in range(1, 41):
             self.open_customer(id)
         for id in range(1, 61):
             self.open_account(id)
+            self.add_up()
         for id in range(1, 251):
             if id == 150:
                 self.make_topics_anew()
             self.transact(id)
+            self.add_up()
         self.spoil()
+        self.add_up()
 
     def tick(self) -> dict[str, Any]:
         self.now += datetime.timedelta(seconds=self.random.randrange(1, 5_000), microseconds=123_456)
@@ -207,7 +213,8 @@ class Bank:
             id = f"{name}-{'post' if sign > 0 else 'reverse'}"
             posting = {
                 "posting_id": id, "transaction_id": transaction["id"], "account_id": account or -1, "is_cash": account is None,
-                "currency": self.currency(own), "amount": change, "reverses": f"{name}-post" if sign < 0 else None, "booked_at": self.now,
+                "effective_at": transaction["created_at"], "currency": self.currency(own), "amount": change,
+                "reverses": f"{name}-post" if sign < 0 else None, "booked_at": self.now,
             }  # fmt: skip
             self.postings[id] = posting
             self.write("silver.postings", id, posting | self.tick() | {"key_account_id": own}, "append")
@@ -217,6 +224,20 @@ class Bank:
                 balance["available"] += change
                 balance["entry_count"] += 1
                 self.write("gold.account_balances", account, balance | self.tick() | {"last_entry_at": self.now})
+
+    def aggregates(self) -> dict[str, list[dict[str, Any]]]:
+        return aggregates.aggregates(self.accounts, self.balances, self.transactions, list(self.postings.values()))
+
+    def add_up(self) -> None:
+        """Writes each group that is another now, and the end of each that is no more."""
+        for table, rows in self.aggregates().items():
+            known, now = self.added_up[table], aggregates.by_key(table, rows)
+            for key in known.keys() - now.keys():
+                self.write(table, str(key), dict(zip(aggregates.KEYS[table], key, strict=True)), "delete")
+            for key, row in now.items():
+                if known.get(key) != row:
+                    self.write(table, str(key), row)
+            self.added_up[table] = now
 
     def make_topics_anew(self) -> None:
         """The topics are deleted and made anew: offsets begin at 0, and what there is comes again."""
@@ -231,6 +252,8 @@ class Bank:
         for kind, histories in self.versions.items():
             for version in (version for versions in histories.values() for version in versions):
                 self.write_version(kind, version)
+        self.added_up = {table: {} for table in aggregates.KEYS}
+        self.add_up()
 
     def spoil(self) -> None:
         """An account that is gone from Silver while its transactions are there, records that cannot be read, those that break a
@@ -242,6 +265,8 @@ class Bank:
         for table, id in (("silver.accounts", 1), ("gold.account_balances", 2), ("bronze.customers", 3)):
             self.topics[table].add(id, self.now, "undecodable", **({"account_id": id} if table.startswith("gold") else {"id": id}))
             self.undecodable += 1
+        self.topics["gold.account_daily"].add("2", self.now, "undecodable", account_id=2, day=self.now.date())
+        self.undecodable += 1
         for number in range(5):
             topic, rule = f"bank.public.{'accounts' if number % 2 else 'customers'}", "amount-above-zero"
             self.tick()
@@ -290,7 +315,8 @@ class Bank:
     def figures(self) -> dict[str, list[Row]]:
         """What each view must return, its rows in any order."""
         live = [balance for balance in self.balances.values() if not balance["is_deleted"]]
-        return self.rows() | self.history_figures() | self.balance_figures(live) | self.transaction_figures() | self.quality()
+        added_up = aggregates.figures(self.aggregates())
+        return self.rows() | self.history_figures() | added_up | self.balance_figures(live) | self.transaction_figures() | self.quality()
 
     def history_figures(self) -> dict[str, list[Row]]:
         validity = ("valid_from", "valid_to", "is_current", "is_deleted", "source_lsn")

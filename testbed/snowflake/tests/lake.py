@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
+from tests import aggregates
 from tests.bank import Row, rounded
 from tests.client import emulated
 from tests.grafana import SNOWFLAKE, currencies_query, filled, queries
@@ -33,7 +34,7 @@ KEYS = {
     "gold.account_balances": ("account_id", "gold.account_balances"),
     "gold.customer_history": ("customer_id, version", "gold.customer_history"),
     "gold.account_history": ("account_id, version", "gold.account_history"),
-}
+} | {table: (", ".join(key), table) for table, key in aggregates.KEYS.items()}
 
 
 class Lake(unittest.TestCase):
@@ -70,7 +71,7 @@ class Lake(unittest.TestCase):
             totals.append((currency, len(of), *sums, rounded(total / len(of), "0.0001")))
             of.sort(key=lambda balance: (-balance["booked"], balance["account_id"]))
             top += [(currency, place, b["account_id"], b["booked"]) for place, b in enumerate(of[:10], 1)]
-        silver = self.silver_figures() if "silver.transactions" in self.rows else {}
+        silver = self.silver_figures() | self.added_up() if "silver.transactions" in self.rows else {}
         bronze = {table: len(rows) for table, rows in self.rows.items() if table.startswith("bronze.")}
         return silver | {
             f"SELECT {', '.join(columns)} FROM gold.account_balances": [
@@ -109,6 +110,26 @@ class Lake(unittest.TestCase):
             "SELECT * FROM ops.dq_balances": [],
         }
 
+    def added_up(self) -> dict[str, list[Row]]:
+        """Gold that adds up, from Silver and the balances, and what is on top of it."""
+        accounts = self.current("silver.accounts")
+        balances = {id: row for id, row in self.current("gold.account_balances").items() if not row["is_deleted"]}
+        postings = [posting | {"effective_at": posting["effective_at"] or posting["booked_at"]} for posting in self.current("silver.postings").values()]
+        tables = aggregates.aggregates(accounts, balances, self.current("silver.transactions"), postings)
+        by_day: dict[Any, list[Any]] = defaultdict(lambda: [0, Decimal(0)])
+        for row in tables["gold.transaction_minutes"]:
+            if row["status"] == "COMPLETED":
+                of = by_day[row["minute"].date(), row["currency"], row["txn_type"]]
+                of[:] = [of[0] + row["transactions"], of[1] + row["amount"]]
+        return aggregates.figures(tables) | {
+            # What is held at the end of the last day is what the accounts have.
+            "SELECT currency, deposits_held FROM gold.kpi_bank_by_day AS d WHERE day = (SELECT MAX(day) FROM gold.kpi_bank_by_day AS l WHERE l.currency = d.currency)": [
+                (currency, sum(row["booked"] for row in balances.values() if row["currency"] == currency))
+                for currency in {account["currency"] for account in accounts.values()}
+            ],
+            "SELECT * FROM gold.kpi_transactions_by_day WHERE currency IS NOT NULL": [(*key, *sums) for key, sums in by_day.items()],
+        }
+
     def check(self, query: Callable[[str], list[Row]]) -> None:
         for statement, expected in self.figures().items():
             with self.subTest(statement):
@@ -117,7 +138,7 @@ class Lake(unittest.TestCase):
     def test_it_has_something_to_compare(self) -> None:
         bronze = ["bronze.customers", "bronze.accounts", "bronze.transactions"]
         silver = ["silver.customers", "silver.accounts", "silver.transactions", "silver.postings"]
-        for table in [*bronze, *silver, "gold.account_balances", "gold.customer_history", "gold.account_history"]:
+        for table in [*bronze, *silver, "gold.account_balances", "gold.customer_history", "gold.account_history", *aggregates.KEYS]:
             self.assertGreater(len(self.rows[table]), 0, table)
 
     def test_the_tables_have_the_columns_of_the_files(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 BIGINT, INT, TEXT, BYTES, BOOL = pa.int64(), pa.int32(), pa.string(), pa.binary(), pa.bool_()
-MONEY, SOURCE_MONEY, TIME = pa.decimal128(38, 4), pa.decimal128(20, 4), pa.timestamp("us", "UTC")
+MONEY, SOURCE_MONEY, TIME, DAY = pa.decimal128(38, 4), pa.decimal128(20, 4), pa.timestamp("us", "UTC"), pa.date32()
 
 COMMON = {"op": TEXT, "_topic": TEXT, "_partition": INT, "_offset": BIGINT, "_timestamp": TIME, "_raw_key": BYTES, "_raw": BYTES, "_error": TEXT}
 BRONZE = {
@@ -50,4 +50,18 @@ SHAPES: dict[str, dict[str, pa.DataType]] = {
     "gold.account_history": {
         "account_id": BIGINT, "version": BIGINT, "customer_id": BIGINT, "account_type": TEXT, "currency": TEXT, "status": TEXT,
     } | VALIDITY | COMMON,
+    "gold.customer_positions": {
+        "customer_id": BIGINT, "currency": TEXT, "booked": MONEY, "available": MONEY, "accounts": BIGINT, "open_accounts": BIGINT,
+    } | COMMON,
+    "gold.account_daily": {
+        "account_id": BIGINT, "day": DAY, "customer_id": BIGINT, "account_type": TEXT, "currency": TEXT, "opening": MONEY,
+        "credits": MONEY, "debits": MONEY, "entries": BIGINT, "closing": MONEY,
+    } | COMMON,
+    "gold.bank_daily": {
+        "day": DAY, "account_type": TEXT, "currency": TEXT, "net_flow": MONEY, "opened_with": MONEY, "new_accounts": BIGINT,
+        "closed_accounts": BIGINT, "active_accounts": BIGINT, "active_customers": BIGINT,
+    } | COMMON,
+    "gold.transaction_minutes": {
+        "minute": TIME, "txn_type": TEXT, "status": TEXT, "currency": TEXT, "transactions": BIGINT, "amount": MONEY, "failures": BIGINT,
+    } | COMMON,
 }  # fmt: skip
