@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use crate::HttpSettings;
 use crate::problem::Problem;
-use crate::reads::{Part, ReadError, Reads, Scan, Scattered};
+use crate::reads::{ReadError, Reads, Scan};
 
 /// Reads lists.
 pub(crate) struct Lists {
@@ -33,13 +33,13 @@ impl Lists {
     }
 
     /// Reads the first `limit` rows behind `after` of the partitions that are here, or of those that are named.
-    pub async fn read<T: Send + 'static>(
+    pub async fn read<L: Send + 'static>(
         &self,
         reads: Arc<dyn Reads>,
         (after, limit): (Option<i64>, usize),
         partitions: Option<Vec<u32>>,
-        read: impl FnOnce(&dyn Reads, &Scan) -> Result<Scattered<Part<T>>, ReadError> + Send + 'static,
-    ) -> Result<Scattered<Part<T>>, Problem> {
+        read: impl FnOnce(&dyn Reads, &Scan) -> Result<L, ReadError> + Send + 'static,
+    ) -> Result<L, Problem> {
         let busy = |_| Problem::unavailable("busy", "too many lists are being read; try again");
         // It goes with the reading, which may outlast the request by a moment.
         let permit = self.permits.clone().try_acquire_owned().map_err(busy)?;

@@ -66,6 +66,14 @@ pub fn limit(asked: Option<u16>) -> Result<usize, Problem> {
     }
 }
 
+/// How many rows an answer is to have of which there are at most a hundred at once.
+pub fn limit_of_hundred(asked: Option<u16>) -> Result<usize, Problem> {
+    match asked.unwrap_or(LIMIT_DEFAULT) {
+        limit @ 1..=LIMIT_DEFAULT => Ok(usize::from(limit)),
+        _ => Err(Problem::malformed(format!("limit must be between 1 and {LIMIT_DEFAULT}")).at("limit")),
+    }
+}
+
 /// The page that these parts of a list make: each is sorted and holds the first rows of its source, and tells behind which id its
 /// source may have more.
 pub fn merge<T: Listed>(parts: Vec<(Vec<T>, Option<i64>)>, limit: usize) -> Page<T> {

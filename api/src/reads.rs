@@ -2,6 +2,7 @@
 //!
 //! One instance owns each key. A list is of all instances: each reads the partitions that it owns.
 
+mod aggregates;
 mod engine;
 mod history;
 mod part;
@@ -9,6 +10,7 @@ mod part;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use aggregates::{AccountDays, Aggregates, Days, Minutes};
 pub use history::Versions;
 pub use part::Part;
 use schemas::gold::{AccountVersion, CustomerVersion};
@@ -112,11 +114,11 @@ impl Scan {
 }
 
 /// The rows of a list that are here.
-pub type Rows<T> = Result<Scattered<Part<T>>, ReadError>;
+pub type Rows<T, U = i64> = Result<Scattered<Part<T, U>>, ReadError>;
 
 /// Asks the state stores of this instance. Look-ups take microseconds and are called in place; lists are read on a thread that
 /// may block.
-pub trait Reads: Send + Sync + 'static {
+pub trait Reads: Aggregates + Send + Sync + 'static {
     /// An account's balance, as it is and as it was a moment ago.
     fn balance(&self, id: AccountId) -> Result<Located<Reading<Balanced>>, ReadError>;
     /// Some of a customer's versions; none at all where there is no such customer, nor was.

@@ -44,6 +44,46 @@ async fn check_history(a: &Instance, b: &Instance, owner: i64, accounts: &[i64])
     assert_eq!(told[0], told[1]);
 }
 
+/// Both tell the same of what adds up over the accounts, wherever its parts are.
+async fn check_aggregates(a: &Instance, b: &Instance, owner: i64, accounts: &[i64]) {
+    let (_, transactions) = a.get("/transactions", &[]).await;
+    let made = transactions["items"][0]["created_at"].as_str().expect("an instant")[..10].to_owned();
+    for instance in [a, b] {
+        until("all deposits are counted", async || {
+            let (status, position) = instance.get(&format!("/customers/{owner}/position"), &[]).await;
+            assert_eq!(status, 200, "{position}");
+            let (status, minutes) = instance
+                .get(&format!("/kpis/minutes?from={made}T00:00:00Z&to={made}T23:59:59Z"), &[])
+                .await;
+            assert_eq!(status, 200, "{minutes}");
+            let minutes = minutes["items"].as_array().expect("rows");
+            let count: i64 = minutes.iter().filter_map(|row| row["transactions"].as_i64()).sum();
+            position["items"][0]["booked"] == "112.00" && count == 8
+        })
+        .await;
+        for (n, account) in accounts.iter().enumerate() {
+            until("the account's day", async || {
+                let (status, days) = instance.get(&format!("/accounts/{account}/daily"), &[]).await;
+                assert_eq!(status, 200, "{days}");
+                days["items"][0]["closing"] == json!(format!("{}.50", 10 + n))
+            })
+            .await;
+        }
+        until("the bank's day", async || {
+            let (status, days) = instance.get(&format!("/kpis/daily?day={made}"), &[]).await;
+            assert_eq!(status, 200, "{days}");
+            let day = &days["items"][0];
+            (&day["net_flow"], &day["opened_with"], &day["new_accounts"]) == (&json!("32.00"), &json!("80.00"), &json!(8))
+                && (&day["active_accounts"], &day["active_customers"]) == (&json!(8), &json!(1))
+        })
+        .await;
+        let (status, _) = instance.get("/customers/4711/position", &[]).await;
+        assert_eq!(status, 404);
+        let (status, _) = instance.get("/accounts/4711/daily", &[]).await;
+        assert_eq!(status, 404);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_engines_answer_for_each_other() {
     let (log, registry) = (InProcessBroker::default(), Arc::new(MemoryRegistry::default()));
@@ -83,6 +123,7 @@ async fn two_engines_answer_for_each_other() {
     }
     assert_eq!(forwarded, 8, "each balance is at one of the two");
     check_history(&a, &b, owner, &accounts).await;
+    check_aggregates(&a, &b, owner, &accounts).await;
     for instance in [&a, &b] {
         let (status, page) = instance.get("/accounts", &[]).await;
         let ids: Vec<i64> = page["items"]

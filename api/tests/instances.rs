@@ -155,6 +155,58 @@ async fn any_instance_answers_for_any_row() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_adds_up_is_the_same_from_everywhere() {
+    let instances = Instances::start(3).await;
+    let owner = instances.bank.customer("ada").await;
+    let nobody = instances.bank.customer("grace").await;
+    let codes = ["CHF", "EUR", "GBP", "JPY", "USD"];
+    for code in codes {
+        let account = instances.bank.made("/accounts", account_of(owner, code, "10")).await;
+        for amount in ["1", "2"] {
+            instances.bank.made("/transactions", deposit(account, amount)).await;
+        }
+    }
+    instances.catch_up();
+    let (_, transactions) = instances.ask(0, "/transactions").await;
+    let day = transactions["items"][0]["created_at"].as_str().expect("an instant")[..10].to_owned();
+    let column = |page: &Value, name: &str| -> Vec<Value> {
+        let rows = page["items"].as_array().expect("rows");
+        rows.iter().map(|row| row[name].clone()).collect()
+    };
+    let mut told = Vec::new();
+    for instance in 0..3 {
+        let (status, positions) = instances.ask(instance, &format!("/customers/{owner}/position")).await;
+        assert_eq!(
+            (status, column(&positions, "currency")),
+            (200, codes.map(Value::from).to_vec())
+        );
+        let empty = instances.ask(instance, &format!("/customers/{nobody}/position")).await;
+        assert_eq!(empty, (200, json!({"items": []})));
+        let (status, problem) = instances.ask(instance, "/customers/4711/position").await;
+        assert_eq!((status, &problem["type"]), (404, &json!("urn:riverbank:problem:not-found")));
+        let (status, days) = instances.ask(instance, &format!("/kpis/daily?day={day}")).await;
+        assert_eq!((status, column(&days, "currency")), (200, codes.map(Value::from).to_vec()));
+        let path = format!("/kpis/minutes?from={day}T00:00:00Z&to={day}T23:59:59Z");
+        let (status, all) = instances.ask(instance, &path).await;
+        assert_eq!((status, &all["next"]), (200, &Value::Null), "{all}");
+        // In parts, each put together from all three.
+        let (mut rows, mut after) = (Vec::new(), String::new());
+        loop {
+            let (status, part) = instances.ask(instance, &format!("{path}&limit=2{after}")).await;
+            assert_eq!(status, 200, "{part}");
+            rows.extend(part["items"].as_array().expect("rows").clone());
+            match part["next"].as_str() {
+                Some(next) => after = format!("&after={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(json!(rows), all["items"]);
+        told.push((positions, days, all));
+    }
+    assert!(told.windows(2).all(|pair| pair[0] == pair[1]), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_etag_is_the_same_from_everywhere() {
     let instances = Instances::start(2).await;
     let made = instances.bank.post("/customers", person("ada")).await;
@@ -187,6 +239,11 @@ async fn an_instance_that_is_away_is_no_404() {
         "/customers/1",
         "/customers/4711",
         "/customers/1/history",
+        "/customers/1/position",
+        "/customers/2/position",
+        "/accounts/1/daily",
+        "/kpis/daily?day=2026-01-31",
+        "/kpis/minutes?from=2026-01-31T09:30:00Z&to=2026-01-31T09:30:00Z",
         "/customers",
         "/accounts/1/balance",
     ] {
@@ -207,7 +264,15 @@ async fn requests_never_go_in_circles() {
     // Each takes the other for the one that has account 1.
     instances.share(0, &[0, 1]);
     instances.share(1, &[1, 0]);
-    for path in ["/accounts/1/balance", "/accounts/1", "/accounts/1/history", "/accounts"] {
+    for path in [
+        "/accounts/1/balance",
+        "/accounts/1",
+        "/accounts/1/history",
+        "/accounts/1/daily",
+        "/customers/1/position",
+        "/kpis/daily?day=2026-01-31",
+        "/accounts",
+    ] {
         for instance in 0..2 {
             let (status, problem) = instances.ask(instance, path).await;
             let told = (status, &problem["type"]);
@@ -271,6 +336,8 @@ async fn a_header_that_anybody_can_write_changes_nothing() {
     for (path, field) in [
         ("/accounts/1", "id"),
         ("/accounts/1/balance", "account_id"),
+        ("/accounts/1/daily", "items"),
+        ("/customers/1/position", "items"),
         ("/accounts", "items"),
     ] {
         let (status, plain) = instances.ask(0, path).await;

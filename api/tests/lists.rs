@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use api::page::{Cursor, Page};
 use api::reads::{
-    AccountFilter, Balanced, InputLag, Located, Part, ReadError, Readiness, Reading, Reads, Rows, Scan, Scattered, Token,
-    TransactionFilter, Versions,
+    AccountDays, AccountFilter, Aggregates, Balanced, Days, InputLag, Located, Minutes, Part, ReadError, Readiness, Reading,
+    Reads, Rows, Scan, Scattered, Token, TransactionFilter, Versions,
 };
 use api::{HttpSettings, model, serve};
 use axum::body::Body;
 use axum::http::Request;
-use schemas::gold::{AccountVersion, CustomerVersion};
+use schemas::gold::{AccountVersion, BankDay, CustomerPosition, CustomerVersion, TransactionMinute, TransactionMinuteKey};
 use schemas::silver::{Account, Customer, Transaction};
 use schemas::{AccountId, CustomerId, TransactionId};
 use serde_json::{Value, json};
@@ -92,7 +92,7 @@ struct Slow {
 }
 
 impl Slow {
-    fn read<T>(&self, scan: &Scan) -> Rows<T> {
+    fn read<T, U>(&self, scan: &Scan) -> Rows<T, U> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         let deadline = Instant::now() + Duration::from_secs(20);
         while !scan.has_ended() {
@@ -116,6 +116,21 @@ impl Slow {
 fn nothing<T>() -> Result<Located<Reading<Option<T>>>, ReadError> {
     let (value, committed_at_ms) = (None, Millis(0));
     Ok(Located::Here(Reading { value, committed_at_ms }))
+}
+
+impl Aggregates for Slow {
+    fn positions(&self, _: CustomerId, scan: &Scan) -> Rows<CustomerPosition> {
+        self.read(scan)
+    }
+    fn account_days(&self, _: AccountId, _: Days) -> AccountDays {
+        nothing()
+    }
+    fn bank_day(&self, _: i32, scan: &Scan) -> Rows<BankDay> {
+        self.read(scan)
+    }
+    fn minutes(&self, _: &Minutes, scan: &Scan) -> Rows<TransactionMinute, TransactionMinuteKey> {
+        self.read(scan)
+    }
 }
 
 impl Reads for Slow {

@@ -1,11 +1,13 @@
 //! Every state store of the bank.
 
-use schemas::gold::{AccountVersion, CustomerVersion};
+use schemas::gold::{
+    AccountVersion, BankDay, BankDayKey, CustomerPosition, CustomerVersion, TransactionMinute, TransactionMinuteKey,
+};
 use schemas::silver::{Account, Customer, Frontier, Leg, Transaction};
-use schemas::state::{Applied, RecentBalance, TableState};
+use schemas::state::{AccountTerms, Applied, DaySums, RecentBalance, TableState};
 use schemas::topics::{ACCOUNT_BALANCES, ACCOUNT_HISTORY, CUSTOMER_HISTORY};
-use schemas::{AccountId, CustomerId, TransactionId};
-use topology::store::KeyValue;
+use schemas::{AccountId, Currency, CustomerId, TransactionId};
+use topology::store::{KeyValue, TimestampedKeyValue};
 use wire::Topic;
 
 /// The customers as applied, those that were deleted included.
@@ -69,3 +71,14 @@ pub const ACCOUNT_DAYS: &str = "account-days";
 pub const CUSTOMER_DAYS: &str = "customer-days";
 /// The bank by day: a table.
 pub const BANK_DAYS: &str = "bank-days";
+
+/// Rows of [`ACCOUNT_TERMS`], for questions.
+pub const TERMS_ROWS: TimestampedKeyValue<AccountId, AccountTerms> = KeyValue::new(ACCOUNT_TERMS);
+/// Rows of [`CUSTOMER_POSITIONS`].
+pub const POSITION_ROWS: TimestampedKeyValue<(CustomerId, Currency), CustomerPosition> = KeyValue::new(CUSTOMER_POSITIONS);
+/// Rows of [`TRANSACTION_MINUTES`].
+pub const MINUTE_ROWS: TimestampedKeyValue<TransactionMinuteKey, TransactionMinute> = KeyValue::new(TRANSACTION_MINUTES);
+/// Rows of [`ACCOUNT_DAYS`], in the partitions of their accounts.
+pub const ACCOUNT_DAY_ROWS: TimestampedKeyValue<(AccountId, i32), DaySums> = KeyValue::new(ACCOUNT_DAYS);
+/// Rows of [`BANK_DAYS`].
+pub const BANK_DAY_ROWS: TimestampedKeyValue<BankDayKey, BankDay> = KeyValue::new(BANK_DAYS);

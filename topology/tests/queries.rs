@@ -12,7 +12,7 @@ use std::time::Duration;
 use broker::in_process::{InProcessBroker, Limits};
 use broker::{Broker, Outgoing};
 use topology::dsl::Builder;
-use topology::query::{Listed, Scan, Scattered};
+use topology::query::{Begins, Listed, Scan, Scattered};
 use topology::store::{KeyValue, MemoryBackends};
 use topology::testing::TestDriver;
 use topology::*;
@@ -99,6 +99,54 @@ fn every_walk_sees_every_key_once_in_order_whatever_its_bounds() {
             let (seen, _) = walk(&queries, &scan, |key| key % 50 == 0);
             let some: Vec<i64> = expected.iter().copied().filter(|key| key % 50 == 0).collect();
             assert_eq!(seen, some, "{partitions} partitions, {limit} of {visits_max}, few of them");
+        }
+    }
+}
+
+#[test]
+fn a_walk_of_some_keys_sees_those_alone_whatever_its_bounds() {
+    let mut keys: Vec<i64> = (0..200).map(|n| n * 37 % 1000).collect();
+    keys.extend([i64::MIN, -2, -1, i64::MAX]);
+    keys.sort_unstable();
+    for partitions in [1, 3] {
+        let driver = stored(partitions, &keys);
+        let queries = driver.queries();
+        for (from, to) in [
+            (0, 1000),
+            (-2, 38),
+            (37, 37),
+            (500, 100),
+            (i64::MIN, i64::MAX),
+            (999, i64::MAX),
+        ] {
+            for (limit, after) in [(usize::MAX, None), (3, None), (1, Some(74)), (5, Some(i64::MIN))] {
+                let scan = Scan {
+                    keys: Begins::between(&from, &to),
+                    limit,
+                    after,
+                    ..Scan::default()
+                };
+                let visits = Cell::new(0);
+                let (seen, _) = walk(&queries, &scan, |_| {
+                    visits.set(visits.get() + 1);
+                    true
+                });
+                let wanted = |key: &i64| (from..to).contains(key) && after.is_none_or(|after| *key > after);
+                let expected: Vec<i64> = keys.iter().copied().filter(wanted).collect();
+                assert_eq!(seen, expected, "{from} to {to}, {limit} after {after:?}");
+                assert!(
+                    limit < usize::MAX || visits.get() == expected.len(),
+                    "no other key is looked at"
+                );
+            }
+        }
+        for key in [i64::MIN, -1, 74, 75, i64::MAX] {
+            let scan = Scan {
+                keys: Begins::with(&key),
+                ..Scan::default()
+            };
+            let expected: Vec<i64> = keys.iter().copied().filter(|known| *known == key).collect();
+            assert_eq!(walk(&queries, &scan, |_| true).0, expected);
         }
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod accepted;
 mod account;
+mod aggregates;
 mod balance;
 mod codes;
 mod customer;
@@ -13,10 +14,11 @@ mod transaction;
 mod values;
 
 pub use account::{Account, AccountInput, AccountReplacement};
+pub use aggregates::{AccountDay, All, BankDay, CustomerPosition, Items, TransactionMinute};
 pub use balance::{AsOf, Balance};
 pub use codes::{AccountStatusCode, AccountTypeCode, TransactionStatusCode, TransactionTypeCode};
 pub use customer::{Customer, CustomerInput};
 pub use history::{AccountVersion, CustomerVersion, History, InForce};
 pub use together::{AsOfCommit, BalanceTogether, Balances};
 pub use transaction::{Transaction, TransactionInput, TransactionReplacement};
-pub use values::{instant, money};
+pub use values::{day, day_of, instant, money};

@@ -2,11 +2,14 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::civil::{self, Date};
+use jiff::{Span, Timestamp};
 use schemas::{Currency, Money};
 use serde::{Deserializer, de};
 use system_of_record::Amount;
 use topology::Micros;
+
+use crate::problem::Problem;
 
 /// Decimal places that any amount may have; its currency may have fewer.
 const PLACES_MAX: usize = 4;
@@ -55,9 +58,57 @@ pub fn instant(Micros(micros): Micros) -> String {
     Timestamp::from_microsecond(micros).unwrap_or(nearest).to_string()
 }
 
+const EPOCH: Date = civil::date(1970, 1, 1);
+
+/// A day, of days since the epoch, as `2026-01-31`.
+pub fn day(days: i32) -> String {
+    let nearest = if days < 0 { Date::MIN } else { Date::MAX };
+    let span = Span::new().try_days(days);
+    span.and_then(|span| EPOCH.checked_add(span)).unwrap_or(nearest).to_string()
+}
+
+/// The days since the epoch of a day as `2026-01-31`, of the years 1 to 9999; else the problem with the parameter.
+pub fn day_of(text: &str, field: &str) -> Result<i32, Problem> {
+    let date = text.parse::<Date>().ok();
+    let date = date.filter(|date| date.year() >= 1 && date.to_string() == text);
+    let date = date.ok_or_else(|| Problem::malformed(format!("{field} is a day such as 2026-01-31")).at(field))?;
+    Ok((date.duration_since(EPOCH).as_hours() / 24) as i32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_is_written_in_one_way() {
+        for (text, days) in [
+            ("1970-01-01", 0),
+            ("1969-12-31", -1),
+            ("0001-01-01", -719_162),
+            ("9999-12-31", 2_932_896),
+            ("2024-02-29", 19_782),
+        ] {
+            assert_eq!((day(days), day_of(text, "day")), (text.to_owned(), Ok(days)));
+        }
+        for refused in [
+            "",
+            "today",
+            "2026-02-29",
+            "2026-13-01",
+            "2026-1-31",
+            "20260131",
+            "2026-01-31T00:00:00Z",
+            " 2026-01-31",
+            "0000-12-31",
+            "-000001-01-01",
+            "10000-01-01",
+            "2026-W05-6",
+        ] {
+            let problem = day_of(refused, "day").expect_err(refused);
+            assert_eq!((problem.status, problem.field.as_deref()), (400, Some("day")));
+        }
+        assert_eq!((day(i32::MAX), day(i32::MIN)), (Date::MAX.to_string(), Date::MIN.to_string()));
+    }
 
     #[test]
     fn an_amount_is_written_in_one_way() {

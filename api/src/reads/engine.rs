@@ -85,7 +85,7 @@ impl Reads for Queries {
     }
 }
 
-fn look_up<K: StoreKey, V: StoreValue>(
+pub(super) fn look_up<K: StoreKey, V: StoreValue>(
     queries: &Queries,
     store: KeyValue<K, V>,
     key: K,
@@ -128,7 +128,7 @@ where
     Ok(Located::Here(Reading { value, committed_at_ms }))
 }
 
-fn located<T>(asked: Result<Answer<T>, QueryError>) -> Result<Located<Reading<T>>, ReadError> {
+pub(super) fn located<T>(asked: Result<Answer<T>, QueryError>) -> Result<Located<Reading<T>>, ReadError> {
     match asked {
         Ok(answer) => Ok(Located::Here(Reading {
             value: answer.value,
@@ -168,6 +168,7 @@ where
     Applied<V>: StoreValue,
 {
     let typed = query::Scan {
+        keys: query::Begins::default(),
         after: scan.after.map(key),
         limit: scan.limit,
         visits_max: scan.visits_max,

@@ -6,7 +6,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{accounts, balances, customers, document, health, histories, metrics, topology, transactions};
+use super::{accounts, balances, customers, document, health, histories, kpis, metrics, positions, topology, transactions};
 use crate::state::AppState;
 
 /// Every route, and the document that lists it: a route is in both or in neither.
@@ -20,6 +20,10 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(balances::together))
         .routes(routes!(histories::customer))
         .routes(routes!(histories::account))
+        .routes(routes!(positions::of_customer))
+        .routes(routes!(positions::of_account))
+        .routes(routes!(kpis::daily))
+        .routes(routes!(kpis::minutes))
         .routes(routes!(transactions::list, transactions::create))
         .routes(routes!(transactions::read, transactions::replace, transactions::remove))
         .routes(routes!(health::live))

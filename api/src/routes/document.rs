@@ -23,6 +23,7 @@ use crate::model::accepted;
         (name = "customers", description = "Who has accounts."),
         (name = "accounts", description = "Accounts and their balances."),
         (name = "transactions", description = "What moves balances."),
+        (name = "kpis", description = "The bank in numbers."),
         (name = "operation", description = "How the system runs.")
     )
 )]

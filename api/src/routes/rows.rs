@@ -106,7 +106,7 @@ fn no_page(reason: &dyn std::fmt::Display) -> Problem {
     Problem::not_ready("the instance that has the data did not answer")
 }
 
-fn moving() -> Problem {
+pub(super) fn moving() -> Problem {
     Problem::not_ready("a part of the data is being restored or is moving to another instance")
 }
 

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::reads::{
-    AccountFilter, Balanced, InputLag, Instance, Located, Part, ReadError, Readiness, Reading, Reads, Rows, Scan, Scattered,
-    Token, TransactionFilter, Versions,
+    AccountDays, AccountFilter, Aggregates, Balanced, Days, InputLag, Instance, Located, Minutes, Part, ReadError, Readiness,
+    Reading, Reads, Rows, Scan, Scattered, Token, TransactionFilter, Versions,
 };
 use broker::in_process::InProcessBroker;
 use parking_lot::Mutex;
 use schemas::bronze::{AccountRow, CustomerRow, Source, TransactionRow};
-use schemas::gold::{AccountBalance, AccountVersion, CustomerVersion, Versioned};
+use schemas::gold::{
+    AccountBalance, AccountVersion, BankDay, CustomerPosition, CustomerVersion, TransactionMinute, TransactionMinuteKey,
+    Versioned,
+};
 use schemas::silver::{Account, Customer, Transaction};
 use schemas::state::RecentBalance;
 use schemas::{AccountId, CustomerId, Money, TransactionId};
@@ -18,6 +21,7 @@ use system_of_record::conformance::events::{ChangeEvent, change_events};
 use topology::Millis;
 use wire::MemoryRegistry;
 
+use super::aggregates;
 use super::versions::{account_version, customer_version, follow};
 
 /// The rows of one instance. A row's partition is what its id leaves when divided by the number of partitions.
@@ -163,13 +167,8 @@ impl State {
         }
     }
 
-    fn page<K: Ord + Copy, V: Clone>(
-        &self,
-        rows: &BTreeMap<K, V>,
-        scan: &Scan,
-        id: fn(K) -> i64,
-        keep: impl Fn(&V) -> bool,
-    ) -> Rows<V> {
+    /// Which of the partitions that are asked for are here, and who has the others.
+    fn shared(&self, scan: &Scan) -> Scattered<Vec<usize>> {
         let all = (0..self.owners.len() as u32).collect();
         let (mut here, mut others, mut missing) = (Vec::new(), BTreeMap::<Instance, Vec<u32>>::new(), Vec::new());
         for partition in scan.partitions.clone().unwrap_or(all) {
@@ -179,6 +178,41 @@ impl State {
                 _ => missing.push(partition),
             }
         }
+        Scattered {
+            value: here,
+            others: others.into_iter().collect(),
+            missing,
+        }
+    }
+
+    /// Those of the rows that are here.
+    fn gathered<T, U>(
+        &self,
+        scan: &Scan,
+        number: impl Fn(&T) -> i64,
+        pick: impl FnOnce(&dyn Fn(&T) -> bool) -> Part<T, U>,
+    ) -> Rows<T, U> {
+        let Scattered { value, others, missing } = self.shared(scan);
+        let is_here = |row: &T| value.contains(&self.partition(number(row)));
+        Ok(Scattered {
+            value: pick(&is_here),
+            others,
+            missing,
+        })
+    }
+
+    fn page<K: Ord + Copy, V: Clone>(
+        &self,
+        rows: &BTreeMap<K, V>,
+        scan: &Scan,
+        id: fn(K) -> i64,
+        keep: impl Fn(&V) -> bool,
+    ) -> Rows<V> {
+        let Scattered {
+            value: here,
+            others,
+            missing,
+        } = self.shared(scan);
         let is_here = |key: &K| {
             let id = id(*key);
             scan.after.is_none_or(|after| id > after) && here.contains(&self.partition(id))
@@ -198,8 +232,46 @@ impl State {
                 rows: found.into_iter().map(|(_, row)| row.clone()).collect(),
                 until,
             },
-            others: others.into_iter().collect(),
+            others,
             missing,
+        })
+    }
+}
+
+impl Aggregates for Follower {
+    fn positions(&self, id: CustomerId, scan: &Scan) -> Rows<CustomerPosition> {
+        let state = self.state.lock();
+        let mut all = aggregates::positions(id, &state.accounts);
+        // Spread by their currencies, as by their whole keys.
+        let number = |row: &CustomerPosition| i64::from(row.currency.as_str().as_bytes()[0]);
+        state.gathered(scan, number, |is_here| {
+            all.retain(is_here);
+            Part { rows: all, until: None }
+        })
+    }
+
+    fn account_days(&self, id: AccountId, days: Days) -> AccountDays {
+        let state = self.state.lock();
+        let all = |account| aggregates::some_days(aggregates::account_days(account, &state.transactions), days);
+        state.located(id.0, || state.accounts.get(&id).map(all))
+    }
+
+    fn bank_day(&self, day: i32, scan: &Scan) -> Rows<BankDay> {
+        let state = self.state.lock();
+        let all = aggregates::bank_days(&state.accounts, &state.transactions);
+        let number = |row: &BankDay| i64::from(row.currency.as_str().as_bytes()[0]);
+        state.gathered(scan, number, |is_here| Part {
+            rows: all.into_values().filter(|row| row.day == day && is_here(row)).collect(),
+            until: None,
+        })
+    }
+
+    fn minutes(&self, minutes: &Minutes, scan: &Scan) -> Rows<TransactionMinute, TransactionMinuteKey> {
+        let state = self.state.lock();
+        let all = aggregates::minutes(&state.accounts, &state.transactions);
+        let number = |row: &TransactionMinute| i64::from(row.currency.as_str().as_bytes()[0]);
+        state.gathered(scan, number, |is_here| {
+            aggregates::some_minutes(all, minutes, scan.limit, is_here)
         })
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod aggregates;
 pub mod engine;
 pub mod follower;
 pub mod http;

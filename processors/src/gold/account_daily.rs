@@ -41,7 +41,7 @@ pub fn account_daily(
     let days = postings
         .group_by_key()
         .aggregate_running(stores::ACCOUNT_DAYS, day, with_posting, behind);
-    days.try_join(accounts, in_terms)
+    days.try_join(accounts, account_day)
 }
 
 /// The day's sums with a posting, or without the one that it takes back.
@@ -76,8 +76,12 @@ fn behind(before: Option<&DaySums>, sums: &DaySums) -> Result<DaySums, MoneyErro
     Ok(DaySums { brought, ..*sums })
 }
 
-/// The row of a day.
-fn in_terms((account, day): &(AccountId, i32), sums: &DaySums, terms: &AccountTerms) -> Result<AccountDay, MoneyError> {
+/// The row of a day, of its sums and the account's terms.
+///
+/// # Errors
+///
+/// An amount is too large to be exact.
+pub fn account_day((account, day): &(AccountId, i32), sums: &DaySums, terms: &AccountTerms) -> Result<AccountDay, MoneyError> {
     Ok(AccountDay {
         account_id: *account,
         day: *day,

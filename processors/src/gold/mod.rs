@@ -9,7 +9,7 @@ mod customer_positions;
 mod sums;
 mod transaction_minutes;
 
-pub use account_daily::{account_daily, day_of};
+pub use account_daily::{account_daily, account_day, day_of};
 pub use balances::{AccountEvent, GRACE, LedgerEntry, PostToBalance};
 pub use bank_daily::bank_daily;
 pub use customer_positions::customer_positions;

@@ -158,7 +158,7 @@ class Lake(unittest.TestCase):
     def check_documented(self, query: Callable[[str], list[Row]]) -> list[list[Row]]:
         """That the statements of docs/analysts.md find something, and what it is."""
         statements = re.findall(r"```sql\n(.*?);\n```", (WAREHOUSE.parent / "docs" / "analysts.md").read_text(), re.DOTALL)
-        self.assertEqual(len(statements), 5)
+        self.assertEqual(len(statements), 8)
         answers = [[tuple(map(plain, row)) for row in query(statement)] for statement in statements]
         self.assertTrue(all(answers), answers)
         return answers

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use broker::Lease;
 use clock::Millis;
-pub use scan::{Listed, Scan};
+pub use scan::{Begins, Listed, Scan};
 
 use crate::error::StoreError;
 pub use crate::runtime::{Instance, Token};

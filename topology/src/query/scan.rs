@@ -4,12 +4,42 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use wire::OrderedKey;
+
 use super::{Queries, QueryError, Scattered, open};
-use crate::store::{KeyValue, StoreKey, StoreValue};
+use crate::store::{KeyValue, Span, StoreKey, StoreValue};
+
+/// Keys by what they begin with: of a store with keys `(A, B)`, those of an `A`, or of all from one `A` on and before another. By default,
+/// all keys.
+///
+/// ```
+/// use topology::query::{Begins, Scan};
+///
+/// let of_account = Scan::<(i64, String)> {
+///     keys: Begins::with(&17_i64),
+///     ..Scan::default()
+/// };
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Begins(Span);
+
+impl Begins {
+    /// Those that begin with this.
+    pub fn with(beginning: &impl OrderedKey) -> Self {
+        Self(Span::with_prefix(ordered(beginning)))
+    }
+
+    /// Those that begin with `from` or with what comes behind it, and before those that begin with `to`.
+    pub fn between<A: OrderedKey>(from: &A, to: &A) -> Self {
+        Self(Span::between(ordered(from), ordered(to)))
+    }
+}
 
 /// What of a store is to be listed, and how much work that may be.
 #[derive(Debug, Clone)]
 pub struct Scan<K> {
+    /// Only entries of these keys.
+    pub keys: Begins,
     /// Only entries behind this key.
     pub after: Option<K>,
     /// How many entries at most.
@@ -34,6 +64,7 @@ pub struct Listed<K, V> {
 impl<K> Default for Scan<K> {
     fn default() -> Self {
         Self {
+            keys: Begins::default(),
             after: None,
             limit: usize::MAX,
             visits_max: usize::MAX,
@@ -67,7 +98,8 @@ impl Queries {
             let (mut taken, mut visits) = (0, 0);
             let mut last = None;
             let mut is_cut = false;
-            view.scan((start, end), |key, value| {
+            let span = scan.keys.0.clone().and(Span::of(&(start, end)));
+            view.scan_span(&span, |key, value| {
                 if scan.ended.load(Ordering::Relaxed) {
                     return ControlFlow::Break(());
                 }
@@ -128,7 +160,7 @@ impl Queries {
 }
 
 /// What keys are ordered by, in the store and here.
-fn ordered<K: StoreKey>(key: &K) -> Vec<u8> {
+fn ordered(key: &impl OrderedKey) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(16);
     key.encode_ordered(&mut bytes);
     bytes

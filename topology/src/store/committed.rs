@@ -1,6 +1,6 @@
 //! The committed layers of a store over its backend: what queries see.
 
-use std::ops::{ControlFlow, RangeBounds};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -122,11 +122,10 @@ impl<K: StoreKey, V: StoreValue> Shared<K, V> {
 
     /// Visits the committed keys of a range in order, as they are now, for queries. A long scan holds up nobody: what lies above the
     /// backend is copied first.
-    pub fn scan(&self, range: &impl RangeBounds<K>, visit: &mut dyn FnMut(K, V) -> ControlFlow<()>) -> Result<(), StoreError> {
-        let span = Span::of(range);
+    pub fn scan(&self, span: &Span, visit: &mut dyn FnMut(K, V) -> ControlFlow<()>) -> Result<(), StoreError> {
         let (overlay, stored) = {
             let layers = self.layers.read();
-            let overlay = layers.merged(None, &span);
+            let overlay = layers.merged(None, span);
             let overlay: Vec<_> = overlay.map(|(key, entry)| (key.to_vec(), entry.value.clone())).collect();
             (overlay, self.backend.range(self.family, span.from(), span.to()))
         };

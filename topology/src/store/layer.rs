@@ -20,6 +20,7 @@ pub(crate) struct Entry<V> {
 }
 
 /// A range of keys, as their ordered bytes.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Span {
     from: Vec<u8>,
     to: Option<Vec<u8>>,
@@ -60,6 +61,23 @@ impl Span {
             from: prefix,
             to: (!to.is_empty()).then_some(to),
         }
+    }
+
+    /// The keys from these bytes on, and before those.
+    pub fn between(from: Vec<u8>, to: Vec<u8>) -> Self {
+        let to = Some(to.max(from.clone()));
+        Self { from, to }
+    }
+
+    /// What both have.
+    pub fn and(mut self, other: Self) -> Self {
+        self.from = self.from.max(other.from);
+        self.to = match (self.to, other.to) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        self.to = self.to.map(|to| to.max(self.from.clone()));
+        self
     }
 
     pub fn from(&self) -> &[u8] {

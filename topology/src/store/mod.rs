@@ -41,6 +41,7 @@ pub(crate) use backend::{AnyStore, FlushPart, LookedUp, StoreContext, StoreDef, 
 pub use backend::{Backend, Backends, Batch, Entries, Stored};
 pub(crate) use expiring::{Expiring, Present, times_of};
 pub use key_value::{KeyValue, Timestamped, TimestampedKeyValue};
+pub(crate) use layer::Span;
 pub use layers::KeyValueStore;
 pub use memory::MemoryBackends;
 #[cfg(feature = "rocksdb")]

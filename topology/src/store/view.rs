@@ -4,6 +4,7 @@ use std::ops::{ControlFlow, RangeBounds};
 use std::sync::Arc;
 
 use super::committed::Shared;
+use super::layer::Span;
 use super::{StoreKey, StoreValue};
 use crate::error::StoreError;
 
@@ -32,7 +33,12 @@ impl<K: StoreKey, V: StoreValue> View<K, V> {
 
     /// Visits the committed keys of a range in order, until told to stop.
     pub fn scan(&self, range: impl RangeBounds<K>, mut visit: impl FnMut(K, V) -> ControlFlow<()>) -> Result<(), StoreError> {
-        self.shared.scan(&range, &mut visit)
+        self.shared.scan(&Span::of(&range), &mut visit)
+    }
+
+    /// The same of a range of the keys' bytes.
+    pub(crate) fn scan_span(&self, span: &Span, mut visit: impl FnMut(K, V) -> ControlFlow<()>) -> Result<(), StoreError> {
+        self.shared.scan(span, &mut visit)
     }
 
     /// All of it, in key order. For tests and small stores.

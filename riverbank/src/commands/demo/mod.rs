@@ -11,9 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use api::model::{day, instant};
+use processors::gold::day_of;
 use schemas::CustomerId;
 use simulator::{DriveError, Pace, Profile, RecordTarget, SimulatedBank, Totals, drive};
 use tokio_util::sync::CancellationToken;
+use topology::clock::Micros;
 
 use crate::audit::{Audit, Check, Patience, Service, Source, check_files, check_iceberg, check_served, report};
 use crate::cli::DemoArgs;
@@ -28,6 +31,7 @@ use folder::Folder;
 
 const READY_MAX: Duration = Duration::from_secs(60);
 const STATUS_EVERY: Duration = Duration::from_secs(5);
+const HOUR_US: i64 = 3_600_000_000;
 /// How long the last operations may take to arrive everywhere.
 const PATIENCE: Patience = Patience {
     settle: Duration::from_secs(30),
@@ -129,13 +133,16 @@ fn address(running: &Running) -> anyhow::Result<reqwest::Url> {
 /// Waits for a balance to show, then says where to look.
 async fn welcome(args: &DemoArgs, running: &Running, folder: &Folder) -> anyhow::Result<()> {
     let started = tokio::time::Instant::now();
-    let mut account = None;
-    while account.is_none() && started.elapsed() < READY_MAX {
+    let mut found = None;
+    while found.is_none() && started.elapsed() < READY_MAX {
         let page = running.queries().page(processors::stores::BALANCES, None, 1, |_, _| true);
-        account = page.ok().and_then(|page| page.value.first().map(|(id, _)| *id));
+        found = page.ok().and_then(|page| page.value.into_iter().next());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let account = account.context("no balance appeared")?;
+    let (account, balance) = found.context("no balance appeared")?;
+    let customer = balance.customer_id;
+    let day = day(day_of(balance.source_ts));
+    let [from, to] = [0, HOUR_US].map(|later| instant(Micros(balance.source_ts - balance.source_ts.rem_euclid(HOUR_US) + later)));
     let url = format!("http://{}", running.address);
     let lake = folder.path().join("lake");
     let lake = lake.display();
@@ -149,6 +156,10 @@ Riverbank is open (seed {}, {} operations a second)
   a live balance        {url}/accounts/{account}/balance
   its account           {url}/accounts/{account}
   its history           {url}/accounts/{account}/history
+  its days              {url}/accounts/{account}/daily
+  its owner's position  {url}/customers/{customer}/position
+  the bank on a day     {url}/kpis/daily?day={day}
+  and minute by minute  {url}/kpis/minutes?from={from}&to={to}
   all accounts          {url}/accounts
   the topology          {url}/topology
   lag                   {url}/lag

@@ -1,0 +1,155 @@
+//! Gold that adds up, as the state stores have it.
+//!
+//! A group's row is in the partition of its key: those of a customer, a day or some minutes are in several, at several instances, and each
+//! reads what it has. The days of an account are in the account's own partition.
+
+use processors::gold::account_day;
+use processors::stores;
+use schemas::gold::{AccountDay, BankDay, CustomerPosition, TransactionMinute, TransactionMinuteKey};
+use schemas::{AccountId, CustomerId};
+use std::ops::ControlFlow;
+use topology::Queries;
+use topology::query::{self, Begins, Scattered};
+use topology::store::{StoreKey, StoreValue, TimestampedKeyValue};
+
+use super::engine::{located, look_up};
+use super::{Located, Part, ReadError, Reading, Rows, Scan};
+
+/// How often days and terms are read until they are of one commit.
+const TRIES: usize = 3;
+
+/// Which days of an account, in days since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Days {
+    /// The first one.
+    pub from: i32,
+    /// The last one.
+    pub to: i32,
+    /// How many rows at most.
+    pub limit: usize,
+}
+
+/// Which minutes, by when they begin, in microseconds since the epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Minutes {
+    /// From this on.
+    pub from: i64,
+    /// Before this.
+    pub to: i64,
+    /// Only rows behind this one.
+    pub after: Option<TransactionMinuteKey>,
+}
+
+/// Rows that add up others, with what they reflect.
+pub trait Aggregates {
+    /// What a customer has, by currency; of those positions that are here, all.
+    fn positions(&self, id: CustomerId, scan: &Scan) -> Rows<CustomerPosition>;
+    /// Some of an account's days, in their order; nothing where there is no such account.
+    fn account_days(&self, id: AccountId, days: Days) -> AccountDays;
+    /// The bank on a day; of those rows that are here, all.
+    fn bank_day(&self, day: i32, scan: &Scan) -> Rows<BankDay>;
+    /// The first transactions of some minutes, of those that are here.
+    fn minutes(&self, minutes: &Minutes, scan: &Scan) -> Rows<TransactionMinute, TransactionMinuteKey>;
+}
+
+/// Some of an account's days.
+pub type AccountDays = Result<Located<Reading<Option<Part<AccountDay, i32>>>>, ReadError>;
+
+impl Aggregates for Queries {
+    fn positions(&self, id: CustomerId, scan: &Scan) -> Rows<CustomerPosition> {
+        whole(self, stores::POSITION_ROWS, Begins::with(&id), scan)
+    }
+
+    fn account_days(&self, id: AccountId, days: Days) -> AccountDays {
+        for _ in 0..TRIES {
+            let terms = match look_up(self, stores::TERMS_ROWS, id)? {
+                Located::Here(reading) => reading.value,
+                Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
+            };
+            let sums = self.read(stores::ACCOUNT_DAY_ROWS, &id, |view| {
+                let mut rows = Vec::new();
+                view.scan((id, days.from)..=(id, days.to), |(_, day), sums| {
+                    rows.push((day, sums.value));
+                    match rows.len() <= days.limit {
+                        true => ControlFlow::Continue(()),
+                        false => ControlFlow::Break(()),
+                    }
+                })?;
+                Ok(rows)
+            });
+            let sums = match located(sums)? {
+                Located::Here(reading) => reading,
+                Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
+            };
+            // A commit between the two may have changed both: what they make together never was.
+            match look_up(self, stores::TERMS_ROWS, id)? {
+                Located::Here(again) if again.value == terms => {}
+                _ => continue,
+            }
+            let mut rows = sums.value;
+            let has_more = rows.len() > days.limit;
+            rows.truncate(days.limit);
+            let row = |terms: &_| {
+                let rows = rows.iter().map(|(day, sums)| account_day(&(id, *day), sums, terms));
+                rows.collect::<Result<Vec<_>, _>>()
+            };
+            let rows = terms.map(|terms| row(&terms.value)).transpose();
+            let rows = rows.map_err(|error| ReadError::Failed(error.to_string()))?;
+            return Ok(Located::Here(Reading {
+                value: rows.map(|rows| Part {
+                    until: rows.last().filter(|_| has_more).map(|last| last.day),
+                    rows,
+                }),
+                committed_at_ms: sums.committed_at_ms,
+            }));
+        }
+        Err(ReadError::NotReady("the account changes at this moment".to_owned()))
+    }
+
+    fn bank_day(&self, day: i32, scan: &Scan) -> Rows<BankDay> {
+        whole(self, stores::BANK_DAY_ROWS, Begins::with(&day), scan)
+    }
+
+    fn minutes(&self, minutes: &Minutes, scan: &Scan) -> Rows<TransactionMinute, TransactionMinuteKey> {
+        let typed = query::Scan {
+            keys: Begins::between(&minutes.from, &minutes.to),
+            after: minutes.after,
+            limit: scan.limit,
+            visits_max: scan.visits_max,
+            partitions: scan.partitions.clone(),
+            ended: scan.ended.clone(),
+        };
+        rows(self, stores::MINUTE_ROWS, &typed)
+    }
+}
+
+/// All rows of these keys: they are few, a currency each.
+fn whole<K: StoreKey, V: StoreValue>(queries: &Queries, store: TimestampedKeyValue<K, V>, keys: Begins, scan: &Scan) -> Rows<V> {
+    let typed = query::Scan {
+        keys,
+        partitions: scan.partitions.clone(),
+        ended: scan.ended.clone(),
+        ..query::Scan::default()
+    };
+    let found = rows(queries, store, &typed)?;
+    Ok(Scattered {
+        value: Part {
+            rows: found.value.rows,
+            until: None,
+        },
+        others: found.others,
+        missing: found.missing,
+    })
+}
+
+fn rows<K: StoreKey, V: StoreValue>(queries: &Queries, store: TimestampedKeyValue<K, V>, scan: &query::Scan<K>) -> Rows<V, K> {
+    let found = queries.scan(store, scan, |_, _| true)?;
+    Ok(Scattered {
+        value: Part {
+            rows: found.value.entries.into_iter().map(|(_, row)| row.value).collect(),
+            until: found.value.until,
+        },
+        others: found.others,
+        missing: found.missing,
+    })
+}
