@@ -256,6 +256,9 @@ pub struct AuditArgs {
     /// The most accounts whose balance is asked for over HTTP; of more, so many are chosen, spread over the ids
     #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
     pub accounts_max: usize,
+    /// No earlier version ran here, which kept no histories: a row without one is wrong
+    #[arg(long)]
+    pub histories_from_start: bool,
     /// The settings.
     #[command(flatten)]
     pub settings: SettingFlags,

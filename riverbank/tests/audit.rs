@@ -1,148 +1,29 @@
 //! The audit finds what does not agree, wherever it lies, and says where.
 
+mod support {
+    pub mod books;
+}
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use axum::extract::Path;
 use axum::routing::get;
 use axum::{Json, Router};
-use broker::Outgoing;
-use riverbank::audit::{Audit, Check, Patience, Service, Source, check_files, check_served};
-use riverbank::config::{Purpose, Settings, Sources};
-use riverbank::open::log::Log;
-use riverbank::open::records;
-use riverbank::running::Running;
+use riverbank::audit::{Audit, Kept, Service, check_files, check_served};
 use schemas::gold::{AccountBalance, CustomerVersion};
 use schemas::silver::{Account, Posting, Transaction};
 use schemas::topics::{
     ACCOUNT_BALANCES, CUSTOMER_HISTORY, SILVER_ACCOUNTS, SILVER_CUSTOMERS, SILVER_POSTINGS, SILVER_TRANSACTIONS,
 };
 use schemas::{AccountId, Money};
-use simulator::{Pace, Profile, RecordTarget, SimulatedBank, drive};
-use system_of_record::InProcess;
-use tokio_util::sync::CancellationToken;
-use wire::{Codec, Topic, Wire};
-
-const READY: Duration = Duration::from_secs(60);
-/// Long enough for what is still on its way.
-const SETTLE: Patience = Patience {
-    settle: Duration::from_secs(20),
-    arrive: Duration::ZERO,
-};
-/// For what is known to differ, and goes on differing.
-const AT_ONCE: Patience = Patience {
-    settle: Duration::from_millis(300),
-    arrive: Duration::ZERO,
-};
-
-/// A bank with some history, in this process.
-struct Bank {
-    _folder: tempfile::TempDir,
-    settings: Settings,
-    log: Log,
-    records: Arc<InProcess>,
-}
-
-impl Bank {
-    async fn open() -> (Self, Running) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let settings = settings(folder.path());
-        let log = Log::in_process(folder.path().join("schemas")).expect("a log");
-        let records = records::in_process(&log).await.expect("a system of record");
-        let running = Running::start(&settings, &log, records.clone(), prometheus::Registry::new())
-            .await
-            .expect("it starts");
-        let started = Instant::now();
-        while !running.queries().readiness().ready {
-            assert!(started.elapsed() < READY, "not ready");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        let lanes = SimulatedBank::lanes(7, Profile::default(), 4);
-        let pace = Pace {
-            rate: None,
-            count: Some(600),
-            run_for: None,
-            stop: CancellationToken::new(),
-        };
-        drive(lanes, Arc::new(RecordTarget::new(records.clone())), pace)
-            .await
-            .expect("the simulated bank works");
-        let bank = Self {
-            _folder: folder,
-            settings,
-            log,
-            records,
-        };
-        (bank, running)
-    }
-
-    fn audit(&self) -> Audit {
-        Audit::new(&self.log, Source::InProcess(self.records.clone())).expect("the topics are there")
-    }
-
-    /// Writes to a topic what nobody should have written.
-    fn emit<K: Wire, V: Wire>(&self, topic: Topic<K, V>, key: K, value: Option<&V>) {
-        let registry = self.log.registry.clone();
-        let (mut key_bytes, mut value_bytes) = (Vec::new(), Vec::new());
-        key.encode(&Codec::plain(), &mut key_bytes).expect("a key");
-        if let Some(value) = value {
-            let codec = Codec::register::<V>(registry, &topic.value_subject()).expect("the value's schema");
-            value.encode(&codec, &mut value_bytes).expect("a value");
-        }
-        let record = Outgoing {
-            topic: topic.name(),
-            partition: Some(0),
-            key: Some(&key_bytes),
-            value: value.map(|_| value_bytes.as_slice()),
-            timestamp_ms: 1,
-            headers: &[],
-        };
-        let mut producer = self.log.broker.producer("vandal").expect("a producer");
-        producer.send_all(&[record]).expect("it is written");
-    }
-}
-
-fn settings(folder: &std::path::Path) -> Settings {
-    let path = |name: &str| folder.join(name).display().to_string();
-    let flags = [
-        ("http.listen", "127.0.0.1:0".to_owned()),
-        ("state.dir", path("state")),
-        ("sink.url", path("lake")),
-        ("sink.age_max", "1s".to_owned()),
-        ("engine.threads", "1".to_owned()),
-        // All of an account's records in the partition that the tests write to.
-        ("engine.partitions", "1".to_owned()),
-    ];
-    let flags = flags.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    let sources = Sources {
-        flags,
-        ..Sources::default()
-    };
-    Settings::load(&sources, Purpose::Run).expect("the settings are right")
-}
-
-fn problems(checks: &[Check]) -> Vec<&str> {
-    checks.iter().flat_map(|check| &check.problems).map(String::as_str).collect()
-}
-
-/// Each of these, and nothing else, is what is wrong.
-#[track_caller]
-fn check(checks: &[Check], expected: &[&str]) {
-    let problems = problems(checks);
-    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
-    for part in expected {
-        assert!(
-            problems.iter().any(|problem| problem.contains(part)),
-            "{part} in {problems:#?}"
-        );
-    }
-}
+use support::books::{AT_ONCE, Bank, READY, SETTLE, check, problems};
+use wire::{Codec, Wire};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_does_not_agree_is_found_and_named() {
-    let (bank, running) = Bank::open().await;
+    let (bank, running) = Bank::open(1).await;
     let url = format!("http://{}", running.address).parse().expect("an address");
     let service = Service::at(url).expect("a client");
     let mut audit = bank.audit();
@@ -296,6 +177,34 @@ async fn histories_are_looked_through(bank: &Bank) {
     }
     let checks = bank.audit().run(AT_ONCE, None).await.expect("it is looked at");
     check(&checks, &[]);
+
+    // A customer without a history: wrong where they are kept from the start, else one whom an earlier version saw last.
+    let count = |id: i64| versions.keys().filter(|(of, _)| *of == id).count();
+    let once = versions
+        .values()
+        .find(|version| version.is_current && !version.is_deleted && count(version.customer_id.0) == 1);
+    let once = once.expect("a customer has never changed");
+    bank.emit(CUSTOMER_HISTORY, (once.customer_id, 1), None);
+    let checks = bank.audit().run(AT_ONCE, None).await.expect("it is looked at");
+    check(
+        &checks,
+        &[&format!(
+            "row {}: it has no history, and histories are kept from the start",
+            once.customer_id
+        )],
+    );
+    let checks = bank
+        .audit_of(Kept::default())
+        .run(AT_ONCE, None)
+        .await
+        .expect("it is looked at");
+    check(&checks, &[]);
+    assert!(
+        checks
+            .iter()
+            .any(|check| check.notes.iter().any(|note| note.starts_with("1 rows have no history yet")))
+    );
+    bank.emit(CUSTOMER_HISTORY, (once.customer_id, 1), Some(once));
 }
 
 /// A posting that is there twice.

@@ -12,6 +12,7 @@ use schemas::topics::{
 use schemas::{AccountId, Currency, Money, MoneyError, TransactionId};
 use wire::{Codec, Wire};
 
+use super::gold::{self, GoldRows};
 use super::versions::{self, Versions};
 use crate::open::log::Log;
 
@@ -34,6 +35,7 @@ pub(super) struct Emitted {
     pub balances: HashMap<i64, AccountBalance>,
     pub customer_versions: Versions<CustomerVersion>,
     pub account_versions: Versions<AccountVersion>,
+    pub gold: GoldRows,
     pub journal: Journal,
 }
 
@@ -66,7 +68,7 @@ impl Books {
             ACCOUNT_HISTORY.name(),
         ];
         let mut partitions = Vec::new();
-        for topic in topics {
+        for topic in topics.into_iter().chain(gold::TOPICS) {
             let of_topic = partitions_of(&*log.broker, topic, PATIENCE)?;
             anyhow::ensure!(
                 !of_topic.is_empty(),
@@ -98,6 +100,10 @@ impl Books {
 impl Emitted {
     fn add(&mut self, of: &TopicPartition, message: Message, codec: &Codec) -> anyhow::Result<()> {
         let offset = message.offset;
+        let failed = |error: anyhow::Error| error.context(format!("read {of} at offset {offset}"));
+        if self.gold.add(of, &message, codec).map_err(failed)? {
+            return Ok(());
+        }
         let added = match &*of.topic {
             topic if topic == SILVER_CUSTOMERS.name() => keep(&mut self.customers, message, codec),
             topic if topic == SILVER_ACCOUNTS.name() => keep(&mut self.accounts, message, codec),
@@ -107,7 +113,7 @@ impl Emitted {
             topic if topic == ACCOUNT_HISTORY.name() => versions::keep(&mut self.account_versions, message, codec),
             _ => self.journal.add(message, codec),
         };
-        added.map_err(|error| error.context(format!("read {of} at offset {offset}")))
+        added.map_err(failed)
     }
 }
 

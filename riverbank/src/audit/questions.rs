@@ -53,6 +53,16 @@ impl<K: Copy + Eq + Hash + Ord, S: PartialEq> Questions<K, S> {
         self.open.contains_key(&key)
     }
 
+    /// Whether anything differs.
+    pub fn is_any_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// What is known of something that differs.
+    pub fn state(&self, key: K) -> Option<&S> {
+        self.open.get(&key).map(|question| &question.state)
+    }
+
     /// The states of what is open.
     pub fn states(&self) -> impl Iterator<Item = &S> {
         self.open.values().map(|question| &question.state)

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use connect::{ColumnPatterns, ConnectorProbe};
 
-use crate::audit::{Audit, Check, Patience, PostgresSource, Service, Source, check_files, check_served, report};
+use crate::audit::{Audit, Check, Kept, Patience, PostgresSource, Service, Source, check_files, check_served, report};
 use crate::cli::AuditArgs;
 use crate::config::Settings;
 use crate::open::lake;
@@ -33,7 +33,11 @@ async fn run(settings: &Settings, args: &AuditArgs) -> anyhow::Result<Vec<Check>
     let source = PostgresSource::connect(url.reveal(), &excluded(settings).await?).await?;
     let log = Log::of(settings)?;
     let opened = log.clone();
-    let mut audit = tokio::task::spawn_blocking(move || Audit::new(&opened, Source::Postgres(source))).await??;
+    let kept = Kept {
+        histories_from_start: args.histories_from_start,
+        gold_from_now_on: settings.engine.gold_from_now_on,
+    };
+    let mut audit = tokio::task::spawn_blocking(move || Audit::new(&opened, Source::Postgres(source), kept)).await??;
     // A part that cannot be looked at takes nothing away from what was found in the others.
     let failed = |what: &str, error: anyhow::Error| {
         let mut check = Check::of(what);

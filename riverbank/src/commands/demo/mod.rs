@@ -18,7 +18,7 @@ use simulator::{DriveError, Pace, Profile, RecordTarget, SimulatedBank, Totals, 
 use tokio_util::sync::CancellationToken;
 use topology::clock::Micros;
 
-use crate::audit::{Audit, Check, Patience, Service, Source, check_files, check_iceberg, check_served, report};
+use crate::audit::{Audit, Check, Kept, Patience, Service, Source, check_files, check_iceberg, check_served, report};
 use crate::cli::DemoArgs;
 use crate::config::{Purpose, Settings, Sources};
 use crate::open::iceberg::{self, IcebergTables};
@@ -68,7 +68,11 @@ async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         };
         tokio::spawn(drive(lanes, target, pace))
     };
-    let mut audit = Audit::new(&log, Source::InProcess(records.clone()))?;
+    let kept = Kept {
+        histories_from_start: true,
+        ..Kept::default()
+    };
+    let mut audit = Audit::new(&log, Source::InProcess(records.clone()), kept)?;
     welcome(&args, &running, &folder).await?;
     let totals = watch(busy, &running, &mut audit, &stop).await?;
 

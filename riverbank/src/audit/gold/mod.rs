@@ -1,0 +1,73 @@
+//! The Gold tables that add up other rows, beside those rows: what was emitted of each must be what the emitted rows that it is made of add up to.
+//!
+//! Those rows are compared with the source by themselves. Where they differ from it, or from one another, nothing is said of what is made of them:
+//! one fault is reported once, where it is.
+
+mod aggregate;
+mod bank;
+mod days;
+mod emitted;
+mod minutes;
+mod positions;
+
+use std::time::Duration;
+
+use super::books::Emitted;
+use super::check::Check;
+use aggregate::OfAggregate;
+pub(super) use emitted::{GoldRows, TOPICS};
+
+/// What of the rows that the tables are made of is not as it must be.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wrong {
+    /// Of accounts.
+    pub accounts: bool,
+    /// Of transactions.
+    pub transactions: bool,
+    /// Of balances.
+    pub balances: bool,
+}
+
+/// The tables' part of the audit.
+#[derive(Default)]
+pub(super) struct OfGold {
+    positions: OfAggregate<positions::Positions>,
+    days: OfAggregate<days::Days>,
+    bank: OfAggregate<bank::BankDays>,
+    minutes: OfAggregate<minutes::Minutes>,
+}
+
+impl OfGold {
+    /// Looks at all rows, or again at those that differ.
+    pub fn look(&mut self, is_first: bool, emitted: &Emitted) -> anyhow::Result<()> {
+        self.positions.look(is_first, emitted)?;
+        self.days.look(is_first, emitted)?;
+        self.bank.look(is_first, emitted)?;
+        self.minutes.look(is_first, emitted)
+    }
+
+    pub fn is_unsettled(&self, settle: Duration) -> bool {
+        self.positions.questions.is_unsettled(settle)
+            || self.days.questions.is_unsettled(settle)
+            || self.bank.questions.is_unsettled(settle)
+            || self.minutes.questions.is_unsettled(settle)
+    }
+
+    pub fn ask_anew(&mut self) {
+        self.positions.questions.ask_anew();
+        self.days.questions.ask_anew();
+        self.bank.questions.ask_anew();
+        self.minutes.questions.ask_anew();
+    }
+
+    pub fn verdict(self, emitted: &Emitted, wrong: Wrong, settle: Duration) -> Vec<Check> {
+        let days = wrong.accounts || wrong.transactions || wrong.balances;
+        let bank = wrong.accounts || self.days.questions.is_any_open();
+        vec![
+            self.positions.verdict(emitted, wrong.accounts || wrong.balances, settle),
+            self.days.verdict(emitted, days, settle),
+            self.bank.verdict(emitted, bank, settle),
+            self.minutes.verdict(emitted, wrong.accounts || wrong.transactions, settle),
+        ]
+    }
+}
