@@ -137,13 +137,16 @@ fn address(running: &Running) -> anyhow::Result<reqwest::Url> {
 /// Waits for a balance to show, then says where to look.
 async fn welcome(args: &DemoArgs, running: &Running, folder: &Folder) -> anyhow::Result<()> {
     let started = tokio::time::Instant::now();
-    let mut found = None;
-    while found.is_none() && started.elapsed() < READY_MAX {
-        let page = running.queries().page(processors::stores::BALANCES, None, 1, |_, _| true);
-        found = page.ok().and_then(|page| page.value.into_iter().next());
+    let mut found = Vec::new();
+    while found.len() < 2 && started.elapsed() < READY_MAX {
+        let page = running.queries().page(processors::stores::BALANCES, None, 2, |_, _| true);
+        found = page.map(|page| page.value).unwrap_or_default();
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let (account, balance) = found.context("no balance appeared")?;
+    let accounts: Vec<String> = found.iter().map(|(id, _)| format!("account_id={id}")).collect();
+    let accounts = accounts.join("&");
+    let (account, balance) = found.into_iter().next().context("no balance appeared")?;
+    let balance = balance.now;
     let customer = balance.customer_id;
     let day = day(day_of(balance.source_ts));
     let [from, to] = [0, HOUR_US].map(|later| instant(Micros(balance.source_ts - balance.source_ts.rem_euclid(HOUR_US) + later)));
@@ -158,6 +161,7 @@ Riverbank is open (seed {}, {} operations a second)
 
   API, to try out       {url}/docs
   a live balance        {url}/accounts/{account}/balance
+  several at one moment {url}/balances?{accounts}
   its account           {url}/accounts/{account}
   its history           {url}/accounts/{account}/history
   its days              {url}/accounts/{account}/daily
