@@ -10,10 +10,11 @@ mod part;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use aggregates::{AccountDays, Aggregates, Days, Minutes};
 pub use history::Versions;
 pub use part::Part;
-use schemas::gold::{AccountVersion, CustomerVersion};
+use schemas::gold::{
+    AccountDay, AccountVersion, BankDay, CustomerPosition, CustomerVersion, TransactionMinute, TransactionMinuteKey,
+};
 use schemas::silver::{Account, AccountStatus, Customer, Frontier, Transaction, TransactionStatus};
 use schemas::state::RecentBalance;
 use schemas::{AccountId, CustomerId, TransactionId};
@@ -115,6 +116,43 @@ impl Scan {
 
 /// The rows of a list that are here.
 pub type Rows<T, U = i64> = Result<Scattered<Part<T, U>>, ReadError>;
+
+/// Which days of an account, in days since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Days {
+    /// The first one.
+    pub from: i32,
+    /// The last one.
+    pub to: i32,
+    /// How many rows at most.
+    pub limit: usize,
+}
+
+/// Which minutes, by when they begin, in microseconds since the epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Minutes {
+    /// From this on.
+    pub from: i64,
+    /// Before this.
+    pub to: i64,
+    /// Only rows behind this one.
+    pub after: Option<TransactionMinuteKey>,
+}
+
+/// Rows that add up others, with what they reflect.
+pub trait Aggregates {
+    /// What a customer has, by currency; of those positions that are here, all.
+    fn positions(&self, id: CustomerId, scan: &Scan) -> Rows<CustomerPosition>;
+    /// Some of an account's days, in their order; nothing where there is no such account.
+    fn account_days(&self, id: AccountId, days: Days) -> AccountDays;
+    /// The bank on a day; of those rows that are here, all.
+    fn bank_day(&self, day: i32, scan: &Scan) -> Rows<BankDay>;
+    /// The first transactions of some minutes, of those that are here.
+    fn minutes(&self, minutes: &Minutes, scan: &Scan) -> Rows<TransactionMinute, TransactionMinuteKey>;
+}
+
+/// Some of an account's days.
+pub type AccountDays = Result<Located<Reading<Option<Part<AccountDay, i32>>>>, ReadError>;
 
 /// Asks the state stores of this instance. Look-ups take microseconds and are called in place; lists are read on a thread that
 /// may block.

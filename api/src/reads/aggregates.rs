@@ -3,57 +3,21 @@
 //! A group's row is in the partition of its key: those of a customer, a day or some minutes are in several, at several instances, and each
 //! reads what it has. The days of an account are in the account's own partition.
 
+use std::ops::ControlFlow;
+
 use processors::gold::account_day;
 use processors::stores;
-use schemas::gold::{AccountDay, BankDay, CustomerPosition, TransactionMinute, TransactionMinuteKey};
+use schemas::gold::{BankDay, CustomerPosition, TransactionMinute, TransactionMinuteKey};
 use schemas::{AccountId, CustomerId};
-use std::ops::ControlFlow;
 use topology::Queries;
 use topology::query::{self, Begins, Scattered};
 use topology::store::{StoreKey, StoreValue, TimestampedKeyValue};
 
 use super::engine::{located, look_up};
-use super::{Located, Part, ReadError, Reading, Rows, Scan};
+use super::{AccountDays, Aggregates, Days, Located, Minutes, Part, ReadError, Reading, Rows, Scan};
 
 /// How often days and terms are read until they are of one commit.
 const TRIES: usize = 3;
-
-/// Which days of an account, in days since the epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Days {
-    /// The first one.
-    pub from: i32,
-    /// The last one.
-    pub to: i32,
-    /// How many rows at most.
-    pub limit: usize,
-}
-
-/// Which minutes, by when they begin, in microseconds since the epoch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Minutes {
-    /// From this on.
-    pub from: i64,
-    /// Before this.
-    pub to: i64,
-    /// Only rows behind this one.
-    pub after: Option<TransactionMinuteKey>,
-}
-
-/// Rows that add up others, with what they reflect.
-pub trait Aggregates {
-    /// What a customer has, by currency; of those positions that are here, all.
-    fn positions(&self, id: CustomerId, scan: &Scan) -> Rows<CustomerPosition>;
-    /// Some of an account's days, in their order; nothing where there is no such account.
-    fn account_days(&self, id: AccountId, days: Days) -> AccountDays;
-    /// The bank on a day; of those rows that are here, all.
-    fn bank_day(&self, day: i32, scan: &Scan) -> Rows<BankDay>;
-    /// The first transactions of some minutes, of those that are here.
-    fn minutes(&self, minutes: &Minutes, scan: &Scan) -> Rows<TransactionMinute, TransactionMinuteKey>;
-}
-
-/// Some of an account's days.
-pub type AccountDays = Result<Located<Reading<Option<Part<AccountDay, i32>>>>, ReadError>;
 
 impl Aggregates for Queries {
     fn positions(&self, id: CustomerId, scan: &Scan) -> Rows<CustomerPosition> {
