@@ -9,11 +9,22 @@ use serde_json::Value;
 /// Tables by their names, with their rows in the order of their keys.
 pub type Tables = BTreeMap<String, Vec<Value>>;
 
+const AMOUNTS: [&str; 8] = [
+    "amount",
+    "booked",
+    "available",
+    "opening",
+    "credits",
+    "debits",
+    "closing",
+    "net_flow",
+];
 const DBT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/dbt.sh");
 
-/// The tables that dbt has made after all batches.
-pub fn answer(batches: &[Value]) -> Tables {
+/// The tables that dbt has made after all batches, of a source that says when its rows were changed or of a narrower one.
+pub fn answer(batches: &[Value], narrow: bool) -> Tables {
     let mut child = Command::new(DBT)
+        .env("BANK_NARROW", if narrow { "1" } else { "" })
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -27,10 +38,14 @@ pub fn answer(batches: &[Value]) -> Tables {
     assert!(output.status.success(), "tools/dbt.sh: {}\n{said}", output.status);
     writer.join().expect("the writer ends").expect("all batches are taken");
     let mut tables: Tables = serde_json::from_slice(&output.stdout).expect("dbt's tables are JSON");
-    for amount in tables.values_mut().flatten().filter_map(|row| row.get_mut("amount")) {
-        // 12.5000 there is 12.50 here.
-        let money: schemas::Money = amount.as_str().expect("an amount is text").parse().expect("an amount is one");
-        *amount = money.to_string().into();
+    for row in tables.values_mut().flatten() {
+        for column in AMOUNTS {
+            if let Some(amount) = row.get_mut(column).filter(|amount| !amount.is_null()) {
+                // 12.5000 there is 12.50 here.
+                let money: schemas::Money = amount.as_str().expect("an amount is text").parse().expect("an amount is one");
+                *amount = money.to_string().into();
+            }
+        }
     }
     tables
 }

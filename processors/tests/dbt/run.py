@@ -1,7 +1,8 @@
 """Runs dbt after each batch of changes at the source.
 
 Reads a line of JSON for each batch from standard input: `at_us`, the instant of the run, and the source's tables as they are then. Writes
-the tables that dbt has made in the end as one JSON object, with instants as microseconds since the epoch.
+the tables that dbt has made in the end as one JSON object, with instants as microseconds since the epoch. With BANK_NARROW the source does not say
+when its rows were changed: a version begins with the run that sees it.
 """
 
 import json
@@ -26,6 +27,19 @@ ANSWERS = {
     "fct_transactions": """
         select transaction_id, account_id, txn_type, status, amount::varchar as amount, related_account_id, epoch_us(created_at) as created_at
         from fct_transactions order by all""",
+    "customer_positions": """
+        select customer_id, currency, booked::varchar as booked, available::varchar as available, accounts, open_accounts
+        from customer_positions order by all""",
+    "account_daily": """
+        select account_id, day, customer_id, account_type, currency, opening::varchar as opening, credits::varchar as credits,
+          debits::varchar as debits, entries, closing::varchar as closing
+        from account_daily order by all""",
+    "transaction_minutes": """
+        select minute, txn_type, status, currency, transactions, amount::varchar as amount, failures
+        from transaction_minutes order by all""",
+    "bank_daily": """
+        select day, account_type, currency, net_flow::varchar as net_flow, new_accounts::bigint as new_accounts, active_accounts, active_customers
+        from bank_daily order by all""",
 }
 
 

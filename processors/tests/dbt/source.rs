@@ -49,6 +49,9 @@ impl<R> Table<R> {
 pub struct Source {
     pub bank: Bench,
     pub changes: usize,
+    /// Whether it has the columns of a batch stack alone: none that say when a row was changed, nor what an account opened with or whether it is
+    /// open; and tells the key alone of what a row was before.
+    narrow: bool,
     random: StdRng,
     customers: Table<CustomerRow>,
     accounts: Table<AccountRow>,
@@ -61,10 +64,11 @@ pub struct Source {
 }
 
 impl Source {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, narrow: bool) -> Self {
         Self {
             bank: Bench::new(),
             changes: 0,
+            narrow,
             random: StdRng::seed_from_u64(seed),
             customers: Table::new(CDC_CUSTOMERS),
             accounts: Table::new(CDC_ACCOUNTS),
@@ -88,6 +92,10 @@ impl Source {
             .map(|_| self.random.random_range(before_us + 1..=self.at_us))
             .collect();
         commits.sort_unstable();
+        if self.narrow {
+            // dbt knows no other time of a change than that of its run.
+            commits.fill(self.at_us);
+        }
         for commit_us in commits {
             self.begin(commit_us);
             match self.random.random_range(0..10) {
@@ -129,11 +137,11 @@ impl Source {
                 last_name: name(&mut self.random, &["Lee", "Ng", "O'Hara", "  von Ümlaut"]),
                 email: name(&mut self.random, &["a@b.c", "A@B.C", " d@e.f"]),
                 created_at: Some(known.as_ref().and_then(|row| row.created_at).unwrap_or(self.commit_us)),
-                updated_at: Some(self.commit_us),
+                updated_at: self.updated_at(),
             };
             let row = match known {
                 Some(known) if is_same => CustomerRow {
-                    updated_at: Some(self.commit_us),
+                    updated_at: self.updated_at(),
                     ..known
                 },
                 _ => row,
@@ -189,7 +197,9 @@ impl Source {
                 },
             };
             let row = AccountRow {
-                updated_at: Some(self.commit_us),
+                updated_at: self.updated_at(),
+                opening_balance: row.opening_balance.filter(|_| !self.narrow),
+                status: row.status.filter(|_| !self.narrow),
                 ..row
             };
             self.write(|source| &mut source.accounts, id, Some(row));
@@ -218,7 +228,7 @@ impl Source {
             related_account_id: None,
             status: text(&mut self.random, &["PENDING", "COMPLETED", "FAILED", "reversed "]),
             created_at: Some(known.and_then(|row| row.created_at).unwrap_or(self.commit_us)),
-            updated_at: Some(self.commit_us),
+            updated_at: self.updated_at(),
         };
         // NULL, then a value, then NULL.
         let other = self.accounts.any(&mut self.random).filter(|other| *other != account);
@@ -263,6 +273,11 @@ impl Source {
         }
     }
 
+    /// When a row is changed, if the source has a column for that.
+    fn updated_at(&self) -> Option<i64> {
+        (!self.narrow).then_some(self.commit_us)
+    }
+
     /// One statement on one row, as the connector tells of it.
     fn write<R: Row + Clone>(&mut self, table: fn(&mut Self) -> &mut Table<R>, id: i64, row: Option<R>)
     where
@@ -278,7 +293,7 @@ impl Source {
             (Some(_), None) => Op::Delete,
         };
         let mut event = self.bank.event(op, row);
-        event.before = known;
+        event.before = known.filter(|_| !self.narrow);
         event.source.tx_id = Some(self.tx_id);
         event.source.ts_ms = self.commit_us / 1_000;
         event.source.ts_us = Some(self.commit_us);
@@ -301,7 +316,7 @@ impl Source {
         });
         let accounts = self.accounts.rows.values().map(|row| {
             json!({ "id": row.id, "customer_id": row.customer_id, "account_type": row.account_type, "currency": row.currency,
-                    "opening_balance": row.opening_balance.unwrap().to_string(), "balance": row.balance.unwrap().to_string(),
+                    "opening_balance": row.opening_balance.map(|opening| opening.to_string()), "balance": row.balance.unwrap().to_string(),
                     "status": row.status, "created_at": row.created_at, "updated_at": row.updated_at })
         });
         let transactions = self.transactions.rows.values().map(|row| {

@@ -3,7 +3,7 @@
   unique_key = 'customer_id',
   strategy = 'check',
   check_cols = ['first_name', 'last_name', 'email'],
-  updated_at = 'updated_at',
+  updated_at = none if env_var('BANK_NARROW', '') else 'updated_at',
   hard_deletes = 'new_record'
 ) }}
 select * from {{ ref('stg_customers') }}
