@@ -12,7 +12,7 @@ use schemas::topics::{
 use schemas::{AccountId, Currency, Money, MoneyError, TransactionId};
 use wire::{Codec, Wire};
 
-use super::gold::{self, GoldRows};
+use super::gold_rows::{self, GoldRows};
 use super::versions::{self, Versions};
 use crate::open::log::Log;
 
@@ -68,7 +68,7 @@ impl Books {
             ACCOUNT_HISTORY.name(),
         ];
         let mut partitions = Vec::new();
-        for topic in topics.into_iter().chain(gold::TOPICS) {
+        for topic in topics.into_iter().chain(gold_rows::TOPICS) {
             let of_topic = partitions_of(&*log.broker, topic, PATIENCE)?;
             anyhow::ensure!(
                 !of_topic.is_empty(),

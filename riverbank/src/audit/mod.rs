@@ -7,14 +7,17 @@
 //! What is compared is not what the engine keeps, but what it has emitted; and balances are not compared with the engine's own sums
 //! alone, but with the sums of the system of record's transactions.
 
+mod asked;
 mod balances;
 mod books;
 mod check;
 mod expected;
 mod files;
 mod gold;
+mod gold_rows;
 mod histories;
 mod iceberg;
+mod journal;
 mod questions;
 mod rows;
 mod run;
@@ -23,10 +26,11 @@ mod service;
 mod source;
 mod versions;
 
+pub use asked::{Kept, Patience};
 pub use check::{Check, report};
 pub use files::check_files;
 pub use iceberg::check_iceberg;
-pub use run::{Audit, Kept, Patience};
+pub use run::Audit;
 pub use served::check_served;
 pub use service::Service;
 pub use source::{PostgresSource, Source};

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use processors::scd2::{AccountHistory, CustomerHistory};
 use processors::silver::{Accounts, Customers, Transactions};
 use schemas::gold::AccountBalance;
-use schemas::topics::{ACCOUNT_BALANCES, SILVER_POSTINGS};
-use schemas::{AccountId, Currency, Money, TransactionId};
+use schemas::topics::ACCOUNT_BALANCES;
 
-use super::balances::{Sums, add, by_emitted_rows, difference, is_half, ledger, open};
-use super::books::{Books, Entries};
+use super::asked::{Kept, Patience};
+use super::balances::{Sums, add, by_emitted_rows, difference, ledger, open};
+use super::books::Books;
 use super::check::{Check, LOOK_INTERVAL};
-use super::gold::{OfGold, Wrong};
+use super::gold::{OfGold, Wrong, not_compared};
 use super::histories::OfHistory;
+use super::journal::OfJournal;
 use super::questions::Questions;
 use super::rows::OfTable;
 use super::service::{Progress, Service};
@@ -22,31 +23,6 @@ use crate::open::log::Log;
 
 /// How often the log says that the audit waits.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
-
-/// How long the audit waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// What differs is wrong when it goes on differing for so long, although nothing changed it.
-    pub settle: Duration,
-    /// How long the source's changes up to the look at it may take to arrive, before that.
-    pub arrive: Duration,
-}
-
-impl Patience {
-    /// When what still changes is no longer waited for.
-    pub(super) fn total(self) -> Duration {
-        self.settle * 3
-    }
-}
-
-/// Since when the bank keeps what it makes of its rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Kept {
-    /// Histories are kept from the start: a row without one is wrong. Else an earlier version, which kept none, may have seen it last.
-    pub histories_from_start: bool,
-    /// Gold that adds up begins with what changed from some moment on: it cannot be compared with rows that are older.
-    pub gold_from_now_on: bool,
-}
 
 /// The audit of rows, journal and balances.
 pub struct Audit {
@@ -57,8 +33,7 @@ pub struct Audit {
     accounts: OfTable<Accounts>,
     transactions: OfTable<Transactions>,
     balances: Questions<i64, Option<Sums>>,
-    journal: Questions<AccountId, (AccountBalance, Entries)>,
-    halves: Questions<(TransactionId, Currency), Money>,
+    journal: OfJournal,
     customer_histories: OfHistory,
     account_histories: OfHistory,
     gold: OfGold,
@@ -75,8 +50,7 @@ impl Audit {
             accounts: OfTable::default(),
             transactions: OfTable::default(),
             balances: Questions::default(),
-            journal: Questions::default(),
-            halves: Questions::default(),
+            journal: OfJournal::default(),
             customer_histories: OfHistory::default(),
             account_histories: OfHistory::default(),
             gold: OfGold::default(),
@@ -109,7 +83,7 @@ impl Audit {
         tokio::task::block_in_place(|| self.books.read())?;
         self.follow()?;
         let (accounts, position, ledger) = self.first_look().await?;
-        self.look_at_journal(true)?;
+        self.journal.look(true, &self.books.emitted)?;
         self.look_at_histories(true);
         self.look_at_gold(true)?;
         let mut late = None;
@@ -124,7 +98,7 @@ impl Audit {
             self.look_again().await?;
             // A look at many rows is work for the bank's database.
             let pause = asked.elapsed().max(LOOK_INTERVAL);
-            self.look_at_journal(false)?;
+            self.journal.look(false, &self.books.emitted)?;
             self.look_at_histories(false);
             self.look_at_gold(false)?;
             tokio::time::sleep(pause).await;
@@ -174,7 +148,6 @@ impl Audit {
         self.transactions.questions.ask_anew();
         self.balances.ask_anew();
         self.journal.ask_anew();
-        self.halves.ask_anew();
         self.customer_histories.ask_anew();
         self.account_histories.ask_anew();
         self.gold.ask_anew();
@@ -186,7 +159,6 @@ impl Audit {
             || self.transactions.questions.is_unsettled(settle)
             || self.balances.is_unsettled(settle)
             || self.journal.is_unsettled(settle)
-            || self.halves.is_unsettled(settle)
             || self.customer_histories.is_unsettled(settle)
             || self.account_histories.is_unsettled(settle)
             || self.gold.is_unsettled(settle)
@@ -327,43 +299,6 @@ impl Audit {
         }
     }
 
-    /// The journal against the balances that were emitted with it: all of them, then those that are asked again.
-    fn look_at_journal(&mut self, is_first: bool) -> anyhow::Result<()> {
-        let emitted = &self.books.emitted;
-        let (accounts, halves): (Vec<AccountId>, Vec<(TransactionId, Currency)>) = match is_first {
-            true => (
-                emitted.balances.values().map(|balance| balance.account_id).collect(),
-                emitted.journal.open.keys().copied().collect(),
-            ),
-            false => (self.journal.keys(), self.halves.keys()),
-        };
-        for id in accounts {
-            let Some(balance) = emitted.balances.get(&id.0) else {
-                continue;
-            };
-            let entries = emitted.journal.by_account.get(&id).copied().unwrap_or_default();
-            if entries.count == balance.entry_count && balance.opening.checked_add(entries.sum)? == balance.booked {
-                self.journal.agrees(id);
-            } else {
-                let difference = format!(
-                    "account {id}: {} is its balance after {} postings; it opened with {}, and {} postings sum to {}",
-                    balance.booked, balance.entry_count, balance.opening, entries.count, entries.sum
-                );
-                self.journal.differs(id, (balance.clone(), entries), difference);
-            }
-        }
-        for (id, currency) in halves {
-            let sum = emitted.journal.open.get(&(id, currency)).copied().unwrap_or_default();
-            if sum == Money::ZERO || is_half(emitted.transactions.get(&id.0), currency, sum, emitted)? {
-                self.halves.agrees((id, currency));
-            } else {
-                let difference = format!("transaction {id}: its postings in {currency} sum to {sum}, not to zero");
-                self.halves.differs((id, currency), sum, difference);
-            }
-        }
-        Ok(())
-    }
-
     fn verdict(&mut self, accounts: usize, settle: Duration) -> Vec<Check> {
         let wrong = Wrong {
             accounts: self.accounts.questions.is_any_open(),
@@ -376,22 +311,9 @@ impl Audit {
             "{}: {right} of {accounts} balances are what the source's accounts opened with and its transactions made",
             ACCOUNT_BALANCES.name()
         );
-        let mut journal = Check::of(format!(
-            "{}: {} postings beside the balances that they make, and each transaction's sum beside zero",
-            SILVER_POSTINGS.name(),
-            self.postings()
-        ));
-        journal.answered(std::mem::take(&mut self.journal), settle);
-        journal.answered(std::mem::take(&mut self.halves), settle);
-        let halves = self.books.emitted.journal.open.len();
-        if halves > 0 && journal.holds() {
-            journal.notes.push(format!(
-                "{halves} transactions are booked on one of their two accounts, as the other cannot have the amount or has not come"
-            ));
-        }
         let emitted = &self.books.emitted;
         let gold = match self.kept.gold_from_now_on {
-            true => vec![gold_from_now_on()],
+            true => vec![not_compared()],
             false => std::mem::take(&mut self.gold).verdict(emitted, wrong, settle),
         };
         let mut checks = vec![
@@ -399,7 +321,7 @@ impl Audit {
             std::mem::take(&mut self.accounts).verdict(settle),
             std::mem::take(&mut self.transactions).verdict(settle),
             balances,
-            journal,
+            std::mem::take(&mut self.journal).verdict(emitted, settle),
             std::mem::take(&mut self.customer_histories).verdict::<CustomerHistory>(
                 self.kept.histories_from_start,
                 emitted,
@@ -414,14 +336,4 @@ impl Audit {
         checks.extend(gold);
         checks
     }
-}
-
-/// Gold that adds up is not compared.
-fn gold_from_now_on() -> Check {
-    let mut check = Check::of("Gold that adds up: not compared");
-    check.notes.push(
-        "it begins with what changed since engine.gold_from_now_on was set, and rows do not say whether they changed since"
-            .to_owned(),
-    );
-    check
 }

@@ -7,9 +7,10 @@ use api::routes::LagReport;
 use futures::{StreamExt, stream};
 use schemas::gold::AccountBalance;
 
+use super::asked::Patience;
 use super::check::{Check, LOOK_INTERVAL};
 use super::questions::Questions;
-use super::run::{Audit, Patience};
+use super::run::Audit;
 use super::service::Service;
 
 /// Requests at the same time.

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::time::Duration;
 
-use super::emitted::Rows;
 use crate::audit::books::Emitted;
 use crate::audit::check::Check;
+use crate::audit::gold_rows::Rows;
 use crate::audit::questions::Questions;
 
 /// A row's fields as text, in their order.

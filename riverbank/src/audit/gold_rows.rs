@@ -1,4 +1,4 @@
-//! The tables' rows as they are read from their topics.
+//! The rows of the Gold tables that add up, as they are read from their topics.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use schemas::{AccountId, Currency, CustomerId};
 use wire::{Codec, Wire};
 
 /// The topics.
-pub(in crate::audit) const TOPICS: [&str; 4] = [
+pub(super) const TOPICS: [&str; 4] = [
     CUSTOMER_POSITIONS.name(),
     ACCOUNT_DAILY.name(),
     BANK_DAILY.name(),
@@ -18,7 +18,7 @@ pub(in crate::audit) const TOPICS: [&str; 4] = [
 
 /// Rows by their keys, with the partition that each lies in.
 #[derive(Debug)]
-pub(in crate::audit) struct Rows<K, V> {
+pub(super) struct Rows<K, V> {
     rows: BTreeMap<K, (u32, V)>,
     /// Keys that another partition has, too: whoever reads both has the row twice.
     doubled: BTreeMap<(K, u32), V>,
@@ -80,7 +80,7 @@ impl<K: Wire + Copy + Ord, V: Wire> Rows<K, V> {
 
 /// The rows in force.
 #[derive(Debug, Default)]
-pub(in crate::audit) struct GoldRows {
+pub(super) struct GoldRows {
     pub positions: Rows<(CustomerId, Currency), CustomerPosition>,
     pub days: Rows<(AccountId, i32), AccountDay>,
     pub bank_days: Rows<BankDayKey, BankDay>,
