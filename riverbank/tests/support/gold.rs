@@ -67,6 +67,7 @@ impl Judged for AccountBalance {
             is_deleted: false,
             source_lsn: 0,
             source_ts: 0,
+            commit_number: None,
         };
         (account_id, balance)
     }
@@ -77,6 +78,7 @@ impl Judged for AccountBalance {
             last_entry_at: None,
             source_lsn: 0,
             source_ts: 0,
+            commit_number: None,
             ..self
         };
         Some(known).filter(|balance| !balance.is_deleted)
