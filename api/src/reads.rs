@@ -37,6 +37,8 @@ pub struct Balanced {
     pub frontier: Option<Frontier>,
     /// The balance; `None`: there is no such account.
     pub balance: Option<RecentBalance>,
+    /// Whether transactions wait for the account's row, which is on its way.
+    pub is_awaited: bool,
 }
 
 /// Where a key is.

@@ -18,11 +18,12 @@ use topology::Micros;
 
 use crate::model::{AsOfCommit, BalanceTogether, Balances, instant, money};
 use crate::problem::Problem;
-use crate::reads::{Instance, Located};
+use crate::reads::{Instance, Located, ReadError};
 use crate::state::App;
 
-/// Between two looks, while a part is not far enough.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Between two looks, while a part is not far enough: first so long, then longer.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_millis(320);
 
 /// Balances as one instance tells them to another.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,23 +35,29 @@ pub(crate) struct Told {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Known {
     id: i64,
+    /// `None`: its partition has not heard of any.
     frontier: Option<Complete>,
     account: Option<Account>,
+    /// Transactions wait for its row.
+    is_awaited: bool,
 }
 
 /// Up to where all transactions are in; number 0: none is.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Complete {
     commit_number: i64,
     source_lsn: i64,
     source_ts: i64,
     is_assumed: bool,
+    is_partial: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Account {
     customer_id: CustomerId,
     currency: Currency,
+    opening: String,
+    is_deleted: bool,
     /// What it held, newest first.
     held: Vec<Held>,
 }
@@ -67,8 +74,9 @@ struct Held {
 }
 
 /// The balances of accounts that are all here; for another instance.
-pub(crate) fn here(app: &App, ids: &[AccountId]) -> Result<Told, Problem> {
-    let accounts = ids.iter().map(|&id| match look_up(app, id)? {
+pub(crate) async fn here(app: &App, ids: Vec<AccountId>) -> Result<Told, Problem> {
+    let found = look_up(app, ids).await?;
+    let accounts = found.into_iter().map(|located| match located {
         Located::Here(known) => Ok(known),
         Located::Elsewhere(_) => Err(moving()),
     });
@@ -80,32 +88,35 @@ pub(crate) fn here(app: &App, ids: &[AccountId]) -> Result<Told, Problem> {
 /// The balances of accounts, wherever they are, as they were together.
 pub(crate) async fn read(app: &App, ids: &[AccountId]) -> Result<Balances, Problem> {
     let deadline = Instant::now() + app.together_timeout;
+    let mut pause = PAUSE_MIN;
     loop {
         let known = gather(app, ids).await?;
         let heard_at = app.source.as_ref().and_then(|source| source.heard_at_us()).map(instant);
-        let together = app.in_commit_order.then(|| as_of(&known, reached(&known), heard_at.clone()));
-        if let Some(balances) = together.flatten() {
+        let together = reached(&known).filter(|_| app.in_commit_order);
+        if let Some(balances) = together.and_then(|complete| as_of(&known, complete, heard_at.clone())) {
             return Ok(balances);
         }
-        if !app.in_commit_order || Instant::now() >= deadline {
+        // A snapshot takes its time.
+        let is_hopeless = !app.in_commit_order || together.is_some_and(|complete| complete.is_partial);
+        if is_hopeless || Instant::now() >= deadline {
             return newest(&known, heard_at);
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(pause).await;
+        pause = (2 * pause).min(PAUSE_MAX);
     }
 }
 
 /// Asks whoever has them.
 async fn gather(app: &App, ids: &[AccountId]) -> Result<Vec<Known>, Problem> {
     let mut all = BTreeMap::new();
-    let mut others: BTreeMap<Instance, Vec<AccountId>> = BTreeMap::new();
-    for &id in ids {
-        match look_up(app, id)? {
+    let mut others: BTreeMap<Instance, Vec<String>> = BTreeMap::new();
+    for (id, located) in ids.iter().zip(look_up(app, ids.to_vec()).await?) {
+        match located {
             Located::Here(known) => drop(all.insert(known.id, known)),
-            Located::Elsewhere(instance) => others.entry(instance).or_default().push(id),
+            Located::Elsewhere(instance) => others.entry(instance).or_default().push(format!("account_id={}", id.0)),
         }
     }
-    let asked = others.iter().map(async |(instance, ids)| {
-        let parameters: Vec<String> = ids.iter().map(|id| format!("account_id={}", id.0)).collect();
+    let asked = others.iter().map(async |(instance, parameters)| {
         let path = format!("/balances?{}", parameters.join("&"));
         app.forwarder.get(instance, &path, &[]).await
     });
@@ -120,30 +131,39 @@ async fn gather(app: &App, ids: &[AccountId]) -> Result<Vec<Known>, Problem> {
     in_order.collect()
 }
 
-fn look_up(app: &App, id: AccountId) -> Result<Located<Known>, Problem> {
-    Ok(match app.reads.balance(id)? {
-        Located::Here(reading) => Located::Here(Known {
-            id: id.0,
-            frontier: reading.value.frontier.map(Complete::from),
-            account: reading
-                .value
-                .balance
-                .filter(|balance| !balance.now.is_deleted)
-                .map(Account::from),
-        }),
-        Located::Elsewhere(instance) => Located::Elsewhere(instance),
-    })
+/// Looks for accounts here, off the threads that serve requests: many look-ups take a while where the state is on a disk.
+async fn look_up(app: &App, ids: Vec<AccountId>) -> Result<Vec<Located<Known>>, Problem> {
+    let reads = app.reads.clone();
+    let look_up = move || {
+        let found = ids.iter().map(|&id| {
+            Ok(match reads.balance(id)? {
+                Located::Here(reading) => Located::Here(Known {
+                    id: id.0,
+                    frontier: reading.value.frontier.map(Complete::from),
+                    account: reading.value.balance.map(Account::from),
+                    is_awaited: reading.value.is_awaited,
+                }),
+                Located::Elsewhere(instance) => Located::Elsewhere(instance),
+            })
+        });
+        found.collect::<Result<_, ReadError>>()
+    };
+    let found = tokio::task::spawn_blocking(look_up).await;
+    Ok(found.map_err(|error| Problem::internal(&error))??)
 }
 
-/// The newest transaction that is in all of them.
-fn reached(known: &[Known]) -> Complete {
-    let all = known.iter().map(|known| known.frontier.unwrap_or_default());
-    all.min_by_key(|complete| complete.commit_number).unwrap_or_default()
+/// The newest transaction that is in all of them; `None`: the partition of one has not heard of any.
+fn reached(known: &[Known]) -> Option<Complete> {
+    let all: Option<Vec<Complete>> = known.iter().map(|known| known.frontier).collect();
+    all?.into_iter().min_by_key(|complete| complete.commit_number)
 }
 
 /// All of them as of one transaction, if each is known that far back.
 fn as_of(known: &[Known], complete: Complete, source_heard_at: Option<String>) -> Option<Balances> {
     let number = complete.commit_number;
+    if complete.is_partial || known.iter().any(|known| known.is_awaited) {
+        return None;
+    }
     let holds = |held: &Held| held.since.is_none_or(|since| since <= number) && held.until.is_none_or(|until| number < until);
     let held = |account: &Account| account.held.iter().position(holds);
     let is_none_yet = number == 0;
@@ -186,6 +206,11 @@ fn answer(known: &[Known], held: impl Fn(&Account) -> Option<usize>, as_of: AsOf
         let held = account.held.get(held(account)?)?;
         let amount = |text: &str| text.parse::<Money>().ok();
         let (booked, pending) = (amount(&held.booked)?, amount(&held.pending)?);
+        // A row that is gone may be ahead of its transactions, which go before it at the source.
+        if account.is_deleted && (booked, pending) == (amount(&account.opening)?, Money::ZERO) {
+            missing.push(account_id);
+            continue;
+        }
         let available = booked.checked_sub(pending).ok()?;
         items.push(BalanceTogether {
             account_id,
@@ -221,6 +246,8 @@ impl From<RecentBalance> for Account {
         Self {
             customer_id: now.customer_id,
             currency: now.currency,
+            opening: now.opening.to_string(),
+            is_deleted: now.is_deleted,
             held: std::iter::once(newest).chain(former).collect(),
         }
     }
@@ -233,6 +260,7 @@ impl From<Frontier> for Complete {
             source_lsn: frontier.source_lsn,
             source_ts: frontier.source_ts,
             is_assumed: frontier.is_assumed,
+            is_partial: frontier.is_partial,
         }
     }
 }

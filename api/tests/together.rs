@@ -8,15 +8,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use api::HttpSettings;
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
 use broker::in_process::InProcessBroker;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use schemas::bronze::{CdcKey, Envelope, Op, Source, TransactionRow};
+use schemas::silver::{Account, AccountStatus, AccountType};
+use schemas::topics::{CDC_TRANSACTIONS, SILVER_ACCOUNTS};
+use schemas::{AccountId, CustomerId};
 use serde_json::{Value, json};
 use support::engine::two;
-use support::http::{Bank, account_of, person};
+use support::http::{Bank, account_of, limits, person, router, send};
 use support::until;
 use system_of_record::InProcess;
 use topology::clock::SystemClock;
+use topology::testing::TestDriver;
 use wire::MemoryRegistry;
 
 const ACCOUNTS: i64 = 10;
@@ -200,4 +209,97 @@ async fn accounts_that_are_not_there_are_named() {
     let as_of = json!({"is_consistent": true, "commit_number": 0, "source_lsn": null, "source_time": null,
         "is_assumed_complete": false, "source_heard_at": null});
     assert_eq!(answer["as_of"], as_of);
+}
+
+/// One instance with all partitions, driven in steps.
+fn stepped() -> (TestDriver, Router) {
+    let topology = processors::bank(processors::SourcePartitions::default()).unwrap();
+    let driver = TestDriver::new(topology).unwrap();
+    let settings = HttpSettings {
+        together_timeout: Duration::ZERO,
+        ..limits()
+    };
+    let router = router(Arc::new(driver.queries()), Bank::new().records, &settings);
+    (driver, router)
+}
+
+fn account_row(id: i64) -> Account {
+    Account {
+        id: AccountId(id),
+        customer_id: CustomerId(1),
+        account_type: AccountType::Checking,
+        currency: "EUR".parse().unwrap(),
+        opening_balance: "100".parse().unwrap(),
+        balance: "100".parse().unwrap(),
+        status: AccountStatus::Active,
+        closed_at: None,
+        created_at: 0,
+        updated_at: 0,
+        source_lsn: 1,
+        source_ts: 1,
+    }
+}
+
+/// A transfer is not seen on one side alone, whether the other side's row has not come yet or has gone before it.
+#[tokio::test]
+async fn a_row_that_comes_late_or_goes_early_takes_no_money_with_it() {
+    let (mut driver, router) = stepped();
+    let path = "/balances?account_id=1&account_id=2";
+    let ask = async |driver: &mut TestDriver| {
+        // The frontier goes on when nothing more comes.
+        (0..3).for_each(|_| driver.advance_wall_clock(Duration::from_millis(100)));
+        let answer = send(&router, Request::get(path).body(Body::empty()).unwrap()).await.json();
+        let booked = answer["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["booked"].as_str().unwrap().to_owned());
+        (
+            booked.collect::<Vec<_>>(),
+            answer["missing"].clone(),
+            answer["as_of"]["is_consistent"].clone(),
+        )
+    };
+    let event = |op: Op, tx_id: i64| Envelope {
+        before: None,
+        after: (op != Op::Delete).then(|| TransactionRow {
+            id: 1,
+            account_id: Some(1),
+            related_account_id: Some(2),
+            txn_type: Some("TRANSFER".to_owned()),
+            amount: Some("30".parse().unwrap()),
+            status: Some("COMPLETED".to_owned()),
+            ..TransactionRow::default()
+        }),
+        source: Source {
+            lsn: Some(10 * tx_id),
+            tx_id: Some(tx_id),
+            ts_ms: 1_700_000_000_000 + tx_id,
+            ..Source::default()
+        },
+        transaction: None,
+        op,
+        ts_ms: None,
+        ts_us: None,
+        ts_ns: None,
+    };
+    let texts = |amounts: &[&str]| amounts.iter().map(ToString::to_string).collect::<Vec<_>>();
+    driver.send(SILVER_ACCOUNTS, 1, &AccountId(1), Some(&account_row(1)));
+    assert_eq!(ask(&mut driver).await, (texts(&["100.00"]), json!([2]), json!(true)));
+    driver.send(CDC_TRANSACTIONS, 1, &CdcKey { id: 1 }, Some(&event(Op::Create, 1)));
+    assert_eq!(
+        ask(&mut driver).await,
+        (texts(&["70.00"]), json!([2]), json!(false)),
+        "its row is on its way"
+    );
+    driver.send(SILVER_ACCOUNTS, 1, &AccountId(2), Some(&account_row(2)));
+    assert_eq!(ask(&mut driver).await, (texts(&["70.00", "130.00"]), json!([]), json!(true)));
+    driver.send(SILVER_ACCOUNTS, 1, &AccountId(2), None::<&Account>);
+    assert_eq!(
+        ask(&mut driver).await,
+        (texts(&["70.00", "130.00"]), json!([]), json!(true)),
+        "its transfer has not gone"
+    );
+    driver.send(CDC_TRANSACTIONS, 1, &CdcKey { id: 1 }, Some(&event(Op::Delete, 2)));
+    assert_eq!(ask(&mut driver).await, (texts(&["100.00"]), json!([2]), json!(true)));
 }

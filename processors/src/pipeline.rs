@@ -93,7 +93,7 @@ pub fn bank(partitions: SourcePartitions) -> Result<Topology, EngineError> {
     let in_order = partitions.transactions == 1;
     let entered = transactions.flat_map_values(|_, outcome| outcome.changed()).process(
         "journal",
-        (stores::POSTED, stores::SOURCE_FRONTIER),
+        (stores::POSTED, stores::SOURCE_FRONTIER, stores::TRANSACTIONS_TABLE),
         move || Journal::new(in_order),
     );
     let legs = entered.flat_map_values(|_, entered| match entered {

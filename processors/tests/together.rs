@@ -265,7 +265,8 @@ fn frontier(bench: &Bench) -> Option<Frontier> {
 fn a_transaction_is_complete_when_another_begins_or_nothing_more_comes() {
     let mut bench = Bench::new();
     bench.account(1, "0.00");
-    assert_eq!(frontier(&bench), None);
+    bench.driver.advance_wall_clock(SILENCE);
+    assert_eq!(frontier(&bench), Some(Frontier::default()), "all know that there was none");
     let first = of_one(
         &mut bench,
         &[(Op::Create, deposit(1, 1, "1.00")), (Op::Create, deposit(2, 1, "2.00"))],
@@ -286,7 +287,8 @@ fn a_transaction_is_complete_when_another_begins_or_nothing_more_comes() {
     assert_eq!((known.commit_number, known.newest(), known.is_assumed), (1, 2, false));
     assert_eq!(known.source_lsn, first[1].source.lsn.unwrap());
 
-    bench.driver.advance_wall_clock(SILENCE / 2);
+    // The silence begins with the first look that finds nothing.
+    bench.driver.advance_wall_clock(SILENCE);
     assert_eq!(frontier(&bench).unwrap().commit_number, 1);
     bench.driver.advance_wall_clock(SILENCE);
     let known = frontier(&bench).unwrap();
@@ -294,12 +296,56 @@ fn a_transaction_is_complete_when_another_begins_or_nothing_more_comes() {
     // It was assumed too early: the rest counts as another transaction.
     let rest = of_one(&mut bench, &[(Op::Create, deposit(4, 1, "8.00"))]);
     bench.sends(CDC_TRANSACTIONS, &[&rest[0]]);
-    bench.driver.advance_wall_clock(2 * SILENCE);
+    be_silent(&mut bench);
     let known = frontier(&bench).unwrap();
     assert_eq!((known.commit_number, known.is_assumed), (3, true));
     bench.driver.advance_wall_clock(Duration::from_secs(60));
     assert_eq!(frontier(&bench), Some(known), "nothing is written while nothing comes");
     bench.check(&[(1, "11.00", "11.00")]);
+}
+
+/// What was read by a snapshot has no place among the commits, and ends none; and while it is read, there is no state that the source had.
+#[test]
+fn a_snapshot_is_no_transaction() {
+    let mut bench = Bench::new();
+    bench.account(1, "0.00");
+    (1..=3).for_each(|id| bench.transaction(Op::Create, deposit(id, 1, "1.00")));
+    let open = of_one(
+        &mut bench,
+        &[(Op::Create, deposit(4, 1, "1.00")), (Op::Create, deposit(5, 1, "1.00"))],
+    );
+    bench.sends(CDC_TRANSACTIONS, &[&open[0]]);
+    let before = frontier(&bench).unwrap();
+    assert_eq!((before.commit_number, before.newest(), before.is_partial), (3, 4, false));
+
+    bench.restore();
+    let rows = [("first", 1), ("true", 2), ("last", 4)].map(|(marker, id)| bench.read(marker, deposit(id, 1, "7.00")));
+    bench.sends(CDC_TRANSACTIONS, &[&rows[0]]);
+    let known = frontier(&bench).unwrap();
+    assert_eq!(
+        (known.commit_number, known.newest(), known.is_partial),
+        (3, 4, true),
+        "the open one stays open"
+    );
+    be_silent(&mut bench);
+    assert_eq!(frontier(&bench), Some(known), "a snapshot may pause");
+    bench.sends(CDC_TRANSACTIONS, &[&rows[1], &rows[2]]);
+    let known = frontier(&bench).unwrap();
+    assert_eq!(
+        (known.commit_number, known.is_partial),
+        (3, true),
+        "what it changed is part of the open one"
+    );
+    be_silent(&mut bench);
+    // Row 3 was swept.
+    bench.check(&[(1, "21.00", "21.00")]);
+    let known = frontier(&bench).unwrap();
+    assert_eq!((known.commit_number, known.is_partial, known.open), (4, false, None));
+}
+
+/// Three looks at the clock: what there is to sweep, that nothing comes, and that it was so for a while.
+fn be_silent(bench: &mut Bench) {
+    (0..3).for_each(|_| bench.driver.advance_wall_clock(SILENCE.max(Duration::from_secs(1))));
 }
 
 #[test]

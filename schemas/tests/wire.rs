@@ -154,6 +154,7 @@ fn silver_and_gold_round_trip() {
         source_lsn: lsn,
         source_ts: at,
         is_assumed: true,
+        is_partial: true,
         open: None,
     };
     check(ForAccounts::Frontier(frontier));

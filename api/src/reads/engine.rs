@@ -1,5 +1,7 @@
 //! The port on the engine's committed stores.
 
+use std::ops::ControlFlow;
+
 use processors::scd2::{AccountHistory, CustomerHistory, Dimension};
 use processors::stores::{self, ALL_ACCOUNTS};
 use schemas::gold::{AccountVersion, CustomerVersion};
@@ -27,16 +29,29 @@ impl Reads for Queries {
             Located::Here(reading) => reading.value,
             Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
         };
-        Ok(match look_up(self, stores::BALANCES, id)? {
-            Located::Here(reading) => Located::Here(Reading {
-                value: Balanced {
-                    frontier,
-                    balance: reading.value,
-                },
-                committed_at_ms: reading.committed_at_ms,
-            }),
-            Located::Elsewhere(instance) => Located::Elsewhere(instance),
-        })
+        let reading = match look_up(self, stores::BALANCES, id)? {
+            Located::Here(reading) => reading,
+            Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
+        };
+        let is_awaited = reading.value.is_none() && {
+            let waiting = self.read(stores::WAITING, &id, |view| {
+                let mut any = false;
+                view.scan((id, 0)..=(id, i64::MAX), |_, _| {
+                    any = true;
+                    ControlFlow::Break(())
+                })?;
+                Ok(any)
+            });
+            matches!(located(waiting)?, Located::Here(Reading { value: true, .. }))
+        };
+        Ok(Located::Here(Reading {
+            value: Balanced {
+                frontier,
+                balance: reading.value,
+                is_awaited,
+            },
+            committed_at_ms: reading.committed_at_ms,
+        }))
     }
 
     fn customer_history(&self, id: CustomerId, which: Versions) -> Result<Located<Reading<Part<CustomerVersion>>>, ReadError> {

@@ -81,7 +81,7 @@ pub struct Query {
 pub async fn together(State(app): State<AppState>, RawQuery(query): RawQuery, asked: Asked) -> Result<Response, Problem> {
     let ids = account_ids(query.as_deref().unwrap_or_default())?;
     if asked.is_forwarded {
-        return Ok(Json(together::here(&app, &ids)?).into_response());
+        return Ok(Json(together::here(&app, ids).await?).into_response());
     }
     together::read(&app, &ids)
         .await

@@ -14,7 +14,7 @@ use schemas::gold::{
     AccountBalance, AccountVersion, BankDay, CustomerPosition, CustomerVersion, TransactionMinute, TransactionMinuteKey,
     Versioned,
 };
-use schemas::silver::{Account, Customer, Transaction};
+use schemas::silver::{Account, Customer, Frontier, Transaction};
 use schemas::state::RecentBalance;
 use schemas::{AccountId, CustomerId, Money, TransactionId};
 use system_of_record::conformance::events::{ChangeEvent, change_events};
@@ -300,7 +300,8 @@ impl Reads for Follower {
             commit_number: None,
         };
         state.located(id.0, || Balanced {
-            frontier: None,
+            frontier: Some(Frontier::default()),
+            is_awaited: false,
             balance: state.accounts.get(&id).map(balance).map(RecentBalance::from),
         })
     }

@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use schemas::gold::AccountBalance;
 use schemas::silver::{Account, ForAccounts, Frontier, Leg, LegEntry, Posting, Rejected, TransactionType};
-use schemas::state::{FormerBalance, RecentBalance};
+use schemas::state::RecentBalance;
 use schemas::topics::LEGS;
 use schemas::{AccountId, Currency, Money, MoneyError};
 use topology::store::KeyValue;
-use topology::{
-    Change, Context, Micros, Millis, ProcessError, Processor, Punctuation, PunctuationType, ReadAhead, Record, Schedule,
-};
+use topology::{Change, Context, Micros, ProcessError, Processor, Punctuation, PunctuationType, ReadAhead, Record, Schedule};
 
+use super::former::begin;
 use crate::stores::ALL_ACCOUNTS;
 
 /// How long a leg may wait for its account before the quarantine hears of it, in milliseconds.
@@ -215,44 +214,13 @@ impl PostToBalance {
     }
 }
 
-/// How long it is known what a balance was.
-const FORMER_KEPT: Duration = Duration::from_secs(10);
-/// And of how many changes.
-const FORMER_MAX: usize = 32;
-
-/// Before the first change by a source transaction: what the balance was stays known for a while.
-///
-/// Whoever asks for several accounts asks as of a number up to which everything is complete. So of what a balance was between two such
-/// numbers only the last is ever asked for; what is behind the newest of them is kept until a newer change shows that it is not the last.
-fn begin(balance: &mut RecentBalance, commit_number: i64, complete: i64, now_ms: Millis) {
-    let since = balance.now.commit_number;
-    // Several changes by one transaction are one; and what has waited for its account belongs to none that is still to come.
-    if since.is_some_and(|since| since >= commit_number) {
-        return;
-    }
-    let former = &mut balance.former;
-    former.pop_if(|last| last.since > complete);
-    let gone = former.len().saturating_sub(FORMER_MAX - 1);
-    let old = former
-        .iter()
-        .take_while(|former| former.until_ms + FORMER_KEPT < now_ms)
-        .count();
-    former.drain(..gone.max(old));
-    former.push(FormerBalance {
-        since: since.unwrap_or(i64::MIN),
-        until: commit_number,
-        until_ms: now_ms,
-        booked: balance.now.booked,
-        pending: balance.now.pending,
-    });
-    balance.now.commit_number = Some(commit_number);
-}
-
 /// Keeps the balance, and tells of it.
 fn keep(cx: &mut Context<'_, PostToBalance>, before: Option<RecentBalance>, balance: RecentBalance) {
     let id = balance.now.account_id;
-    cx.stores.0.put(id, balance.clone());
-    cx.out.forward(id, LedgerEntry::Balance(Change::new(Some(balance), before)));
+    // What was a moment ago is for those who ask, not for what is made of balances.
+    let told = Change::new(Some(balance.now.clone().into()), before.map(|before| before.now.into()));
+    cx.stores.0.put(id, balance);
+    cx.out.forward(id, LedgerEntry::Balance(told));
 }
 
 /// A leg that waits, under its place in the order of arrival.

@@ -6,6 +6,7 @@ mod account_daily;
 mod balances;
 mod bank_daily;
 mod customer_positions;
+mod former;
 mod sums;
 mod transaction_minutes;
 

@@ -34,6 +34,8 @@ pub struct Change<T> {
     pub at: ChangePosition,
     /// The source's transaction that made it; `None`: a snapshot, or the source does not say.
     pub tx_id: Option<i64>,
+    /// Whether it was streamed, in its place among the source's commits; else a snapshot showed it, or rows of an earlier time are being deleted.
+    pub is_streamed: bool,
 }
 
 /// What came of an event.
@@ -169,7 +171,7 @@ where
             return Ok(());
         }
         for (id, applied, by) in sweep::step::<E>(cx.stores.0, table, self.in_order, ROWS_PER_STEP)? {
-            change::<E>(cx, id, applied, None, (by.at, by.tx_id));
+            change::<E>(cx, id, applied, None, (by.at, by.tx_id, false));
         }
         Ok(())
     }
@@ -214,7 +216,7 @@ where
     // A truncate is swept in steps: where this row's turn has not come, it comes now, before the row does again.
     let truncate = table.sweep.filter(|sweep| in_order && table.truncated == Some(sweep.at));
     if let Some(sweep) = truncate.filter(|sweep| applied.row.is_some() && seen_in < sweep.generation) {
-        change::<E>(cx, id, applied, None, (sweep.at, sweep.tx_id));
+        change::<E>(cx, id, applied, None, (sweep.at, sweep.tx_id, false));
         applied = cx.stores.0.get(&id)?.unwrap_or_default();
     }
     match kind {
@@ -238,8 +240,9 @@ where
     let mut notes = with.notes;
     match cleaned {
         Ok(after) => {
-            let tx_id = event.source.tx_id.filter(|_| kind == Kind::Streamed);
-            change::<E>(cx, id, applied, after, (at, tx_id));
+            let is_streamed = kind == Kind::Streamed;
+            let tx_id = event.source.tx_id.filter(|_| is_streamed);
+            change::<E>(cx, id, applied, after, (at, tx_id, is_streamed));
         }
         Err(violation) => {
             cx.stores.0.put(id, applied);
@@ -270,7 +273,7 @@ fn change<E: Entity>(
     id: E::Id,
     mut applied: Applied<E::Clean>,
     after: Option<E::Clean>,
-    (at, tx_id): (SourcePosition, Option<i64>),
+    (at, tx_id, is_streamed): (SourcePosition, Option<i64>, bool),
 ) where
     Applied<E::Clean>: StoreValue,
 {
@@ -286,6 +289,7 @@ fn change<E: Entity>(
             version,
             at,
             tx_id,
+            is_streamed,
         };
         cx.out.forward(id, Outcome::Changed(change));
     }

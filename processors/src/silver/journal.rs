@@ -7,17 +7,19 @@
 //! One transaction of the source may change many transactions, of many accounts, and what it did is to be seen together. So the source's
 //! transactions are counted, in the order of their commits; each leg has the number of its own, and all accounts hear how far they are
 //! ([`Frontier`]). That a transaction is complete shows when another one begins. Where none does, it is taken for complete when nothing
-//! more of it came for [`SILENCE`]: the connector sends what it has of one in one go.
+//! more of it came for [`SILENCE`]: the connector sends what it has of one in one go. While the table is read anew by a snapshot, or rows
+//! are being deleted that it did not show, what is here is no state that the source had, and the frontier says that.
 
 use std::time::Duration;
 
 use schemas::silver::{Frontier, Leg, LegEntry, OpenTransaction, Transaction, TransactionStatus, TransactionType};
+use schemas::state::TableState;
 use schemas::{AccountId, Money, TransactionId};
 use topology::store::KeyValue;
 use topology::{Context, Millis, ProcessError, Processor, Punctuation, PunctuationType, Record, Schedule};
 
 use super::apply::Change;
-use crate::stores::ALL_ACCOUNTS;
+use crate::stores::{ALL_ACCOUNTS, TABLE};
 
 /// A transaction of which nothing more came for so long is taken for complete.
 pub const SILENCE: Duration = Duration::from_millis(50);
@@ -82,8 +84,8 @@ pub enum Entered {
 pub struct Journal {
     /// Whether all changes come in the order of the source's commits, so that its transactions can be counted.
     in_order: bool,
-    /// When the last change came, by the wall clock.
-    heard_ms: Option<Millis>,
+    /// Since when nothing has come, by the wall clock: looked at between records, so that none of them was waiting meanwhile.
+    quiet_since: Option<Millis>,
 }
 
 impl Journal {
@@ -91,7 +93,7 @@ impl Journal {
     pub fn new(in_order: bool) -> Self {
         Self {
             in_order,
-            heard_ms: None,
+            quiet_since: None,
         }
     }
 }
@@ -101,7 +103,11 @@ impl Processor for Journal {
     type In = Change<Transaction>;
     type KeyOut = AccountId;
     type Out = Entered;
-    type Stores = (KeyValue<TransactionId, i64>, KeyValue<AccountId, Frontier>);
+    type Stores = (
+        KeyValue<TransactionId, i64>,
+        KeyValue<AccountId, Frontier>,
+        KeyValue<i64, TableState>,
+    );
 
     fn init(&mut self, schedule: &mut Schedule<'_>) {
         if self.in_order {
@@ -116,9 +122,9 @@ impl Processor for Journal {
     ) -> Result<(), ProcessError> {
         let (id, change) = (record.key, &record.value);
         let commit_number = if self.in_order {
-            self.heard_ms = Some(cx.now_ms);
+            self.quiet_since = None;
             let before = cx.stores.1.get(&ALL_ACCOUNTS)?;
-            let now = gone_on(before, change);
+            let now = gone_on(before, change, is_partial(cx)?);
             let commit_number = now.newest();
             enter(cx, before, now);
             Some(commit_number)
@@ -176,36 +182,50 @@ impl Processor for Journal {
     }
 
     fn punctuate(&mut self, cx: &mut Context<'_, Self>, _: Punctuation) -> Result<(), ProcessError> {
-        let Some(before) = cx.stores.1.get(&ALL_ACCOUNTS)?.filter(|known| known.open.is_some()) else {
+        let Some(before) = cx.stores.1.get(&ALL_ACCOUNTS)? else {
+            // All that was sent before, and not counted, is in front of it.
+            enter(cx, None, Frontier::default());
             return Ok(());
         };
-        let heard_ms = *self.heard_ms.get_or_insert(cx.now_ms);
-        if heard_ms + SILENCE <= cx.now_ms {
-            enter(cx, Some(before), before.completed(true));
+        let is_partial = is_partial(cx)?;
+        if is_partial || (before.open.is_none() && !before.is_partial) {
+            return Ok(());
+        }
+        let quiet_since = *self.quiet_since.get_or_insert(cx.now_ms);
+        if quiet_since + SILENCE <= cx.now_ms {
+            let now = Frontier {
+                is_partial,
+                ..before.completed(true)
+            };
+            enter(cx, Some(before), now);
         }
         Ok(())
     }
 }
 
+/// Whether the table is no state that the source had.
+fn is_partial(cx: &mut Context<'_, Journal>) -> Result<bool, ProcessError> {
+    let table = cx.stores.2.get(&TABLE)?;
+    Ok(table.is_some_and(|table| table.snapshot.is_some() || table.sweep.is_some()))
+}
+
 /// How far the source's transactions are with this change.
-fn gone_on(before: Option<Frontier>, change: &Change<Transaction>) -> Frontier {
+fn gone_on(before: Option<Frontier>, change: &Change<Transaction>, is_partial: bool) -> Frontier {
     let (source_lsn, source_ts) = (change.at.lsn, change.at.committed_at_us.0);
-    let known = before.unwrap_or(Frontier {
-        commit_number: 0,
-        source_lsn: 0,
-        source_ts: 0,
-        is_assumed: false,
-        open: None,
-    });
-    let same = known.open.filter(|open| change.tx_id.is_some() && open.tx_id == change.tx_id);
+    let known = before.unwrap_or_default();
+    // What is not streamed has no place among the commits, and ends none of them.
+    let is_same = |open: &OpenTransaction| !change.is_streamed || (change.tx_id.is_some() && open.tx_id == change.tx_id);
+    let same = known.open.filter(is_same);
     let known = if same.is_some() { known } else { known.completed(false) };
     let open = OpenTransaction {
         commit_number: same.map_or(known.commit_number + 1, |open| open.commit_number),
-        tx_id: change.tx_id,
+        tx_id: same.map_or(change.tx_id, |open| open.tx_id),
         source_lsn: same.map_or(source_lsn, |open| open.source_lsn.max(source_lsn)),
         source_ts,
     };
     Frontier {
+        // What has come meanwhile is part of the open one, until that is complete.
+        is_partial: is_partial || (known.is_partial && same.is_some()),
         open: Some(open),
         ..known
     }

@@ -27,7 +27,7 @@ use warehouse::snowflake::{Account, Connection, KeyPair, Retries, Session, Snowp
 use super::stack::{BUCKET, Riverbank, Stack};
 
 /// How long anything may take.
-pub const WITHIN: Duration = Duration::from_secs(120);
+pub const WITHIN: Duration = Duration::from_secs(300);
 const EVENTS: &str = "bucket-events";
 const TOKEN: &str = "of-the-webhook";
 /// More than usual happens to customers, so that every table's rows go on.

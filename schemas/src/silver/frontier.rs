@@ -6,7 +6,7 @@ use wire::avro_wire;
 use super::Leg;
 
 /// How far the source's transactions are: all changes of those up to a number are before this. Internal: from transactions to accounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frontier {
     /// The number of the newest transaction all of whose changes have come; 0: none has.
     pub commit_number: i64,
@@ -16,6 +16,9 @@ pub struct Frontier {
     pub source_ts: i64,
     /// Whether it is taken to be complete since nothing more of it came for a while; else the next transaction has begun.
     pub is_assumed: bool,
+    /// Whether a snapshot or the deletion of what it did not show is under way: then what is here is no state that the source had.
+    #[serde(default)]
+    pub is_partial: bool,
     /// The transaction behind it, of which more may come.
     #[serde(default)]
     pub open: Option<OpenTransaction>,
@@ -54,6 +57,7 @@ impl Frontier {
             source_lsn: open.source_lsn,
             source_ts: open.source_ts,
             is_assumed,
+            is_partial: self.is_partial,
             open: None,
         }
     }
