@@ -53,9 +53,9 @@ impl<K: Copy + Eq + Hash + Ord, S: PartialEq> Questions<K, S> {
         self.open.contains_key(&key)
     }
 
-    /// Whether anything differs.
-    pub fn is_any_open(&self) -> bool {
-        !self.open.is_empty()
+    /// Whether anything differs that has not changed for so long.
+    pub fn is_any_settled(&self, settle: Duration) -> bool {
+        self.open.values().any(|question| question.since.elapsed() >= settle)
     }
 
     /// What is known of something that differs.

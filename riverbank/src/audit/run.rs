@@ -301,9 +301,9 @@ impl Audit {
 
     fn verdict(&mut self, accounts: usize, settle: Duration) -> Vec<Check> {
         let wrong = Wrong {
-            accounts: self.accounts.questions.is_any_open(),
-            transactions: self.transactions.questions.is_any_open(),
-            balances: self.balances.is_any_open(),
+            accounts: self.accounts.questions.is_any_settled(settle),
+            transactions: self.transactions.questions.is_any_settled(settle),
+            balances: self.balances.is_any_settled(settle),
         };
         let mut balances = Check::default();
         let right = accounts.saturating_sub(balances.answered(std::mem::take(&mut self.balances), settle));

@@ -60,7 +60,7 @@ impl OfGold {
 
     pub fn verdict(self, emitted: &Emitted, wrong: Wrong, settle: Duration) -> Vec<Check> {
         let days = wrong.accounts || wrong.transactions || wrong.balances;
-        let bank = wrong.accounts || self.days.questions.is_any_open();
+        let bank = wrong.accounts || self.days.questions.is_any_settled(settle);
         vec![
             self.positions.verdict(emitted, wrong.accounts || wrong.balances, settle),
             self.days.verdict(emitted, days, settle),
