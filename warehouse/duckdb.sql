@@ -371,6 +371,7 @@ SELECT
   is_deleted,
   source_lsn,
   source_ts,
+  commit_number,
   _topic,
   COALESCE(_generation, 1) AS _generation,
   _partition,
