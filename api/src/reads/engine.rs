@@ -29,29 +29,24 @@ impl Reads for Queries {
             Located::Here(reading) => reading.value,
             Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
         };
-        let reading = match look_up(self, stores::BALANCES, id)? {
-            Located::Here(reading) => reading,
-            Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
-        };
-        let is_awaited = reading.value.is_none() && {
-            let waiting = self.read(stores::WAITING, &id, |view| {
-                let mut any = false;
-                view.scan((id, 0)..=(id, i64::MAX), |_, _| {
-                    any = true;
-                    ControlFlow::Break(())
-                })?;
-                Ok(any)
-            });
-            matches!(located(waiting)?, Located::Here(Reading { value: true, .. }))
-        };
-        Ok(Located::Here(Reading {
-            value: Balanced {
-                frontier,
-                balance: reading.value,
-                is_awaited,
-            },
-            committed_at_ms: reading.committed_at_ms,
-        }))
+        let mut found = look_up(self, stores::BALANCES, id)?;
+        let mut is_awaited = false;
+        if matches!(&found, Located::Here(reading) if reading.value.is_none()) {
+            is_awaited = waits(self, id)?;
+            // Its row may have come since, and have taken what waited.
+            found = look_up(self, stores::BALANCES, id)?;
+        }
+        Ok(match found {
+            Located::Here(Reading { value, committed_at_ms }) => Located::Here(Reading {
+                value: Balanced {
+                    frontier,
+                    is_awaited: is_awaited && value.is_none(),
+                    balance: value,
+                },
+                committed_at_ms,
+            }),
+            Located::Elsewhere(instance) => Located::Elsewhere(instance),
+        })
     }
 
     fn customer_history(&self, id: CustomerId, which: Versions) -> Result<Located<Reading<Part<CustomerVersion>>>, ReadError> {
@@ -106,6 +101,19 @@ pub(super) fn look_up<K: StoreKey, V: StoreValue>(
     key: K,
 ) -> Result<Located<Reading<Option<V>>>, ReadError> {
     located(queries.get(store, &key))
+}
+
+/// Whether transactions wait for an account's row.
+fn waits(queries: &Queries, id: AccountId) -> Result<bool, ReadError> {
+    let waiting = queries.read(stores::WAITING, &id, |view| {
+        let mut any = false;
+        view.scan((id, 0)..=(id, i64::MAX), |_, _| {
+            any = true;
+            ControlFlow::Break(())
+        })?;
+        Ok(any)
+    });
+    Ok(matches!(located(waiting)?, Located::Here(Reading { value: true, .. })))
 }
 
 /// A row that was there before histories were kept has none until it changes; it is shown as it will begin.

@@ -6,7 +6,6 @@ use axum::response::{IntoResponse, Response};
 use schemas::AccountId;
 use schemas::state::RecentBalance;
 use system_of_record::Entity;
-
 use url::form_urlencoded;
 use utoipa::IntoParams;
 
