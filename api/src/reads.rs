@@ -5,12 +5,14 @@
 mod aggregates;
 mod engine;
 mod history;
+pub mod journal;
 mod part;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use history::Versions;
+pub use journal::{Entries, Journal, PastError};
 pub use part::Part;
 use schemas::gold::{
     AccountDay, AccountVersion, BankDay, CustomerPosition, CustomerVersion, TransactionMinute, TransactionMinuteKey,
@@ -158,7 +160,7 @@ pub type AccountDays = Result<Located<Reading<Option<Part<AccountDay, i32>>>>, R
 
 /// Asks the state stores of this instance. Look-ups take microseconds and are called in place; lists are read on a thread that
 /// may block.
-pub trait Reads: Aggregates + Send + Sync + 'static {
+pub trait Reads: Aggregates + Journal + Send + Sync + 'static {
     /// An account's balance, as it is and as it was a moment ago.
     fn balance(&self, id: AccountId) -> Result<Located<Reading<Balanced>>, ReadError>;
     /// Some of a customer's versions; none at all where there is no such customer, nor was.

@@ -11,7 +11,7 @@ use axum::http::Request;
 use processors::gold::account_daily;
 use processors::stores;
 use schemas::gold::{BankDay, CustomerPosition, TransactionMinute};
-use schemas::silver::{Account, AccountStatus, AccountType, Posting, TransactionStatus, TransactionType};
+use schemas::silver::{Account, AccountStatus, AccountType, BalanceFrom, Posting, TransactionStatus, TransactionType};
 use schemas::state::AccountTerms;
 use schemas::topics::{ACCOUNT_DAILY, BANK_DAILY, CUSTOMER_POSITIONS, SILVER_ACCOUNTS, SILVER_POSTINGS, TRANSACTION_MINUTES};
 use schemas::{AccountId, Currency, CustomerId, Money, TransactionId};
@@ -222,6 +222,7 @@ async fn an_account_s_days_follow_one_another_in_pages() {
             updated_at: START_US,
             source_lsn: 1,
             source_ts: START_US,
+            balance_from: BalanceFrom::None,
         };
         driver.send(SILVER_ACCOUNTS, 0, &row.id, Some(&row));
     }
@@ -239,6 +240,9 @@ async fn an_account_s_days_follow_one_another_in_pages() {
             booked_at: START_US,
             effective_at: Some(START_US + day * DAY_US + 5),
             source_lsn: 1,
+            entry_number: None,
+            balance_after: None,
+            recorded_at: None,
         };
         driver.send(SILVER_POSTINGS, 0, &posting.account_id, Some(&posting));
     }

@@ -30,6 +30,11 @@ pub fn held_rows() -> [(&'static str, &'static AtomicU64); 3] {
     ]
 }
 
+/// Holds of pending transactions that were released since they had expired.
+pub static HOLDS_RELEASED: AtomicU64 = AtomicU64::new(0);
+/// Accounts whose streamed balance differs from the source's: how many there are now.
+pub static ACCOUNTS_DIFFERENT: AtomicU64 = AtomicU64::new(0);
+
 pub(crate) fn count(counter: &AtomicU64, by: u64) {
     counter.fetch_add(by, Ordering::Relaxed);
 }

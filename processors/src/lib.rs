@@ -9,4 +9,4 @@ pub mod scd2;
 pub mod silver;
 pub mod stores;
 
-pub use pipeline::{APPLICATION, SourcePartitions, bank};
+pub use pipeline::{APPLICATION, BankSettings, SourcePartitions, bank};

@@ -9,11 +9,16 @@
 //!                                  └───► journal ──► riverbank-legs ─┘                  └──► silver.postings
 //!  what breaks a rule ───────► silver.rejected
 //!
+//!  silver.postings ──► keep-postings, for statements and balances of the past ──┐
+//!  silver.accounts, with the source's own balances ─────────────────────────────┴─► reconcile ──► gold.reconciliation
+//!
 //!  silver.accounts, gold.account_balances ──► by customer and currency ────────────► gold.customer_positions
 //!  silver.postings, silver.accounts ────────► by account and day ───────────────────► gold.account_daily
 //!  gold.account_daily, silver.accounts ─────► by day, type of account and currency ─► gold.bank_daily
 //!  silver.transactions, silver.accounts ────► by minute, type, status and currency ─► gold.transaction_minutes
 //! ```
+
+use std::time::Duration;
 
 use schemas::bronze::{CdcKey, Envelope, Op, Row};
 use schemas::silver::ForAccounts;
@@ -24,7 +29,10 @@ use topology::store::StoreValue;
 use topology::{EngineError, Topology};
 use wire::{Topic, Wire};
 
-use crate::gold::{AccountEvent, LedgerEntry, PostToBalance, account_daily, bank_daily, customer_positions, transaction_minutes};
+use crate::gold::{
+    AccountEvent, KeepPostings, LedgerEntry, PostToBalance, Reconcile, ToReconcile, account_daily, bank_daily,
+    customer_positions, transaction_minutes,
+};
 use crate::scd2::{AccountHistory, CustomerHistory, Dimension, History};
 use crate::silver::{Accounts, Apply, Customers, Entered, Entity, Journal, Outcome, Transactions};
 use crate::stores;
@@ -69,8 +77,31 @@ impl SourcePartitions {
     }
 }
 
+/// What of the bank can be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BankSettings {
+    /// Of the change log.
+    pub partitions: SourcePartitions,
+    /// How long after its transaction's own time a hold expires; `None`: never.
+    pub hold_expiry: Option<Duration>,
+    /// How long postings are kept for statements and balances of the past; `None`: for good. The topic and the lake have them in any case.
+    pub postings_kept: Option<Duration>,
+}
+
+impl Default for BankSettings {
+    /// Holds expire after a week, and postings are kept for good.
+    fn default() -> Self {
+        Self {
+            partitions: SourcePartitions::default(),
+            hold_expiry: Some(Duration::from_secs(7 * 86_400)),
+            postings_kept: None,
+        }
+    }
+}
+
 /// Builds the bank.
-pub fn bank(partitions: SourcePartitions) -> Result<Topology, EngineError> {
+pub fn bank(settings: BankSettings) -> Result<Topology, EngineError> {
+    let partitions = settings.partitions;
     let b = Builder::new(APPLICATION);
 
     let customers = apply::<Customers>(&b, CDC_CUSTOMERS, partitions.customers, CUSTOMERS_BY_ID);
@@ -119,8 +150,15 @@ pub fn bank(partitions: SourcePartitions) -> Result<Topology, EngineError> {
         .merge(&for_accounts.map_values(|_, told| AccountEvent::from(told.clone())))
         .process(
             "post-to-balance",
-            (stores::BALANCES, stores::WAITING, stores::OVERDUE, stores::FRONTIER),
-            PostToBalance::default,
+            (
+                stores::BALANCES,
+                stores::WAITING,
+                stores::OVERDUE,
+                stores::FRONTIER,
+                stores::HOLDS,
+                stores::HOLD_ENDS,
+            ),
+            move || PostToBalance::new(settings.hold_expiry),
         );
     let postings = ledger.flat_map_values(|_, entry| match entry {
         LedgerEntry::Posting(posting) => Some(posting.clone()),
@@ -142,6 +180,29 @@ pub fn bank(partitions: SourcePartitions) -> Result<Topology, EngineError> {
         .to_stream()
         .to_compacted(CUSTOMER_POSITIONS);
     let of_accounts = postings.filter(|_, posting| !posting.is_cash);
+    let kept = of_accounts.process("keep-postings", (stores::POSTINGS, stores::POSTINGS_AHEAD), move || {
+        KeepPostings::new(settings.postings_kept)
+    });
+    let frontiers = for_accounts.flat_map_values(|_, told| match told {
+        ForAccounts::Frontier(frontier) => Some(ToReconcile::Frontier(*frontier)),
+        ForAccounts::Leg(_) => None,
+    });
+    let to_reconcile = account_rows.map_values(|_, row| ToReconcile::Row(row.clone()));
+    to_reconcile
+        .merge(&kept.map_values(|_, posting| ToReconcile::Posting(posting.clone())))
+        .merge(&frontiers)
+        .process(
+            "reconcile",
+            (
+                stores::BALANCES,
+                stores::POSTINGS,
+                stores::RECONCILED,
+                stores::TO_RECONCILE,
+                stores::DIFFERENT,
+                stores::FRONTIER,
+            ),
+            Reconcile::default,
+        );
     let days = account_daily(&of_accounts, &terms);
     days.cached("account-days-told", TOLD_BYTES_MAX)
         .to_stream()

@@ -1,11 +1,12 @@
 //! Every state store of the bank.
 
 use schemas::gold::{
-    AccountVersion, BankDay, BankDayKey, CustomerPosition, CustomerVersion, TransactionMinute, TransactionMinuteKey,
+    AccountVersion, BankDay, BankDayKey, CustomerPosition, CustomerVersion, Reconciliation, TransactionMinute,
+    TransactionMinuteKey,
 };
-use schemas::silver::{Account, Customer, Frontier, Leg, Transaction};
-use schemas::state::{AccountTerms, Applied, DaySums, RecentBalance, TableState};
-use schemas::topics::{ACCOUNT_BALANCES, ACCOUNT_HISTORY, CUSTOMER_HISTORY};
+use schemas::silver::{Account, Customer, Frontier, Leg, Posting, Transaction};
+use schemas::state::{AccountTerms, Applied, DaySums, Hold, RecentBalance, SourceBalance, TableState};
+use schemas::topics::{ACCOUNT_BALANCES, ACCOUNT_HISTORY, CUSTOMER_HISTORY, RECONCILIATION};
 use schemas::{AccountId, Currency, CustomerId, TransactionId};
 use topology::store::{KeyValue, TimestampedKeyValue};
 use wire::Topic;
@@ -43,6 +44,23 @@ pub const BALANCES: KeyValue<AccountId, RecentBalance> =
 pub const WAITING: KeyValue<(AccountId, i64), Leg> = KeyValue::new("waiting-legs");
 /// By account: up to which arrival its waiting legs were reported to the quarantine.
 pub const OVERDUE: KeyValue<AccountId, i64> = KeyValue::new("overdue-legs");
+
+/// What pending transactions hold, by account.
+pub const HOLDS: KeyValue<(AccountId, TransactionId), Hold> = KeyValue::new("holds");
+/// When holds expire, those first that do first; with the LSN of the change that placed it.
+pub const HOLD_ENDS: KeyValue<(i64, AccountId, TransactionId), i64> = KeyValue::new("hold-ends");
+
+/// The postings of every account, by their number.
+pub const POSTINGS: KeyValue<(AccountId, i64), Posting> = KeyValue::new("account-postings");
+/// Of postings that were known before their time: that time.
+pub const POSTINGS_AHEAD: KeyValue<(AccountId, i64), i64> = KeyValue::new("postings-ahead");
+
+/// The newest comparison of every account's streamed balance with the source's; its changelog is the public topic.
+pub const RECONCILED: KeyValue<AccountId, Reconciliation> = KeyValue::backed_by("reconciled", RECONCILIATION);
+/// Balances of the source that wait for the transactions until then, by account and LSN.
+pub const TO_RECONCILE: KeyValue<(AccountId, i64), SourceBalance> = KeyValue::new("to-reconcile");
+/// The accounts that differ, with the commit since which they do.
+pub const DIFFERENT: KeyValue<AccountId, i64> = KeyValue::new("different-accounts");
 
 /// The versions of every customer; its changelog is the public topic.
 pub const CUSTOMER_VERSIONS: KeyValue<(CustomerId, i64), CustomerVersion> =

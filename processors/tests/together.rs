@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use processors::silver::SILENCE;
 use processors::stores::{self, ALL_ACCOUNTS};
-use processors::{SourcePartitions, bank};
+use processors::{BankSettings, SourcePartitions, bank};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -50,7 +50,7 @@ impl World {
             threads: WORKERS,
             ..EngineSettings::default()
         };
-        let topology = bank(SourcePartitions::default()).unwrap();
+        let topology = bank(BankSettings::default()).unwrap();
         let driver = TestDriver::with(topology, settings, Arc::new(MemoryBackends::default())).unwrap();
         let mut bench = Bench {
             driver,

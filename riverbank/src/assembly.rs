@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use api::Affects;
 use parking_lot::Mutex;
-use processors::SourcePartitions;
+use processors::{BankSettings, SourcePartitions};
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
 use tokio::runtime::Handle;
 use topology::clock::SystemClock;
@@ -68,7 +68,12 @@ impl Assembly {
         upgrade::check_gold(&*log.broker, settings.engine.gold_from_now_on)?;
         upgrade::take_over(log, &SystemClock)?;
         let source_partitions = source_partitions(log)?;
-        let engine = Engine::start(processors::bank(source_partitions)?, engine_settings, parts, address);
+        let bank = BankSettings {
+            partitions: source_partitions,
+            hold_expiry: Some(settings.bank.hold_expiry).filter(|expiry| !expiry.is_zero()),
+            postings_kept: Some(settings.bank.postings_kept).filter(|kept| !kept.is_zero()),
+        };
+        let engine = Engine::start(processors::bank(bank)?, engine_settings, parts, address);
         let engine = match engine {
             Err(error @ EngineError::NameTaken { .. }) => {
                 let file = settings.state.dir.join("instance");

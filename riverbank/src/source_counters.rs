@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use processors::counters::{ROWS_SWEPT, SOURCE_OUTDATED, SOURCE_REGRESSIONS, SOURCE_REPEATED, SOURCE_TRUNCATES, held_rows};
+use processors::counters::{
+    ACCOUNTS_DIFFERENT, HOLDS_RELEASED, ROWS_SWEPT, SOURCE_OUTDATED, SOURCE_REGRESSIONS, SOURCE_REPEATED, SOURCE_TRUNCATES,
+    held_rows,
+};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
@@ -12,10 +15,12 @@ struct SourceCounters {
     duplicates: IntCounterVec,
     gauges: Vec<(&'static AtomicU64, IntGauge)>,
     held: IntGaugeVec,
+    different: IntGauge,
 }
 
 /// Registers `riverbank_source_regressions_total`, `riverbank_source_truncates_total`, `riverbank_rows_swept_total`,
-/// `riverbank_source_duplicates_total` and `riverbank_sweep_held_rows`.
+/// `riverbank_source_duplicates_total`, `riverbank_sweep_held_rows`, `riverbank_holds_released_total` and
+/// `riverbank_reconciliation_differences`.
 pub fn register(registry: &Registry) -> prometheus::Result<()> {
     registry.register(Box::new(SourceCounters::new()?))
 }
@@ -38,6 +43,11 @@ impl SourceCounters {
                 "riverbank_rows_swept_total",
                 "Rows that were deleted because a snapshot did not show them, or a truncate took them",
             ),
+            (
+                &HOLDS_RELEASED,
+                "riverbank_holds_released_total",
+                "Holds of pending transactions that were released since they had expired",
+            ),
         ];
         let made = plain
             .into_iter()
@@ -57,7 +67,12 @@ impl SourceCounters {
             ),
             &["table"],
         )?;
+        let different = IntGauge::new(
+            "riverbank_reconciliation_differences",
+            "Accounts whose streamed balance differs from the source's own as of the same commit",
+        )?;
         Ok(Self {
+            different,
             counters,
             gauges: held_rows()
                 .into_iter()
@@ -77,7 +92,13 @@ fn follow(counter: &IntCounter, count: &AtomicU64) {
 impl Collector for SourceCounters {
     fn desc(&self) -> Vec<&Desc> {
         let counters = self.counters.iter().flat_map(|(_, counter)| counter.desc());
-        counters.chain(self.duplicates.desc()).chain(self.held.desc()).collect()
+        let rest = self
+            .duplicates
+            .desc()
+            .into_iter()
+            .chain(self.held.desc())
+            .chain(self.different.desc());
+        counters.chain(rest).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -87,10 +108,12 @@ impl Collector for SourceCounters {
         for (rows, gauge) in &self.gauges {
             gauge.set(rows.load(Ordering::Relaxed) as i64);
         }
+        self.different.set(ACCOUNTS_DIFFERENT.load(Ordering::Relaxed) as i64);
         let counters = self.counters.iter().flat_map(|(count, counter)| {
             follow(counter, count);
             counter.collect()
         });
-        counters.chain(self.duplicates.collect()).chain(self.held.collect()).collect()
+        let rest = self.duplicates.collect().into_iter().chain(self.held.collect());
+        counters.chain(rest).chain(self.different.collect()).collect()
     }
 }

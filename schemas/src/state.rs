@@ -187,6 +187,32 @@ impl Wire for RecentBalance {
     }
 }
 
+/// What a pending withdrawal or transfer holds of an account. Instants are in microseconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// How much.
+    pub amount: Money,
+    /// The transaction's own time.
+    pub placed_at: i64,
+    /// When it is released unless it ends before; `None`: never.
+    pub expires_at: Option<i64>,
+    /// When it was released since it had expired; `None`: it holds.
+    pub released_at: Option<i64>,
+    /// LSN of the change that placed it.
+    pub source_lsn: i64,
+}
+
+/// A balance of the source that is yet to be compared with the streamed one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceBalance {
+    /// What the account's row says.
+    pub balance: Money,
+    /// When that was committed at the source, in microseconds since the epoch.
+    pub source_ts: i64,
+    /// Whether it came in its place among the source's commits; else a snapshot showed it.
+    pub is_streamed: bool,
+}
+
 /// What was posted to an account on a day, and before it; without what the account opened with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaySums {
@@ -206,3 +232,5 @@ avro_wire!(Applied<Transaction>, include_str!("../avro/state/applied_transaction
 avro_wire!(TableState, include_str!("../avro/state/table.avsc"));
 avro_wire!(AccountTerms, include_str!("../avro/state/account_terms.avsc"));
 avro_wire!(DaySums, include_str!("../avro/state/day_sums.avsc"));
+avro_wire!(Hold, include_str!("../avro/state/hold.avsc"));
+avro_wire!(SourceBalance, include_str!("../avro/state/source_balance.avsc"));

@@ -4,8 +4,8 @@ use wire::Topic;
 
 use crate::bronze::{AccountRow, CdcKey, CustomerRow, Envelope, TransactionRow};
 use crate::gold::{
-    AccountBalance, AccountDay, AccountVersion, BankDay, BankDayKey, CustomerPosition, CustomerVersion, TransactionMinute,
-    TransactionMinuteKey,
+    AccountBalance, AccountDay, AccountVersion, BankDay, BankDayKey, CustomerPosition, CustomerVersion, Reconciliation,
+    TransactionMinute, TransactionMinuteKey,
 };
 use crate::silver::{Account, Customer, ForAccounts, Posting, Rejected, Transaction};
 use crate::{AccountId, Currency, CustomerId, TransactionId};
@@ -45,6 +45,9 @@ pub const ACCOUNT_DAILY: Topic<(AccountId, i32), AccountDay> = Topic::new("gold.
 pub const BANK_DAILY: Topic<BankDayKey, BankDay> = Topic::new("gold.bank_daily");
 /// Transactions by minute, type, status and currency; compacted.
 pub const TRANSACTION_MINUTES: Topic<TransactionMinuteKey, TransactionMinute> = Topic::new("gold.transaction_minutes");
+
+/// Streamed balances beside the source's own; compacted.
+pub const RECONCILIATION: Topic<AccountId, Reconciliation> = Topic::new("gold.reconciliation");
 
 /// From transactions to the accounts that they touch, and to all how far they are. Internal.
 pub const LEGS: Topic<AccountId, ForAccounts> = Topic::new("riverbank-legs");

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use clock::Micros;
 use schemas::bronze::{AccountRow, CdcKey, CustomerRow, Envelope, Op, Source, TransactionBlock, TransactionRow};
-use schemas::gold::{AccountBalance, AccountVersion, CustomerVersion, Validity, Versioned};
+use schemas::gold::{AccountBalance, AccountVersion, CustomerVersion, Reconciliation, Validity, Versioned};
 use schemas::silver::*;
-use schemas::state::{Applied, Held, SourcePosition, Sweep, TableState, Weighing};
+use schemas::state::{Applied, Held, Hold, SourceBalance, SourcePosition, Sweep, TableState, Weighing};
 use schemas::{AccountId, Currency, CustomerId, Money, TransactionId};
 use wire::{Codec, MemoryRegistry, Registry, Wire};
 
@@ -93,6 +93,35 @@ fn bronze_round_trips() {
 }
 
 #[test]
+fn what_is_kept_beside_the_rows_round_trips() {
+    let at = 1_700_000_000_000_000;
+    for other in [None, Some(at)] {
+        check(Hold {
+            amount: money("30.0001"),
+            placed_at: at,
+            expires_at: other,
+            released_at: other,
+            source_lsn: 42,
+        });
+    }
+    check(SourceBalance {
+        balance: money("-0.01"),
+        source_ts: at,
+        is_streamed: true,
+    });
+    check(Reconciliation {
+        account_id: AccountId(1),
+        currency: "JPY".parse().unwrap(),
+        streamed: money("100"),
+        source: money("101"),
+        difference: money("-1"),
+        is_complete: false,
+        source_lsn: 42,
+        source_ts: at,
+    });
+}
+
+#[test]
 fn silver_and_gold_round_trip() {
     let (currency, lsn, at) = ("EUR".parse().unwrap(), 42, 1_700_000_000_000_000);
     check(Customer {
@@ -118,6 +147,7 @@ fn silver_and_gold_round_trip() {
         updated_at: at,
         source_lsn: lsn,
         source_ts: at,
+        balance_from: BalanceFrom::Ledger,
     });
     for status in TransactionStatus::ALL {
         check(Transaction {
@@ -190,6 +220,9 @@ fn silver_and_gold_round_trip() {
         booked_at: at,
         effective_at: Some(at - 1),
         source_lsn: lsn,
+        entry_number: Some(3),
+        balance_after: Some(money("95.5")),
+        recorded_at: Some(at),
     });
     check(Rejected {
         topic: "t".into(),

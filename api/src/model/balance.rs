@@ -3,7 +3,7 @@
 use schemas::gold::AccountBalance;
 use schemas::{AccountId, Currency, CustomerId};
 use serde::{Deserialize, Serialize};
-use topology::Micros;
+use topology::{Micros, Millis};
 use utoipa::ToSchema;
 
 use super::{instant, money};
@@ -64,6 +64,24 @@ pub struct AsOf {
     pub source_heard_at: Option<String>,
 }
 
+impl AsOf {
+    /// Of a balance and what is beside it in its state.
+    pub fn new(
+        balance: &AccountBalance,
+        committed_at_ms: Millis,
+        in_commit_order: bool,
+        source_heard_at_us: Option<Micros>,
+    ) -> Self {
+        Self {
+            source_lsn: balance.source_lsn,
+            source_time: instant(Micros(balance.source_ts)),
+            committed_at: instant(committed_at_ms.to_micros()),
+            in_commit_order,
+            source_heard_at: source_heard_at_us.map(instant),
+        }
+    }
+}
+
 impl Balance {
     /// From the stored balance, whether it follows the order of commits, and when the source was last heard.
     pub fn new(reading: Reading<AccountBalance>, in_commit_order: bool, source_heard_at_us: Option<Micros>) -> Self {
@@ -79,13 +97,7 @@ impl Balance {
             available: amount(balance.available),
             entry_count: balance.entry_count,
             last_entry_at: balance.last_entry_at.map(Micros).map(instant),
-            as_of: AsOf {
-                source_lsn: balance.source_lsn,
-                source_time: instant(Micros(balance.source_ts)),
-                committed_at: instant(reading.committed_at_ms.to_micros()),
-                in_commit_order,
-                source_heard_at: source_heard_at_us.map(instant),
-            },
+            as_of: AsOf::new(&balance, reading.committed_at_ms, in_commit_order, source_heard_at_us),
         }
     }
 }

@@ -75,6 +75,26 @@ pub fn day_of(text: &str, field: &str) -> Result<i32, Problem> {
     Ok((date.duration_since(EPOCH).as_hours() / 24) as i32)
 }
 
+/// The month (UTC) that an instant is in, as `2026-01`.
+pub fn month(at: Micros) -> String {
+    let mut text = instant(at);
+    text.truncate("2026-01".len());
+    text
+}
+
+/// When a month as `2026-01` begins, and when the next one does, of the years 1 to 9998; else the problem with the parameter.
+pub fn month_of(text: &str) -> Result<(Micros, Micros), Problem> {
+    let first = (text.len() == 7)
+        .then(|| day_of(&format!("{text}-01"), "month").ok())
+        .flatten();
+    let first = first
+        .map(|days| EPOCH + Span::new().days(days))
+        .filter(|first| first.year() < 9_999);
+    let first = first.ok_or_else(|| Problem::malformed("month is a month such as 2026-01").at("month"))?;
+    let begins = |date: Date| Micros(i64::from((date.duration_since(EPOCH).as_hours() / 24) as i32) * 86_400_000_000);
+    Ok((begins(first), begins(first + Span::new().months(1))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +128,36 @@ mod tests {
             assert_eq!((problem.status, problem.field.as_deref()), (400, Some("day")));
         }
         assert_eq!((day(i32::MAX), day(i32::MIN)), (Date::MAX.to_string(), Date::MIN.to_string()));
+    }
+
+    #[test]
+    fn a_month_is_written_in_one_way() {
+        for (text, from, to) in [
+            ("1970-01", "1970-01-01T00:00:00Z", "1970-02-01T00:00:00Z"),
+            ("2024-02", "2024-02-01T00:00:00Z", "2024-03-01T00:00:00Z"),
+            ("1969-12", "1969-12-01T00:00:00Z", "1970-01-01T00:00:00Z"),
+            ("0001-01", "0001-01-01T00:00:00Z", "0001-02-01T00:00:00Z"),
+            ("9998-12", "9998-12-01T00:00:00Z", "9999-01-01T00:00:00Z"),
+        ] {
+            let (begins, ends) = month_of(text).expect(text);
+            assert_eq!((instant(begins), instant(ends)), (from.to_owned(), to.to_owned()));
+            assert_eq!((month(begins), month(Micros(ends.0 - 1))), (text.to_owned(), text.to_owned()));
+        }
+        for refused in [
+            "",
+            "2026",
+            "2026-1",
+            "2026-13",
+            "2026-00",
+            "2026-01-01",
+            "9999-01",
+            "20260-1",
+            "-001-01",
+            "jan-26x",
+        ] {
+            let problem = month_of(refused).expect_err(refused);
+            assert_eq!((problem.status, problem.field.as_deref()), (400, Some("month")));
+        }
     }
 
     #[test]

@@ -6,7 +6,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{accounts, balances, customers, document, health, histories, kpis, metrics, positions, topology, transactions};
+use super::{
+    accounts, balances, customers, document, health, histories, journal, kpis, metrics, positions, topology, transactions,
+};
 use crate::state::AppState;
 
 /// Every route, and the document that lists it: a route is in both or in neither.
@@ -18,6 +20,12 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(accounts::read, accounts::replace, accounts::close))
         .routes(routes!(balances::read))
         .routes(routes!(balances::together))
+        .routes(routes!(journal::postings))
+        .routes(routes!(journal::statement))
+        .routes(routes!(journal::holds))
+        .routes(routes!(journal::explain))
+        .routes(routes!(journal::reconciliation))
+        .routes(routes!(journal::differences))
         .routes(routes!(histories::customer))
         .routes(routes!(histories::account))
         .routes(routes!(positions::of_customer))

@@ -5,32 +5,53 @@ use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use schemas::AccountId;
 use schemas::state::RecentBalance;
+use serde::Serialize;
 use system_of_record::Entity;
 use url::form_urlencoded;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
+use super::journal::{PastQuery, past};
 use super::rows::relay;
-use crate::extract::{Asked, Id};
-use crate::model::{Balance, Balances};
+use crate::extract::{Asked, Id, Params};
+use crate::model::{Balance, Balances, PastBalance};
 use crate::problem::Problem;
 use crate::reads::{Located, Reading};
 use crate::state::AppState;
 use crate::together;
 
-/// An account's balance, with what it reflects.
+/// A balance: now, or of the past.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is the document's")]
+pub enum BalanceAnswer {
+    /// As it is.
+    Now(Balance),
+    /// As it was.
+    Past(PastBalance),
+}
+
+/// An account's balance, with what it reflects; or, with `effective_at` or `recorded_at`, what was booked then.
 #[utoipa::path(
     get,
     path = "/accounts/{id}/balance",
     tag = "accounts",
-    params(("id" = i64, Path, description = "The account's id")),
+    params(("id" = i64, Path, description = "The account's id"), PastQuery),
     responses(
-        (status = 200, body = Balance),
+        (status = 200, body = BalanceAnswer),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn read(State(app): State<AppState>, Id(id): Id, asked: Asked) -> Result<Response, Problem> {
+pub async fn read(
+    State(app): State<AppState>,
+    Id(id): Id,
+    Params(query): Params<PastQuery>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    if !query.is_now() {
+        return past(&app, &asked, id, &query).await;
+    }
     match app.reads.balance(AccountId(id))? {
         Located::Here(Reading { value, committed_at_ms }) => match value.balance {
             Some(RecentBalance { now: value, .. }) if !value.is_deleted => {

@@ -8,6 +8,7 @@ mod document;
 mod gather;
 mod health;
 mod histories;
+mod journal;
 mod kpis;
 mod metrics;
 mod positions;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use api::serve;
 use broker::in_process::InProcessBroker;
-use processors::SourcePartitions;
+use processors::BankSettings;
 use serde_json::Value;
 use system_of_record::InProcess;
 use tokio::net::TcpListener;
@@ -42,7 +42,7 @@ impl Instance {
         };
         let address = url.clone();
         let start = move || {
-            let bank = processors::bank(SourcePartitions::default()).expect("a bank");
+            let bank = processors::bank(BankSettings::default()).expect("a bank");
             Engine::start(bank, settings, parts, &address).expect("it starts")
         };
         let engine = tokio::task::spawn_blocking(start).await.expect("started");

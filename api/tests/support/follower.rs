@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::reads::{
-    AccountDays, AccountFilter, Aggregates, Balanced, Days, InputLag, Instance, Located, Minutes, Part, ReadError, Readiness,
-    Reading, Reads, Rows, Scan, Scattered, Token, TransactionFilter, Versions,
+    AccountDays, AccountFilter, Aggregates, Balanced, Days, Entries, InputLag, Instance, Journal, Located, Minutes, Part,
+    ReadError, Readiness, Reading, Reads, Rows, Scan, Scattered, Token, TransactionFilter, Versions,
 };
 use broker::in_process::InProcessBroker;
 use parking_lot::Mutex;
 use schemas::bronze::{AccountRow, CustomerRow, Source, TransactionRow};
 use schemas::gold::{
-    AccountBalance, AccountVersion, BankDay, CustomerPosition, CustomerVersion, TransactionMinute, TransactionMinuteKey,
-    Versioned,
+    AccountBalance, AccountVersion, BankDay, CustomerPosition, CustomerVersion, Reconciliation, TransactionMinute,
+    TransactionMinuteKey, Versioned,
 };
-use schemas::silver::{Account, Customer, Frontier, Transaction};
-use schemas::state::RecentBalance;
+use schemas::silver::{Account, BalanceFrom, Customer, Frontier, Posting, Transaction};
+use schemas::state::{Hold, RecentBalance};
 use schemas::{AccountId, CustomerId, Money, TransactionId};
 use system_of_record::conformance::events::{ChangeEvent, change_events};
 use topology::Millis;
@@ -276,6 +276,54 @@ impl Aggregates for Follower {
     }
 }
 
+/// It keeps no journal: accounts have what they opened with. What is found in one is tested on the engine's stores.
+impl Journal for Follower {
+    fn entries(&self, id: AccountId) -> Result<Located<Reading<Option<Entries>>>, ReadError> {
+        let found = match self.balance(id)? {
+            Located::Here(reading) => reading,
+            Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
+        };
+        let entries = |balance: AccountBalance| Entries {
+            frontier: None,
+            balance: AccountBalance {
+                booked: balance.opening,
+                entry_count: 0,
+                ..balance
+            },
+        };
+        Ok(Located::Here(Reading {
+            value: found.value.balance.map(|balance| entries(balance.now)),
+            committed_at_ms: found.committed_at_ms,
+        }))
+    }
+
+    fn postings(&self, _: AccountId, _: i64, _: i64) -> Result<Vec<Posting>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    fn ahead(&self, _: AccountId) -> Result<Vec<(i64, i64)>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    fn holds(&self, _: AccountId) -> Result<Vec<(TransactionId, Hold)>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    fn reconciliation(&self, id: AccountId) -> Result<Located<Reading<Option<Reconciliation>>>, ReadError> {
+        let state = self.state.lock();
+        state.located(id.0, || None)
+    }
+
+    fn different(&self, scan: &Scan) -> Rows<Reconciliation, AccountId> {
+        let state = self.state.lock();
+        let number = |row: &Reconciliation| row.account_id.0;
+        state.gathered(scan, number, |_| Part {
+            rows: Vec::new(),
+            until: None,
+        })
+    }
+}
+
 impl Reads for Follower {
     fn balance(&self, id: AccountId) -> Result<Located<Reading<Balanced>>, ReadError> {
         let state = self.state.lock();
@@ -399,6 +447,7 @@ fn account(row: &AccountRow, source: &Source) -> Account {
         updated_at: row.updated_at.expect("a time"),
         source_lsn: source.lsn.expect("a position"),
         source_ts: source.committed_at_us().0,
+        balance_from: BalanceFrom::Ledger,
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use broker::{KafkaBroker, KafkaSettings};
-use processors::SourcePartitions;
+use processors::BankSettings;
 use prometheus::TextEncoder;
 use topology::clock::SystemClock;
 use topology::store::{RocksBackends, RocksSettings};
@@ -93,7 +93,7 @@ impl BankEngine {
             repartition_in_memory: self.repartition_in_memory,
             ..EngineSettings::default()
         };
-        let engine = Engine::start(processors::bank(SourcePartitions::default())?, settings, parts, "127.0.0.1:0")?;
+        let engine = Engine::start(processors::bank(BankSettings::default())?, settings, parts, "127.0.0.1:0")?;
         stop.wait()?;
         engine.stop();
         Ok(())

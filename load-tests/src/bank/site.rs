@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use broker::CleanupPolicy;
-use processors::{APPLICATION, SourcePartitions};
+use processors::{APPLICATION, BankSettings};
 use testbed::Testbed;
 
 use super::program::{BankEngine, PAUSE_MAX, Told};
@@ -108,7 +108,7 @@ impl Site {
 
     /// A process all of whose tasks run.
     fn ready(&self) -> anyhow::Result<Running> {
-        let stages = processors::bank(SourcePartitions::default())?
+        let stages = processors::bank(BankSettings::default())?
             .to_string()
             .matches("Sub-topology")
             .count() as u32;

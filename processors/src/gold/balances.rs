@@ -10,18 +10,23 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use schemas::gold::AccountBalance;
-use schemas::silver::{Account, ForAccounts, Frontier, Leg, LegEntry, Posting, Rejected, TransactionType};
-use schemas::state::RecentBalance;
+use schemas::silver::{Account, ForAccounts, Frontier, Leg, LegEntry, Posting, Rejected};
+use schemas::state::{Hold, RecentBalance};
 use schemas::topics::LEGS;
-use schemas::{AccountId, Currency, Money, MoneyError};
+use schemas::{AccountId, Money, TransactionId};
 use topology::store::KeyValue;
 use topology::{Change, Context, Micros, ProcessError, Processor, Punctuation, PunctuationType, ReadAhead, Record, Schedule};
 
+use super::entries::{Posted, move_by, overflow, post};
 use super::former::begin;
+use super::holds;
+use crate::counters::{HOLDS_RELEASED, count};
 use crate::stores::ALL_ACCOUNTS;
 
 /// How long a leg may wait for its account before the quarantine hears of it, in milliseconds.
 pub const GRACE: Duration = Duration::from_secs(60);
+/// Of what the quarantine hears that is of no record.
+const NO_OFFSET: i64 = -1;
 
 /// What comes to an account.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,8 +66,20 @@ pub enum LedgerEntry {
 /// Keeps the balance of every account.
 #[derive(Default)]
 pub struct PostToBalance {
-    /// The number up to which the source's transactions are complete here, as the store has it.
-    complete: Option<i64>,
+    /// How long after its transaction's own time a hold expires; `None`: never.
+    hold_expiry: Option<Duration>,
+    /// How far the source's transactions are here, as the store has it.
+    frontier: Option<Frontier>,
+}
+
+impl PostToBalance {
+    /// `hold_expiry`: how long after its transaction's own time a hold expires; `None`: never.
+    pub fn new(hold_expiry: Option<Duration>) -> Self {
+        Self {
+            hold_expiry,
+            frontier: None,
+        }
+    }
 }
 
 type Stores = (
@@ -70,6 +87,8 @@ type Stores = (
     KeyValue<(AccountId, i64), Leg>,
     KeyValue<AccountId, i64>,
     KeyValue<AccountId, Frontier>,
+    KeyValue<(AccountId, TransactionId), Hold>,
+    KeyValue<(i64, AccountId, TransactionId), i64>,
 );
 
 impl Processor for PostToBalance {
@@ -114,7 +133,7 @@ impl Processor for PostToBalance {
             },
             AccountEvent::Frontier(frontier) => {
                 cx.stores.3.put(ALL_ACCOUNTS, *frontier);
-                self.complete = Some(frontier.commit_number);
+                self.frontier = Some(*frontier);
             }
         }
         Ok(())
@@ -140,7 +159,7 @@ impl Processor for PostToBalance {
             );
             reject(cx, account, offset, "account_exists", reason);
         }
-        Ok(())
+        self.release_holds(cx)
     }
 }
 
@@ -170,14 +189,18 @@ impl PostToBalance {
         cx: &mut Context<'_, Self>,
     ) -> Result<(), ProcessError> {
         if let Some(commit_number) = leg.commit_number {
-            begin(recent, commit_number, self.complete(cx)?, cx.now_ms);
+            begin(recent, commit_number, self.frontier(cx)?.commit_number, cx.now_ms);
         }
+        let with = Posted {
+            known_until: self.frontier(cx)?.source_ts,
+            hold_expiry: self.hold_expiry,
+        };
         let balance = &mut recent.now;
         as_of(balance, leg.source_lsn, leg.source_ts);
         let digits = balance.currency.minor_digits();
         let fits = |entry: &LegEntry| entry.booked.fits_scale(digits) && entry.pending.fits_scale(digits);
         if leg.entries().all(|entry| fits(&entry)) {
-            return leg.entries().try_for_each(|entry| post(balance, leg, entry, cx));
+            return leg.entries().try_for_each(|entry| post(balance, leg, entry, with, cx));
         }
         let of_transaction = |(_, known): &Waiting| known.transaction_id == leg.transaction_id;
         let waiting: Vec<_> = waiting(balance.account_id, cx)?.into_iter().filter(of_transaction).collect();
@@ -187,10 +210,10 @@ impl PostToBalance {
             if entry.reversal {
                 match waiting.iter().find(is_taken_back) {
                     Some((key, _)) => cx.stores.1.delete(*key),
-                    None => post(balance, leg, entry, cx)?,
+                    None => post(balance, leg, entry, with, cx)?,
                 }
             } else if fits(&entry) {
-                post(balance, leg, entry, cx)?;
+                post(balance, leg, entry, with, cx)?;
             } else {
                 cx.stores.1.put((balance.account_id, offset), leg.only(entry));
                 let amount = if entry.booked == Money::ZERO {
@@ -209,12 +232,29 @@ impl PostToBalance {
         Ok(())
     }
 
-    /// The number up to which the source's transactions are complete here.
-    fn complete(&mut self, cx: &mut Context<'_, Self>) -> Result<i64, ProcessError> {
-        if self.complete.is_none() {
-            self.complete = Some(cx.stores.3.get(&ALL_ACCOUNTS)?.map_or(0, |frontier| frontier.commit_number));
+    /// How far the source's transactions are here.
+    fn frontier(&mut self, cx: &mut Context<'_, Self>) -> Result<Frontier, ProcessError> {
+        match self.frontier {
+            Some(frontier) => Ok(frontier),
+            None => Ok(*self.frontier.insert(cx.stores.3.get(&ALL_ACCOUNTS)?.unwrap_or_default())),
         }
-        Ok(self.complete.unwrap_or_default())
+    }
+
+    /// What holds that have expired held is available again.
+    fn release_holds(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
+        for (account, transaction, hold) in holds::release(cx)? {
+            let Some(before) = cx.stores.0.get(&account)? else { continue };
+            let mut balance = before.clone();
+            move_by(&mut balance.now, Money::ZERO, hold.amount.negated()).map_err(overflow)?;
+            let (amount, currency) = (hold.amount, balance.now.currency);
+            keep(cx, Some(before), balance);
+            count(&HOLDS_RELEASED, 1);
+            let since = Micros(hold.placed_at);
+            let reason =
+                format!("transaction {transaction} has been pending since {since}: its hold of {amount} {currency} was released");
+            reject(cx, account, NO_OFFSET, "hold_expired", reason);
+        }
+        Ok(())
     }
 }
 
@@ -238,10 +278,6 @@ fn waiting(account: AccountId, cx: &mut Context<'_, PostToBalance>) -> Result<Ve
         ControlFlow::Continue(())
     })?;
     Ok(waiting)
-}
-
-fn overflow(error: MoneyError) -> ProcessError {
-    ProcessError::Record(error.to_string())
 }
 
 fn opened(account: &Account) -> AccountBalance {
@@ -303,61 +339,4 @@ fn reject(cx: &mut Context<'_, PostToBalance>, account: AccountId, offset: i64, 
         rejected_at: cx.now_ms.to_micros().0,
     };
     cx.out.forward(account, LedgerEntry::Rejected(rejected));
-}
-
-/// One entry.
-fn post(
-    balance: &mut AccountBalance,
-    leg: &Leg,
-    entry: LegEntry,
-    cx: &mut Context<'_, PostToBalance>,
-) -> Result<(), ProcessError> {
-    balance.booked = balance.booked.checked_add(entry.booked).map_err(overflow)?;
-    balance.pending = balance.pending.checked_add(entry.pending).map_err(overflow)?;
-    balance.available = balance.booked.checked_sub(balance.pending).map_err(overflow)?;
-    if entry.booked == Money::ZERO {
-        return Ok(());
-    }
-    balance.entry_count += 1;
-    balance.last_entry_at = Some(balance.last_entry_at.map_or(leg.source_ts, |at| at.max(leg.source_ts)));
-    for posting in postings(balance.account_id, balance.currency, leg, entry, cx.at.partition) {
-        cx.out.forward(posting.account_id, LedgerEntry::Posting(posting));
-    }
-    Ok(())
-}
-
-/// The journal's entries of one entry of a leg: the account's side and, unless the other side is an account as well, cash.
-fn postings(account: AccountId, currency: Currency, leg: &Leg, of: LegEntry, partition: u32) -> Vec<Posting> {
-    let name = |cash: bool, reversal: bool| {
-        let side = if cash { "-cash" } else { "" };
-        let kind = if reversal { "-reversal" } else { "" };
-        format!("{}-{}-{}{side}{kind}", leg.transaction_id, of.version, of.number)
-    };
-    let entry = |account_id, cash: bool, amount| Posting {
-        // A reversal is named by what it takes back, which happens once.
-        posting_id: name(cash, of.reversal),
-        transaction_id: leg.transaction_id,
-        account_id,
-        is_cash: cash,
-        currency,
-        amount,
-        reverses: of.reversal.then(|| name(cash, false)),
-        booked_at: leg.source_ts,
-        effective_at: of.effective_at,
-        source_lsn: leg.source_lsn,
-    };
-    let mut entries = vec![entry(account, false, of.booked)];
-    if of.txn_type != TransactionType::Transfer {
-        entries.push(entry(cash_account(currency, partition), true, of.booked.negated()));
-    }
-    entries
-}
-
-/// The bank's cash in a currency and partition: a negative id, which no source gives.
-pub fn cash_account(currency: Currency, partition: u32) -> AccountId {
-    let letters = currency
-        .as_str()
-        .bytes()
-        .fold(0_i64, |number, letter| number * 26 + i64::from(letter - b'A'));
-    AccountId(-(1 + letters * 1_000_000 + i64::from(partition)))
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 
 use schemas::bronze::AccountRow;
-use schemas::silver::{Account, AccountStatus};
+use schemas::silver::{Account, AccountStatus, BalanceFrom};
 use schemas::state::{Applied, TableState};
 use schemas::{AccountId, CustomerId};
 use topology::store::KeyValue;
@@ -77,6 +77,11 @@ impl Entity for Accounts {
                 .unwrap_or(with.at.committed_at_us.0),
             source_lsn: with.at.lsn,
             source_ts: with.at.committed_at_us.0,
+            balance_from: match (row.opening_balance, with.is_streamed) {
+                (None, _) => BalanceFrom::None,
+                (Some(_), false) => BalanceFrom::Snapshot,
+                (Some(_), true) => BalanceFrom::Ledger,
+            },
         })
     }
 }

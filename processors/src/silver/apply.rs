@@ -227,6 +227,7 @@ where
         stored: applied.row.as_ref(),
         may_omit: event.op == Op::Update && event.before.is_none(),
         at: at.into(),
+        is_streamed: kind == Kind::Streamed,
         notes: Vec::new(),
     };
     let cleaned = match (event.op, &event.after) {

@@ -41,6 +41,8 @@ pub struct Cleaning<'a, T> {
     pub may_omit: bool,
     /// Where in the source the change was made.
     pub at: ChangePosition,
+    /// Whether it came in its place among the source's commits; else a snapshot showed it.
+    pub is_streamed: bool,
     /// Rules that the row breaks without being refused for it.
     pub notes: Vec<Violation>,
 }

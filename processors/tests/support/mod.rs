@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use broker::in_process::InProcessBroker;
 use broker::{Broker, CleanupPolicy, Outgoing, TopicSpec};
-use processors::{SourcePartitions, bank, stores};
+use processors::{BankSettings, SourcePartitions, bank, stores};
 use schemas::Money;
 use schemas::bronze::{AccountRow, CdcKey, Envelope, Op, Row, Source, TransactionRow};
 use schemas::topics::*;
@@ -37,6 +37,15 @@ impl Bench {
 
     /// Whose source topics have so many partitions.
     pub fn with(partitions: SourcePartitions) -> Self {
+        Self::set(BankSettings {
+            partitions,
+            ..BankSettings::default()
+        })
+    }
+
+    /// With these settings.
+    pub fn set(settings: BankSettings) -> Self {
+        let partitions = settings.partitions;
         let create = |broker: InProcessBroker| -> Arc<dyn Broker> {
             let topics = [
                 (CDC_CUSTOMERS.name(), partitions.customers),
@@ -53,13 +62,13 @@ impl Bench {
             broker.ensure_topics(&specs, Duration::ZERO).unwrap();
             Arc::new(broker)
         };
-        let settings = EngineSettings {
+        let engine = EngineSettings {
             partitions: 2,
             ..EngineSettings::default()
         };
         let backends = Arc::new(MemoryBackends::default());
         Self {
-            driver: TestDriver::through(bank(partitions).unwrap(), settings, backends, create).unwrap(),
+            driver: TestDriver::through(bank(settings).unwrap(), engine, backends, create).unwrap(),
             lsn: 0,
             clock_ms: 1_700_000_000_000,
         }

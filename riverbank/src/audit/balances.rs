@@ -159,7 +159,7 @@ pub(super) fn is_half(
 
 #[cfg(test)]
 mod tests {
-    use schemas::silver::{AccountStatus, AccountType, TransactionStatus, TransactionType};
+    use schemas::silver::{AccountStatus, AccountType, BalanceFrom, TransactionStatus, TransactionType};
     use schemas::{AccountId, TransactionId};
 
     use super::*;
@@ -178,6 +178,7 @@ mod tests {
             updated_at: 0,
             source_lsn: 0,
             source_ts: 0,
+            balance_from: BalanceFrom::Ledger,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::print::print;
 
 /// Prints the topology.
 pub fn describe(args: DescribeArgs) -> anyhow::Result<ExitCode> {
-    let topology = processors::bank(processors::SourcePartitions::default()).context("build the topology")?;
+    let topology = processors::bank(processors::BankSettings::default()).context("build the topology")?;
     let text = if args.dot { topology.to_dot() } else { topology.to_string() };
     print(format_args!("{}\n", text.trim_end()))?;
     Ok(ExitCode::SUCCESS)

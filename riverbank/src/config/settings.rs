@@ -104,6 +104,14 @@ declare_settings! {
         gold_from_now_on: bool = default("false", boolean);
     }
 
+    /// What the bank computes.
+    bank: BankSettings {
+        /// A pending transaction's hold is released this long after the transaction's own time, 0s to 3650d; 0s is never.
+        hold_expiry: Duration = default("7d", duration("0s", "3650d"));
+        /// Postings are kept this long for statements and balances of the past, 0s to 36500d; 0s is for good. The topic and the lake keep them in any case.
+        postings_kept: Duration = default("0s", duration("0s", "36500d"));
+    }
+
     /// The Parquet sinks.
     sink: SinkSettings {
         /// Where Parquet goes: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, abfss://…, file:///folder or a folder.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use broker::in_process::InProcessBroker;
 use broker::{Broker, CleanupPolicy, TopicSpec};
-use processors::{SourcePartitions, bank};
+use processors::{BankSettings, bank};
 use schemas::bronze::{AccountRow, CdcKey, CustomerRow, Envelope, Op, TransactionRow};
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
 use topology::EngineSettings;
@@ -170,6 +170,6 @@ fn driver() -> TestDriver {
         partitions: 2,
         ..EngineSettings::default()
     };
-    let topology = bank(SourcePartitions::default()).expect("the bank is built");
+    let topology = bank(BankSettings::default()).expect("the bank is built");
     TestDriver::through(topology, settings, Arc::new(MemoryBackends::default()), create).expect("it starts")
 }

@@ -5,6 +5,7 @@ mod account_day;
 mod bank_day;
 mod customer_position;
 mod history;
+mod reconciliation;
 mod transaction_minute;
 
 pub use account_balance::AccountBalance;
@@ -12,4 +13,5 @@ pub use account_day::AccountDay;
 pub use bank_day::{BankDay, BankDayKey};
 pub use customer_position::CustomerPosition;
 pub use history::{AccountVersion, CustomerVersion, Validity, Versioned};
+pub use reconciliation::Reconciliation;
 pub use transaction_minute::{TransactionMinute, TransactionMinuteKey};

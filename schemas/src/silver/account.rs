@@ -26,6 +26,20 @@ codes!(
     }
 );
 
+codes!(
+    /// Whether an account's balance is what the source's ledger made it.
+    #[derive(Default)]
+    BalanceFrom {
+        /// The source keeps none, or the row was written before that was said.
+        #[default]
+        None = "NONE",
+        /// It is, as read by a snapshot.
+        Snapshot = "SNAPSHOT",
+        /// It is, as of the transaction that made this version of the row.
+        Ledger = "LEDGER",
+    }
+);
+
 /// An account, cleaned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
@@ -53,6 +67,9 @@ pub struct Account {
     pub source_lsn: i64,
     /// When that change was committed at the source.
     pub source_ts: i64,
+    /// Whether `balance` is what the source's ledger made it.
+    #[serde(default)]
+    pub balance_from: BalanceFrom,
 }
 
 avro_wire!(Account, include_str!("../../avro/silver/account.avsc"));

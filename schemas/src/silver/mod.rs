@@ -7,7 +7,7 @@ mod posting;
 mod rejected;
 mod transaction;
 
-pub use account::{Account, AccountStatus, AccountType};
+pub use account::{Account, AccountStatus, AccountType, BalanceFrom};
 pub use customer::Customer;
 pub use frontier::{ForAccounts, Frontier, OpenTransaction};
 pub use posting::{Leg, LegEntry, Posting};

@@ -116,6 +116,16 @@ pub struct Posting {
     pub effective_at: Option<i64>,
     /// LSN of the change that caused it.
     pub source_lsn: i64,
+    /// Which posting of its account it is, from 1 on; `None`: the bank's cash, or written before they were counted.
+    #[serde(default)]
+    pub entry_number: Option<i64>,
+    /// The account's booked balance with it; `None`: as [`Self::entry_number`].
+    #[serde(default)]
+    pub balance_after: Option<Money>,
+    /// When it was known, in microseconds since the epoch: `booked_at` or, if more was known by then, that time, so that it never goes back
+    /// from one posting of an account to the next; `None`: as [`Self::entry_number`].
+    #[serde(default)]
+    pub recorded_at: Option<i64>,
 }
 
 avro_wire!(Leg, include_str!("../../avro/silver/leg.avsc"));

@@ -1,7 +1,7 @@
 //! The bank's tables: one line each where they are put together, one declaration each of their columns.
 //!
 //! - `change_logs`: the tables of [`Bronze`], whose rows have whatever columns the source sends.
-//! - `silver/`, `balances`, `histories`, `aggregates`: [`Typed`] tables, of records whose type is ours.
+//! - `silver/`, `balances`, `histories`, `aggregates`, `reconciliation`: [`Typed`] tables, of records whose type is ours.
 
 mod aggregates;
 mod balances;
@@ -9,6 +9,7 @@ mod bronze;
 mod change_logs;
 mod describe;
 mod histories;
+mod reconciliation;
 mod silver;
 mod typed;
 
@@ -32,5 +33,6 @@ pub fn all() -> Vec<Arc<dyn Table>> {
     tables.push(Arc::new(aggregates::account_daily()));
     tables.push(Arc::new(aggregates::bank_daily()));
     tables.push(Arc::new(aggregates::transaction_minutes()));
+    tables.push(Arc::new(reconciliation::reconciliation()));
     tables
 }

@@ -9,8 +9,8 @@ use super::super::typed::Typed;
 use crate::Kind;
 use crate::columns::Cell;
 
-/// 1 had no `effective_at`.
-const SCHEMA_VERSION: u32 = 2;
+/// 1 had no `effective_at`, 2 no `entry_number`, `balance_after` and `recorded_at`.
+const SCHEMA_VERSION: u32 = 3;
 
 /// The table.
 pub fn postings() -> Typed<AccountId, Posting> {
@@ -67,6 +67,24 @@ pub fn postings() -> Typed<AccountId, Posting> {
     .field("source_lsn", Kind::Int64, "LSN of the change that caused it.", |posting| {
         Cell::Int(posting.source_lsn)
     })
+    .field(
+        "entry_number",
+        Kind::Int64,
+        "Which posting of its account it is, from 1 on; null: the bank's cash, or posted before they were counted.",
+        |posting| Cell::int(posting.entry_number),
+    )
+    .field(
+        "balance_after",
+        Kind::MONEY,
+        "The account's booked balance with it; null: as `entry_number`.",
+        |posting| posting.balance_after.map_or(Cell::Null, Cell::money),
+    )
+    .field(
+        "recorded_at",
+        Kind::Timestamp,
+        "When it was known: `booked_at`, or later, so that it never goes back from one posting of an account to the next; null: as `entry_number`.",
+        |posting| Cell::timestamp(posting.recorded_at),
+    )
     .key_only(
         "key_account_id",
         Kind::Int64,

@@ -1,0 +1,382 @@
+//! Accounts' postings, statements, holds, balances of the past, and what a balance is made of.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use schemas::AccountId;
+use schemas::gold::AccountBalance;
+use serde::{Deserialize, Serialize};
+use system_of_record::Entity;
+use topology::Micros;
+use utoipa::IntoParams;
+
+use super::gather::gather;
+use super::rows::relay;
+use crate::extract::{Asked, Id, Params};
+use crate::model::{
+    AsOf, Explanation, Hold, Items, Line, PastBalance, Posting, Postings, Reconciliation, Statement, instant, money, month,
+    month_of, place,
+};
+use crate::page::{LIMIT_MAX, limit_of_hundred};
+use crate::problem::Problem;
+use crate::reads::{Entries, Located, PastError, Reading, Reads, Scan, journal};
+use crate::routes::Group;
+use crate::state::{App, AppState};
+
+/// Which postings.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PostingsQuery {
+    /// Only those with a lower number: `next` of the answer before.
+    before: Option<i64>,
+    /// How many, at most.
+    #[param(minimum = 1, maximum = 100, default = 100)]
+    limit: Option<u16>,
+}
+
+/// An account's postings, the newest first, each with the balance after it.
+#[utoipa::path(
+    get,
+    path = "/accounts/{id}/postings",
+    tag = "accounts",
+    params(("id" = i64, Path, description = "The account's id"), PostingsQuery),
+    responses(
+        (status = 200, body = Postings),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn postings(
+    State(app): State<AppState>,
+    Id(id): Id,
+    Params(query): Params<PostingsQuery>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    let limit = limit_of_hundred(query.limit)? as i64;
+    answer(&app, &asked, id, move |reads, entries, _| {
+        let last = entries
+            .balance
+            .entry_count
+            .min(query.before.unwrap_or(i64::MAX).saturating_sub(1));
+        let first = (last - limit + 1).max(1);
+        let mut items = if last < 1 {
+            Vec::new()
+        } else {
+            reads.postings(AccountId(id), first, last)?
+        };
+        items.reverse();
+        // Fewer than there are numbers: those before them are not kept.
+        let next = items.last().and_then(|posting| posting.entry_number);
+        Ok(Postings {
+            next: next.filter(|_| items.len() as i64 == limit && first > 1),
+            items: items.into_iter().map(Posting::from).collect(),
+        })
+    })
+    .await
+}
+
+/// Which lines of a statement.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct StatementQuery {
+    /// Only those with a higher number: `next` of the answer before.
+    after: Option<i64>,
+    /// How many, at most.
+    #[param(minimum = 1, maximum = 100, default = 100)]
+    limit: Option<u16>,
+}
+
+/// An account's statement of a month: what it had when the month began, what was posted in it, what it had at its end. The statement of
+/// a month that is over does not change: what comes late for it is in a later one.
+#[utoipa::path(
+    get,
+    path = "/accounts/{id}/statements/{month}",
+    tag = "accounts",
+    params(
+        ("id" = i64, Path, description = "The account's id"),
+        ("month" = String, Path, description = "The month (UTC)", example = "2026-01"),
+        StatementQuery,
+    ),
+    responses(
+        (status = 200, body = Statement),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn statement(
+    State(app): State<AppState>,
+    Path((id, text)): Path<(String, String)>,
+    Params(query): Params<StatementQuery>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    let id: i64 = id.parse().map_err(|_| Problem::malformed("id is a whole number").at("id"))?;
+    let (from, to) = month_of(&text)?;
+    let limit = limit_of_hundred(query.limit)? as i64;
+    answer(&app, &asked, id, move |reads, entries, _| {
+        let Entries { balance, frontier, .. } = entries;
+        let period = journal::recorded(reads, balance, from.0, to.0)?;
+        let first = period.after.max(query.after.unwrap_or(0)) + 1;
+        let last = period.until.min(first.saturating_add(limit - 1));
+        let rows = if first > last {
+            Vec::new()
+        } else {
+            reads.postings(AccountId(id), first, last)?
+        };
+        let line = |posting: schemas::silver::Posting| Line {
+            corrects: posting.effective_at.filter(|at| *at < from.0).map(|at| month(Micros(at))),
+            posting: posting.into(),
+        };
+        Ok(Statement {
+            account_id: AccountId(id),
+            month: month(from),
+            currency: balance.currency,
+            opening: money(period.opening, balance.currency),
+            closing: money(period.closing, balance.currency),
+            entries: period.until - period.after,
+            // What comes later is recorded later.
+            is_closed: frontier.is_some_and(|frontier| frontier.source_ts >= to.0) || period.until < balance.entry_count,
+            items: rows.into_iter().map(line).collect(),
+            next: (last < period.until).then_some(last),
+        })
+    })
+    .await
+}
+
+/// What pending transactions hold of an account.
+#[utoipa::path(
+    get,
+    path = "/accounts/{id}/holds",
+    tag = "accounts",
+    params(("id" = i64, Path, description = "The account's id")),
+    responses(
+        (status = 200, body = crate::model::All<Hold>),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn holds(State(app): State<AppState>, Id(id): Id, asked: Asked) -> Result<Response, Problem> {
+    answer(&app, &asked, id, move |reads, entries, _| {
+        Ok(crate::model::All {
+            items: holds_of(reads, &entries.balance)?,
+        })
+    })
+    .await
+}
+
+fn holds_of(reads: &dyn Reads, balance: &AccountBalance) -> Result<Vec<Hold>, PastError> {
+    let holds = reads.holds(balance.account_id)?.into_iter();
+    Ok(holds
+        .map(|(transaction, hold)| Hold::new(transaction, &hold, balance.currency))
+        .collect())
+}
+
+/// What an account's balance is made of: what it began with, all postings added up, each hold, and the positions in the source's log
+/// that they come from.
+#[utoipa::path(
+    get,
+    path = "/accounts/{id}/balance/explain",
+    tag = "accounts",
+    params(("id" = i64, Path, description = "The account's id")),
+    responses(
+        (status = 200, body = Explanation),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn explain(State(app): State<AppState>, Id(id): Id, asked: Asked) -> Result<Response, Problem> {
+    answer(&app, &asked, id, move |reads, entries, as_of| {
+        let balance = &entries.balance;
+        let sums = journal::sums(reads, balance)?;
+        let amount = |amount| money(amount, balance.currency);
+        let (first, last) = sums.ends.unzip();
+        Ok(Explanation {
+            account_id: balance.account_id,
+            currency: balance.currency,
+            brought_forward: amount(sums.brought_forward),
+            credits: amount(sums.credits),
+            debits: amount(sums.debits),
+            entries: sums.entries,
+            reversals: sums.reversals,
+            booked: amount(balance.booked),
+            holds: holds_of(reads, balance)?,
+            pending: amount(balance.pending),
+            available: amount(balance.available),
+            first: first.map(Posting::from),
+            last: last.map(Posting::from),
+            as_of,
+        })
+    })
+    .await
+}
+
+/// An instant of the past, on either axis of time.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PastQuery {
+    /// What was true at this instant (RFC 3339), by the transactions' own time. With it or `recorded_at`, the answer is a `PastBalance`.
+    #[param(value_type = Option<String>, format = DateTime, example = "2026-01-31T09:30:00Z")]
+    effective_at: Option<String>,
+    /// As it was known at this instant: by when the source committed it.
+    #[param(value_type = Option<String>, format = DateTime, example = "2026-01-31T09:30:00Z")]
+    recorded_at: Option<String>,
+}
+
+impl PastQuery {
+    /// Whether the balance as it is now is asked for.
+    pub fn is_now(&self) -> bool {
+        self.effective_at.is_none() && self.recorded_at.is_none()
+    }
+}
+
+/// The balance of the past.
+pub(super) async fn past(app: &App, asked: &Asked, id: i64, query: &PastQuery) -> Result<Response, Problem> {
+    let effective_at = query
+        .effective_at
+        .as_deref()
+        .map(|text| at(text, "effective_at"))
+        .transpose()?;
+    let recorded_at = query.recorded_at.as_deref().map(|text| at(text, "recorded_at")).transpose()?;
+    answer(app, asked, id, move |reads, entries, as_of| {
+        let balance = &entries.balance;
+        let past = journal::past(reads, balance, effective_at, recorded_at)?;
+        Ok(PastBalance {
+            account_id: balance.account_id,
+            currency: balance.currency,
+            booked: money(past.booked, balance.currency),
+            effective_at: effective_at.map(instant),
+            recorded_at: recorded_at.map(instant),
+            known: past.known,
+            later: past.later,
+            as_of,
+        })
+    })
+    .await
+}
+
+/// The microsecond that an instant is in.
+fn at(text: &str, field: &str) -> Result<Micros, Problem> {
+    let at = text.parse::<Timestamp>();
+    let at = at.map_err(|_| {
+        Problem::malformed(format!(
+            "{field} is an instant such as 2026-01-31T09:30:00Z; a + in it is sent as %2B"
+        ))
+        .at(field)
+    })?;
+    Ok(Micros(at.as_nanosecond().div_euclid(1_000) as i64))
+}
+
+/// An account's balance beside the one that the source keeps, as of the same commit. 404 where the source keeps none.
+#[utoipa::path(
+    get,
+    path = "/accounts/{id}/reconciliation",
+    tag = "accounts",
+    params(("id" = i64, Path, description = "The account's id")),
+    responses(
+        (status = 200, body = Reconciliation),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn reconciliation(State(app): State<AppState>, Id(id): Id, asked: Asked) -> Result<Response, Problem> {
+    match app.reads.reconciliation(AccountId(id))? {
+        Located::Here(Reading { value: Some(row), .. }) => Ok(Json(Reconciliation::of(&row)).into_response()),
+        Located::Here(_) => Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            format!("there is no account {id} whose balance the source keeps as well"),
+        )),
+        Located::Elsewhere(instance) => relay(&app.forwarder, &asked, &instance).await,
+    }
+}
+
+/// Which accounts.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DifferencesQuery {
+    /// Only accounts behind this one: `next` of the answer before.
+    after: Option<String>,
+}
+
+/// The accounts whose balance differs from the one that the source keeps, as of the same commit. None is as it should be.
+#[utoipa::path(
+    get,
+    path = "/reconciliation",
+    tag = "accounts",
+    params(DifferencesQuery),
+    responses(
+        (status = 200, body = Items<Reconciliation>),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn differences(
+    State(app): State<AppState>,
+    Params(query): Params<DifferencesQuery>,
+    asked: Asked,
+) -> Result<Json<Items<Reconciliation>>, Problem> {
+    let refused = |_| Problem::malformed("this is no place that the list gave").at("after");
+    let after = query
+        .after
+        .map(|text| u64::from_str_radix(&text, 16).map_err(refused))
+        .transpose()?;
+    let after = after.map(|place| (place ^ (1 << 63)).cast_signed());
+    let read = move |reads: &dyn Reads, scan: &Scan| {
+        let scan = Scan { after, ..scan.clone() };
+        reads.different(&scan)
+    };
+    let found = gather(&app, &asked, usize::from(LIMIT_MAX), place, read).await?;
+    Ok(Json(Items {
+        items: found.rows,
+        next: found.until,
+    }))
+}
+
+/// An answer about an account that is here, read where it may take a while; else what the instance says that has it.
+async fn answer<T: Serialize + Send + 'static>(
+    app: &App,
+    asked: &Asked,
+    id: i64,
+    read: impl FnOnce(&dyn Reads, &Entries, AsOf) -> Result<T, PastError> + Send + 'static,
+) -> Result<Response, Problem> {
+    let heard_at_us = app.source.as_ref().and_then(|source| source.heard_at_us());
+    let in_commit_order = app.in_commit_order;
+    let reads = Arc::clone(&app.reads);
+    let found = tokio::task::spawn_blocking(move || -> Result<_, PastError> {
+        let reading = match reads.entries(AccountId(id))? {
+            Located::Here(reading) => reading,
+            Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
+        };
+        let entries = reading.value.filter(|entries| !entries.balance.is_deleted);
+        let Some(entries) = entries else {
+            return Ok(Located::Here(None));
+        };
+        let as_of = AsOf::new(&entries.balance, reading.committed_at_ms, in_commit_order, heard_at_us);
+        read(&*reads, &entries, as_of).map(|answer| Located::Here(Some(answer)))
+    })
+    .await;
+    match found.map_err(|error| Problem::internal(&error))? {
+        Ok(Located::Here(Some(answer))) => Ok(Json(answer).into_response()),
+        Ok(Located::Here(None)) => Err(Problem::not_found(Entity::Account, id)),
+        Ok(Located::Elsewhere(instance)) => relay(&app.forwarder, asked, &instance).await,
+        Err(PastError::Read(error)) => Err(error.into()),
+        Err(PastError::Forgotten) => Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            format!("the postings of account {id} are not kept from so long ago"),
+        )),
+        Err(error @ PastError::Sum(_)) => Err(Problem::internal(&error)),
+    }
+}

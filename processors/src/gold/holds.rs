@@ -1,0 +1,77 @@
+//! Holds of accounts: placed, ended, expired.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use schemas::silver::{Leg, LegEntry};
+use schemas::state::Hold;
+use schemas::{AccountId, Money, TransactionId};
+use topology::{Context, Micros, ProcessError};
+
+use super::balances::PostToBalance;
+
+/// Holds that are released in one step, at most.
+const RELEASED_MAX: usize = 1_000;
+
+/// Places the hold of an entry, or ends it: by how much what is held of the account changes.
+pub(super) fn change(
+    account: AccountId,
+    leg: &Leg,
+    entry: LegEntry,
+    expiry: Option<Duration>,
+    cx: &mut Context<'_, PostToBalance>,
+) -> Result<Money, ProcessError> {
+    let (_, _, _, _, holds, ends) = &mut cx.stores;
+    let key = (account, leg.transaction_id);
+    let known = holds.get(&key)?;
+    if let Some(expires_at) = known.and_then(|hold| hold.expires_at) {
+        ends.delete((expires_at, account, leg.transaction_id));
+    }
+    if entry.reversal {
+        // One from before holds were kept is not known, and holds until it ends.
+        if known.is_some() {
+            holds.delete(key);
+        }
+        let is_released = known.is_some_and(|hold| hold.released_at.is_some());
+        return Ok(if is_released { Money::ZERO } else { entry.pending });
+    }
+    let placed_at = entry.effective_at.unwrap_or(leg.source_ts);
+    let expires_at = expiry.map(|expiry| placed_at.saturating_add(i64::try_from(expiry.as_micros()).unwrap_or(i64::MAX)));
+    let hold = Hold {
+        amount: entry.pending,
+        placed_at,
+        expires_at,
+        released_at: None,
+        source_lsn: leg.source_lsn,
+    };
+    holds.put(key, hold);
+    if let Some(expires_at) = expires_at {
+        ends.put((expires_at, account, leg.transaction_id), leg.source_lsn);
+    }
+    Ok(entry.pending)
+}
+
+/// Takes some of the holds that have expired: they hold no longer, and whoever ends them finds that.
+pub(super) fn release(cx: &mut Context<'_, PostToBalance>) -> Result<Vec<(AccountId, TransactionId, Hold)>, ProcessError> {
+    let (_, _, _, _, holds, ends) = &mut cx.stores;
+    let now = cx.now_ms.to_micros();
+    let mut expired = Vec::new();
+    ends.scan(.., |end, _| {
+        if Micros(end.0) > now || expired.len() == RELEASED_MAX {
+            return ControlFlow::Break(());
+        }
+        expired.push(end);
+        ControlFlow::Continue(())
+    })?;
+    let mut released = Vec::with_capacity(expired.len());
+    for end in expired {
+        let (_, account, transaction) = end;
+        ends.delete(end);
+        if let Some(mut hold) = holds.get(&(account, transaction))? {
+            hold.released_at = Some(now.0);
+            holds.put((account, transaction), hold);
+            released.push((account, transaction, hold));
+        }
+    }
+    Ok(released)
+}

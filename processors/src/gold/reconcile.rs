@@ -1,0 +1,398 @@
+//! Reconciliation: the streamed balance of every account beside the one that the source keeps, as of the same commit.
+//!
+//! ```text
+//!  silver.accounts, whose rows have the source's balance ─┐
+//!  postings, each with the balance after it ──────────────┼─► reconcile ─► gold.reconciliation
+//!  how far the source's transactions are ─────────────────┘
+//! ```
+//!
+//! The source's ledger moves an account's balance in the transaction that posts to it. So the row of a commit agrees with the balance after the
+//! account's newest posting of that commit or before. Rows and postings come over different topics, in either order. Where they agree at
+//! once, nothing is waited for. A row that does not agree waits until all transactions up to its commit have come; what differs then is a
+//! difference. Where no transaction follows, [`QUIET`] is waited for instead.
+//!
+//! A difference is looked at again with each posting and each row of its account. A row of an account that agrees is written at most once in
+//! [`WRITTEN_EVERY`], by the source's clock. Nothing is compared where the source keeps no ledger, and no difference is found where the change
+//! log has several partitions, since then nobody knows when all transactions up to a commit have come.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use schemas::gold::Reconciliation;
+use schemas::silver::{Account, BalanceFrom, Frontier, Posting};
+use schemas::state::{RecentBalance, SourceBalance};
+use schemas::{AccountId, Currency, Money};
+use topology::store::KeyValue;
+use topology::{Context, Millis, ProcessError, Processor, Punctuation, PunctuationType, Record, Schedule};
+
+use super::entries::overflow;
+use super::postings::newest;
+use crate::counters::ACCOUNTS_DIFFERENT;
+use crate::stores::ALL_ACCOUNTS;
+
+/// The source is idle when its transactions have not gone on for so long: what was committed before has come.
+pub const QUIET: Duration = Duration::from_secs(30);
+/// An account that agrees is written so often, in microseconds of the source's clock.
+const WRITTEN_EVERY: i64 = 60_000_000;
+
+/// What comes to be reconciled.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToReconcile {
+    /// An account's row; `None`: it is gone.
+    Row(Option<Account>),
+    /// A posting of the account, which is kept already.
+    Posting(Posting),
+    /// All accounts: how far the source's transactions are.
+    Frontier(Frontier),
+}
+
+/// Compares balances.
+#[derive(Default)]
+pub struct Reconcile {
+    /// What the stores have; `None`: not read yet.
+    known: Option<Known>,
+    /// How far the source's transactions are, and since when, by the wall clock; `None`: not read yet, or none has come.
+    frontier: Option<(Frontier, Millis)>,
+    /// How many accounts this one has reported as different.
+    reported: u64,
+}
+
+/// What is in the stores, and small.
+#[derive(Default)]
+struct Known {
+    /// The source's balances that wait, by account and LSN, each with when it was first seen here.
+    waiting: BTreeMap<(AccountId, i64), (SourceBalance, Millis)>,
+    /// The accounts that differ.
+    different: BTreeSet<AccountId>,
+}
+
+type Stores = (
+    KeyValue<AccountId, RecentBalance>,
+    KeyValue<(AccountId, i64), Posting>,
+    KeyValue<AccountId, Reconciliation>,
+    KeyValue<(AccountId, i64), SourceBalance>,
+    KeyValue<AccountId, i64>,
+    KeyValue<AccountId, Frontier>,
+);
+
+impl Processor for Reconcile {
+    type KeyIn = AccountId;
+    type In = ToReconcile;
+    type KeyOut = AccountId;
+    type Out = Reconciliation;
+    type Stores = Stores;
+
+    fn init(&mut self, schedule: &mut Schedule<'_>) {
+        schedule.every(Duration::from_secs(1), PunctuationType::WallClockTime);
+    }
+
+    fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<AccountId, ToReconcile>) -> Result<(), ProcessError> {
+        let account = record.key;
+        match &record.value {
+            ToReconcile::Row(Some(row)) => {
+                let is_streamed = match row.balance_from {
+                    BalanceFrom::None => return Ok(()),
+                    BalanceFrom::Snapshot => false,
+                    BalanceFrom::Ledger => true,
+                };
+                let source = SourceBalance {
+                    balance: row.balance,
+                    source_ts: row.source_ts,
+                    is_streamed,
+                };
+                self.compare(cx, (account, row.source_lsn), source)
+            }
+            ToReconcile::Row(None) => self.forget(cx, account),
+            ToReconcile::Posting(posting) => self.posted(cx, account, posting),
+            ToReconcile::Frontier(frontier) => {
+                self.frontier = Some((*frontier, cx.now_ms));
+                self.compare_waiting(cx)
+            }
+        }
+    }
+
+    fn punctuate(&mut self, cx: &mut Context<'_, Self>, _: Punctuation) -> Result<(), ProcessError> {
+        self.compare_waiting(cx)?;
+        self.report(cx)
+    }
+}
+
+impl Drop for Reconcile {
+    /// The next owner of the accounts reports them.
+    fn drop(&mut self) {
+        ACCOUNTS_DIFFERENT.fetch_sub(self.reported, Ordering::Relaxed);
+    }
+}
+
+impl Reconcile {
+    fn known(&mut self, cx: &mut Context<'_, Self>) -> Result<&mut Known, ProcessError> {
+        if self.known.is_none() {
+            let (_, _, _, waiting, different, frontier) = &mut cx.stores;
+            let (mut known, now_ms) = (Known::default(), cx.now_ms);
+            waiting.scan(.., |key, source| {
+                known.waiting.insert(key, (source, now_ms));
+                ControlFlow::Continue(())
+            })?;
+            different.scan(.., |account, _| {
+                known.different.insert(account);
+                ControlFlow::Continue(())
+            })?;
+            if self.frontier.is_none() {
+                self.frontier = frontier.get(&ALL_ACCOUNTS)?.map(|frontier| (frontier, now_ms));
+            }
+            self.known = Some(known);
+        }
+        Ok(self.known.get_or_insert_default())
+    }
+
+    /// A balance of the source beside ours, if it can be compared yet; else it waits.
+    fn compare(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        (account, lsn): (AccountId, i64),
+        source: SourceBalance,
+    ) -> Result<(), ProcessError> {
+        let streamed = streamed(cx, account, source.source_ts)?;
+        if let Some(streamed) = &streamed
+            && (streamed.booked == source.balance || passed(cx, account, streamed, source)?)
+        {
+            return self.agrees(cx, found(account, streamed.currency, source.balance, lsn, source)?);
+        }
+        let now_ms = cx.now_ms;
+        let since = self.known(cx)?.waiting.get(&(account, lsn)).map(|(_, since)| *since);
+        let settled = self.is_settled(source, since.unwrap_or(now_ms), now_ms);
+        match (streamed, settled) {
+            (Some(streamed), Some(is_complete)) => {
+                let found = found(account, streamed.currency, streamed.booked, lsn, source)?;
+                self.differs(cx, Reconciliation { is_complete, ..found })
+            }
+            _ => {
+                if since.is_none() {
+                    self.known(cx)?.waiting.insert((account, lsn), (source, now_ms));
+                    cx.stores.3.put((account, lsn), source);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether all transactions up to the balance's commit have come; `Some(false)`: they must have.
+    fn is_settled(&self, source: SourceBalance, since: Millis, now_ms: Millis) -> Option<bool> {
+        let (frontier, told_at) = self.frontier.as_ref()?;
+        if frontier.is_partial {
+            return None;
+        }
+        // One that is taken for complete may have more to come.
+        let is_behind = frontier.source_ts > source.source_ts;
+        if is_behind || (frontier.source_ts == source.source_ts && !frontier.is_assumed) {
+            return Some(true);
+        }
+        let is_quiet = *told_at + QUIET <= now_ms && since + QUIET <= now_ms && frontier.open.is_none();
+        (source.is_streamed && is_quiet).then_some(false)
+    }
+
+    fn compare_waiting(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
+        let now_ms = cx.now_ms;
+        let known = self.known(cx)?;
+        if known.waiting.is_empty() {
+            return Ok(());
+        }
+        let waiting: Vec<_> = known
+            .waiting
+            .iter()
+            .map(|(key, (source, since))| (*key, *source, *since))
+            .collect();
+        for (key, source, since) in waiting {
+            // An earlier one of the account may have done away with it.
+            if self.is_settled(source, since, now_ms).is_some() && self.known(cx)?.waiting.contains_key(&key) {
+                self.compare(cx, key, source)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A posting may be what a row waits for, or what a difference comes from.
+    fn posted(&mut self, cx: &mut Context<'_, Self>, account: AccountId, posting: &Posting) -> Result<(), ProcessError> {
+        let known = self.known(cx)?;
+        let agrees =
+            |source: &SourceBalance| source.source_ts == posting.booked_at && Some(source.balance) == posting.balance_after;
+        let waiting = known.waiting.range((account, i64::MIN)..=(account, i64::MAX));
+        let agreeing = waiting.filter(|(_, (source, _))| agrees(source)).last();
+        if let Some((&(_, lsn), &(source, _))) = agreeing {
+            return self.agrees(cx, found(account, posting.currency, source.balance, lsn, source)?);
+        }
+        if known.different.contains(&account)
+            && let Some(last) = cx.stores.2.get(&account)?.filter(|last| posting.booked_at <= last.source_ts)
+        {
+            let source = SourceBalance {
+                balance: last.source,
+                source_ts: last.source_ts,
+                is_streamed: true,
+            };
+            return self.compare(cx, (account, last.source_lsn), source);
+        }
+        Ok(())
+    }
+
+    /// The account's balances agree: nothing before that needs to be compared any more.
+    fn agrees(&mut self, cx: &mut Context<'_, Self>, found: Reconciliation) -> Result<(), ProcessError> {
+        let account = found.account_id;
+        self.done(cx, account, found.source_lsn)?;
+        let is_different = self.known(cx)?.different.contains(&account);
+        let last = cx.stores.2.get(&account)?;
+        let is_due = last.is_none_or(|last| {
+            let age = found.source_ts.saturating_sub(last.source_ts);
+            age >= WRITTEN_EVERY || (last.difference != Money::ZERO && age >= 0)
+        });
+        if is_due {
+            cx.stores.2.put(account, found);
+            if is_different {
+                self.known(cx)?.different.remove(&account);
+                cx.stores.4.delete(account);
+                tracing::info!(%account, "the balance agrees with the source's again");
+                self.report(cx)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn differs(&mut self, cx: &mut Context<'_, Self>, found: Reconciliation) -> Result<(), ProcessError> {
+        let account = found.account_id;
+        self.done(cx, account, found.source_lsn)?;
+        let last = cx.stores.2.get(&account)?;
+        if last
+            .as_ref()
+            .is_some_and(|last| last.source_ts > found.source_ts || *last == found)
+        {
+            return Ok(());
+        }
+        if self.known(cx)?.different.insert(account) {
+            cx.stores.4.put(account, found.source_ts);
+        }
+        if last.is_none_or(|last| last.difference != found.difference) {
+            let (streamed, source, lsn) = (found.streamed, found.source, found.source_lsn);
+            tracing::warn!(%account, %streamed, %source, lsn, "the balance differs from the source's");
+        }
+        cx.stores.2.put(account, found);
+        self.report(cx)
+    }
+
+    /// What waits of the account, up to an LSN, is done with.
+    fn done(&mut self, cx: &mut Context<'_, Self>, account: AccountId, lsn: i64) -> Result<(), ProcessError> {
+        let known = self.known(cx)?;
+        let done: Vec<_> = known
+            .waiting
+            .range((account, i64::MIN)..=(account, lsn))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in done {
+            known.waiting.remove(&key);
+            cx.stores.3.delete(key);
+        }
+        Ok(())
+    }
+
+    /// The account is gone.
+    fn forget(&mut self, cx: &mut Context<'_, Self>, account: AccountId) -> Result<(), ProcessError> {
+        self.done(cx, account, i64::MAX)?;
+        if self.known(cx)?.different.remove(&account) {
+            cx.stores.4.delete(account);
+        }
+        if cx.stores.2.get(&account)?.is_some() {
+            cx.stores.2.delete(account);
+        }
+        self.report(cx)
+    }
+
+    /// Tells operators how many accounts differ.
+    fn report(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
+        let now = self.known(cx)?.different.len() as u64;
+        ACCOUNTS_DIFFERENT.fetch_add(now, Ordering::Relaxed);
+        ACCOUNTS_DIFFERENT.fetch_sub(std::mem::replace(&mut self.reported, now), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// The streamed balance as of a commit.
+struct Streamed {
+    booked: Money,
+    currency: Currency,
+    /// The number of the newest posting in it.
+    number: i64,
+}
+
+/// An account's balance as of a commit of the source; `None`: it is not there yet, or it was too long ago.
+fn streamed(cx: &mut Context<'_, Reconcile>, account: AccountId, source_ts: i64) -> Result<Option<Streamed>, ProcessError> {
+    let (balances, postings, ..) = &mut cx.stores;
+    let Some(RecentBalance { now, .. }) = balances.get(&account)? else {
+        return Ok(None);
+    };
+    let as_of = |booked, number| {
+        let currency = now.currency;
+        Some(Streamed {
+            booked,
+            currency,
+            number,
+        })
+    };
+    if now.last_entry_at.is_none_or(|at| at <= source_ts) {
+        return Ok(as_of(now.booked, now.entry_count));
+    }
+    let is_in = |posting: &Posting| posting.booked_at <= source_ts;
+    let found = newest(now.entry_count, |number| postings.get(&(account, number)), is_in)?;
+    Ok(match found {
+        Some(posting) => posting
+            .balance_after
+            .and_then(|booked| as_of(booked, posting.entry_number.unwrap_or_default())),
+        // It was before the first one, or before those that are kept.
+        None => postings.get(&(account, 1))?.and_then(|_| as_of(now.opening, 0)),
+    })
+}
+
+/// Whether the account had this balance within the commit: before it, or after one of its postings. A transaction that changes an account's row
+/// several times shows each.
+fn passed(
+    cx: &mut Context<'_, Reconcile>,
+    account: AccountId,
+    streamed: &Streamed,
+    source: SourceBalance,
+) -> Result<bool, ProcessError> {
+    for number in (1..=streamed.number).rev() {
+        let Some(posting) = cx
+            .stores
+            .1
+            .get(&(account, number))?
+            .filter(|posting| posting.booked_at == source.source_ts)
+        else {
+            return Ok(false);
+        };
+        let Some(after) = posting.balance_after else {
+            return Ok(false);
+        };
+        if after == source.balance || after.checked_sub(posting.amount).map_err(overflow)? == source.balance {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn found(
+    account_id: AccountId,
+    currency: Currency,
+    streamed: Money,
+    source_lsn: i64,
+    source: SourceBalance,
+) -> Result<Reconciliation, ProcessError> {
+    Ok(Reconciliation {
+        account_id,
+        currency,
+        streamed,
+        source: source.balance,
+        difference: streamed.checked_sub(source.balance).map_err(overflow)?,
+        is_complete: true,
+        source_lsn,
+        source_ts: source.source_ts,
+    })
+}
