@@ -38,6 +38,9 @@ pub enum Command {
     /// Ask about the topology without running it
     #[command(subcommand)]
     Topology(TopologyCommand),
+    /// Ask about the data rules
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// Look at the Parquet files
     #[command(subcommand)]
     Lake(LakeCommand),
@@ -66,6 +69,13 @@ pub struct DescribeArgs {
     /// As a graph in the DOT language, for `dot -Tsvg`
     #[arg(long)]
     pub dot: bool,
+}
+
+/// `riverbank rules …`
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// Print every rule that rows are held against, and what happens to those that break it, as Markdown
+    Describe,
 }
 
 /// `riverbank lake …`

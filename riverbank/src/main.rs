@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use riverbank::cli::{Cli, Command, IcebergCommand, LakeCommand, TopologyCommand, WarehouseCommand};
-use riverbank::commands::{audit, connect, demo, generate, health, iceberg, lake, run, sink, topology, warehouse};
+use riverbank::cli::{Cli, Command, IcebergCommand, LakeCommand, RulesCommand, TopologyCommand, WarehouseCommand};
+use riverbank::commands::{audit, connect, demo, generate, health, iceberg, lake, rules, run, sink, topology, warehouse};
 use riverbank::config::{LogFormat, LogSettings, Purpose, SettingFlags, Settings, SettingsError, UsageError};
 use riverbank::telemetry;
 
@@ -32,6 +32,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Generate(args) => generate::generate(args),
         Command::Topology(TopologyCommand::Describe(args)) => topology::describe(args),
+        Command::Rules(RulesCommand::Describe) => rules::describe(),
         Command::Lake(LakeCommand::Ls(args)) => lake::ls(load(args.of.settings.clone(), Purpose::Lake)?, &args),
         Command::Lake(LakeCommand::Describe) => lake::describe(),
         Command::Lake(LakeCommand::Accept(args)) => lake::accept(load(args.settings, Purpose::Lake)?, &args.table),

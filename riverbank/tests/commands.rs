@@ -380,6 +380,24 @@ fn the_page_of_the_lake_s_tables_is_what_they_declare() {
     );
 }
 
+#[test]
+fn the_page_of_the_data_rules_is_what_the_list_says_and_the_runbook_knows_each() {
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let page = std::fs::read_to_string(docs.join("data-rules.md")).expect("docs/data-rules.md");
+    let declared = printed(&["rules", "describe"]);
+    assert!(
+        page == declared,
+        "write it anew: riverbank rules describe > docs/data-rules.md\n{declared}"
+    );
+    let runbook = std::fs::read_to_string(docs.join("runbooks/set-aside.md")).expect("the runbook");
+    for rule in schemas::rules::Rule::ALL {
+        assert!(
+            runbook.contains(&format!("`{rule}`")),
+            "docs/runbooks/set-aside.md does not say what to do about {rule}"
+        );
+    }
+}
+
 /// A process that is ended with its test.
 struct Running(std::process::Child);
 

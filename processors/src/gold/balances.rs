@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use schemas::gold::AccountBalance;
+use schemas::rules::Rule;
 use schemas::silver::{Account, ForAccounts, Frontier, Leg, LegEntry, Posting, Rejected};
 use schemas::state::{Hold, RecentBalance};
 use schemas::topics::LEGS;
@@ -157,7 +158,7 @@ impl Processor for PostToBalance {
                 "transaction {} names account {account}, which has not come; it is booked as soon as it does",
                 leg.transaction_id
             );
-            reject(cx, account, offset, "account_exists", reason);
+            reject(cx, account, offset, Rule::AccountExists, reason);
         }
         self.release_holds(cx)
     }
@@ -226,7 +227,7 @@ impl PostToBalance {
                      currency changes",
                     leg.transaction_id, balance.currency,
                 );
-                reject(cx, balance.account_id, offset, "currency_scale", reason);
+                reject(cx, balance.account_id, offset, Rule::CurrencyScale, reason);
             }
         }
         Ok(())
@@ -252,7 +253,7 @@ impl PostToBalance {
             let since = Micros(hold.placed_at);
             let reason =
                 format!("transaction {transaction} has been pending since {since}: its hold of {amount} {currency} was released");
-            reject(cx, account, NO_OFFSET, "hold_expired", reason);
+            reject(cx, account, NO_OFFSET, Rule::HoldExpired, reason);
         }
         Ok(())
     }
@@ -326,7 +327,7 @@ fn as_of(balance: &mut AccountBalance, lsn: i64, ts: i64) {
 }
 
 /// Tells of what an account cannot have (yet).
-fn reject(cx: &mut Context<'_, PostToBalance>, account: AccountId, offset: i64, rule: &str, reason: String) {
+fn reject(cx: &mut Context<'_, PostToBalance>, account: AccountId, offset: i64, rule: Rule, reason: String) {
     let topic = if cx.at.topic.is_empty() { LEGS.name() } else { &*cx.at.topic };
     let rejected = Rejected {
         topic: topic.to_owned(),
@@ -334,7 +335,7 @@ fn reject(cx: &mut Context<'_, PostToBalance>, account: AccountId, offset: i64, 
         offset,
         key: Some(account.0.to_be_bytes().to_vec()),
         value: cx.at.value.as_ref().map(|value| value.to_vec()),
-        rule: rule.to_owned(),
+        rule: rule.to_string(),
         reason,
         rejected_at: cx.now_ms.to_micros().0,
     };

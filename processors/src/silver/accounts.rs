@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 
 use schemas::bronze::AccountRow;
+use schemas::rules::Rule;
 use schemas::silver::{Account, AccountStatus, BalanceFrom};
 use schemas::state::{Applied, TableState};
 use schemas::{AccountId, CustomerId};
@@ -49,7 +50,7 @@ impl Entity for Accounts {
             && stored.currency != currency
         {
             return Err(Violation::new(
-                "currency_fixed",
+                Rule::CurrencyFixed,
                 format!("currency changed from {} to {currency}", stored.currency),
             ));
         }

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use schemas::bronze::{CdcKey, Envelope, Op};
+use schemas::rules::Rule;
 use schemas::silver::Rejected;
 use schemas::state::{Applied, SourcePosition, TableState};
 use topology::store::{KeyValue, KeyValueStore, StoreValue};
@@ -234,7 +235,7 @@ where
         (Op::Delete, _) => Ok(None),
         (Op::Create | Op::Update | Op::Read, Some(row)) => E::clean(id, row, &mut with).map(Some),
         (op, _) => Err(Violation::new(
-            "complete_event",
+            Rule::CompleteEvent,
             format!("an event of kind {op:?} has no row"),
         )),
     };
@@ -304,7 +305,7 @@ fn rejected<P: Processor>(cx: &Context<'_, P>, violation: Violation) -> Rejected
         offset: cx.at.offset.as_i64(),
         key: cx.at.key.as_ref().map(|b| b.to_vec()),
         value: cx.at.value.as_ref().map(|b| b.to_vec()),
-        rule: violation.rule.to_owned(),
+        rule: violation.rule.to_string(),
         reason: violation.reason,
         rejected_at: cx.now_ms.to_micros().0,
     }

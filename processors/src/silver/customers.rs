@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU64;
 
 use schemas::CustomerId;
 use schemas::bronze::CustomerRow;
+use schemas::rules::Rule;
 use schemas::silver::Customer;
 use schemas::state::{Applied, TableState};
 use topology::store::KeyValue;
@@ -39,7 +40,7 @@ impl Entity for Customers {
     fn clean(id: CustomerId, row: &CustomerRow, with: &mut Cleaning<'_, Customer>) -> Result<Customer, Violation> {
         let email = with.text("email", &row.email, |c| &c.email)?.to_lowercase();
         if !email.contains('@') {
-            return Err(Violation::new("accepted_values", format!("email {email:?} has no @")));
+            return Err(Violation::new(Rule::AcceptedValues, format!("email {email:?} has no @")));
         }
         let created_at = with.instant("created_at", row.created_at);
         Ok(Customer {

@@ -1,6 +1,7 @@
-//! Data rules: what a row must be to become Silver.
+//! What a row must be to become Silver: the checks that several tables share. All rules are in [`schemas::rules`].
 
 use schemas::bronze::UNAVAILABLE_VALUE;
+use schemas::rules::Rule;
 use schemas::time::{INSTANT_MAX, INSTANT_MIN, NO_INSTANT};
 use schemas::{Currency, Money};
 
@@ -9,15 +10,15 @@ use super::position::ChangePosition;
 /// A rule that a record breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// The rule's stable name, as metrics and queries have it.
-    pub rule: &'static str,
+    /// The rule.
+    pub rule: Rule,
     /// What is wrong, for a person.
     pub reason: String,
 }
 
 impl Violation {
     /// A broken rule.
-    pub fn new(rule: &'static str, reason: impl Into<String>) -> Self {
+    pub fn new(rule: Rule, reason: impl Into<String>) -> Self {
         Self {
             rule,
             reason: reason.into(),
@@ -29,7 +30,7 @@ impl Violation {
 pub fn not_null<T: Clone>(column: &str, value: &Option<T>) -> Result<T, Violation> {
     value
         .clone()
-        .ok_or_else(|| Violation::new("not_null", format!("{column} is null")))
+        .ok_or_else(|| Violation::new(Rule::NotNull, format!("{column} is null")))
 }
 
 /// What cleaning a row knows beside the row.
@@ -55,14 +56,14 @@ impl<T> Cleaning<'_, T> {
         if self.may_omit && value == UNAVAILABLE_VALUE {
             return self.stored.map(|row| of(row).to_owned()).ok_or_else(|| {
                 Violation::new(
-                    "unavailable_value",
+                    Rule::UnavailableValue,
                     format!("{column} came as unchanged, but no earlier version of the row is known"),
                 )
             });
         }
         let trimmed = value.trim();
         if trimmed.is_empty() {
-            return Err(Violation::new("not_null", format!("{column} is empty")));
+            return Err(Violation::new(Rule::NotNull, format!("{column} is empty")));
         }
         Ok(trimmed.to_owned())
     }
@@ -76,7 +77,7 @@ impl<T> Cleaning<'_, T> {
             kept => return Some(kept),
         };
         self.notes
-            .push(Violation::new("instant_in_range", format!("{column} {what}")));
+            .push(Violation::new(Rule::InstantInRange, format!("{column} {what}")));
         kept
     }
 }
@@ -85,7 +86,7 @@ impl<T> Cleaning<'_, T> {
 pub fn amount(column: &str, value: &Option<Money>) -> Result<Money, Violation> {
     match not_null(column, value)? {
         Money::UNFIT => Err(Violation::new(
-            "amount_in_range",
+            Rule::AmountInRange,
             format!("{column} has more than four decimal places, or too many digits"),
         )),
         amount => Ok(amount),
@@ -98,7 +99,7 @@ pub fn in_scale(column: &str, amount: Money, currency: Currency) -> Result<(), V
         return Ok(());
     }
     Err(Violation::new(
-        "currency_scale",
+        Rule::CurrencyScale,
         format!(
             "{column} is {amount}, and {currency} has {} decimal places",
             currency.minor_digits()
@@ -112,7 +113,7 @@ pub fn code<T: std::str::FromStr>(column: &str, value: &Option<String>) -> Resul
     let code = text.trim().to_uppercase();
     code.parse().map_err(|_| {
         Violation::new(
-            "accepted_values",
+            Rule::AcceptedValues,
             format!("{column} is {text:?}, which is none of its accepted values"),
         )
     })

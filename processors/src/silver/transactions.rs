@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 
 use schemas::bronze::TransactionRow;
+use schemas::rules::Rule;
 use schemas::silver::{Transaction, TransactionStatus, TransactionType};
 use schemas::state::{Applied, TableState};
 use schemas::{AccountId, Money, TransactionId};
@@ -39,23 +40,23 @@ impl Entity for Transactions {
     fn clean(id: TransactionId, row: &TransactionRow, with: &mut Cleaning<'_, Transaction>) -> Result<Transaction, Violation> {
         let amount = amount("amount", &row.amount)?;
         if amount <= Money::ZERO {
-            return Err(Violation::new("amount_positive", format!("amount is {amount}")));
+            return Err(Violation::new(Rule::AmountPositive, format!("amount is {amount}")));
         }
         let account_id = AccountId(not_null("account_id", &row.account_id)?);
         let txn_type: TransactionType = code("txn_type", &row.txn_type)?;
         let related_account_id = row.related_account_id.map(AccountId);
         match (txn_type, related_account_id) {
             (TransactionType::Transfer, None) => {
-                return Err(Violation::new("related_account", "a transfer names no other account"));
+                return Err(Violation::new(Rule::RelatedAccount, "a transfer names no other account"));
             }
             (TransactionType::Transfer, Some(related)) if related == account_id => {
                 return Err(Violation::new(
-                    "related_account",
+                    Rule::RelatedAccount,
                     "a transfer goes to the account it comes from",
                 ));
             }
             (TransactionType::Deposit | TransactionType::Withdrawal, Some(_)) => {
-                return Err(Violation::new("related_account", "only a transfer names another account"));
+                return Err(Violation::new(Rule::RelatedAccount, "only a transfer names another account"));
             }
             _ => {}
         }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use api::model::instant;
 use processors::silver::{Accounts, ChangePosition, Cleaning, Customers, Entity, Transactions};
+use schemas::rules::Rule;
 use schemas::silver::{Account, Customer, Transaction};
 use schemas::topics::{SILVER_ACCOUNTS, SILVER_CUSTOMERS, SILVER_TRANSACTIONS};
 use topology::Micros;
@@ -120,7 +121,7 @@ pub(super) enum Expected<T> {
     /// This.
     Row(T),
     /// It breaks this rule: the last version that did not stays in force, if there is one.
-    SetAside(&'static str),
+    SetAside(Rule),
 }
 
 pub(super) fn expected<E: Table>(id: i64, row: &E::Row, stored: Option<&E::Clean>) -> Expected<E::Clean> {
@@ -143,7 +144,7 @@ pub(super) fn expected<E: Table>(id: i64, row: &E::Row, stored: Option<&E::Clean
 /// What is to be said of a row of the source (or of none) beside the row in force (or none).
 pub(super) enum Verdict {
     Equal,
-    SetAside(&'static str),
+    SetAside(Rule),
     Differs(String),
 }
 

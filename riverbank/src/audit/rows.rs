@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use schemas::bronze::Row;
+use schemas::rules::Rule;
 
 use super::books::Emitted;
 use super::check::{Check, EXAMPLES_MAX};
@@ -13,7 +14,7 @@ use super::questions::Questions;
 /// A table's part of the audit.
 pub(super) struct OfTable<E: Table> {
     rows: usize,
-    set_aside: HashMap<i64, &'static str>,
+    set_aside: HashMap<i64, Rule>,
     pub questions: Questions<i64, Option<E::Row>>,
 }
 
@@ -80,7 +81,7 @@ where
                 self.rows
             ),
         };
-        let mut by_rule: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+        let mut by_rule: BTreeMap<Rule, Vec<i64>> = BTreeMap::new();
         self.set_aside
             .into_iter()
             .for_each(|(id, rule)| by_rule.entry(rule).or_default().push(id));

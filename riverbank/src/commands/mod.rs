@@ -7,6 +7,7 @@ pub mod generate;
 pub mod health;
 pub mod iceberg;
 pub mod lake;
+pub mod rules;
 pub mod run;
 pub mod sink;
 pub mod topology;
