@@ -15,14 +15,15 @@
 //!  silver.accounts, gold.account_balances ──► by customer and currency ────────────► gold.customer_positions
 //!  silver.postings, silver.accounts ────────► by account and day ───────────────────► gold.account_daily
 //!  gold.account_daily, silver.accounts ─────► by day, type of account and currency ─► gold.bank_daily
-//!  silver.transactions, silver.accounts ────► by minute, type, status and currency ─► gold.transaction_minutes
+//!  silver.transactions, account-history ────► the version in force at its time ─────► gold.transactions
+//!  gold.transactions ───────────────────────► by minute, type, status and currency ─► gold.transaction_minutes
 //! ```
 
 use std::time::Duration;
 
 use schemas::bronze::{CdcKey, Envelope, Op, Row};
 use schemas::silver::ForAccounts;
-use schemas::state::{AccountTerms, Applied};
+use schemas::state::{AccountTerms, AccountTimeline, Applied};
 use schemas::topics::*;
 use topology::dsl::{Builder, Stream};
 use topology::store::StoreValue;
@@ -31,7 +32,7 @@ use wire::{Topic, Wire};
 
 use crate::gold::{
     AccountEvent, KeepPostings, LedgerEntry, PostToBalance, Reconcile, ToReconcile, account_daily, bank_daily,
-    customer_positions, transaction_minutes,
+    customer_positions, transaction_facts, transaction_minutes,
 };
 use crate::scd2::{AccountHistory, CustomerHistory, Dimension, History};
 use crate::silver::{Accounts, Apply, Customers, Entered, Entity, Journal, Outcome, Transactions};
@@ -108,13 +109,17 @@ pub fn bank(settings: BankSettings) -> Result<Topology, EngineError> {
     customers
         .flat_map_values(|_, outcome| outcome.row())
         .to_compacted(SILVER_CUSTOMERS);
-    history::<CustomerHistory>(&customers);
+    let _ = history::<CustomerHistory>(&customers);
 
     let accounts = apply::<Accounts>(&b, CDC_ACCOUNTS, partitions.accounts, ACCOUNTS_BY_ID);
     accounts
         .flat_map_values(|_, outcome| outcome.row())
         .to_compacted(SILVER_ACCOUNTS);
-    history::<AccountHistory>(&accounts);
+    let timelines = history::<AccountHistory>(&accounts)
+        .map_values(|_, versions| AccountTimeline::from(&versions[..]))
+        .rekeyed()
+        .repartition(ACCOUNT_TIMELINES)
+        .to_table_on_change(stores::ACCOUNT_TIMELINES);
 
     let transactions = apply::<Transactions>(&b, CDC_TRANSACTIONS, partitions.transactions, TRANSACTIONS_BY_ID);
     transactions
@@ -211,7 +216,12 @@ pub fn bank(settings: BankSettings) -> Result<Topology, EngineError> {
         .cached("bank-days-told", TOLD_BYTES_MAX)
         .to_stream()
         .to_compacted(BANK_DAILY);
-    transaction_minutes(&b.table(SILVER_TRANSACTIONS, stores::TRANSACTION_ROWS), &terms)
+    let facts = transaction_facts(&b.table(SILVER_TRANSACTIONS, stores::TRANSACTION_ROWS), &timelines);
+    facts
+        .cached("transaction-facts-told", TOLD_BYTES_MAX)
+        .to_stream()
+        .to_compacted(TRANSACTION_FACTS);
+    transaction_minutes(&facts)
         .cached("transaction-minutes-told", TOLD_BYTES_MAX)
         .to_stream()
         .to_compacted(TRANSACTION_MINUTES);
@@ -252,11 +262,11 @@ where
     events.process(E::NAME, (E::ROWS, E::TABLE), move || Apply::<E>::new(in_order))
 }
 
-/// The versions of a table's rows.
-fn history<D: Dimension>(outcomes: &Stream<D::Id, Outcome<D::Row>>) {
+/// The versions of a table's rows; returned are all versions of a row whenever one of them changes, where that is told.
+fn history<D: Dimension>(outcomes: &Stream<D::Id, Outcome<D::Row>>) -> Stream<D::Id, Vec<D::Version>> {
     outcomes
         .flat_map_values(|_, outcome| D::tracked(outcome))
-        .process(D::NAME, (D::VERSIONS, D::NEWEST), History::<D>::default);
+        .process(D::NAME, (D::VERSIONS, D::NEWEST), History::<D>::default)
 }
 
 /// The row's own id; the key's where the event shows no row, and none where the event is of no row.

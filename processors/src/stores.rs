@@ -76,8 +76,10 @@ pub const ACCOUNT_NEWEST: KeyValue<AccountId, i64> = KeyValue::new("account-newe
 pub const ACCOUNT_TERMS: &str = "account-terms";
 /// The transactions that are there: a table.
 pub const TRANSACTION_ROWS: &str = "transaction-rows";
-/// What each transaction adds to its minute: a table.
-pub const TRANSACTIONS_IN_CURRENCY: &str = "transactions-in-currency";
+/// The versions of accounts, where their transactions ask: a table.
+pub const ACCOUNT_TIMELINES: &str = "account-timelines";
+/// The transactions with what their accounts were at their time: a table.
+pub const TRANSACTION_FACTS: &str = "transaction-facts";
 
 /// What customers have, by currency: a table.
 pub const CUSTOMER_POSITIONS: &str = "customer-positions";

@@ -4,7 +4,7 @@ use clock::{Micros, Millis};
 use serde::{Deserialize, Serialize};
 use wire::{Codec, Wire, WireError, avro_wire};
 
-use crate::gold::AccountBalance;
+use crate::gold::{AccountBalance, AccountVersion};
 use crate::silver::{Account, AccountStatus, AccountType, Customer, Transaction};
 use crate::{Currency, CustomerId, Money};
 
@@ -144,6 +144,52 @@ impl From<&Account> for AccountTerms {
     }
 }
 
+/// The versions of an account, as far as its transactions need them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountTimeline {
+    /// In their order; none: the account came and went in one transaction.
+    pub versions: Vec<AccountPeriod>,
+}
+
+/// What an account is while one version of it is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountPeriod {
+    /// The version's number, from 1.
+    pub version: i64,
+    /// From when on it is in force, until the next one is.
+    pub valid_from: Micros,
+    /// Whose the account is then.
+    pub customer_id: CustomerId,
+    /// Its kind then.
+    pub account_type: AccountType,
+    /// Its currency.
+    pub currency: Currency,
+}
+
+impl AccountTimeline {
+    /// The version in force at an instant, in microseconds since the epoch; before the first one, that.
+    pub fn in_force(&self, at: i64) -> Option<&AccountPeriod> {
+        let begun = self.versions.partition_point(|period| period.valid_from.0 <= at);
+        self.versions.get(begun.saturating_sub(1))
+    }
+}
+
+impl From<&[AccountVersion]> for AccountTimeline {
+    /// Of all versions of an account, in their order.
+    fn from(versions: &[AccountVersion]) -> Self {
+        let period = |version: &AccountVersion| AccountPeriod {
+            version: version.version,
+            valid_from: version.valid_from,
+            customer_id: version.customer_id,
+            account_type: version.account_type,
+            currency: version.currency,
+        };
+        Self {
+            versions: versions.iter().map(period).collect(),
+        }
+    }
+}
+
 /// A balance, and what it was a moment ago: whoever asks for many accounts at once finds all of them as they were together, though some have
 /// gone on. Only the balance is written; what was before is in memory alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -231,6 +277,7 @@ avro_wire!(Applied<Account>, include_str!("../avro/state/applied_account.avsc"))
 avro_wire!(Applied<Transaction>, include_str!("../avro/state/applied_transaction.avsc"));
 avro_wire!(TableState, include_str!("../avro/state/table.avsc"));
 avro_wire!(AccountTerms, include_str!("../avro/state/account_terms.avsc"));
+avro_wire!(AccountTimeline, include_str!("../avro/state/account_timeline.avsc"));
 avro_wire!(DaySums, include_str!("../avro/state/day_sums.avsc"));
 avro_wire!(Hold, include_str!("../avro/state/hold.avsc"));
 avro_wire!(SourceBalance, include_str!("../avro/state/source_balance.avsc"));

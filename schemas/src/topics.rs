@@ -5,9 +5,10 @@ use wire::Topic;
 use crate::bronze::{AccountRow, CdcKey, CustomerRow, Envelope, TransactionRow};
 use crate::gold::{
     AccountBalance, AccountDay, AccountVersion, BankDay, BankDayKey, CustomerPosition, CustomerVersion, Reconciliation,
-    TransactionMinute, TransactionMinuteKey,
+    TransactionFact, TransactionMinute, TransactionMinuteKey,
 };
 use crate::silver::{Account, Customer, ForAccounts, Posting, Rejected, Transaction};
+use crate::state::AccountTimeline;
 use crate::{AccountId, Currency, CustomerId, TransactionId};
 
 /// The prefix that the connector gives its topics.
@@ -43,6 +44,8 @@ pub const CUSTOMER_POSITIONS: Topic<(CustomerId, Currency), CustomerPosition> = 
 pub const ACCOUNT_DAILY: Topic<(AccountId, i32), AccountDay> = Topic::new("gold.account_daily");
 /// The bank by day, type of account and currency; compacted.
 pub const BANK_DAILY: Topic<BankDayKey, BankDay> = Topic::new("gold.bank_daily");
+/// Transactions, each with the customer and the version of its account that were in force at its own time; compacted.
+pub const TRANSACTION_FACTS: Topic<TransactionId, TransactionFact> = Topic::new("gold.transactions");
 /// Transactions by minute, type, status and currency; compacted.
 pub const TRANSACTION_MINUTES: Topic<TransactionMinuteKey, TransactionMinute> = Topic::new("gold.transaction_minutes");
 
@@ -51,6 +54,9 @@ pub const RECONCILIATION: Topic<AccountId, Reconciliation> = Topic::new("gold.re
 
 /// From transactions to the accounts that they touch, and to all how far they are. Internal.
 pub const LEGS: Topic<AccountId, ForAccounts> = Topic::new("riverbank-legs");
+
+/// From the histories of accounts to their transactions: all versions of an account whenever one changes. Internal.
+pub const ACCOUNT_TIMELINES: Topic<AccountId, AccountTimeline> = Topic::new("riverbank-account-timelines");
 
 /// Changes of customers by their id, where their topic has several partitions. Internal.
 pub const CUSTOMERS_BY_ID: Topic<CdcKey, Envelope<CustomerRow>> = Topic::new("riverbank-customers-by-id");

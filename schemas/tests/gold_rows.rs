@@ -5,10 +5,11 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use schemas::gold::{AccountDay, BankDay, CustomerPosition, TransactionMinute};
+use clock::Micros;
+use schemas::gold::{AccountDay, BankDay, CustomerPosition, TransactionFact, TransactionMinute};
 use schemas::silver::{TransactionStatus, TransactionType};
-use schemas::state::{AccountTerms, DaySums};
-use schemas::{AccountId, Currency, CustomerId, Money};
+use schemas::state::{AccountPeriod, AccountTerms, AccountTimeline, DaySums};
+use schemas::{AccountId, Currency, CustomerId, Money, TransactionId};
 use wire::{Codec, MemoryRegistry, OrderedKey, Wire};
 
 fn money(text: &str) -> Money {
@@ -62,6 +63,24 @@ fn rows_round_trip() {
         amount: money("700"),
         failures: 2,
     });
+    for related in [None, Some(AccountId(7))] {
+        check(TransactionFact {
+            transaction_id: TransactionId(1),
+            account_id: AccountId(2),
+            account_version: 3,
+            customer_id: CustomerId(4),
+            account_type: "SAVINGS".parse().unwrap(),
+            currency: currency("KWD"),
+            txn_type: TransactionType::Transfer,
+            amount: money("0.001"),
+            related_account_id: related,
+            status: TransactionStatus::Reversed,
+            created_at: -5,
+            updated_at: 6,
+            source_lsn: 7,
+            source_ts: 8,
+        });
+    }
     check(currency("EUR"));
     check(AccountDay {
         account_id: AccountId(1),
@@ -101,6 +120,26 @@ fn rows_round_trip() {
             created_at: 1_700_000_000_000_000,
         });
     }
+}
+
+#[test]
+fn an_account_s_timeline_round_trips_and_knows_what_was_in_force() {
+    let period = |version: i64, valid_from| AccountPeriod {
+        version,
+        valid_from: Micros(valid_from),
+        customer_id: CustomerId(version),
+        account_type: "SAVINGS".parse().unwrap(),
+        currency: currency("EUR"),
+    };
+    check(AccountTimeline::default());
+    let timeline = AccountTimeline {
+        versions: vec![period(1, 10), period(2, 20), period(3, 21)],
+    };
+    check(timeline.clone());
+    let in_force = |at| timeline.in_force(at).map(|period| period.version);
+    let found = [i64::MIN, 9, 10, 19, 20, 21, i64::MAX].map(|at| in_force(at).unwrap());
+    assert_eq!(found, [1, 1, 1, 1, 2, 3, 3]);
+    assert_eq!(AccountTimeline::default().in_force(0), None);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod holds;
 mod postings;
 mod reconcile;
 mod sums;
+mod transaction_facts;
 mod transaction_minutes;
 
 pub use account_daily::{account_daily, account_day, day_of};
@@ -21,4 +22,5 @@ pub use customer_positions::customer_positions;
 pub use postings::{KeepPostings, newest};
 pub use reconcile::{QUIET, Reconcile, ToReconcile};
 pub use sums::{Sign, Sums, sums};
+pub use transaction_facts::{transaction_fact, transaction_facts};
 pub use transaction_minutes::transaction_minutes;

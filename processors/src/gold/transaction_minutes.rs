@@ -1,18 +1,15 @@
 //! Transactions by minute.
 //!
 //! ```text
-//!  silver.transactions ─┐
-//!                       ├─ join, by the account ─► by minute, type, status and currency ─► gold.transaction_minutes
-//!  accounts' currencies ┘
+//!  gold.transactions ─► by minute, type, status and currency ─► gold.transaction_minutes
 //! ```
 //!
 //! A transaction counts in the minute in which it was made at the source, whenever it arrives. Its account knows the currency: one that is not
-//! known yet is waited for, and a currency that changes takes the account's transactions along.
+//! known yet is waited for, a currency that changes takes the account's transactions along, and an account that is deleted leaves them where they are.
 
-use schemas::gold::{TransactionMinute, TransactionMinuteKey};
-use schemas::silver::{Transaction, TransactionStatus};
-use schemas::state::AccountTerms;
-use schemas::{AccountId, Currency, MoneyError, TransactionId};
+use schemas::gold::{TransactionFact, TransactionMinute, TransactionMinuteKey};
+use schemas::silver::TransactionStatus;
+use schemas::{MoneyError, TransactionId};
 use topology::dsl::Table;
 
 use super::sums::{Sign, Sums, sums};
@@ -23,13 +20,9 @@ const MINUTE_US: i64 = 60_000_000;
 
 /// The transactions of each minute.
 pub fn transaction_minutes(
-    transactions: &Table<TransactionId, Transaction>,
-    accounts: &Table<AccountId, AccountTerms>,
+    transactions: &Table<TransactionId, TransactionFact>,
 ) -> Table<TransactionMinuteKey, TransactionMinute> {
-    // Whatever else changes of an account is not told to each of its transactions.
-    let currencies = accounts.map_values(|_, terms| terms.currency).on_change();
-    let of_account = |_: &TransactionId, transaction: &Transaction| Some(transaction.account_id);
-    let minutes = transactions.fk_join(&currencies, of_account, minute, stores::TRANSACTIONS_IN_CURRENCY);
+    let minutes = transactions.map_values(|_, transaction| minute(transaction));
     let by_minute = minutes
         .on_change()
         .group_by(|_, minute| (minute.key(), minute.clone()), "transaction-minutes");
@@ -37,13 +30,13 @@ pub fn transaction_minutes(
 }
 
 /// What one transaction adds.
-fn minute(transaction: &Transaction, currency: &Currency) -> TransactionMinute {
+fn minute(transaction: &TransactionFact) -> TransactionMinute {
     let at = transaction.created_at;
     TransactionMinute {
         minute: at.saturating_sub(at.rem_euclid(MINUTE_US)),
         txn_type: transaction.txn_type,
         status: transaction.status,
-        currency: *currency,
+        currency: transaction.currency,
         transactions: 1,
         amount: transaction.amount,
         failures: i64::from(transaction.status == TransactionStatus::Failed),

@@ -18,6 +18,7 @@ impl Dimension for AccountHistory {
     const NAME: &'static str = "account-history";
     const VERSIONS: KeyValue<(AccountId, i64), AccountVersion> = stores::ACCOUNT_VERSIONS;
     const NEWEST: KeyValue<AccountId, i64> = stores::ACCOUNT_NEWEST;
+    const TELLS: bool = true;
 
     fn version(row: &Account, validity: Validity) -> AccountVersion {
         AccountVersion {

@@ -17,6 +17,7 @@
 //! A row that was there before its history was kept begins it, as version 1, with its first tracked change.
 
 use std::marker::PhantomData;
+use std::ops::ControlFlow;
 
 use schemas::gold::{Validity, Versioned};
 use topology::store::{KeyValue, KeyValueStore, StoreKey, StoreValue};
@@ -38,6 +39,8 @@ pub trait Dimension: Send + 'static {
     const VERSIONS: KeyValue<(Self::Id, i64), Self::Version>;
     /// The number of the newest one.
     const NEWEST: KeyValue<Self::Id, i64>;
+    /// Whether all versions of a row are told whenever one of them changes.
+    const TELLS: bool = false;
 
     /// The version that a row makes.
     fn version(row: &Self::Row, validity: Validity) -> Self::Version;
@@ -84,7 +87,7 @@ impl<D: Dimension> Processor for History<D> {
     type KeyIn = D::Id;
     type In = Change<D::Row>;
     type KeyOut = D::Id;
-    type Out = ();
+    type Out = Vec<D::Version>;
     type Stores = (KeyValue<(D::Id, i64), D::Version>, KeyValue<D::Id, i64>);
 
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<D::Id, Change<D::Row>>) -> Result<(), ProcessError> {
@@ -97,20 +100,21 @@ impl<D: Dimension> Processor for History<D> {
             (newest, _) => newest,
         };
         match (newest, &change.after) {
-            (Some(newest), _) if was_seen_by::<D>(&newest, change) => Ok(()),
-            (Some(newest), after) if shows::<D>(&newest, after.as_ref()) => Ok(()),
-            (Some(newest), _) if was_made_by::<D>(&newest, change) => versions.change(newest, change),
-            (Some(newest), _) => {
-                versions.follow(newest, change);
-                Ok(())
-            }
+            (Some(newest), _) if was_seen_by::<D>(&newest, change) => {}
+            (Some(newest), after) if shows::<D>(&newest, after.as_ref()) => {}
+            (Some(newest), _) if was_made_by::<D>(&newest, change) => versions.change(newest, change)?,
+            (Some(newest), _) => versions.follow(newest, change),
             (None, Some(row)) => {
                 let validity = first(change.at.committed_at_us, change.at.lsn, change.tx_id);
                 versions.open(D::version(row, validity));
-                Ok(())
             }
-            (None, None) => Ok(()),
+            (None, None) => {}
         }
+        if D::TELLS {
+            let all = versions.all()?;
+            cx.out.forward(id, all);
+        }
+        Ok(())
     }
 }
 
@@ -162,6 +166,16 @@ impl<D: Dimension> Versions<'_, D> {
             Some(number) => Ok(self.versions.get(&(self.id, number))?),
             None => Ok(None),
         }
+    }
+
+    /// All of them, in their order.
+    fn all(&mut self) -> Result<Vec<D::Version>, ProcessError> {
+        let mut all = Vec::new();
+        self.versions.scan((self.id, 0)..=(self.id, i64::MAX), |_, version| {
+            all.push(version);
+            ControlFlow::Continue(())
+        })?;
+        Ok(all)
     }
 
     fn put(&mut self, version: D::Version) {

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 use processors::stores;
 use schemas::Money;
-use schemas::topics::{ACCOUNT_DAILY, BANK_DAILY, CUSTOMER_POSITIONS, TRANSACTION_MINUTES};
+use schemas::topics::{ACCOUNT_DAILY, BANK_DAILY, CUSTOMER_POSITIONS, TRANSACTION_FACTS, TRANSACTION_MINUTES};
 use serde_json::{Value, json};
 use wire::{Topic, Wire};
 
@@ -43,7 +43,7 @@ fn rows<K: Wire + Ord, V: Wire>(source: &mut Source, topic: Topic<K, V>) -> impl
     rows.into_values()
 }
 
-/// Gold that adds up, as dbt writes its own. `narrow`: without what dbt cannot know of such a source, which is what accounts opened with.
+/// Gold that adds up, and the facts, as dbt writes its own. `narrow`: without what dbt cannot know of such a source, which is what accounts opened with.
 fn gold(source: &mut Source, narrow: bool) -> Tables {
     let unknown = |amount: Money| (!narrow).then(|| amount.to_string());
     let positions = rows(source, CUSTOMER_POSITIONS).map(|row| {
@@ -68,6 +68,15 @@ fn gold(source: &mut Source, narrow: bool) -> Tables {
         })
     });
     let minutes = minutes.collect();
+    let facts = rows(source, TRANSACTION_FACTS).map(|row| {
+        json!({
+            "transaction_id": row.transaction_id.0, "account_id": row.account_id.0, "account_version": row.account_version,
+            "customer_id": row.customer_id.0, "account_type": row.account_type.as_str(), "currency": row.currency.as_str(),
+            "txn_type": row.txn_type.as_str(), "amount": row.amount.to_string(),
+            "related_account_id": row.related_account_id.map(|id| id.0), "status": row.status.as_str(), "created_at": row.created_at,
+        })
+    });
+    let facts = facts.collect();
     let bank = rows(source, BANK_DAILY).map(|row| {
         assert_eq!(row.closed_accounts, 0, "no account says when it was closed");
         json!({
@@ -79,6 +88,7 @@ fn gold(source: &mut Source, narrow: bool) -> Tables {
     BTreeMap::from([
         ("customer_positions".to_owned(), positions),
         ("account_daily".to_owned(), days),
+        ("transactions".to_owned(), facts),
         ("transaction_minutes".to_owned(), minutes),
         ("bank_daily".to_owned(), bank.collect()),
     ])

@@ -34,6 +34,10 @@ ANSWERS = {
         select account_id, day, customer_id, account_type, currency, opening::varchar as opening, credits::varchar as credits,
           debits::varchar as debits, entries, closing::varchar as closing
         from account_daily order by all""",
+    "transactions": """
+        select transaction_id, account_id, account_version, customer_id, account_type, currency, txn_type, amount::varchar as amount,
+          related_account_id, status, epoch_us(created_at) as created_at
+        from transactions order by all""",
     "transaction_minutes": """
         select minute, txn_type, status, currency, transactions, amount::varchar as amount, failures
         from transaction_minutes order by all""",

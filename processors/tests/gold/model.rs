@@ -3,14 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::bronze::{AccountRow, TransactionRow};
-use schemas::gold::{AccountDay, BankDay, BankDayKey, CustomerPosition, TransactionMinute, TransactionMinuteKey};
-use schemas::{AccountId, Currency, CustomerId, Money};
+use schemas::gold::{
+    AccountDay, BankDay, BankDayKey, CustomerPosition, TransactionFact, TransactionMinute, TransactionMinuteKey,
+};
+use schemas::{AccountId, Currency, CustomerId, Money, TransactionId};
 
 /// The source's tables.
 #[derive(Debug, Clone, Default)]
 pub struct Source {
     pub accounts: BTreeMap<i64, AccountRow>,
     pub transactions: BTreeMap<i64, TransactionRow>,
+    /// What each account has been, and since when, in microseconds since the epoch; of one that is gone, what it was last.
+    pub versions: BTreeMap<i64, Vec<(i64, AccountRow)>>,
+    /// What is behind a row of `transactions`: the position of its last change, and that one's instant.
+    pub changed: BTreeMap<i64, (i64, i64)>,
 }
 
 pub fn sum(one: Money, other: Money) -> Money {
@@ -30,6 +36,64 @@ pub fn is(text: &Option<String>, code: &str) -> bool {
 }
 
 impl Source {
+    /// An account was changed, or deleted.
+    pub fn account_is(&mut self, id: i64, row: Option<&AccountRow>, at: i64) {
+        let versions = self.versions.entry(id).or_default();
+        let was_there = self.accounts.contains_key(&id);
+        let tracked = |row: &AccountRow| {
+            (
+                row.customer_id,
+                row.account_type.clone(),
+                row.currency.clone(),
+                row.status.clone(),
+            )
+        };
+        match (row, versions.last()) {
+            (Some(row), Some((_, newest))) if was_there && tracked(row) == tracked(newest) => {}
+            (Some(row), _) => versions.push((at, row.clone())),
+            (None, Some((_, newest))) => versions.push((at, newest.clone())),
+            (None, None) => {}
+        }
+        match row {
+            Some(row) => self.accounts.insert(id, row.clone()),
+            None => self.accounts.remove(&id),
+        };
+    }
+
+    pub fn transaction_facts(&self) -> BTreeMap<TransactionId, TransactionFact> {
+        let mut all = BTreeMap::new();
+        for (id, row) in &self.transactions {
+            let Some(versions) = self.versions.get(&row.account_id.unwrap()) else {
+                continue;
+            };
+            let (mut number, mut then) = (1, &versions[0].1);
+            for (place, (from, version)) in versions.iter().enumerate() {
+                if *from <= row.created_at.unwrap() {
+                    (number, then) = (place as i64 + 1, version);
+                }
+            }
+            let (source_lsn, changed_at) = self.changed[id];
+            let fact = TransactionFact {
+                transaction_id: TransactionId(*id),
+                account_id: AccountId(row.account_id.unwrap()),
+                account_version: number,
+                customer_id: CustomerId(then.customer_id.unwrap()),
+                account_type: code(&then.account_type),
+                currency: currency(&versions.last().unwrap().1),
+                txn_type: code(&row.txn_type),
+                amount: row.amount.unwrap(),
+                related_account_id: row.related_account_id.map(AccountId),
+                status: code(&row.status),
+                created_at: row.created_at.unwrap(),
+                updated_at: row.updated_at.unwrap_or(changed_at),
+                source_lsn,
+                source_ts: changed_at,
+            };
+            all.insert(TransactionId(*id), fact);
+        }
+        all
+    }
+
     /// What completed transactions have done to an account.
     pub fn booked(&self, account: i64) -> Vec<(&TransactionRow, Money)> {
         let mut all = Vec::new();
@@ -79,7 +143,12 @@ impl Source {
     pub fn transaction_minutes(&self) -> BTreeMap<TransactionMinuteKey, TransactionMinute> {
         let mut all = BTreeMap::new();
         for row in self.transactions.values() {
-            let Some(account) = self.accounts.get(&row.account_id.unwrap()) else {
+            // One that is gone keeps its transactions where they are.
+            let Some((_, account)) = self
+                .versions
+                .get(&row.account_id.unwrap())
+                .and_then(|versions| versions.last())
+            else {
                 continue;
             };
             let minute = row.created_at.unwrap().div_euclid(60_000_000) * 60_000_000;

@@ -6,9 +6,11 @@ use std::fmt::Debug;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use schemas::bronze::{AccountRow, CdcKey, Envelope, Op, Row, TransactionRow};
-use schemas::gold::{AccountDay, BankDay, BankDayKey, CustomerPosition, TransactionMinute, TransactionMinuteKey};
+use schemas::gold::{
+    AccountDay, BankDay, BankDayKey, CustomerPosition, TransactionFact, TransactionMinute, TransactionMinuteKey,
+};
 use schemas::topics::*;
-use schemas::{AccountId, Currency, CustomerId};
+use schemas::{AccountId, Currency, CustomerId, TransactionId};
 use topology::testing::TestDriver;
 use wire::{Topic, Wire};
 
@@ -16,6 +18,8 @@ use crate::model::Source;
 use crate::support::{Bench, account, money, transaction, transfer};
 
 const ACCOUNTS: i64 = 6;
+/// Where the bank's clock begins.
+const BEGINS_MS: i64 = 1_700_000_000_000;
 const DAY_US: i64 = 86_400_000_000;
 /// 2023-11-14 at midnight: a few days around it have entries.
 const TODAY_US: i64 = 1_699_920_000_000_000;
@@ -102,6 +106,7 @@ pub struct World {
     next_id: i64,
     positions: Follower<(CustomerId, Currency), CustomerPosition>,
     minutes: Follower<TransactionMinuteKey, TransactionMinute>,
+    facts: Follower<TransactionId, TransactionFact>,
     days: Follower<(AccountId, i32), AccountDay>,
     bank_days: Follower<BankDayKey, BankDay>,
 }
@@ -117,6 +122,7 @@ impl World {
             next_id: 1,
             positions: Follower::new(CUSTOMER_POSITIONS),
             minutes: Follower::new(TRANSACTION_MINUTES),
+            facts: Follower::new(TRANSACTION_FACTS),
             days: Follower::new(ACCOUNT_DAILY),
             bank_days: Follower::new(BANK_DAILY),
         }
@@ -161,6 +167,7 @@ impl World {
         let source = &self.source;
         let mut rows = self.positions.check(driver, &source.customer_positions());
         rows += self.minutes.check(driver, &source.transaction_minutes());
+        rows += self.facts.check(driver, &source.transaction_facts());
         rows += self.days.check(driver, &source.account_daily());
         rows += self.bank_days.check(driver, &source.bank_daily());
         rows
@@ -170,8 +177,12 @@ impl World {
         of[self.random.random_range(0..of.len())]
     }
 
-    /// An instant of a few days, minutes of which are shared.
+    /// An instant of a few days, minutes of which are shared; or one of those since the bank began, at which accounts change.
     fn instant(&mut self) -> i64 {
+        if self.random.random_bool(0.3) {
+            let steps = (self.bank.clock_ms - BEGINS_MS) / 10;
+            return BEGINS_MS * 1_000 + self.random.random_range(0..=steps) * 10_000 + self.random.random_range(-1..=1);
+        }
         let (day, minute) = (self.random.random_range(-3..3), self.random.random_range(0..3));
         TODAY_US + day * DAY_US + minute * 60_000_000 + self.random.random_range(0..60_000_000)
     }
@@ -258,11 +269,9 @@ impl World {
     }
 
     fn tell_account(&mut self, id: i64, row: Option<AccountRow>) {
-        let before = match &row {
-            Some(row) => self.source.accounts.insert(id, row.clone()),
-            None => self.source.accounts.remove(&id),
-        };
+        let before = self.source.accounts.get(&id).cloned();
         let event = told(&mut self.bank, before, row);
+        self.source.account_is(id, event.after.as_ref(), event.source.ts_ms * 1_000);
         self.accounts.waiting.push_back(event);
     }
 
@@ -272,6 +281,8 @@ impl World {
             None => self.source.transactions.remove(&id),
         };
         let event = told(&mut self.bank, before, row);
+        let position = (event.source.lsn.unwrap(), event.source.ts_ms * 1_000);
+        self.source.changed.insert(id, position);
         self.transactions.waiting.push_back(event);
     }
 }

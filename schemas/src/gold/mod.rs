@@ -6,6 +6,7 @@ mod bank_day;
 mod customer_position;
 mod history;
 mod reconciliation;
+mod transaction_fact;
 mod transaction_minute;
 
 pub use account_balance::AccountBalance;
@@ -14,4 +15,5 @@ pub use bank_day::{BankDay, BankDayKey};
 pub use customer_position::CustomerPosition;
 pub use history::{AccountVersion, CustomerVersion, Validity, Versioned};
 pub use reconciliation::Reconciliation;
+pub use transaction_fact::TransactionFact;
 pub use transaction_minute::{TransactionMinute, TransactionMinuteKey};

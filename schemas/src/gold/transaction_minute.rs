@@ -10,7 +10,7 @@ use crate::{Currency, Money};
 pub type TransactionMinuteKey = (i64, TransactionType, TransactionStatus, Currency);
 
 /// The transactions of a minute, by type, status and currency. A transaction counts once its account, which knows the currency, is known,
-/// and as long as both are there.
+/// and as long as it is there itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransactionMinute {
     /// When the minute begins, in microseconds since the epoch, UTC: by the transactions' own time, `created_at`.
