@@ -191,6 +191,21 @@ SELECT * FROM query(
   IF(getvariable('has_gold_account_history'), 'FROM lake_rows(''gold.account_history'')', 'FROM shape.gold_account_history')
 );
 
+CREATE OR REPLACE TABLE shape.gold_transactions (
+  transaction_id BIGINT, account_id BIGINT, account_version BIGINT, customer_id BIGINT, account_type VARCHAR,
+  currency VARCHAR, txn_type VARCHAR, amount DECIMAL(38,4), related_account_id BIGINT, status VARCHAR,
+  created_at TIMESTAMPTZ, updated_at TIMESTAMPTZ, source_lsn BIGINT, source_ts TIMESTAMPTZ, op VARCHAR, _topic VARCHAR,
+  _partition INTEGER, _offset BIGINT, _timestamp TIMESTAMPTZ, _raw_key BLOB, _raw BLOB, _error VARCHAR,
+  _generation INTEGER
+);
+SET VARIABLE has_gold_transactions = (SELECT COUNT(*) > 0 FROM glob(lake_files('gold.transactions')));
+CREATE OR REPLACE VIEW raw.gold_transactions AS
+SELECT * FROM shape.gold_transactions
+UNION ALL BY NAME
+SELECT * FROM query(
+  IF(getvariable('has_gold_transactions'), 'FROM lake_rows(''gold.transactions'')', 'FROM shape.gold_transactions')
+);
+
 CREATE OR REPLACE TABLE shape.gold_customer_positions (
   customer_id BIGINT, currency VARCHAR, booked DECIMAL(38,4), available DECIMAL(38,4), accounts BIGINT,
   open_accounts BIGINT, op VARCHAR, _topic VARCHAR, _partition INTEGER, _offset BIGINT, _timestamp TIMESTAMPTZ,
@@ -427,6 +442,32 @@ SELECT
 FROM raw.gold_account_history
 WHERE op <> 'undecodable'
 QUALIFY ROW_NUMBER() OVER (PARTITION BY account_id, version ORDER BY COALESCE(_generation, 1) DESC, _offset DESC) = 1
+  AND op <> 'delete';
+
+CREATE OR REPLACE VIEW gold.transactions AS
+SELECT
+  transaction_id,
+  account_id,
+  account_version,
+  customer_id,
+  account_type,
+  currency,
+  txn_type,
+  amount,
+  related_account_id,
+  status,
+  created_at,
+  updated_at,
+  source_lsn,
+  source_ts,
+  _topic,
+  COALESCE(_generation, 1) AS _generation,
+  _partition,
+  _offset,
+  _timestamp
+FROM raw.gold_transactions
+WHERE op <> 'undecodable'
+QUALIFY ROW_NUMBER() OVER (PARTITION BY transaction_id ORDER BY COALESCE(_generation, 1) DESC, _offset DESC) = 1
   AND op <> 'delete';
 
 CREATE OR REPLACE VIEW gold.customer_positions AS
@@ -767,6 +808,9 @@ FROM raw.gold_customer_history
 UNION ALL
 SELECT 'gold.account_history' AS table_name, _topic, COALESCE(_generation, 1) AS _generation, _partition, _offset, op AS op, _error
 FROM raw.gold_account_history
+UNION ALL
+SELECT 'gold.transactions' AS table_name, _topic, COALESCE(_generation, 1) AS _generation, _partition, _offset, op AS op, _error
+FROM raw.gold_transactions
 UNION ALL
 SELECT 'gold.customer_positions' AS table_name, _topic, COALESCE(_generation, 1) AS _generation, _partition, _offset, op AS op, _error
 FROM raw.gold_customer_positions

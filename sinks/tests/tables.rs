@@ -380,7 +380,7 @@ fn shapes_are_what_a_warehouse_expects() {
         }
         topics.push(table.topic().to_owned());
     }
-    assert_eq!(topics.len(), 15);
+    assert_eq!(topics.len(), 16);
     assert!(
         topics.contains(&topics::CDC_CUSTOMERS.name().to_owned()) && topics.contains(&topics::ACCOUNT_BALANCES.name().to_owned())
     );
@@ -439,6 +439,27 @@ fn the_shape_of_files_that_are_there_stays() {
             "closed_accounts Int64",
             "active_accounts Int64",
             "active_customers Int64",
+            "op Utf8!",
+        ]
+    );
+    assert_eq!(table("gold.transactions").schema_version(), 1);
+    assert_eq!(
+        shape("gold.transactions")[..15],
+        [
+            "transaction_id Int64",
+            "account_id Int64",
+            "account_version Int64",
+            "customer_id Int64",
+            "account_type Utf8",
+            "currency Utf8",
+            "txn_type Utf8",
+            "amount Decimal128(38, 4)",
+            "related_account_id Int64",
+            "status Utf8",
+            "created_at Timestamp(µs, \"UTC\")",
+            "updated_at Timestamp(µs, \"UTC\")",
+            "source_lsn Int64",
+            "source_ts Timestamp(µs, \"UTC\")",
             "op Utf8!",
         ]
     );

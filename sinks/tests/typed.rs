@@ -16,7 +16,9 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
-use schemas::gold::{AccountBalance, AccountDay, AccountVersion, BankDay, CustomerPosition, CustomerVersion, TransactionMinute};
+use schemas::gold::{
+    AccountBalance, AccountDay, AccountVersion, BankDay, CustomerPosition, CustomerVersion, TransactionFact, TransactionMinute,
+};
 use schemas::silver::{Account, Customer, Posting, Rejected, Transaction};
 use schemas::topics;
 use sinks::lake::{self, Depth};
@@ -74,6 +76,7 @@ fn all() -> Vec<Records> {
         records::<_, AccountBalance>(topics::ACCOUNT_BALANCES, &["account_id"], true, true),
         records::<_, CustomerVersion>(topics::CUSTOMER_HISTORY, &["customer_id", "version"], true, true),
         records::<_, AccountVersion>(topics::ACCOUNT_HISTORY, &["account_id", "version"], true, true),
+        records::<_, TransactionFact>(topics::TRANSACTION_FACTS, &["transaction_id"], true, true),
         records::<_, CustomerPosition>(topics::CUSTOMER_POSITIONS, &["customer_id", "currency"], true, true),
         records::<_, AccountDay>(topics::ACCOUNT_DAILY, &["account_id", "day"], true, true),
         records::<_, BankDay>(topics::BANK_DAILY, &["day", "account_type", "currency"], true, true),

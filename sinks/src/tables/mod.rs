@@ -1,13 +1,14 @@
 //! The bank's tables: one line each where they are put together, one declaration each of their columns.
 //!
 //! - `change_logs`: the tables of [`Bronze`], whose rows have whatever columns the source sends.
-//! - `silver/`, `balances`, `histories`, `aggregates`, `reconciliation`: [`Typed`] tables, of records whose type is ours.
+//! - `silver/`, `balances`, `histories`, `facts`, `aggregates`, `reconciliation`: [`Typed`] tables, of records whose type is ours.
 
 mod aggregates;
 mod balances;
 mod bronze;
 mod change_logs;
 mod describe;
+mod facts;
 mod histories;
 mod reconciliation;
 mod silver;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Arc<dyn Table>> {
     tables.push(Arc::new(balances::balances()));
     tables.push(Arc::new(histories::customers()));
     tables.push(Arc::new(histories::accounts()));
+    tables.push(Arc::new(facts::transactions()));
     tables.push(Arc::new(aggregates::customer_positions()));
     tables.push(Arc::new(aggregates::account_daily()));
     tables.push(Arc::new(aggregates::bank_daily()));

@@ -1,4 +1,4 @@
-"""Gold that adds up, computed anew from the bank's plain values: what each group comes to, as the topics have it."""
+"""Gold that is made of rows, computed anew from the bank's plain values: the facts, and what each group comes to, as the topics have it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ Group = dict[str, Any]
 
 #: The columns that are each table's key.
 KEYS = {
+    "gold.transactions": ("transaction_id",),
     "gold.customer_positions": ("customer_id", "currency"),
     "gold.account_daily": ("account_id", "day"),
     "gold.bank_daily": ("day", "account_type", "currency"),
@@ -20,16 +21,38 @@ KEYS = {
 
 
 def aggregates(
-    accounts: dict[int, Group], balances: dict[int, Group], transactions: dict[int, Group], postings: list[Group]
+    accounts: dict[int, Group],
+    versions: dict[int, list[Group]],
+    balances: dict[int, Group],
+    transactions: dict[int, Group],
+    postings: list[Group],
 ) -> dict[str, list[Group]]:
-    """Each table's rows, of the accounts, balances and transactions that are there, and of all postings."""
+    """Each table's rows, of the accounts, balances and transactions that are there, of all versions of accounts, and of all postings."""
     days = account_days(accounts, postings)
+    of_transactions = facts(versions, transactions)
     return {
+        "gold.transactions": of_transactions,
         "gold.customer_positions": positions(accounts, balances),
         "gold.account_daily": days,
         "gold.bank_daily": bank_days(accounts, days),
-        "gold.transaction_minutes": minutes(accounts, transactions),
+        "gold.transaction_minutes": minutes(of_transactions),
     }
+
+
+def facts(versions: dict[int, list[Group]], transactions: dict[int, Group]) -> list[Group]:
+    """Each transaction with the version of its account that was in force when it was made; before the first one, that."""
+    rows = []
+    for id, row in transactions.items():
+        if of := versions.get(row["account_id"]):
+            then = ([version for version in of if version["valid_from"] <= row["created_at"]] or of[:1])[-1]
+            rows.append({
+                "transaction_id": id, "account_id": row["account_id"], "account_version": then["version"],
+                "customer_id": then["customer_id"], "account_type": then["account_type"], "currency": of[-1]["currency"],
+            } | {
+                name: row[name]
+                for name in ("txn_type", "amount", "related_account_id", "status", "created_at", "updated_at", "source_lsn", "source_ts")
+            })  # fmt: skip
+    return rows
 
 
 def positions(accounts: dict[int, Group], balances: dict[int, Group]) -> list[Group]:
@@ -90,12 +113,11 @@ def bank_days(accounts: dict[int, Group], days: list[Group]) -> list[Group]:
     return [{name: value for name, value in of.items() if name != "active"} | {"active_customers": len(of["active"])} for of in groups.values()]
 
 
-def minutes(accounts: dict[int, Group], transactions: dict[int, Group]) -> list[Group]:
+def minutes(transactions: list[Group]) -> list[Group]:
     groups: dict[Any, list[Decimal]] = defaultdict(list)
-    for row in transactions.values():
-        if row["account_id"] in accounts:
-            minute = row["created_at"].replace(second=0, microsecond=0)
-            groups[minute, row["txn_type"], row["status"], accounts[row["account_id"]]["currency"]].append(row["amount"])
+    for row in transactions:
+        minute = row["created_at"].replace(second=0, microsecond=0)
+        groups[minute, row["txn_type"], row["status"], row["currency"]].append(row["amount"])
     return [
         dict(zip(KEYS["gold.transaction_minutes"], key, strict=True))
         | {"transactions": len(amounts), "amount": sum(amounts), "failures": len(amounts) if key[2] == "FAILED" else 0}

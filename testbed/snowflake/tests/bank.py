@@ -226,7 +226,8 @@ class Bank:
                 self.write("gold.account_balances", account, balance | self.tick() | {"last_entry_at": self.now})
 
     def aggregates(self) -> dict[str, list[dict[str, Any]]]:
-        return aggregates.aggregates(self.accounts, self.balances, self.transactions, list(self.postings.values()))
+        postings = list(self.postings.values())
+        return aggregates.aggregates(self.accounts, self.versions["accounts"], self.balances, self.transactions, postings)
 
     def add_up(self) -> None:
         """Writes each group that is another now, and the end of each that is no more."""

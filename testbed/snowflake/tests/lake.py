@@ -115,7 +115,10 @@ class Lake(unittest.TestCase):
         accounts = self.current("silver.accounts")
         balances = {id: row for id, row in self.current("gold.account_balances").items() if not row["is_deleted"]}
         postings = [posting | {"effective_at": posting["effective_at"] or posting["booked_at"]} for posting in self.current("silver.postings").values()]
-        tables = aggregates.aggregates(accounts, balances, self.current("silver.transactions"), postings)
+        versions: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        for (account, _), version in sorted(self.current("gold.account_history").items()):
+            versions[account].append(version)
+        tables = aggregates.aggregates(accounts, versions, balances, self.current("silver.transactions"), postings)
         by_day: dict[Any, list[Any]] = defaultdict(lambda: [0, Decimal(0)])
         for row in tables["gold.transaction_minutes"]:
             if row["status"] == "COMPLETED":

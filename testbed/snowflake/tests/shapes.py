@@ -50,6 +50,11 @@ SHAPES: dict[str, dict[str, pa.DataType]] = {
     "gold.account_history": {
         "account_id": BIGINT, "version": BIGINT, "customer_id": BIGINT, "account_type": TEXT, "currency": TEXT, "status": TEXT,
     } | VALIDITY | COMMON,
+    "gold.transactions": {
+        "transaction_id": BIGINT, "account_id": BIGINT, "account_version": BIGINT, "customer_id": BIGINT, "account_type": TEXT,
+        "currency": TEXT, "txn_type": TEXT, "amount": MONEY, "related_account_id": BIGINT, "status": TEXT, "created_at": TIME,
+        "updated_at": TIME,
+    } | SOURCE | COMMON,
     "gold.customer_positions": {
         "customer_id": BIGINT, "currency": TEXT, "booked": MONEY, "available": MONEY, "accounts": BIGINT, "open_accounts": BIGINT,
     } | COMMON,
