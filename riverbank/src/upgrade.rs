@@ -16,7 +16,7 @@ use bytes::Bytes;
 use processors::{APPLICATION, stores};
 use schemas::silver::{Account, Customer, Transaction};
 use schemas::state::{Applied, SourcePosition};
-use schemas::topics::{ACCOUNT_BALANCES, ACCOUNT_DAILY, BANK_DAILY, CUSTOMER_POSITIONS, TRANSACTION_MINUTES};
+use schemas::topics::{ACCOUNT_BALANCES, ACCOUNT_DAILY, BANK_DAILY, CUSTOMER_POSITIONS, TRANSACTION_FACTS, TRANSACTION_MINUTES};
 use topology::clock::{Clock, Micros, Millis};
 use topology::store::{KeyValue, StoreKey};
 use wire::{Codec, Wire};
@@ -95,19 +95,20 @@ pub fn take_over(log: &Log, clock: &dyn Clock) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tables that add up what has happened, with the versions that follow those without them.
-const ADDED_UP: [&str; 4] = [
+/// Tables that are made of all that has happened, with the versions that follow those without them.
+const OF_ALL: [&str; 5] = [
     CUSTOMER_POSITIONS.name(),
     ACCOUNT_DAILY.name(),
     BANK_DAILY.name(),
+    TRANSACTION_FACTS.name(),
     TRANSACTION_MINUTES.name(),
 ];
 
-/// Refuses to add up from the middle: what an earlier version has processed would be missing in tables that it did not have, and their figures
+/// Refuses to begin such tables in the middle: what an earlier version has processed would be missing in tables that it did not have, and their figures
 /// would look right. `from_now_on`: the operator wants them so.
 pub fn check_gold(broker: &dyn Broker, from_now_on: bool) -> anyhow::Result<()> {
-    let counts = broker.partition_counts(&ADDED_UP, TIMEOUT)?;
-    let missing: Vec<&str> = ADDED_UP
+    let counts = broker.partition_counts(&OF_ALL, TIMEOUT)?;
+    let missing: Vec<&str> = OF_ALL
         .into_iter()
         .zip(counts)
         .filter_map(|(topic, count)| count.is_none().then_some(topic))
@@ -121,7 +122,7 @@ pub fn check_gold(broker: &dyn Broker, from_now_on: bool) -> anyhow::Result<()> 
         return Ok(());
     }
     bail!(
-        "{missing}: an earlier version processed without them, and they add up all that ever happened. Begin anew from the source's topics, or \
+        "{missing}: an earlier version processed without them, and they are made of all that ever happened. Begin anew from the source's topics, or \
          set engine.gold_from_now_on to have them begin with what changes from now on (docs/runbooks/gold.md)"
     )
 }

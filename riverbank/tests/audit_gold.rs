@@ -1,4 +1,4 @@
-//! The audit of the Gold tables that add up other rows: a cent too much, a row too few, one too many and one twice are found in each of them.
+//! The audit of the Gold tables that are made of other rows: a cent too much, a row too few, one too many and one twice are found in each of them.
 
 mod support {
     pub mod books;
@@ -7,9 +7,9 @@ mod support {
 use std::collections::BTreeMap;
 
 use riverbank::audit::Check;
-use schemas::gold::{AccountDay, BankDay, CustomerPosition, TransactionMinute};
-use schemas::topics::{ACCOUNT_DAILY, BANK_DAILY, CUSTOMER_POSITIONS, TRANSACTION_MINUTES};
-use schemas::{AccountId, CustomerId, Money};
+use schemas::gold::{AccountDay, BankDay, CustomerPosition, TransactionFact, TransactionMinute};
+use schemas::topics::{ACCOUNT_DAILY, BANK_DAILY, CUSTOMER_POSITIONS, TRANSACTION_FACTS, TRANSACTION_MINUTES};
+use schemas::{AccountId, CustomerId, Money, TransactionId};
 use support::books::{AT_ONCE, Bank, READY, SETTLE, check};
 use wire::{Codec, Topic, Wire};
 
@@ -88,7 +88,13 @@ async fn what_gold_should_not_say_is_found_and_named() {
     let (bank, running) = Bank::open(2).await;
     let checks = bank.audit().run(SETTLE, None).await.expect("it is looked at");
     check(&checks, &[]);
-    for table in ["customer_positions", "account_daily", "bank_daily", "transaction_minutes"] {
+    for table in [
+        "transactions",
+        "customer_positions",
+        "account_daily",
+        "bank_daily",
+        "transaction_minutes",
+    ] {
         let judged = checks
             .iter()
             .any(|check| check.what.starts_with(&format!("gold.{table}: ")) && check.notes.is_empty());
@@ -96,12 +102,47 @@ async fn what_gold_should_not_say_is_found_and_named() {
     }
     // What is written from here on is this test's alone.
     running.stop().await.expect("it ends");
+    facts(&bank).await;
     positions(&bank).await;
     account_days(&bank).await;
     bank_days(&bank).await;
     minutes(&bank).await;
     let checks = bank.audit().run(AT_ONCE, None).await.expect("it is looked at");
     check(&checks, &[]);
+}
+
+async fn facts(bank: &Bank) {
+    let table = Table::of(bank, TRANSACTION_FACTS);
+    let (key, row) = table.find(|_, row| row.related_account_id.is_none());
+    let named = format!("gold.transactions: transaction {key}: ");
+    let made_of = "the transactions and the versions of their accounts";
+    let amount = more(row.amount);
+    let wrong = TransactionFact { amount, ..row.clone() };
+    let said = format!("{named}amount is {amount}, and by {made_of} {}", row.amount);
+    table.with(key, Some(&wrong), &said).await;
+    // Of another version of the account, and of another customer.
+    let wrong = TransactionFact {
+        account_version: row.account_version + 1,
+        ..row.clone()
+    };
+    let said = format!(
+        "{named}account_version is {}, and by {made_of} {}",
+        wrong.account_version, row.account_version
+    );
+    table.with(key, Some(&wrong), &said).await;
+    let customer_id = CustomerId(row.customer_id.0 + 1);
+    let wrong = TransactionFact {
+        customer_id,
+        ..row.clone()
+    };
+    table
+        .with(key, Some(&wrong), &format!("{named}customer_id is {customer_id}"))
+        .await;
+    table.with(key, None, &format!("{named}it has no row")).await;
+    table.twice(key, &row, &format!("{named}its row is in two partitions")).await;
+    let nothing = TransactionId(987_654);
+    let said = format!("gold.transactions: transaction {nothing}: it has a row, and {made_of} make none");
+    table.with(nothing, Some(&row), &said).await;
 }
 
 async fn positions(bank: &Bank) {

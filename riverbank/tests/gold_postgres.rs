@@ -200,7 +200,7 @@ impl Bank {
         let judged = said
             .lines()
             .filter(|line| line.starts_with("  ok     gold.") && line.contains(" rows are what "));
-        assert_eq!(judged.count(), 4, "{said}");
+        assert_eq!(judged.count(), 5, "{said}");
         let accounts = said.lines().filter(|line| line.starts_with("         account "));
         assert_eq!(accounts.count(), 0, "the postings of each account sum to its balance: {said}");
     }

@@ -290,6 +290,7 @@ fn tables_that_add_up_do_not_begin_in_the_middle_unless_they_are_to() {
         CUSTOMER_POSITIONS.name(),
         ACCOUNT_DAILY.name(),
         BANK_DAILY.name(),
+        TRANSACTION_FACTS.name(),
         TRANSACTION_MINUTES.name(),
     ];
     let topics = topics.map(|name| topic(name, 1, CleanupPolicy::Compact));

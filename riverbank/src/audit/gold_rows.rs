@@ -1,15 +1,18 @@
-//! The rows of the Gold tables that add up, as they are read from their topics.
+//! The rows of the Gold tables that are made of other rows, as they are read from their topics.
 
 use std::collections::BTreeMap;
 
 use broker::{Message, TopicPartition};
-use schemas::gold::{AccountDay, BankDay, BankDayKey, CustomerPosition, TransactionMinute, TransactionMinuteKey};
-use schemas::topics::{ACCOUNT_DAILY, BANK_DAILY, CUSTOMER_POSITIONS, TRANSACTION_MINUTES};
-use schemas::{AccountId, Currency, CustomerId};
+use schemas::gold::{
+    AccountDay, BankDay, BankDayKey, CustomerPosition, TransactionFact, TransactionMinute, TransactionMinuteKey,
+};
+use schemas::topics::{ACCOUNT_DAILY, BANK_DAILY, CUSTOMER_POSITIONS, TRANSACTION_FACTS, TRANSACTION_MINUTES};
+use schemas::{AccountId, Currency, CustomerId, TransactionId};
 use wire::{Codec, Wire};
 
 /// The topics.
-pub(super) const TOPICS: [&str; 4] = [
+pub(super) const TOPICS: [&str; 5] = [
+    TRANSACTION_FACTS.name(),
     CUSTOMER_POSITIONS.name(),
     ACCOUNT_DAILY.name(),
     BANK_DAILY.name(),
@@ -81,6 +84,7 @@ impl<K: Wire + Copy + Ord, V: Wire> Rows<K, V> {
 /// The rows in force.
 #[derive(Debug, Default)]
 pub(super) struct GoldRows {
+    pub facts: Rows<TransactionId, TransactionFact>,
     pub positions: Rows<(CustomerId, Currency), CustomerPosition>,
     pub days: Rows<(AccountId, i32), AccountDay>,
     pub bank_days: Rows<BankDayKey, BankDay>,
@@ -98,6 +102,7 @@ impl GoldRows {
     /// Takes a record of one of the topics; false where it is of another.
     pub fn add(&mut self, of: &TopicPartition, message: &Message, codec: &Codec) -> anyhow::Result<bool> {
         match &*of.topic {
+            topic if topic == TRANSACTION_FACTS.name() => self.facts.read(of.partition, message, codec)?,
             topic if topic == CUSTOMER_POSITIONS.name() => self.positions.read(of.partition, message, codec)?,
             topic if topic == ACCOUNT_DAILY.name() => self.days.read(of.partition, message, codec)?,
             topic if topic == BANK_DAILY.name() => self.bank_days.read(of.partition, message, codec)?,

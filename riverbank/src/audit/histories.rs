@@ -100,6 +100,10 @@ impl OfHistory {
         self.questions.is_unsettled(settle)
     }
 
+    pub fn is_any_settled(&self, settle: Duration) -> bool {
+        self.questions.is_any_settled(settle)
+    }
+
     pub fn ask_anew(&mut self) {
         self.questions.ask_anew();
     }

@@ -304,6 +304,7 @@ impl Audit {
             accounts: self.accounts.questions.is_any_settled(settle),
             transactions: self.transactions.questions.is_any_settled(settle),
             balances: self.balances.is_any_settled(settle),
+            histories: self.account_histories.is_any_settled(settle),
         };
         let mut balances = Check::default();
         let right = accounts.saturating_sub(balances.answered(std::mem::take(&mut self.balances), settle));

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use broker::kafka::{KafkaBroker, KafkaSettings};
 use broker::{Message, Replay};
-use schemas::gold::{AccountBalance, AccountDay, BankDay, BankDayKey, CustomerPosition, TransactionMinute, TransactionMinuteKey};
-use schemas::topics::{ACCOUNT_BALANCES, ACCOUNT_DAILY, BANK_DAILY, CUSTOMER_POSITIONS, TRANSACTION_MINUTES};
-use schemas::{AccountId, Currency, CustomerId, Money};
+use schemas::gold::{
+    AccountBalance, AccountDay, BankDay, BankDayKey, CustomerPosition, TransactionFact, TransactionMinute, TransactionMinuteKey,
+};
+use schemas::silver::AccountType;
+use schemas::topics::{ACCOUNT_BALANCES, ACCOUNT_DAILY, BANK_DAILY, CUSTOMER_POSITIONS, TRANSACTION_FACTS, TRANSACTION_MINUTES};
+use schemas::{AccountId, Currency, CustomerId, Money, TransactionId};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use topology::testing::TestDriver;
@@ -172,6 +175,47 @@ impl Judged for TransactionMinute {
     }
 }
 
+impl Judged for TransactionFact {
+    type Key = TransactionId;
+    const TOPIC: Topic<Self::Key, Self> = TRANSACTION_FACTS;
+    const QUERY: &'static str = include_str!("../postgres/transactions.sql");
+    const COLUMNS: &'static str = "transaction_id, account_id, currency::text, txn_type, amount::text, related_account_id, status, \
+                                   (extract(epoch FROM created_at) * 1000000)::bigint AS created_at";
+
+    fn asked(row: &PgRow) -> (Self::Key, Self) {
+        let fact = Self {
+            transaction_id: TransactionId(id(row, "transaction_id")),
+            account_id: AccountId(id(row, "account_id")),
+            account_version: 0,
+            customer_id: CustomerId(0),
+            account_type: AccountType::Checking,
+            currency: code(row, "currency"),
+            txn_type: code(row, "txn_type"),
+            amount: money(row, "amount"),
+            related_account_id: row.get::<Option<i64>, _>("related_account_id").map(AccountId),
+            status: code(row, "status"),
+            created_at: row.get("created_at"),
+            updated_at: 0,
+            source_lsn: 0,
+            source_ts: 0,
+        };
+        (fact.transaction_id, fact)
+    }
+
+    /// What an account was is in no table of the source: dbt judges that, by its snapshots.
+    fn known(self) -> Option<Self> {
+        Some(Self {
+            account_version: 0,
+            customer_id: CustomerId(0),
+            account_type: AccountType::Checking,
+            updated_at: 0,
+            source_lsn: 0,
+            source_ts: 0,
+            ..self
+        })
+    }
+}
+
 /// All committed records of a topic, by partition.
 pub fn read_all(bootstrap: &str, topic: &str) -> Vec<Vec<Message>> {
     let broker = kafka(bootstrap);
@@ -205,6 +249,7 @@ pub struct Gold {
     days: Rows<AccountDay>,
     bank_days: Rows<BankDay>,
     minutes: Rows<TransactionMinute>,
+    facts: Rows<TransactionFact>,
 }
 
 async fn ask<T: Judged>(connection: &mut PgConnection) -> Rows<T> {
@@ -252,6 +297,7 @@ impl Gold {
             days: ask(connection).await,
             bank_days: ask(connection).await,
             minutes: ask(connection).await,
+            facts: ask(connection).await,
         }
     }
 
@@ -264,6 +310,7 @@ impl Gold {
             days: drained(driver),
             bank_days: drained(driver),
             minutes: drained(driver),
+            facts: drained(driver),
         }
     }
 
@@ -273,13 +320,14 @@ impl Gold {
     }
 
     /// How many there are of each.
-    pub fn by_table(&self) -> [(&'static str, usize); 5] {
+    pub fn by_table(&self) -> [(&'static str, usize); 6] {
         [
             (ACCOUNT_BALANCES.name(), self.balances.len()),
             (CUSTOMER_POSITIONS.name(), self.positions.len()),
             (ACCOUNT_DAILY.name(), self.days.len()),
             (BANK_DAILY.name(), self.bank_days.len()),
             (TRANSACTION_MINUTES.name(), self.minutes.len()),
+            (TRANSACTION_FACTS.name(), self.facts.len()),
         ]
     }
 
@@ -291,6 +339,7 @@ impl Gold {
         compare(&self.days, &asked.days, &mut problems);
         compare(&self.bank_days, &asked.bank_days, &mut problems);
         compare(&self.minutes, &asked.minutes, &mut problems);
+        compare(&self.facts, &asked.facts, &mut problems);
         match problems.len() {
             0 => Ok(()),
             all => Err(format!("{all} rows differ:\n{}", problems[..all.min(8)].join("\n"))),
@@ -312,7 +361,7 @@ impl Follower {
         let registry: Arc<dyn Registry> = Arc::new(HttpRegistry::new(registry).expect("the registry's address is right"));
         let of_topic = |(topic, _)| broker::partitions_of(&broker, topic, PATIENCE).expect("the broker answers");
         let partitions: Vec<_> = Gold::default().by_table().into_iter().flat_map(of_topic).collect();
-        assert!(partitions.len() >= 5, "the topics are there");
+        assert!(partitions.len() >= 6, "the topics are there");
         Self {
             replay: Replay::of(&broker, "gold", &partitions).expect("a reader"),
             codec: Codec::reader(registry),
@@ -331,6 +380,7 @@ impl Follower {
                     topic if topic == CUSTOMER_POSITIONS.name() => decoded(&mut gold.positions, key, value, codec),
                     topic if topic == ACCOUNT_DAILY.name() => decoded(&mut gold.days, key, value, codec),
                     topic if topic == BANK_DAILY.name() => decoded(&mut gold.bank_days, key, value, codec),
+                    topic if topic == TRANSACTION_FACTS.name() => decoded(&mut gold.facts, key, value, codec),
                     _ => decoded(&mut gold.minutes, key, value, codec),
                 }
                 Ok::<_, broker::BrokerError>(())

@@ -1,4 +1,4 @@
-//! A table that adds up other rows: what every one of them is asked.
+//! A table that is made of other rows: what every one of them is asked.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -12,7 +12,7 @@ use crate::audit::questions::Questions;
 /// A row's fields as text, in their order.
 pub(super) type Fields = Vec<(&'static str, String)>;
 
-/// A table that adds up other rows.
+/// A table that is made of other rows.
 pub(super) trait Aggregate {
     /// What is asked of by itself.
     type Key: Copy + Eq + Ord + Hash;

@@ -33,8 +33,9 @@ impl Aggregate for Minutes {
     fn expected(of: &Emitted, wanted: Option<&HashSet<Self::Key>>) -> anyhow::Result<HashMap<Self::Key, TransactionMinute>> {
         let mut all = HashMap::new();
         for transaction in of.transactions.values() {
-            // Nothing else says its currency.
-            let Some(account) = of.accounts.get(&transaction.account_id.0) else {
+            // Nothing else says its currency. An account that is gone has had one.
+            let versions = of.account_versions.get(&transaction.account_id.0);
+            let Some(account) = versions.and_then(|versions| versions.values().next_back()) else {
                 continue;
             };
             let minute = transaction.created_at.div_euclid(MINUTE_US).saturating_mul(MINUTE_US);

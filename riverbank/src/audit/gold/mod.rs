@@ -1,4 +1,4 @@
-//! The Gold tables that add up other rows, beside those rows: what was emitted of each must be what the emitted rows that it is made of add up to.
+//! The Gold tables that are made of other rows, beside those rows: what was emitted of each must be what the emitted rows that it is made of come to.
 //!
 //! Those rows are compared with the source by themselves. Where they differ from it, or from one another, nothing is said of what is made of them:
 //! one fault is reported once, where it is.
@@ -6,6 +6,7 @@
 mod aggregate;
 mod bank;
 mod days;
+mod facts;
 mod minutes;
 mod positions;
 
@@ -24,11 +25,14 @@ pub(super) struct Wrong {
     pub transactions: bool,
     /// Of balances.
     pub balances: bool,
+    /// Of the histories of accounts.
+    pub histories: bool,
 }
 
 /// The tables' part of the audit.
 #[derive(Default)]
 pub(super) struct OfGold {
+    facts: OfAggregate<facts::Facts>,
     positions: OfAggregate<positions::Positions>,
     days: OfAggregate<days::Days>,
     bank: OfAggregate<bank::BankDays>,
@@ -38,6 +42,7 @@ pub(super) struct OfGold {
 impl OfGold {
     /// Looks at all rows, or again at those that differ.
     pub fn look(&mut self, is_first: bool, emitted: &Emitted) -> anyhow::Result<()> {
+        self.facts.look(is_first, emitted)?;
         self.positions.look(is_first, emitted)?;
         self.days.look(is_first, emitted)?;
         self.bank.look(is_first, emitted)?;
@@ -45,13 +50,15 @@ impl OfGold {
     }
 
     pub fn is_unsettled(&self, settle: Duration) -> bool {
-        self.positions.questions.is_unsettled(settle)
+        self.facts.questions.is_unsettled(settle)
+            || self.positions.questions.is_unsettled(settle)
             || self.days.questions.is_unsettled(settle)
             || self.bank.questions.is_unsettled(settle)
             || self.minutes.questions.is_unsettled(settle)
     }
 
     pub fn ask_anew(&mut self) {
+        self.facts.questions.ask_anew();
         self.positions.questions.ask_anew();
         self.days.questions.ask_anew();
         self.bank.questions.ask_anew();
@@ -60,19 +67,21 @@ impl OfGold {
 
     pub fn verdict(self, emitted: &Emitted, wrong: Wrong, settle: Duration) -> Vec<Check> {
         let days = wrong.accounts || wrong.transactions || wrong.balances;
+        let facts = wrong.transactions || wrong.histories;
         let bank = wrong.accounts || self.days.questions.is_any_settled(settle);
         vec![
+            self.facts.verdict(emitted, facts, settle),
             self.positions.verdict(emitted, wrong.accounts || wrong.balances, settle),
             self.days.verdict(emitted, days, settle),
             self.bank.verdict(emitted, bank, settle),
-            self.minutes.verdict(emitted, wrong.accounts || wrong.transactions, settle),
+            self.minutes.verdict(emitted, facts, settle),
         ]
     }
 }
 
 /// Of tables that begin in the middle.
 pub(super) fn not_compared() -> Check {
-    let mut check = Check::of("Gold that adds up: not compared");
+    let mut check = Check::of("Gold that is made of rows: not compared");
     let reason =
         "it begins with what changed since engine.gold_from_now_on was set, and rows do not say whether they changed since";
     check.notes.push(reason.to_owned());
