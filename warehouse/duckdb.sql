@@ -124,7 +124,8 @@ SELECT * FROM query(
 
 CREATE OR REPLACE TABLE shape.silver_postings (
   posting_id VARCHAR, transaction_id BIGINT, account_id BIGINT, is_cash BOOLEAN, currency VARCHAR,
-  amount DECIMAL(38,4), reverses VARCHAR, booked_at TIMESTAMPTZ, effective_at TIMESTAMPTZ, source_lsn BIGINT, key_account_id BIGINT, op VARCHAR,
+  amount DECIMAL(38,4), reverses VARCHAR, booked_at TIMESTAMPTZ, effective_at TIMESTAMPTZ, source_lsn BIGINT,
+  entry_number BIGINT, balance_after DECIMAL(38,4), recorded_at TIMESTAMPTZ, key_account_id BIGINT, op VARCHAR,
   _topic VARCHAR, _partition INTEGER, _offset BIGINT, _timestamp TIMESTAMPTZ, _raw_key BLOB, _raw BLOB, _error VARCHAR,
   _generation INTEGER
 );
@@ -259,6 +260,18 @@ UNION ALL BY NAME
 SELECT * FROM query(
   IF(getvariable('has_gold_transaction_minutes'), 'FROM lake_rows(''gold.transaction_minutes'')', 'FROM shape.gold_transaction_minutes')
 );
+CREATE OR REPLACE TABLE shape.gold_reconciliation (
+  account_id BIGINT, currency VARCHAR, streamed DECIMAL(38,4), source DECIMAL(38,4), difference DECIMAL(38,4),
+  is_complete BOOLEAN, source_lsn BIGINT, source_ts TIMESTAMPTZ, op VARCHAR, _topic VARCHAR, _partition INTEGER,
+  _offset BIGINT, _timestamp TIMESTAMPTZ, _raw_key BLOB, _raw BLOB, _error VARCHAR, _generation INTEGER
+);
+SET VARIABLE has_gold_reconciliation = (SELECT COUNT(*) > 0 FROM glob(lake_files('gold.reconciliation')));
+CREATE OR REPLACE VIEW raw.gold_reconciliation AS
+SELECT * FROM shape.gold_reconciliation
+UNION ALL BY NAME
+SELECT * FROM query(
+  IF(getvariable('has_gold_reconciliation'), 'FROM lake_rows(''gold.reconciliation'')', 'FROM shape.gold_reconciliation')
+);
 
 -- Current rows: of each key the newest version, by generation of the topic and offset; a key whose newest version is a
 -- delete has none. Files of earlier versions have no generation: theirs is 1. A file that was loaded twice changes nothing. A
@@ -340,7 +353,11 @@ SELECT
   amount,
   reverses,
   booked_at,
+  effective_at,
   source_lsn,
+  entry_number,
+  balance_after,
+  recorded_at,
   _topic,
   COALESCE(_generation, 1) AS _generation,
   _partition,
@@ -548,6 +565,26 @@ SELECT
 FROM raw.gold_transaction_minutes
 WHERE op <> 'undecodable'
 QUALIFY ROW_NUMBER() OVER (PARTITION BY minute, txn_type, status, currency ORDER BY COALESCE(_generation, 1) DESC, _offset DESC) = 1
+  AND op <> 'delete';
+
+CREATE OR REPLACE VIEW gold.reconciliation AS
+SELECT
+  account_id,
+  currency,
+  streamed,
+  source,
+  difference,
+  is_complete,
+  source_lsn,
+  source_ts,
+  _topic,
+  COALESCE(_generation, 1) AS _generation,
+  _partition,
+  _offset,
+  _timestamp
+FROM raw.gold_reconciliation
+WHERE op <> 'undecodable'
+QUALIFY ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY COALESCE(_generation, 1) DESC, _offset DESC) = 1
   AND op <> 'delete';
 
 -- Dimensions: customers, accounts, days. Days are of UTC, whatever the session's time zone is.
@@ -822,7 +859,10 @@ SELECT 'gold.bank_daily' AS table_name, _topic, COALESCE(_generation, 1) AS _gen
 FROM raw.gold_bank_daily
 UNION ALL
 SELECT 'gold.transaction_minutes' AS table_name, _topic, COALESCE(_generation, 1) AS _generation, _partition, _offset, op AS op, _error
-FROM raw.gold_transaction_minutes;
+FROM raw.gold_transaction_minutes
+UNION ALL
+SELECT 'gold.reconciliation' AS table_name, _topic, COALESCE(_generation, 1) AS _generation, _partition, _offset, op AS op, _error
+FROM raw.gold_reconciliation;
 
 CREATE OR REPLACE VIEW ops.dq_positions AS
 SELECT
@@ -891,6 +931,11 @@ LEFT JOIN (
 ) AS p ON p.account_id = b.account_id
 WHERE CAST(b.booked AS DECIMAL(38,4)) <> CAST(b.opening AS DECIMAL(38,4)) + COALESCE(p.posted, 0);
 
+CREATE OR REPLACE VIEW ops.dq_reconciliation AS
+SELECT account_id, currency, streamed, source, difference, is_complete, source_lsn, source_ts
+FROM gold.reconciliation
+WHERE difference <> 0;
+
 -- What a page of key figures says beside its numbers: as of when they are, and whether they can be relied on.
 
 CREATE OR REPLACE VIEW gold.kpi_as_of AS
@@ -911,4 +956,7 @@ SELECT 'dq_unbalanced' AS view_name, 'transactions whose postings do not sum to 
 FROM ops.dq_unbalanced
 UNION ALL
 SELECT 'dq_balances' AS view_name, 'balances that are not their account''s postings' AS meaning, COUNT(*) AS findings
-FROM ops.dq_balances;
+FROM ops.dq_balances
+UNION ALL
+SELECT 'dq_reconciliation' AS view_name, 'balances that the source has otherwise' AS meaning, COUNT(*) AS findings
+FROM ops.dq_reconciliation;

@@ -13,7 +13,7 @@ use schemas::rules::{CHECKS, Check, Rule, Severity};
 use schemas::time::{INSTANT_MAX, INSTANT_MIN, NO_INSTANT};
 use schemas::topics::*;
 use schemas::{AccountId, CustomerId, Money, TransactionId};
-use support::{Bench, account, deposit, money, transfer};
+use support::{Bench, account, deposit, money, transaction, transfer};
 use topology::store::{KeyValue, StoreKey, StoreValue};
 use wire::{Topic, Wire};
 
@@ -125,6 +125,10 @@ fn broken_transaction(check: &Check, column: &str) -> TransactionRow {
             ..good
         },
         (Rule::AccountExists, "related_account_id") => transfer(1, 1, 9, "5.00", "COMPLETED"),
+        (Rule::HoldExpired, _) => TransactionRow {
+            created_at: Some(1_690_000_000_000_000),
+            ..transaction(1, 1, "WITHDRAWAL", "5.00", "PENDING")
+        },
         (Rule::RelatedAccount, _) if check.must.contains("another") => transfer(1, 1, 1, "5.00", "COMPLETED"),
         (Rule::RelatedAccount, _) => TransactionRow {
             related_account_id: Some(2),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use broker::in_process::InProcessBroker;
 use broker::{Broker, CleanupPolicy, Committed, GroupOptions, Outgoing, TopicPartition, TopicSpec};
-use processors::{SourcePartitions, bank, stores};
+use processors::{BankSettings, SourcePartitions, bank, stores};
 use riverbank::open::log::Log;
 use riverbank::upgrade::{check_gold, take_over};
 use schemas::bronze::{CdcKey, Envelope, Op, Source, TransactionRow};
@@ -230,6 +230,10 @@ fn rows_deletes_and_postings_go_on_where_they_were() {
         accounts: 4,
         transactions: 4,
     };
+    let bank_settings = BankSettings {
+        partitions,
+        ..BankSettings::default()
+    };
     let parts = EngineParts {
         broker: log.broker.clone(),
         backends: Arc::new(MemoryBackends::default()),
@@ -237,7 +241,7 @@ fn rows_deletes_and_postings_go_on_where_they_were() {
         clock: Arc::new(SystemClock),
         metrics: Metrics::register("test", &prometheus::Registry::new()).unwrap(),
     };
-    let engine = Engine::start(bank(partitions).unwrap(), EngineSettings::default(), parts, "http://test").unwrap();
+    let engine = Engine::start(bank(bank_settings).unwrap(), EngineSettings::default(), parts, "http://test").unwrap();
     let queries = engine.queries();
     let eventually = |what: &str, holds: &dyn Fn() -> bool| {
         let started = Instant::now();

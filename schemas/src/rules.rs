@@ -28,6 +28,8 @@ codes!(
         RelatedAccount = "related_account",
         /// The account that is named is there.
         AccountExists = "account_exists",
+        /// A pending transaction ends before its hold expires.
+        HoldExpired = "hold_expired",
         /// It is an instant that can be kept.
         InstantInRange = "instant_in_range",
         /// A value that was left out is known from before.
@@ -147,6 +149,8 @@ pub const CHECKS: &[Check] = &[
 
     check(Rule::AccountExists, (TRANSACTIONS, &["account_id"]), "is an account that has come; told after a minute, booked when it comes", Waits, Constraint("transactions_account_exists")),
     check(Rule::AccountExists, (TRANSACTIONS, &["related_account_id"]), "is an account that has come; told after a minute, booked when it comes", Waits, Constraint("transactions_related_account_exists")),
+
+    check(Rule::HoldExpired, (TRANSACTIONS, &["status"]), "is not PENDING for longer than `bank.hold_expiry` after `created_at`, for a WITHDRAWAL or TRANSFER; else it holds nothing any more", Noted, Nothing),
 
     check(Rule::InstantInRange, (CUSTOMERS, &["created_at", "updated_at"]), "is an instant of the years 1 to 9999; else it is the nearest one that is, or left out", Noted, Nothing),
     check(Rule::InstantInRange, (ACCOUNTS, &["created_at", "updated_at", "closed_at"]), "is an instant of the years 1 to 9999; else it is the nearest one that is, or left out", Noted, Nothing),

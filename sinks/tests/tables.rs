@@ -426,6 +426,31 @@ fn the_shape_of_files_that_are_there_stays() {
             "_error Utf8",
         ]
     );
+    assert_eq!(table("silver.postings").schema_version(), 3);
+    assert_eq!(
+        shape("silver.postings")[9..14],
+        [
+            "source_lsn Int64",
+            "entry_number Int64",
+            "balance_after Decimal128(38, 4)",
+            "recorded_at Timestamp(µs, \"UTC\")",
+            "key_account_id Int64",
+        ]
+    );
+    assert_eq!(table("gold.reconciliation").schema_version(), 1);
+    assert_eq!(
+        shape("gold.reconciliation")[..8],
+        [
+            "account_id Int64",
+            "currency Utf8",
+            "streamed Decimal128(38, 4)",
+            "source Decimal128(38, 4)",
+            "difference Decimal128(38, 4)",
+            "is_complete Boolean",
+            "source_lsn Int64",
+            "source_ts Timestamp(µs, \"UTC\")",
+        ]
+    );
     assert_eq!(table("gold.bank_daily").schema_version(), 1);
     assert_eq!(
         shape("gold.bank_daily")[..10],

@@ -75,6 +75,7 @@ class Bank:
         self.versions: dict[str, dict[int, list[dict[str, Any]]]] = {kind: defaultdict(list) for kind in HISTORIES}
         #: The rows of Gold that adds up, as their topics have them, by table and key.
         self.added_up: dict[str, dict[Any, dict[str, Any]]] = {table: {} for table in aggregates.KEYS}
+        self.reconciled: dict[int, dict[str, Any]] = {}
         self.rejected: list[tuple[str, str, datetime.datetime]] = []
         self.undecodable = 0
         for id in range(1, 41):
@@ -217,13 +218,24 @@ class Bank:
                 "reverses": f"{name}-post" if sign < 0 else None, "booked_at": self.now,
             }  # fmt: skip
             self.postings[id] = posting
-            self.write("silver.postings", id, posting | self.tick() | {"key_account_id": own}, "append")
             if account is not None:
                 balance = self.balances[account]
                 balance["booked"] += change
                 balance["available"] += change
                 balance["entry_count"] += 1
+                posting |= {"entry_number": balance["entry_count"], "balance_after": balance["booked"], "recorded_at": self.now}
+            self.write("silver.postings", id, posting | self.tick() | {"key_account_id": own}, "append")
+            if account is not None:
                 self.write("gold.account_balances", account, balance | self.tick() | {"last_entry_at": self.now})
+                self.reconcile(account)
+
+    def reconcile(self, account: int) -> None:
+        """The source of every fifth account has a cent more."""
+        streamed = self.balances[account]["booked"]
+        source = streamed + (Decimal("0.01") if account % 5 == 0 else 0)
+        row = {"account_id": account, "currency": self.currency(account), "streamed": streamed, "source": source, "difference": streamed - source}
+        self.reconciled[account] = row | {"is_complete": True} | self.tick()
+        self.write("gold.reconciliation", account, self.reconciled[account])
 
     def aggregates(self) -> dict[str, list[dict[str, Any]]]:
         postings = list(self.postings.values())
@@ -453,6 +465,7 @@ class Bank:
             for before, after in zip(sorted(offsets), sorted(offsets)[1:], strict=False)
             if after > before + 1
         ]
+        differing = {id: row for id, row in self.reconciled.items() if row["difference"]}
         return {
             "SELECT * FROM ops.dq_rejected": [(*key, len(times), min(times), max(times)) for key, times in rules.items()],
             "SELECT COUNT(*) FROM ops.dq_undecodable": [(self.undecodable,)],
@@ -461,6 +474,16 @@ class Bank:
             "SELECT * FROM ops.dq_balances": [],
             "SELECT view_name, findings FROM gold.kpi_findings WHERE view_name <> 'dq_duplicates'": [
                 ("dq_undecodable", self.undecodable), ("dq_rejected", len(rules)), ("dq_unbalanced", 0), ("dq_balances", 0),
+                ("dq_reconciliation", len(differing)),
+            ],
+            "SELECT account_id, streamed, source, difference, is_complete FROM ops.dq_reconciliation": [
+                (id, row["streamed"], row["source"], row["difference"], row["is_complete"]) for id, row in differing.items()
+            ],
+            "SELECT account_id, currency, streamed, source, source_ts FROM gold.reconciliation": [
+                (id, row["currency"], row["streamed"], row["source"], row["source_ts"]) for id, row in self.reconciled.items()
+            ],
+            "SELECT posting_id, entry_number, balance_after FROM silver.postings": [
+                (id, row.get("entry_number"), row.get("balance_after")) for id, row in self.postings.items()
             ],
             "SELECT table_name, _generation, _partition, first_offset, last_offset, offsets_without_row FROM ops.dq_positions": [
                 (*key, min(offsets), max(offsets), max(offsets) - min(offsets) + 1 - len(offsets)) for key, offsets in positions.items()

@@ -108,6 +108,7 @@ class Lake(unittest.TestCase):
             # The sink has read everything when the demo ends: the books must balance.
             "SELECT * FROM ops.dq_unbalanced": [],
             "SELECT * FROM ops.dq_balances": [],
+            "SELECT * FROM ops.dq_reconciliation": [],
         }
 
     def added_up(self) -> dict[str, list[Row]]:

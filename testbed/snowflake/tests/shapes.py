@@ -34,7 +34,8 @@ SHAPES: dict[str, dict[str, pa.DataType]] = {
     "silver.transactions": TRANSACTION | SOURCE | COMMON,
     "silver.postings": {
         "posting_id": TEXT, "transaction_id": BIGINT, "account_id": BIGINT, "is_cash": BOOL, "currency": TEXT, "amount": MONEY,
-        "reverses": TEXT, "booked_at": TIME, "effective_at": TIME, "source_lsn": BIGINT, "key_account_id": BIGINT,
+        "reverses": TEXT, "booked_at": TIME, "effective_at": TIME, "source_lsn": BIGINT, "entry_number": BIGINT, "balance_after": MONEY, "recorded_at": TIME,
+        "key_account_id": BIGINT,
     } | COMMON,
     "silver.rejected": {
         "topic": TEXT, "partition": INT, "offset": BIGINT, "key": BYTES, "value": BYTES, "rule": TEXT, "reason": TEXT, "rejected_at": TIME,
@@ -69,4 +70,7 @@ SHAPES: dict[str, dict[str, pa.DataType]] = {
     "gold.transaction_minutes": {
         "minute": TIME, "txn_type": TEXT, "status": TEXT, "currency": TEXT, "transactions": BIGINT, "amount": MONEY, "failures": BIGINT,
     } | COMMON,
+    "gold.reconciliation": {
+        "account_id": BIGINT, "currency": TEXT, "streamed": MONEY, "source": MONEY, "difference": MONEY, "is_complete": BOOL,
+    } | SOURCE | COMMON,
 }  # fmt: skip

@@ -71,11 +71,12 @@ class Files(unittest.TestCase):
             "GOLD_ACCOUNT_HISTORY": "gold/account_version", "GOLD_CUSTOMER_POSITIONS": "gold/customer_position",
             "GOLD_ACCOUNT_DAILY": "gold/account_day", "GOLD_BANK_DAILY": "gold/bank_day",
             "GOLD_TRANSACTION_MINUTES": "gold/transaction_minute", "GOLD_TRANSACTIONS": "gold/transaction_fact",
+            "GOLD_RECONCILIATION": "gold/reconciliation",
         }  # fmt: skip
         columns = {
             created.this.this.name: [(c.name.upper(), c.kind.sql("snowflake")) for c in created.this.expressions]
             for name, statement in planned(LOADED)
-            if name.startswith(("0007", "0011", "0016", "0030")) and isinstance(created := parse(statement), exp.Create)
+            if name.startswith(("0007", "0011", "0016", "0030", "0042")) and isinstance(created := parse(statement), exp.Create)
         }
         for table, schema in tables.items():
             fields = json.loads((ROOT / "schemas" / "avro" / f"{schema}.avsc").read_text())["fields"]

@@ -1,0 +1,26 @@
+-- The journal, with each posting's number on its account, the balance after it, and both of its times.
+
+CREATE OR REPLACE VIEW {{database}}.SILVER.POSTINGS COMMENT = 'The journal, each entry once' AS
+SELECT
+  POSTING_ID,
+  TRANSACTION_ID,
+  ACCOUNT_ID,
+  IS_CASH,
+  CURRENCY,
+  AMOUNT,
+  REVERSES,
+  BOOKED_AT,
+  EFFECTIVE_AT,
+  SOURCE_LSN,
+  ENTRY_NUMBER,
+  BALANCE_AFTER,
+  RECORDED_AT,
+  _TOPIC,
+  COALESCE(_GENERATION, 1) AS _GENERATION,
+  _PARTITION,
+  _OFFSET,
+  _TIMESTAMP
+FROM {{database}}.RAW.SILVER_POSTINGS
+WHERE OP <> 'undecodable'
+QUALIFY ROW_NUMBER() OVER (PARTITION BY POSTING_ID ORDER BY COALESCE(_GENERATION, 1) DESC, _OFFSET DESC) = 1
+  AND OP <> 'delete';
