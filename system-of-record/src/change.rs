@@ -193,6 +193,13 @@ pub enum Change {
         /// The version that must be in force.
         expected: Option<Version>,
     },
+    /// Removes an account that no transaction names.
+    DeleteAccount {
+        /// Which.
+        id: Ref<AccountId>,
+        /// The version that must be in force.
+        expected: Option<Version>,
+    },
     /// A new transaction, on accounts that are open.
     InsertTransaction(TransactionDraft),
     /// Changes a transaction's columns; the balances follow. A status changes from PENDING to COMPLETED or FAILED, and from

@@ -36,6 +36,7 @@ pub(crate) fn check(changes: &[Change]) -> Result<(), SystemOfRecordError> {
         Change::UpdateAccount { .. }
         | Change::CloseAccount { .. }
         | Change::DeleteCustomer { .. }
+        | Change::DeleteAccount { .. }
         | Change::DeleteTransaction { .. } => Ok(()),
     })
 }

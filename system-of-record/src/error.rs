@@ -115,6 +115,8 @@ pub enum Rule {
     CustomerExists,
     /// A customer who has accounts stays.
     CustomerInUse,
+    /// An account that transactions name stays.
+    AccountInUse,
     /// A transaction is on an account that exists.
     AccountExists,
     /// A transfer goes to an account that exists.
@@ -137,10 +139,11 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Rule; 12] = [
+    pub const ALL: [Rule; 13] = [
         Rule::EmailUnique,
         Rule::CustomerExists,
         Rule::CustomerInUse,
+        Rule::AccountInUse,
         Rule::AccountExists,
         Rule::RelatedAccountExists,
         Rule::AccountActive,
@@ -158,6 +161,7 @@ impl Rule {
             Self::EmailUnique => "email-taken",
             Self::CustomerExists => "customer-unknown",
             Self::CustomerInUse => "customer-in-use",
+            Self::AccountInUse => "account-in-use",
             Self::AccountExists => "account-unknown",
             Self::RelatedAccountExists => "related-account-unknown",
             Self::AccountActive => "account-inactive",
@@ -175,7 +179,7 @@ impl Rule {
         match self {
             Self::EmailUnique => Some("email"),
             Self::CustomerExists => Some("customer_id"),
-            Self::CustomerInUse => None,
+            Self::CustomerInUse | Self::AccountInUse => None,
             Self::AccountExists | Self::AccountActive => Some("account_id"),
             Self::RelatedAccountExists | Self::OneCurrency => Some("related_account_id"),
             Self::AmountScale | Self::NotOverdrawn | Self::BalanceInRange => Some("amount"),
@@ -191,6 +195,7 @@ impl Rule {
             self,
             Self::EmailUnique
                 | Self::CustomerInUse
+                | Self::AccountInUse
                 | Self::NotOverdrawn
                 | Self::BalanceInRange
                 | Self::CurrencyFixed
@@ -205,6 +210,7 @@ impl fmt::Display for Rule {
             Self::EmailUnique => "another customer has this e-mail address",
             Self::CustomerExists => "there is no such customer",
             Self::CustomerInUse => "the customer still has accounts",
+            Self::AccountInUse => "the account still has transactions",
             Self::AccountExists => "there is no such account",
             Self::RelatedAccountExists => "there is no such related account",
             Self::AccountActive => "an inactive account takes no new transactions, and no change that moves its money anew",

@@ -71,6 +71,11 @@ pub trait SystemOfRecordExt: SystemOfRecord {
         let id = id.into();
         self.one(Change::CloseAccount { id, expected }).await?.account()
     }
+    /// Removes an account.
+    async fn delete_account(&self, id: AccountId, expected: Option<Version>) -> Result<Account, SystemOfRecordError> {
+        let id = id.into();
+        self.one(Change::DeleteAccount { id, expected }).await?.account()
+    }
     /// Adds a transaction.
     async fn insert_transaction(&self, draft: TransactionDraft) -> Result<Transaction, SystemOfRecordError> {
         self.one(Change::InsertTransaction(draft)).await?.transaction()

@@ -22,6 +22,8 @@ async fn rules(records: &dyn SystemOfRecord) {
     let used = post(records, deposit(eur.id, "1.00")).await;
     let usd = account(records, "USD", "10.00").await;
     let jpy = account(records, "JPY", "1000").await;
+    let [sender, receiver] = [account(records, "EUR", "1.00").await, account(records, "EUR", "0.00").await];
+    post(records, transfer(sender.id, receiver.id, "1.00")).await;
     let full = account(records, "EUR", &AMOUNT_MAX.to_string()).await;
     let closed = account(records, "EUR", "10.00").await;
     records.close_account(closed.id, None).await.expect("close");
@@ -63,6 +65,20 @@ async fn rules(records: &dyn SystemOfRecord) {
             Rule::CustomerInUse,
             Change::DeleteCustomer {
                 id: eur.customer_id.into(),
+                expected: None,
+            },
+        ),
+        (
+            Rule::AccountInUse,
+            Change::DeleteAccount {
+                id: eur.id.into(),
+                expected: None,
+            },
+        ),
+        (
+            Rule::AccountInUse,
+            Change::DeleteAccount {
+                id: receiver.id.into(),
                 expected: None,
             },
         ),

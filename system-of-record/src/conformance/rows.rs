@@ -108,6 +108,27 @@ async fn accounts(records: &dyn SystemOfRecord) {
     let kept = records.update_account(made.id, unnamed, None).await.expect("update");
     assert_eq!((kept.status, kept.closed_at), (AccountStatus::Active, None));
 
+    let booked = post(records, deposit(made.id, "1.00")).await;
+    let moved = records.account(made.id).await.expect("a look-up").expect("the account");
+    assert_eq!(records.delete_account(made.id, None).await, Err(Rule::AccountInUse.into()));
+    let gone = SystemOfRecordError::NotFound {
+        entity: Entity::Account,
+        id: made.id.0,
+    };
+    let both = [
+        Change::DeleteTransaction {
+            id: booked.id.into(),
+            expected: None,
+        },
+        Change::DeleteAccount {
+            id: made.id.into(),
+            expected: Some(moved.version()),
+        },
+    ];
+    assert!(records.commit(&both).await.is_ok(), "its transactions first");
+    assert_eq!(records.account(made.id).await, Ok(None));
+    assert_eq!(records.delete_account(made.id, None).await, Err(gone));
+
     let unknown = schemas::AccountId(i64::MAX);
     let missing = SystemOfRecordError::NotFound {
         entity: Entity::Account,

@@ -68,6 +68,7 @@ impl Bank {
                 Row::Account(self.update_account(account_id(*id)?, to, owner, *expected, now)?)
             }
             Change::CloseAccount { id, expected } => Row::Account(self.close_account(account_id(*id)?, *expected, now)?),
+            Change::DeleteAccount { id, expected } => Row::Account(self.delete_account(account_id(*id)?, *expected)?),
             Change::InsertTransaction(draft) => Row::Transaction(self.insert_transaction(draft, accounts(draft)?, now)?),
             Change::UpdateTransaction { id, to, expected } => {
                 let (old, draft) = self.before_update(transaction_id(*id)?, to, *expected)?;
@@ -196,6 +197,16 @@ impl Bank {
         };
         self.tables.put_account(id, Some(row.clone()));
         Ok(row)
+    }
+
+    fn delete_account(&mut self, id: AccountId, expected: Option<Version>) -> Outcome<Account> {
+        let old = found(self.tables.accounts.get(&id), Entity::Account, id.0)?.clone();
+        at_version(old.version(), expected, Entity::Account, id.0)?;
+        if self.tables.has_transactions(id) {
+            return Err(Rule::AccountInUse.into());
+        }
+        self.tables.put_account(id, None);
+        Ok(old)
     }
 
     fn insert_transaction(

@@ -97,7 +97,7 @@ pub(super) fn rows_of(changes: &[Change]) -> (BTreeSet<Key>, Vec<i64>) {
                 touch(Entity::Account, known(*id, |id| id.0));
                 touch(Entity::Customer, known(to.customer_id, |id| id.0));
             }
-            Change::CloseAccount { id, .. } => touch(Entity::Account, known(*id, |id| id.0)),
+            Change::CloseAccount { id, .. } | Change::DeleteAccount { id, .. } => touch(Entity::Account, known(*id, |id| id.0)),
             Change::InsertTransaction(draft) => {
                 touch(Entity::Account, known(draft.account_id, |id| id.0));
                 touch(Entity::Account, draft.related_account_id.and_then(|id| known(id, |id| id.0)));

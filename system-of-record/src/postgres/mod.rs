@@ -236,7 +236,12 @@ impl Postgres {
                 Change::InsertCustomer(_) | Change::InsertAccount(_) | Change::InsertTransaction(_)
             )
         };
-        let gone = |change: &Change| matches!(change, Change::DeleteCustomer { .. } | Change::DeleteTransaction { .. });
+        let gone = |change: &Change| {
+            matches!(
+                change,
+                Change::DeleteCustomer { .. } | Change::DeleteAccount { .. } | Change::DeleteTransaction { .. }
+            )
+        };
         let written = || changes.iter().zip(rows);
         // The best witness there is: a new row, a changed one, one that is gone.
         let witness = written().find(|(change, _)| made(change));

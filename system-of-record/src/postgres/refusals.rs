@@ -109,12 +109,13 @@ fn refusal(error: &dyn DatabaseError, change: &Change) -> Option<SystemOfRecordE
         let reason = reason.to_owned();
         Some(SystemOfRecordError::Invalid { field, reason })
     };
-    let is_delete = matches!(change, Change::DeleteCustomer { .. });
+    let is_delete = matches!(change, Change::DeleteCustomer { .. } | Change::DeleteAccount { .. });
     let is_account = matches!(change, Change::InsertAccount(_) | Change::UpdateAccount { .. });
     let rule = match error.constraint().unwrap_or_default() {
         "customers_email_unique" => Rule::EmailUnique,
         "accounts_customer_exists" if is_delete => Rule::CustomerInUse,
         "accounts_customer_exists" => Rule::CustomerExists,
+        "transactions_account_exists" | "transactions_related_account_exists" if is_delete => Rule::AccountInUse,
         "transactions_account_exists" => Rule::AccountExists,
         "transactions_related_account_exists" => Rule::RelatedAccountExists,
         "transactions_account_active" => Rule::AccountActive,

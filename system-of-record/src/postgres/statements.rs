@@ -143,6 +143,13 @@ pub(super) async fn write(connection: &mut PgConnection, change: &Change, made: 
             let row = one(connection, statement.bind(id.0), Entity::Account, id.0).await?;
             Ok(Row::Account(account_of(&row)?))
         }
+        Change::DeleteAccount { id, expected } => {
+            let id = account_id(*id)?;
+            lock_account(connection, id, *expected).await?;
+            let statement = sqlx::query(concat!("DELETE FROM accounts WHERE id = $1 RETURNING ", account_columns!()));
+            let row = one(connection, statement.bind(id.0), Entity::Account, id.0).await?;
+            Ok(Row::Account(account_of(&row)?))
+        }
         Change::InsertTransaction(draft) => {
             let statement = sqlx::query(concat!(
                 "INSERT INTO transactions (account_id, txn_type, amount, related_account_id, status) ",
