@@ -14,10 +14,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::book::{Account, Book, hundredths};
+use crate::calendar::Calendar;
+use crate::draw::Activity;
 use crate::mix::{Kind, Kinds};
-use crate::operation::{AccountRef, Batch, CustomerRef, Draft, Operation, Person, TransactionRef};
+use crate::operation::{AccountRef, Batch, CustomerRef, Draft, Operation, TransactionRef};
 use crate::population::{self, InitialPopulation};
 use crate::profile::Profile;
+use crate::roll::{Customer, Roll};
+use crate::standing::Standing;
 
 /// Customers and accounts of the initial population in one commit, at most.
 const POPULATION_BATCH: usize = 40;
@@ -34,7 +38,15 @@ pub struct SimulatedBank {
     kinds: Kinds,
     pub(super) rng: ChaCha8Rng,
     pub(super) book: Book,
-    pub(super) customers: Vec<Customer>,
+    pub(super) activity: Activity,
+    pub(super) roll: Roll,
+    pub(super) blocked: Vec<Account>,
+    /// Accounts that opened with nothing.
+    pub(super) empty: VecDeque<AccountRef>,
+    pub(super) standing: Standing,
+    calendar: Calendar,
+    /// Operations so far: the lane's clock.
+    done: u64,
     pub(super) recent: VecDeque<Known>,
     pub(super) pending: VecDeque<Known>,
     queued: Option<Kind>,
@@ -47,15 +59,6 @@ struct Drawn {
     customers: u64,
     accounts: u64,
     transactions: u64,
-}
-
-/// A customer of the lane.
-#[derive(Debug)]
-pub(super) struct Customer {
-    pub customer: CustomerRef,
-    pub person: Person,
-    pub version: u64,
-    pub has_account: bool,
 }
 
 /// A transaction that the lane may change later.
@@ -90,36 +93,46 @@ impl SimulatedBank {
             lanes,
             currencies: population::currencies(&profile),
             kinds: Kinds::of(&profile.mix),
-            profile,
             rng,
             book: Book::default(),
-            customers: Vec::new(),
+            activity: Activity::new(profile.activity),
+            roll: Roll::default(),
+            blocked: Vec::new(),
+            empty: VecDeque::new(),
+            standing: Standing::default(),
+            calendar: Calendar::new(profile.days, lanes),
+            done: 0,
             recent: VecDeque::new(),
             pending: VecDeque::new(),
             queued: None,
             drawn: Drawn::default(),
+            profile,
             population: Arc::clone(&population),
         };
-        for (n, person) in (0..).zip(&population.customers).filter(|(n, _)| n % lanes == lane) {
-            let person = person.clone();
-            bank.customers.push(Customer {
-                customer: CustomerRef(n),
-                person,
-                version: 1,
-                has_account: true,
-            });
+        let customers = population.customers.iter().zip(&population.currencies);
+        for (n, (person, currency)) in (0..).zip(customers).filter(|(n, _)| n % lanes == lane) {
+            bank.roll.add(Customer::new(CustomerRef(n), person.clone(), *currency));
         }
         for (n, account) in (0..)
             .zip(&population.accounts)
             .filter(|(_, account)| account.customer.0 % lanes == lane)
         {
+            let main = n % bank.profile.accounts_per_customer == 0;
             bank.book.open(Account {
                 account: AccountRef(n),
+                customer: account.customer,
+                account_type: account.account_type,
                 currency: account.currency,
                 spendable: hundredths(account.opening_balance),
                 pending: 0,
+                named: 0,
                 private: account.private,
+                main,
             });
+            bank.roll.opened(account.customer, AccountRef(n));
+            if main {
+                bank.begin_income(account.customer);
+            }
         }
         bank
     }
@@ -160,6 +173,17 @@ impl SimulatedBank {
         batches
     }
 
+    /// The days of the whole bank, where they are busier than its nights.
+    pub(super) fn pattern(&self) -> Option<Calendar> {
+        let days = self.profile.days;
+        days.pattern.then(|| Calendar::new(days, 1))
+    }
+
+    /// The bank's time, in microseconds since the epoch.
+    pub(super) fn now(&self) -> i64 {
+        self.calendar.at(self.done)
+    }
+
     pub(super) fn next_customer(&mut self) -> CustomerRef {
         CustomerRef(self.population.customers.len() as u64 + Self::number(&mut self.drawn.customers, self.lane, self.lanes))
     }
@@ -185,14 +209,24 @@ impl Iterator for SimulatedBank {
     fn next(&mut self) -> Option<Batch> {
         let size = self.rng.random_range(1..=self.profile.operations_per_commit) as usize;
         let mut operations = Vec::with_capacity(size + 1);
-        while operations.len() < size {
+        let mut kinds = Vec::with_capacity(size);
+        let now = self.now();
+        while operations.len() + kinds.len() < size {
+            // What is due never takes more than half of the lane: the rest of the bank goes on.
+            if self.rng.random_ratio(1, 2)
+                && let Some(due) = self.standing.pop(now)
+            {
+                operations.extend(self.pay(due));
+                continue;
+            }
             let kind = match self.queued.take() {
                 Some(kind) => kind,
                 None => self.kinds.draw(&mut self.rng),
             };
             if kind == Kind::Overdraw {
                 // The bank refuses the whole commit, so nothing else may be in it.
-                if operations.is_empty() {
+                if operations.is_empty() && kinds.is_empty() {
+                    self.done += 1;
                     return Some(Batch {
                         operations: vec![self.overdraw()],
                         to_be_refused: true,
@@ -201,11 +235,17 @@ impl Iterator for SimulatedBank {
                 self.queued = Some(kind);
                 break;
             }
+            kinds.push(kind);
+        }
+        // Rows of one kind stand together: a target may write them in one statement.
+        kinds.sort_unstable();
+        for kind in kinds {
             match self.operations(kind) {
-                none if none.is_empty() => operations.push(self.fallback()),
+                none if none.is_empty() => operations.push(self.deposit()),
                 drawn => operations.extend(drawn),
             }
         }
+        self.done += operations.len() as u64;
         Some(Batch {
             operations,
             to_be_refused: false,

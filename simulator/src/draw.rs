@@ -1,82 +1,97 @@
-//! Which rows a lane acts on, and how much it moves.
+//! Which rows a lane acts on.
 
 use std::collections::VecDeque;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Zipf};
+use schemas::Currency;
 use schemas::silver::TransactionStatus;
-use schemas::{Currency, Money};
 
 use crate::bank::{Known, SimulatedBank};
-use crate::book::{Account, hundredths};
-use crate::operation::AccountRef;
-use crate::population;
-use crate::profile::Range;
+use crate::book::Account;
+use crate::operation::{AccountRef, CustomerRef};
 
 /// Pending transactions of a lane, at most; beyond, new ones are completed at once.
 pub(super) const PENDING_MAX: usize = 64;
-/// How much busier some accounts are than others: with this exponent of Zipf's law, the busiest of a hundred has a twentieth of the
-/// transactions.
-const SKEW: f64 = 0.5;
 /// How often a fitting row is looked for before there is none.
 pub(super) const TRIES: usize = 8;
+/// How many a customer sends money to again and again, at most.
+const PAYEES_MAX: u64 = 4;
+
+/// Zipf's law over so many places, kept while their number stays.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Activity {
+    exponent: f64,
+    places: usize,
+    law: Option<Zipf<f64>>,
+}
+
+impl Activity {
+    pub(super) fn new(hundredths: u32) -> Self {
+        Self {
+            exponent: f64::from(hundredths) / 100.0,
+            places: 0,
+            law: None,
+        }
+    }
+
+    /// A place from 0: the lower, the more often.
+    fn draw(&mut self, rng: &mut ChaCha8Rng, places: usize) -> Option<usize> {
+        if self.places != places {
+            (self.places, self.law) = (places, Zipf::new(places as f64, self.exponent).ok());
+        }
+        let place = self.law?.sample(rng) as usize;
+        Some(place.clamp(1, places) - 1)
+    }
+}
 
 impl SimulatedBank {
-    /// Some accounts are busier than others: the lower the place, the more often it is drawn.
-    pub(super) fn draw_place(&mut self, len: usize) -> Option<usize> {
-        let place = Zipf::new(len as f64, SKEW).ok()?.sample(&mut self.rng);
-        Some(place as usize - 1)
+    /// A main account: few are very busy, most are quiet.
+    pub(super) fn draw_main(&mut self) -> Account {
+        let place = self.activity.draw(&mut self.rng, self.book.mains().len());
+        let account = self.book.mains()[place.expect("a lane always has an open main account")];
+        self.book.get(account).expect("a main account is open").clone()
     }
 
-    pub(super) fn draw_account(&mut self) -> Account {
-        let place = self.draw_place(self.book.len()).expect("a lane always has an open account");
-        self.book.at(place).clone()
-    }
-
-    /// An account that has something to spend, and how much of it.
-    pub(super) fn draw_spendable(&mut self) -> Option<(Account, Money)> {
+    /// Any account that passes, each equally likely.
+    pub(super) fn draw_account(&mut self, passes: impl Fn(&Self, &Account) -> bool) -> Option<Account> {
         for _ in 0..TRIES {
-            let account = self.draw_account();
-            let range = Range {
-                max: self.profile.amount.max.min(account.spendable),
-                ..self.profile.amount
-            };
-            if range.max < range.min {
-                continue;
-            }
-            let amount = population::amount(&mut self.rng, range, account.currency);
-            if hundredths(amount) <= account.spendable {
-                return Some((account, amount));
+            let place = self.rng.random_range(0..self.book.len() as u64) as usize;
+            let account = self.book.at(place);
+            if passes(self, account) {
+                return Some(account.clone());
             }
         }
         None
     }
 
-    /// Another account of the same currency: mostly any in the bank, sometimes one of the lane's own.
-    pub(super) fn draw_receiver(&mut self, sender: AccountRef, currency: Currency) -> Option<AccountRef> {
+    /// Any account of the bank of this currency that is never closed, but for those of `not`.
+    pub(super) fn draw_public(&mut self, currency: Currency, not: CustomerRef) -> Option<AccountRef> {
+        let accounts = self.population.public.get(&currency)?;
         for _ in 0..TRIES {
-            let anywhere = self.rng.random_ratio(2, 3);
-            let public = self
-                .population
-                .public
-                .get(&currency)
-                .filter(|accounts| anywhere && !accounts.is_empty());
-            let receiver = match public {
-                Some(accounts) => accounts[self.rng.random_range(0..accounts.len() as u64) as usize],
-                None => {
-                    let account = self.draw_account();
-                    if account.currency != currency {
-                        continue;
-                    }
-                    account.account
-                }
-            };
-            if receiver != sender {
-                return Some(receiver);
+            let account = accounts[self.rng.random_range(0..accounts.len() as u64) as usize];
+            if self.population.accounts[account.0 as usize].customer != not {
+                return Some(account);
             }
         }
         None
+    }
+
+    /// Whom a customer sends money to: mostly one of a few, now and then somebody else.
+    pub(super) fn draw_payee(&mut self, sender: &Account) -> Option<AccountRef> {
+        if self.roll.get(sender.customer)?.payees.is_empty() {
+            let number = self.rng.random_range(1..=PAYEES_MAX);
+            let payees: Vec<AccountRef> = (0..number)
+                .filter_map(|_| self.draw_public(sender.currency, sender.customer))
+                .collect();
+            self.roll.get_mut(sender.customer)?.payees = payees;
+        }
+        let payees = &self.roll.get(sender.customer)?.payees;
+        if !payees.is_empty() && self.rng.random_ratio(4, 5) {
+            return Some(payees[self.rng.random_range(0..payees.len() as u64) as usize]);
+        }
+        self.draw_public(sender.currency, sender.customer)
     }
 
     pub(super) fn draw_status(&mut self) -> TransactionStatus {

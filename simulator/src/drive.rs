@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::bank::SimulatedBank;
+use crate::calendar::Calendar;
 use crate::operation::Batch;
 use crate::target::{Outcome, Target, TargetError};
 use crate::totals::Totals;
@@ -25,7 +26,7 @@ const RETRIES: ExponentialBuilder = ExponentialBuilder::new()
 /// How fast, and when to end. Without an end it goes on until `stop` is cancelled.
 #[derive(Debug, Clone, Default)]
 pub struct Pace {
-    /// Operations a second, all lanes together; `None` is as fast as possible. A bank that falls behind is given the
+    /// Operations a second, all lanes together, on average where days are busier than nights; `None` is as fast as possible. A bank that falls behind is given the
     /// operations that are due all the same: the load does not wait for it.
     pub rate: Option<u32>,
     /// End after so many operations, those of the initial population not counted.
@@ -69,7 +70,7 @@ pub async fn drive<T: Target>(lanes: Vec<SimulatedBank>, target: Arc<T>, pace: P
         .map(|lane| populate(lane.population(), Arc::clone(&target), Arc::clone(&totals), pace.stop.clone()));
     all(populations).await?;
 
-    let schedule = Arc::new(Schedule::new(&pace));
+    let schedule = Arc::new(Schedule::new(&pace, lanes.first().and_then(SimulatedBank::pattern)));
     let number = lanes.len() as u64;
     let busy = (0..).zip(lanes).map(|(n, lane)| {
         let quota = pace.count.map(|count| count / number + u64::from(n < count % number));
@@ -175,16 +176,18 @@ async fn commit<T: Target>(target: &T, batch: &Batch) -> Result<(Outcome, u64), 
 struct Schedule {
     started: Instant,
     rate: Option<u32>,
+    calendar: Option<Calendar>,
     end: Option<Instant>,
     issued: AtomicU64,
 }
 
 impl Schedule {
-    fn new(pace: &Pace) -> Self {
+    fn new(pace: &Pace, calendar: Option<Calendar>) -> Self {
         let started = Instant::now();
         Self {
             started,
             rate: pace.rate,
+            calendar,
             end: pace.run_for.map(|run_for| started + run_for),
             issued: AtomicU64::new(0),
         }
@@ -193,9 +196,10 @@ impl Schedule {
     /// Waits until the next `operations` are due; `false` where that is after the end.
     async fn wait(&self, operations: u64) -> bool {
         let before = self.issued.fetch_add(operations, Ordering::Relaxed);
-        let due = match self.rate {
-            Some(rate) => self.started + Duration::from_secs_f64(before as f64 / f64::from(rate)),
-            None => Instant::now(),
+        let due = match (self.rate, self.calendar) {
+            (Some(rate), Some(calendar)) => self.started + calendar.due(before, rate),
+            (Some(rate), None) => self.started + Duration::from_secs_f64(before as f64 / f64::from(rate)),
+            (None, _) => Instant::now(),
         };
         if self.end.is_some_and(|end| due.max(Instant::now()) >= end) {
             return false;

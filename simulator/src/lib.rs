@@ -13,10 +13,13 @@
 //! ```
 //!
 //! *Why not random SQL?* Rows that no bank would write prove little: here, references hold, money is there before it is
-//! spent, pending transactions are settled, mistakes are corrected, and what the bank must refuse is tried now and then.
+//! spent, salaries come each month, pending transactions are settled, mistakes are corrected, and what the bank must refuse is
+//! tried now and then.
 
+mod amounts;
 mod bank;
 mod book;
+mod calendar;
 mod customers;
 mod draw;
 mod drive;
@@ -27,14 +30,18 @@ mod people;
 mod population;
 mod profile;
 mod record_target;
+mod roll;
+mod standing;
 mod target;
 mod totals;
 mod transactions;
 
 pub use bank::SimulatedBank;
 pub use drive::{DriveError, Pace, drive};
-pub use operation::{AccountRef, Batch, ChangeReason, CustomerRef, Draft, Operation, Person, TransactionRef};
-pub use profile::{Mix, Profile, Range};
+pub use operation::{
+    AccountReason, AccountRef, Batch, ChangeReason, CustomerRef, Draft, Operation, Person, Purpose, TransactionRef,
+};
+pub use profile::{Days, Mix, Profile, Range, Salary, Spread, StandingOrders};
 pub use record_target::RecordTarget;
 pub use target::{Outcome, Target, TargetError};
 pub use totals::Totals;

@@ -6,8 +6,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::profile::Mix;
 
-/// A kind of operation, before it is known on what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A kind of operation, before it is known on what. In a commit they come in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Deposit,
     Withdrawal,
@@ -21,7 +21,10 @@ pub(crate) enum Kind {
     CustomerAdd,
     CustomerRemove,
     AccountOpen,
+    AccountChange,
+    AccountBlock,
     AccountClose,
+    AccountRemove,
 }
 
 /// The kinds by their weights.
@@ -49,7 +52,10 @@ impl Kinds {
             (Kind::CustomerAdd, mix.customer_add),
             (Kind::CustomerRemove, mix.customer_remove),
             (Kind::AccountOpen, mix.account_open),
+            (Kind::AccountChange, mix.account_change),
+            (Kind::AccountBlock, mix.account_block),
             (Kind::AccountClose, mix.account_close),
+            (Kind::AccountRemove, mix.account_remove),
         ]
         .into_iter()
         .unzip();

@@ -3,7 +3,7 @@
 //! Operations name customers, accounts and transactions by numbers of their own ([`CustomerRef`] and so on), since the
 //! system of record gives the real ids: the same seed makes the same operations, whatever ids the rows get.
 
-use schemas::silver::{AccountType, TransactionStatus, TransactionType};
+use schemas::silver::{AccountStatus, AccountType, TransactionStatus, TransactionType};
 use schemas::{Currency, Money};
 
 /// The n-th customer of this simulation.
@@ -55,6 +55,42 @@ pub enum ChangeReason {
     Correct,
 }
 
+/// What a new transaction is for. The bank has no column for it; those who look at the operations want to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// Money paid in.
+    Deposit,
+    /// The employer's payment of a month.
+    Salary,
+    /// A payment by card.
+    Card,
+    /// Cash from a machine.
+    Cash,
+    /// A transfer to another customer.
+    Payment,
+    /// A transfer between a customer's own accounts.
+    Own,
+    /// The standing order for the rent.
+    Rent,
+    /// The standing order for what is put aside.
+    Saving,
+    /// What is left on an account that closes.
+    Closing,
+    /// An attempt to take more than there is.
+    Overdraft,
+}
+
+/// Why an account's row changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AccountReason {
+    /// A savings account becomes a checking account, or the other way round.
+    Type,
+    /// It is blocked: INACTIVE, whatever is on it.
+    Block,
+    /// A blocked one is open again.
+    Reopen,
+}
+
 /// One change of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
@@ -90,8 +126,28 @@ pub enum Operation {
         /// What it holds at once.
         opening_balance: Money,
     },
+    /// An account's type or status changes.
+    ChangeAccount {
+        /// Its number.
+        account: AccountRef,
+        /// Whose it is.
+        customer: CustomerRef,
+        /// Its kind from now on.
+        account_type: AccountType,
+        /// Its currency, which stays.
+        currency: Currency,
+        /// Its status from now on.
+        status: AccountStatus,
+        /// Why.
+        reason: AccountReason,
+    },
     /// An emptied account is closed: INACTIVE.
     CloseAccount {
+        /// Its number.
+        account: AccountRef,
+    },
+    /// An account that no transaction names goes; the row goes.
+    RemoveAccount {
         /// Its number.
         account: AccountRef,
     },
@@ -99,6 +155,8 @@ pub enum Operation {
     Post {
         /// Its number.
         transaction: TransactionRef,
+        /// What it is for.
+        purpose: Purpose,
         /// Its columns.
         draft: Draft,
     },
@@ -126,7 +184,13 @@ impl Operation {
             Self::ChangeCustomer { .. } => "customers changed",
             Self::RemoveCustomer { .. } => "customers removed",
             Self::OpenAccount { .. } => "accounts opened",
+            Self::ChangeAccount { reason, .. } => match reason {
+                AccountReason::Type => "accounts changed",
+                AccountReason::Block => "accounts blocked",
+                AccountReason::Reopen => "accounts reopened",
+            },
             Self::CloseAccount { .. } => "accounts closed",
+            Self::RemoveAccount { .. } => "accounts removed",
             Self::Post { draft, .. } => match draft.txn_type {
                 TransactionType::Deposit => "deposits",
                 TransactionType::Withdrawal => "withdrawals",

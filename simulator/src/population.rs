@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use schemas::silver::AccountType;
 use schemas::{Currency, Money};
 
+use crate::amounts;
 use crate::operation::{AccountRef, CustomerRef, Person};
 use crate::people;
 use crate::profile::{Profile, Range};
@@ -23,6 +24,8 @@ const PRIVATE_ONE_IN: u32 = 4;
 pub struct InitialPopulation {
     /// Customers, in the order of their numbers.
     pub customers: Vec<Person>,
+    /// The currency of each one's accounts.
+    pub currencies: Vec<Currency>,
     /// Accounts, in the order of their numbers.
     pub accounts: Vec<InitialAccount>,
     /// Accounts that any lane may send to, by currency: they are never closed.
@@ -51,12 +54,18 @@ impl InitialPopulation {
         let customers = (0..profile.customers)
             .map(|n| people::draw(&mut rng, seed, CustomerRef(n)))
             .collect();
-        let currencies = currencies(profile);
+        let weights = currencies(profile);
+        let currencies: Vec<Currency> = (0..profile.customers)
+            .map(|_| profile.currencies[weights.sample(&mut rng)])
+            .collect();
         let number = profile.customers * profile.accounts_per_customer;
         let accounts: Vec<InitialAccount> = (0..number)
             .map(|n| {
                 let customer = CustomerRef(n / profile.accounts_per_customer);
-                let (account_type, currency, opening_balance) = account(&mut rng, profile, &currencies);
+                let currency = currencies[customer.0 as usize];
+                let is_main = n % profile.accounts_per_customer == 0;
+                let account_type = account_type(&mut rng, profile, is_main);
+                let opening_balance = opening_balance(&mut rng, profile.opening_balance, currency);
                 let private = rng.random_ratio(1, PRIVATE_ONE_IN);
                 InitialAccount {
                     customer,
@@ -73,6 +82,7 @@ impl InitialPopulation {
         }
         Arc::new(Self {
             customers,
+            currencies,
             accounts,
             public,
         })
@@ -87,27 +97,22 @@ pub fn currencies(profile: &Profile) -> WeightedIndex<u64> {
     WeightedIndex::new(weights).expect("the first weight is above zero")
 }
 
-/// Draws a new account's kind, currency and opening balance.
-pub fn account(rng: &mut ChaCha8Rng, profile: &Profile, currencies: &WeightedIndex<u64>) -> (AccountType, Currency, Money) {
-    let savings = rng.random_ratio(profile.savings_percent, 100);
-    let account_type = if savings {
+/// Draws a new account's kind: a main account is a checking account.
+pub fn account_type(rng: &mut ChaCha8Rng, profile: &Profile, is_main: bool) -> AccountType {
+    let savings = !is_main && rng.random_ratio(profile.savings_percent, 100);
+    if savings {
         AccountType::Savings
     } else {
         AccountType::Checking
-    };
-    let currency = profile.currencies[currencies.sample(rng)];
-    (account_type, currency, amount(rng, profile.opening_balance, currency))
+    }
 }
 
-/// Draws an amount: each number of digits is as likely as any other, so that small ones are frequent; whole units where
-/// the currency has no smaller ones.
-pub fn amount(rng: &mut ChaCha8Rng, range: Range, currency: Currency) -> Money {
+/// Draws what an account opens with: each number of digits is as likely as any other, so that many have little.
+pub fn opening_balance(rng: &mut ChaCha8Rng, range: Range, currency: Currency) -> Money {
     let digits = |n: i64| n.max(1).ilog10();
     let exponent = rng.random_range(digits(range.min)..=digits(range.max));
     let from = 10_i64.pow(exponent).max(range.min);
     let to = (10_i64.pow(exponent + 1) - 1).min(range.max);
     let drawn = if from <= to { rng.random_range(from..=to) } else { range.min };
-    let unit = 10_i64.pow(2 - currency.minor_digits().min(2));
-    let whole = (drawn / unit) * unit;
-    Money::from_hundredths(if whole == 0 && range.min > 0 { unit } else { whole }.into())
+    amounts::within(drawn, range, currency)
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use system_of_record::{AccountDraft, Change, CustomerDraft, Ref, Row, SystemOfRecord, SystemOfRecordError, TransactionDraft};
+use system_of_record::{
+    AccountDraft, AccountUpdate, Change, CustomerDraft, Ref, Row, SystemOfRecord, SystemOfRecordError, TransactionDraft,
+};
 
 use crate::ids::{Ids, Missing};
 use crate::operation::{AccountRef, Batch, CustomerRef, Draft, Operation, Person, TransactionRef};
@@ -91,6 +93,27 @@ impl Names<'_> {
                 currency: *currency,
                 opening_balance: (*opening_balance).into(),
             }),
+            Operation::ChangeAccount {
+                account,
+                customer,
+                account_type,
+                currency,
+                status,
+                ..
+            } => Change::UpdateAccount {
+                id: self.account(*account)?,
+                to: AccountUpdate {
+                    customer_id: self.customer(*customer)?,
+                    account_type: *account_type,
+                    currency: *currency,
+                    status: Some(*status),
+                },
+                expected: None,
+            },
+            Operation::RemoveAccount { account } => Change::DeleteAccount {
+                id: self.account(*account)?,
+                expected: None,
+            },
             Operation::CloseAccount { account } => Change::CloseAccount {
                 id: self.account(*account)?,
                 expected: None,

@@ -1,181 +1,14 @@
 //! What the simulated bank promises: it repeats, it never takes what is not there but on purpose, it keeps the pace.
 
-use std::collections::{BTreeMap, BTreeSet};
+#[path = "support/strict.rs"]
+mod strict;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use schemas::silver::{TransactionStatus, TransactionType};
-use schemas::{Currency, Money};
-use simulator::{
-    AccountRef, Batch, CustomerRef, Draft, Operation, Outcome, Pace, Profile, SimulatedBank, Target, TargetError, Totals,
-    TransactionRef, drive,
-};
-
-/// A bank with every rule of the real one, checked row by row and at once.
-#[derive(Debug, Default, Clone)]
-struct StrictBank {
-    emails: BTreeMap<CustomerRef, String>,
-    accounts: BTreeMap<AccountRef, StrictAccount>,
-    transactions: BTreeMap<TransactionRef, Draft>,
-}
-
-#[derive(Debug, Clone)]
-struct StrictAccount {
-    customer: CustomerRef,
-    currency: Currency,
-    balance: i128,
-    open: bool,
-}
-
-impl StrictBank {
-    fn apply(&mut self, operation: &Operation) -> Result<(), String> {
-        match operation {
-            Operation::AddCustomer { customer, person } => self.set_email(*customer, &person.email, false),
-            Operation::ChangeCustomer { customer, person } => self.set_email(*customer, &person.email, true),
-            Operation::RemoveCustomer { customer } => {
-                refuse_if(
-                    self.accounts.values().any(|account| account.customer == *customer),
-                    "has accounts",
-                )?;
-                self.emails.remove(customer).map(drop).ok_or("no such customer".into())
-            }
-            Operation::OpenAccount {
-                account,
-                customer,
-                currency,
-                opening_balance,
-                ..
-            } => {
-                refuse_if(!self.emails.contains_key(customer), "no such customer")?;
-                let balance = opening_balance.ten_thousandths();
-                let row = StrictAccount {
-                    customer: *customer,
-                    currency: *currency,
-                    balance,
-                    open: true,
-                };
-                refuse_if(self.accounts.insert(*account, row).is_some(), "account number taken")
-            }
-            Operation::CloseAccount { account } => {
-                let account = self.accounts.get_mut(account).ok_or("no such account")?;
-                refuse_if(account.balance != 0 || !account.open, "not empty, or closed")?;
-                account.open = false;
-                Ok(())
-            }
-            Operation::Post { transaction, draft } => {
-                self.check_draft(draft)?;
-                self.move_money(None, Some(draft))?;
-                refuse_if(
-                    self.transactions.insert(*transaction, draft.clone()).is_some(),
-                    "transaction number taken",
-                )
-            }
-            Operation::ChangeTransaction { transaction, draft, .. } => {
-                self.check_draft(draft)?;
-                let old = self
-                    .transactions
-                    .insert(*transaction, draft.clone())
-                    .ok_or("no such transaction")?;
-                self.move_money(Some(&old), Some(draft))
-            }
-            Operation::RemoveTransaction { transaction } => {
-                let old = self.transactions.remove(transaction).ok_or("no such transaction")?;
-                self.move_money(Some(&old), None)
-            }
-        }
-    }
-
-    fn set_email(&mut self, customer: CustomerRef, email: &str, known: bool) -> Result<(), String> {
-        let email = email.to_lowercase();
-        refuse_if(
-            self.emails.iter().any(|(other, taken)| *other != customer && *taken == email),
-            "e-mail taken",
-        )?;
-        refuse_if(
-            self.emails.insert(customer, email).is_some() != known,
-            "customer known, or not",
-        )
-    }
-
-    fn check_draft(&self, draft: &Draft) -> Result<(), String> {
-        let account = self.accounts.get(&draft.account).ok_or("no such account")?;
-        refuse_if(draft.amount <= Money::ZERO, "amount not above zero")?;
-        refuse_if(
-            (draft.txn_type == TransactionType::Transfer) != draft.related.is_some(),
-            "related account",
-        )?;
-        refuse_if(!account.open, "closed")?;
-        if let Some(related) = draft.related {
-            let related_row = self.accounts.get(&related).ok_or("no such related account")?;
-            refuse_if(related == draft.account, "to itself")?;
-            refuse_if(
-                !related_row.open || related_row.currency != account.currency,
-                "closed, or another currency",
-            )?;
-        }
-        Ok(())
-    }
-
-    fn move_money(&mut self, old: Option<&Draft>, new: Option<&Draft>) -> Result<(), String> {
-        for (draft, sign) in [(old, -1), (new, 1)] {
-            let Some(draft) = draft.filter(|draft| draft.status == TransactionStatus::Completed) else {
-                continue;
-            };
-            let amount = draft.amount.ten_thousandths() * sign;
-            let on_account = if draft.txn_type == TransactionType::Deposit {
-                amount
-            } else {
-                -amount
-            };
-            self.accounts.get_mut(&draft.account).ok_or("no such account")?.balance += on_account;
-            if let Some(related) = draft.related {
-                self.accounts.get_mut(&related).ok_or("no such account")?.balance += amount;
-            }
-        }
-        let named = [old, new]
-            .into_iter()
-            .flatten()
-            .flat_map(|draft| [Some(draft.account), draft.related])
-            .flatten();
-        refuse_if(
-            named.into_iter().any(|account| self.accounts[&account].balance < 0),
-            "overdrawn",
-        )
-    }
-}
-
-fn refuse_if(refused: bool, reason: &str) -> Result<(), String> {
-    if refused { Err(reason.to_owned()) } else { Ok(()) }
-}
-
-/// Commits to a strict bank; fails as often as it is told to, and gives the other lanes a turn.
-#[derive(Default)]
-struct StrictTarget {
-    bank: Mutex<StrictBank>,
-    calls: AtomicU64,
-    fail_one_in: u64,
-}
-
-impl Target for StrictTarget {
-    async fn commit(&self, batch: &Batch) -> Result<Outcome, TargetError> {
-        tokio::task::yield_now().await;
-        let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        if self.fail_one_in > 0 && call.is_multiple_of(self.fail_one_in) {
-            return Err(TargetError::Retry("deadlock detected".into()));
-        }
-        let mut bank = self.bank.lock();
-        let mut next = bank.clone();
-        for operation in &batch.operations {
-            if let Err(reason) = next.apply(operation) {
-                return Ok(Outcome::Refused(format!("{reason}: {operation:?}")));
-            }
-        }
-        *bank = next;
-        Ok(Outcome::Committed)
-    }
-}
+use simulator::{Batch, Pace, Profile, SimulatedBank, Totals, drive};
+use strict::{StrictBank, StrictTarget};
 
 fn small() -> Profile {
     Profile {
@@ -216,6 +49,28 @@ fn the_same_seed_makes_the_same_operations_and_another_seed_others() {
 }
 
 #[test]
+fn what_a_lane_does_never_depends_on_how_far_the_others_are() {
+    for seed in 0..6 {
+        let lanes = || SimulatedBank::lanes(seed, Profile::demonstration(), 4);
+        let alone: Vec<Vec<Batch>> = lanes().into_iter().map(|lane| lane.take(300).collect()).collect();
+        // Each lane's turn comes by a pattern of its own, and each ends when it has done its part.
+        let mut lanes = lanes();
+        let mut mixed: Vec<Vec<Batch>> = vec![Vec::new(); lanes.len()];
+        for turn in 0_usize.. {
+            for (n, lane) in lanes.iter_mut().enumerate() {
+                if mixed[n].len() < 300 && turn.is_multiple_of(n + 1) {
+                    mixed[n].extend(lane.next());
+                }
+            }
+            if mixed.iter().all(|batches| batches.len() == 300) {
+                break;
+            }
+        }
+        assert!(alone == mixed, "seed {seed}");
+    }
+}
+
+#[test]
 fn every_kind_of_operation_occurs() {
     let bank = SimulatedBank::new(42, Profile::default());
     let kinds: BTreeSet<&str> = bank
@@ -225,7 +80,7 @@ fn every_kind_of_operation_occurs() {
         .flat_map(|batch| batch.operations)
         .map(|op| op.kind())
         .collect();
-    assert_eq!(kinds.len(), 12, "{kinds:?}");
+    assert_eq!(kinds.len(), 16, "{kinds:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -237,6 +92,20 @@ async fn the_bank_refuses_only_what_was_meant_to_be_refused() {
         assert!(totals.refusals() > 0, "seed {seed}: nothing was overdrawn on purpose");
         let founded = 12 + 24;
         assert_eq!(totals.operations() + totals.refusals(), 1_500 + founded, "seed {seed}");
+        assert!(bank.accounts.values().all(|account| account.balance >= 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn months_of_salaries_and_of_rows_that_go_refuse_nothing_either() {
+    for seed in 0..8 {
+        let profile = Profile {
+            customers: 12,
+            ..Profile::demonstration()
+        };
+        let lanes = 1 + seed as usize % 4;
+        let (totals, bank) = run(seed, profile, lanes, 0, count(3_000)).await;
+        assert_eq!(totals.unexpected_refusals, 0, "seed {seed}, {lanes} lanes: {totals}");
         assert!(bank.accounts.values().all(|account| account.balance >= 0));
     }
 }

@@ -59,7 +59,7 @@ async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 
     let busy = {
         let target = Arc::new(RecordTarget::new(records.clone()));
-        let lanes = SimulatedBank::lanes(args.seed, Profile::default(), 4);
+        let lanes = SimulatedBank::lanes(args.seed, Profile::demonstration(), 4);
         let pace = Pace {
             rate: Some(args.rate),
             count: None,

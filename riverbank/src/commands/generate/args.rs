@@ -3,63 +3,76 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches, value_parser};
 
+use super::table::TABLE;
 use crate::config::Sources;
 
+const CONFIG: &str = "config";
+
 /// `riverbank generate …`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GenerateArgs {
-    /// File with the settings of the simulated bank, YAML or TOML; config.yaml shows them all
-    #[arg(long, value_name = "FILE")]
+    /// `--config`.
     pub config: Option<PathBuf>,
-    /// The seed: the same one makes the same operations; without it one is drawn and printed
-    #[arg(long)]
-    pub seed: Option<String>,
-    /// Customers that the bank starts with
-    #[arg(long)]
-    pub customers: Option<String>,
-    /// Accounts that each of them starts with
-    #[arg(long)]
-    pub accounts_per_customer: Option<String>,
-    /// Operations a second, all connections together; 0 is as fast as possible
-    #[arg(long)]
-    pub rate: Option<String>,
-    /// End after this many operations (those of the initial customers and accounts not counted)
-    #[arg(long)]
-    pub count: Option<String>,
-    /// End after this time, such as 30s or 5m
-    #[arg(long = "for", value_name = "DURATION")]
-    pub run_for: Option<String>,
-    /// Connections that write at the same time
-    #[arg(long)]
-    pub connections: Option<String>,
-    /// Where to: postgres://user:password@host/database, `postgres` for the setting postgres.url, or `topics` for kafka.brokers
-    #[arg(long, value_name = "TARGET")]
-    pub into: Option<String>,
+    /// The others, by the setting's key: there is one for each setting.
+    pub flags: BTreeMap<String, String>,
 }
 
 impl GenerateArgs {
     /// The settings' sources: the file, then these flags.
-    pub fn sources(&self) -> Sources {
-        let given = [
-            ("seed", &self.seed),
-            ("customers", &self.customers),
-            ("accounts_per_customer", &self.accounts_per_customer),
-            ("rate", &self.rate),
-            ("count", &self.count),
-            ("for", &self.run_for),
-            ("connections", &self.connections),
-            ("into", &self.into),
-        ];
-        let flags: BTreeMap<String, String> = given
-            .into_iter()
-            .filter_map(|(key, value)| value.clone().map(|value| (key.to_owned(), value)))
-            .collect();
+    pub fn into_sources(self) -> Sources {
         Sources {
-            config: self.config.clone(),
-            flags,
+            config: self.config,
+            flags: self.flags,
             ..Sources::default()
         }
+    }
+}
+
+impl Args for GenerateArgs {
+    fn augment_args(command: Command) -> Command {
+        let file = Arg::new(CONFIG)
+            .long(CONFIG)
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .help("File with the settings of the simulated bank, YAML or TOML; config.yaml shows them all");
+        let flags = TABLE.settings.iter().filter_map(|setting| {
+            // clap keeps names for the life of the process, as it does literals; there is one small one per setting.
+            let name: &'static str = setting.flag_name()?.leak();
+            let default = setting.default.map(|default| format!(" [default: {default}]"));
+            let help = format!("{} [{}]{}", setting.help(), setting.key, default.unwrap_or_default());
+            // What begins with a hyphen is a value that is wrong, and the setting's own message says what would be right.
+            Some(
+                Arg::new(setting.key)
+                    .long(name)
+                    .value_name("VALUE")
+                    .help(help)
+                    .allow_hyphen_values(true),
+            )
+        });
+        command.arg(file).args(flags)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for GenerateArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let mut args = Self::default();
+        args.update_from_arg_matches(matches)?;
+        Ok(args)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        self.config = matches.get_one::<PathBuf>(CONFIG).cloned();
+        for setting in TABLE.settings {
+            if let Some(value) = matches.get_one::<String>(setting.key) {
+                self.flags.insert(setting.key.to_owned(), value.clone());
+            }
+        }
+        Ok(())
     }
 }

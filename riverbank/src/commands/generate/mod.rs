@@ -11,10 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use api::model::instant;
 use broker::TopicPartition;
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
 use simulator::{Pace, RecordTarget, SimulatedBank, drive};
 use system_of_record::{Postgres, PostgresSettings, SystemOfRecord};
+use topology::clock::{Clock, Micros, SystemClock};
 
 pub use self::args::GenerateArgs;
 pub use self::plan::{Destination, Plan};
@@ -30,7 +32,7 @@ const KAFKA_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs the command.
 pub fn generate(args: GenerateArgs) -> anyhow::Result<ExitCode> {
-    let plan = Plan::load(&args.sources())?;
+    let plan = Plan::load(&args.into_sources())?;
     let settings = Settings::load(&Sources::of_process(None, BTreeMap::new()), Purpose::Generate)?;
     telemetry::init(&settings.log)?;
     runtime()?.block_on(run(plan, settings))?;
@@ -49,8 +51,14 @@ async fn run(plan: Plan, settings: Settings) -> anyhow::Result<()> {
         (Destination::Topics, _) => topics(&settings).await?,
     };
     let seed = plan.seed.unwrap_or_else(|| rand::random::<u32>().into());
-    let lanes = SimulatedBank::lanes(seed, plan.profile, plan.connections);
-    print(format_args!("seed {seed}, {} connections; Ctrl-C ends it\n", lanes.len()))?;
+    let mut profile = plan.profile;
+    profile.days.start = plan.start.unwrap_or_else(|| SystemClock.now_ms().to_micros().0);
+    let start = instant(Micros(profile.days.start));
+    let lanes = SimulatedBank::lanes(seed, profile, plan.connections);
+    print(format_args!(
+        "seed {seed}, start {start}, {} connections; Ctrl-C ends it\n",
+        lanes.len()
+    ))?;
     let pace = Pace {
         rate: plan.rate,
         count: plan.count,
