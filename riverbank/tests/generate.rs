@@ -110,7 +110,10 @@ fn every_setting_refuses_what_makes_no_sense_by_its_name_and_says_what_does() {
             vec![("opening_balance.min", "9000.00")],
             "opening_balance.max (default) must not be less than opening_balance.min",
         ),
-        (vec![("amount.min", "6000.00")], "amount.max (default) must not be less than amount.min"),
+        (
+            vec![("amount.min", "6000.00")],
+            "amount.max (default) must not be less than amount.min",
+        ),
         (
             vec![("amount.max", "50.00")],
             "deposit.median (default) must be from amount.min to amount.max (1.00 to 50.00)",

@@ -1,12 +1,12 @@
 //! Rows come back as they were written; versions tell them apart; a commit is all or nothing.
 
 use schemas::silver::{AccountStatus, AccountType, TransactionStatus};
-use schemas::{CustomerId, TransactionId};
+use schemas::{CustomerId, Money, TransactionId};
 
-use super::samples::{account, account_of, balance, customer, deposit, money, person, post, transfer};
+use super::samples::{account, account_of, balance, customer, deposit, money, person, post, transfer, withdrawal};
 use crate::{
     AccountDraft, AccountUpdate, Change, CustomerDraft, Entity, Ref, Rule, SystemOfRecord, SystemOfRecordError,
-    SystemOfRecordExt, TransactionDraft,
+    SystemOfRecordExt, Transaction, TransactionDraft,
 };
 
 pub async fn check(records: &dyn SystemOfRecord) {
@@ -15,6 +15,7 @@ pub async fn check(records: &dyn SystemOfRecord) {
     transactions(records).await;
     versions(records).await;
     several_changes(records).await;
+    in_order(records).await;
 }
 
 async fn customers(records: &dyn SystemOfRecord) {
@@ -268,4 +269,41 @@ async fn several_changes(records: &dyn SystemOfRecord) {
     let error = records.commit(&not_made).await.expect_err("a customer is no transaction");
     assert!(matches!(error, SystemOfRecordError::Internal(_)), "{error:?}");
     assert!(records.commit(&[]).await.is_err(), "a commit of nothing");
+}
+
+/// Many new rows are in force in their order: each gets an id after the one before it, and sees what that did.
+async fn in_order(records: &dyn SystemOfRecord) {
+    let (from, to) = (account(records, "EUR", "5.00").await, account(records, "EUR", "5.00").await);
+    let amounts = (1..=40).map(|cents| Money::from_hundredths(cents.into()));
+    let many: Vec<Change> = amounts
+        .map(|amount| match amount.minor_units(2).unwrap_or_default() % 3 {
+            0 => transfer(from.id, to.id, &amount.to_string()),
+            1 => deposit(from.id, &amount.to_string()),
+            _ => deposit(to.id, &amount.to_string()),
+        })
+        .map(Change::InsertTransaction)
+        .collect();
+    let rows = records.commit(&many).await.expect("all of it");
+    let rows: Vec<Transaction> = rows
+        .into_iter()
+        .map(|row| row.transaction().expect("a transaction"))
+        .collect();
+    for ((change, row), next) in many.iter().zip(&rows).zip(rows.iter().skip(1)) {
+        let Change::InsertTransaction(draft) = change else {
+            unreachable!()
+        };
+        assert_eq!((draft.amount.value, draft.txn_type), (row.amount, row.txn_type));
+        assert!(row.id < next.id, "{row:?}, then {next:?}");
+    }
+    let before = balance(records, from.id).await;
+    let [take, give] = [withdrawal(from.id, "900.00"), deposit(from.id, "900.00")].map(Change::InsertTransaction);
+    let refused = records.commit(&[take.clone(), give.clone()]).await;
+    assert_eq!(refused, Err(Rule::NotOverdrawn.into()), "it is taken before it is there");
+    let nowhere = Change::InsertTransaction(deposit(schemas::AccountId(i64::MAX), "1.00"));
+    let refused = records.commit(&[take.clone(), nowhere.clone()]).await;
+    assert_eq!(refused, Err(Rule::NotOverdrawn.into()), "the first that is at fault is told");
+    let refused = records.commit(&[give.clone(), nowhere, take.clone()]).await;
+    assert_eq!(refused, Err(Rule::AccountExists.into()));
+    assert!(records.commit(&[give, take]).await.is_ok());
+    assert_eq!(balance(records, from.id).await, before);
 }

@@ -8,6 +8,7 @@
 mod gates;
 mod refusals;
 mod statements;
+mod together;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -150,13 +151,19 @@ impl Postgres {
         let mut waits = TURNS.build();
         let mut passed_over = Vec::new();
         let mut room = None;
+        let mut together = true;
         loop {
             let lock_timeout = match room {
                 Some(_) => self.lock_timeout,
                 None => self.lock_timeout.min(FIRST_LOCK_TIMEOUT),
             };
-            let stop = match self.try_commit(changes, lock_timeout).await {
+            let stop = match self.try_commit(changes, lock_timeout, together).await {
                 Ok(rows) => return Ok(rows),
+                // One after the other, the first that is at fault is told, as ever.
+                Err(Stop::Told(_)) if together && changes.len() > 1 => {
+                    together = false;
+                    continue;
+                }
                 Err(stop) => stop,
             };
             match stop.taken_id() {
@@ -187,7 +194,8 @@ impl Postgres {
         stop.into_error()
     }
 
-    async fn try_commit(&self, changes: &[Change], lock_timeout: Duration) -> Result<Vec<Row>, Stop> {
+    /// Commits; where `together`, new transactions that stand together by one statement.
+    async fn try_commit(&self, changes: &[Change], lock_timeout: Duration, together: bool) -> Result<Vec<Row>, Stop> {
         let mut transaction = self.pool.begin().await.map_err(Stop::Database)?;
         let (id, _): (String, String) = sqlx::query_as("SELECT pg_current_xact_id()::text, set_config('lock_timeout', $1, true)")
             .bind(lock_timeout.as_millis().to_string())
@@ -195,9 +203,18 @@ impl Postgres {
             .await
             .map_err(Stop::Database)?;
         let mut rows = Vec::with_capacity(changes.len());
-        for change in changes {
-            let row = write(&mut transaction, change, &rows).await?;
-            rows.push(row);
+        while let Some(change) = changes.get(rows.len()) {
+            let new = if together {
+                together::first(&changes[rows.len()..], &rows)
+            } else {
+                Vec::new()
+            };
+            if new.len() > 1 {
+                let written = together::insert(&mut transaction, &new).await;
+                rows.extend(written.map_err(|stop| stop.told_of(change))?);
+            } else {
+                rows.push(write(&mut transaction, change, &rows).await?);
+            }
         }
         match transaction.commit().await {
             Ok(()) => Ok(rows),

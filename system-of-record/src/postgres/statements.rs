@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Row as _};
 
 use super::refusals::Stop;
 use crate::checks::{self, resolve};
-use crate::{Account, Amount, Change, Customer, Entity, Row, SystemOfRecordError, Transaction, TransactionDraft, Version};
+use crate::{Account, Amount, Change, Customer, Entity, Ref, Row, SystemOfRecordError, Transaction, TransactionDraft, Version};
 
 type Statement = Query<'static, sqlx::Postgres, PgArguments>;
 type Written<T> = Result<T, Stop>;
@@ -60,11 +60,18 @@ macro_rules! transaction_returning {
         )
     };
 }
+pub(super) use {micros, transaction_columns, transaction_returning};
+
+/// The account that is meant, given the rows that earlier changes of the commit left.
+pub(super) fn account_id(reference: Ref<AccountId>, made: &[Row]) -> Result<AccountId, SystemOfRecordError> {
+    let id_of = |row: &Row| if let Row::Account(row) = row { Some(row.id) } else { None };
+    resolve(reference, made, id_of)
+}
 
 /// Applies a change. `made` holds the rows of the changes before it.
 pub(super) async fn write(connection: &mut PgConnection, change: &Change, made: &[Row]) -> Written<Row> {
     let customer_id = |id| resolve(id, made, |row| if let Row::Customer(row) = row { Some(row.id) } else { None });
-    let account_id = |id| resolve(id, made, |row| if let Row::Account(row) = row { Some(row.id) } else { None });
+    let account_id = |id| account_id(id, made);
     let transaction_id = |id| {
         resolve(
             id,
@@ -308,7 +315,7 @@ fn transaction_of(row: &PgRow) -> Written<Transaction> {
 }
 
 /// A transaction whose amount was written for the currency of its account; that its value fits, the database has seen to.
-fn checked_transaction(row: &PgRow, amount: Amount) -> Written<Transaction> {
+pub(super) fn checked_transaction(row: &PgRow, amount: Amount) -> Written<Transaction> {
     let transaction = transaction_of(row)?;
     if amount.places > 0 && row.try_get::<Option<String>, _>("currency")?.is_some() {
         checks::written_places(amount, parsed::<Currency>(row, "currency")?)?;
