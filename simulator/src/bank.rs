@@ -13,9 +13,9 @@ use rand::distr::weighted::WeightedIndex;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::activity::Activity;
 use crate::book::{Account, Book, hundredths};
 use crate::calendar::Calendar;
-use crate::draw::Activity;
 use crate::mix::{Kind, Kinds};
 use crate::operation::{AccountRef, Batch, CustomerRef, Draft, Operation, TransactionRef};
 use crate::population::{self, InitialPopulation};

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, Zipf};
 use schemas::Currency;
 use schemas::silver::TransactionStatus;
 
@@ -18,33 +17,6 @@ pub(super) const PENDING_MAX: usize = 64;
 pub(super) const TRIES: usize = 8;
 /// How many a customer sends money to again and again, at most.
 const PAYEES_MAX: u64 = 4;
-
-/// Zipf's law over so many places, kept while their number stays.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Activity {
-    exponent: f64,
-    places: usize,
-    law: Option<Zipf<f64>>,
-}
-
-impl Activity {
-    pub(super) fn new(hundredths: u32) -> Self {
-        Self {
-            exponent: f64::from(hundredths) / 100.0,
-            places: 0,
-            law: None,
-        }
-    }
-
-    /// A place from 0: the lower, the more often.
-    fn draw(&mut self, rng: &mut ChaCha8Rng, places: usize) -> Option<usize> {
-        if self.places != places {
-            (self.places, self.law) = (places, Zipf::new(places as f64, self.exponent).ok());
-        }
-        let place = self.law?.sample(rng) as usize;
-        Some(place.clamp(1, places) - 1)
-    }
-}
 
 impl SimulatedBank {
     /// A main account: few are very busy, most are quiet.

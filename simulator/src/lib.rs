@@ -16,6 +16,7 @@
 //! spent, salaries come each month, pending transactions are settled, mistakes are corrected, and what the bank must refuse is
 //! tried now and then.
 
+mod activity;
 mod amounts;
 mod bank;
 mod book;

@@ -14,7 +14,7 @@ use schemas::{Currency, Money};
 use crate::amounts;
 use crate::operation::{AccountRef, CustomerRef, Person};
 use crate::people;
-use crate::profile::{Profile, Range};
+use crate::profile::{Profile, Range, Spread};
 
 /// One in how many initial accounts is private to its lane, and may be closed.
 const PRIVATE_ONE_IN: u32 = 4;
@@ -107,12 +107,19 @@ pub fn account_type(rng: &mut ChaCha8Rng, profile: &Profile, is_main: bool) -> A
     }
 }
 
-/// Draws what an account opens with: each number of digits is as likely as any other, so that many have little.
+/// Draws what an account opens with: half of them with less than a fifth of the most, few with nearly all of it.
 pub fn opening_balance(rng: &mut ChaCha8Rng, range: Range, currency: Currency) -> Money {
-    let digits = |n: i64| n.max(1).ilog10();
-    let exponent = rng.random_range(digits(range.min)..=digits(range.max));
-    let from = 10_i64.pow(exponent).max(range.min);
-    let to = (10_i64.pow(exponent + 1) - 1).min(range.max);
-    let drawn = if from <= to { rng.random_range(from..=to) } else { range.min };
+    let spread = Spread {
+        median: (range.max / 5).max(1),
+        sigma: 80,
+    };
+    let drawn = amounts::log_normal(rng, spread);
+    let fits = (range.min..=range.max).contains(&drawn);
+    // A heap at the very most would be odd.
+    let drawn = if fits {
+        drawn
+    } else {
+        rng.random_range(range.min..=range.max.max(range.min))
+    };
     amounts::within(drawn, range, currency)
 }

@@ -36,6 +36,9 @@ const ASKED_MAX: u32 = 10;
 const ASKED_EVERY: Duration = Duration::from_millis(500);
 /// How long the first try of a commit waits for a lock; longer waits are for a part of the connections only.
 const FIRST_LOCK_TIMEOUT: Duration = Duration::from_millis(100);
+/// A commit of more changes than this first locks all of its accounts, in the order of their ids: two large ones, statement by
+/// statement, would wait for each other until one is thrown back, again and again.
+const UNORDERED_MAX: usize = 8;
 /// How long the probe waits for its connection, and for a lock.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
@@ -103,8 +106,8 @@ impl Postgres {
         })
     }
 
-    /// Waits for this commit's turn at the rows that it will lock.
-    async fn pass_gates(&self, changes: &[Change]) -> Result<Passed, Stop> {
+    /// Waits for this commit's turn at the rows that it will lock. Says which accounts are among them.
+    async fn pass_gates(&self, changes: &[Change]) -> Result<(Passed, Vec<i64>), Stop> {
         let (mut keys, transactions) = rows_of(changes);
         if !transactions.is_empty() {
             // Which accounts their money is on, read without a lock: should it change meanwhile, a gate is passed in vain.
@@ -119,10 +122,14 @@ impl Postgres {
             .collect();
             keys.extend(accounts.into_iter().map(|id| (Entity::Account, id)));
         }
-        self.gates
-            .pass(keys)
-            .await
-            .map_err(|busy| Stop::Told(SystemOfRecordError::Busy(busy)))
+        let accounts = keys
+            .iter()
+            .filter(|(entity, _)| *entity == Entity::Account)
+            .map(|(_, id)| *id)
+            .collect();
+        let passed = self.gates.pass(keys).await;
+        let passed = passed.map_err(|busy| Stop::Told(SystemOfRecordError::Busy(busy)))?;
+        Ok((passed, accounts))
     }
 
     /// Moves a table's identity beyond the ids that its rows brought along.
@@ -147,7 +154,7 @@ impl Postgres {
 
     /// Commits; again where others were in the way, or where imported ids were.
     async fn commit_in_turn(&self, changes: &[Change]) -> Result<Vec<Row>, Stop> {
-        let _passed = self.pass_gates(changes).await?;
+        let (_passed, accounts) = self.pass_gates(changes).await?;
         let mut waits = TURNS.build();
         let mut passed_over = Vec::new();
         let mut room = None;
@@ -157,7 +164,7 @@ impl Postgres {
                 Some(_) => self.lock_timeout,
                 None => self.lock_timeout.min(FIRST_LOCK_TIMEOUT),
             };
-            let stop = match self.try_commit(changes, lock_timeout, together).await {
+            let stop = match self.try_commit(changes, &accounts, lock_timeout, together).await {
                 Ok(rows) => return Ok(rows),
                 // One after the other, the first that is at fault is told, as ever.
                 Err(Stop::Told(_)) if together && changes.len() > 1 => {
@@ -195,13 +202,22 @@ impl Postgres {
     }
 
     /// Commits; where `together`, new transactions that stand together by one statement.
-    async fn try_commit(&self, changes: &[Change], lock_timeout: Duration, together: bool) -> Result<Vec<Row>, Stop> {
+    async fn try_commit(
+        &self,
+        changes: &[Change],
+        accounts: &[i64],
+        lock_timeout: Duration,
+        together: bool,
+    ) -> Result<Vec<Row>, Stop> {
         let mut transaction = self.pool.begin().await.map_err(Stop::Database)?;
         let (id, _): (String, String) = sqlx::query_as("SELECT pg_current_xact_id()::text, set_config('lock_timeout', $1, true)")
             .bind(lock_timeout.as_millis().to_string())
             .fetch_one(&mut *transaction)
             .await
             .map_err(Stop::Database)?;
+        if changes.len() > UNORDERED_MAX {
+            statements::lock_accounts(&mut transaction, accounts).await?;
+        }
         let mut rows = Vec::with_capacity(changes.len());
         while let Some(change) = changes.get(rows.len()) {
             let new = if together {

@@ -244,6 +244,13 @@ async fn lock_account(connection: &mut PgConnection, id: AccountId, expected: Op
     Ok(row)
 }
 
+/// Keeps others from changing these accounts until the commit ends; those that are not there are no matter here.
+pub(super) async fn lock_accounts(connection: &mut PgConnection, ids: &[i64]) -> Written<()> {
+    let statement = sqlx::query("SELECT FROM accounts WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE");
+    statement.bind(ids.to_vec()).execute(connection).await?;
+    Ok(())
+}
+
 async fn lock_transaction(connection: &mut PgConnection, id: TransactionId, expected: Option<Version>) -> Written<Transaction> {
     let statement = sqlx::query(concat!(
         "SELECT ",
