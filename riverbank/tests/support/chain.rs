@@ -35,13 +35,17 @@ const BANK: &str = "
 rate: 80
 connections: 4
 customers: 20
+day: 1s
 mix:
   remove: 60
   customer_change: 120
   customer_add: 60
   customer_remove: 40
-  account_open: 40
+  account_open: 60
+  account_change: 20
+  account_block: 20
   account_close: 10
+  account_remove: 40
 ";
 
 /// The servers, and what knows of them.
