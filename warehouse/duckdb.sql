@@ -97,7 +97,7 @@ SELECT * FROM query(
 CREATE OR REPLACE TABLE shape.silver_accounts (
   id BIGINT, customer_id BIGINT, account_type VARCHAR, currency VARCHAR, opening_balance DECIMAL(38,4),
   balance DECIMAL(38,4), status VARCHAR, closed_at TIMESTAMPTZ, created_at TIMESTAMPTZ, updated_at TIMESTAMPTZ,
-  source_lsn BIGINT, source_ts TIMESTAMPTZ, op VARCHAR, _topic VARCHAR, _partition INTEGER, _offset BIGINT,
+  source_lsn BIGINT, source_ts TIMESTAMPTZ, balance_from VARCHAR, op VARCHAR, _topic VARCHAR, _partition INTEGER, _offset BIGINT,
   _timestamp TIMESTAMPTZ, _raw_key BLOB, _raw BLOB, _error VARCHAR, _generation INTEGER
 );
 SET VARIABLE has_silver_accounts = (SELECT COUNT(*) > 0 FROM glob(lake_files('silver.accounts')));
@@ -311,6 +311,7 @@ SELECT
   updated_at,
   source_lsn,
   source_ts,
+  balance_from,
   _topic,
   COALESCE(_generation, 1) AS _generation,
   _partition,

@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 
 use api::page::{Cursor, Page};
 use api::reads::{
-    AccountDays, AccountFilter, Aggregates, Balanced, Days, InputLag, Located, Minutes, Part, ReadError, Readiness, Reading,
-    Reads, Rows, Scan, Scattered, Token, TransactionFilter, Versions,
+    AccountDays, AccountFilter, Aggregates, Balanced, Days, Entries, InputLag, Journal, Located, Minutes, Part, ReadError,
+    Readiness, Reading, Reads, Rows, Scan, Scattered, Token, TransactionFilter, Versions,
 };
 use api::{HttpSettings, model, serve};
 use axum::body::Body;
 use axum::http::Request;
-use schemas::gold::{AccountVersion, BankDay, CustomerPosition, CustomerVersion, TransactionMinute, TransactionMinuteKey};
-use schemas::silver::{Account, Customer, Transaction};
+use schemas::gold::{
+    AccountVersion, BankDay, CustomerPosition, CustomerVersion, Reconciliation, TransactionMinute, TransactionMinuteKey,
+};
+use schemas::silver::{Account, Customer, Posting, Transaction};
+use schemas::state::Hold;
 use schemas::{AccountId, CustomerId, TransactionId};
 use serde_json::{Value, json};
 use support::http::{Bank, limits, router, send};
@@ -129,6 +132,27 @@ impl Aggregates for Slow {
         self.read(scan)
     }
     fn minutes(&self, _: &Minutes, scan: &Scan) -> Rows<TransactionMinute, TransactionMinuteKey> {
+        self.read(scan)
+    }
+}
+
+impl Journal for Slow {
+    fn entries(&self, _: AccountId) -> Result<Located<Reading<Option<Entries>>>, ReadError> {
+        nothing()
+    }
+    fn postings(&self, _: AccountId, _: i64, _: i64) -> Result<Vec<Posting>, ReadError> {
+        Ok(Vec::new())
+    }
+    fn ahead(&self, _: AccountId) -> Result<Vec<(i64, i64)>, ReadError> {
+        Ok(Vec::new())
+    }
+    fn holds(&self, _: AccountId) -> Result<Vec<(TransactionId, Hold)>, ReadError> {
+        Ok(Vec::new())
+    }
+    fn reconciliation(&self, _: AccountId) -> Result<Located<Reading<Option<Reconciliation>>>, ReadError> {
+        nothing()
+    }
+    fn different(&self, scan: &Scan) -> Rows<Reconciliation, AccountId> {
         self.read(scan)
     }
 }

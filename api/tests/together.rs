@@ -16,7 +16,7 @@ use broker::in_process::InProcessBroker;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use schemas::bronze::{CdcKey, Envelope, Op, Source, TransactionRow};
-use schemas::silver::{Account, AccountStatus, AccountType};
+use schemas::silver::{Account, AccountStatus, AccountType, BalanceFrom};
 use schemas::topics::{CDC_TRANSACTIONS, SILVER_ACCOUNTS};
 use schemas::{AccountId, CustomerId};
 use serde_json::{Value, json};
@@ -213,7 +213,7 @@ async fn accounts_that_are_not_there_are_named() {
 
 /// One instance with all partitions, driven in steps.
 fn stepped() -> (TestDriver, Router) {
-    let topology = processors::bank(processors::SourcePartitions::default()).unwrap();
+    let topology = processors::bank(processors::BankSettings::default()).unwrap();
     let driver = TestDriver::new(topology).unwrap();
     let settings = HttpSettings {
         together_timeout: Duration::ZERO,
@@ -237,6 +237,7 @@ fn account_row(id: i64) -> Account {
         updated_at: 0,
         source_lsn: 1,
         source_ts: 1,
+        balance_from: BalanceFrom::None,
     }
 }
 

@@ -380,7 +380,7 @@ fn shapes_are_what_a_warehouse_expects() {
         }
         topics.push(table.topic().to_owned());
     }
-    assert_eq!(topics.len(), 16);
+    assert_eq!(topics.len(), 17);
     assert!(
         topics.contains(&topics::CDC_CUSTOMERS.name().to_owned()) && topics.contains(&topics::ACCOUNT_BALANCES.name().to_owned())
     );

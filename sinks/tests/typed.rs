@@ -17,7 +17,8 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use schemas::gold::{
-    AccountBalance, AccountDay, AccountVersion, BankDay, CustomerPosition, CustomerVersion, TransactionFact, TransactionMinute,
+    AccountBalance, AccountDay, AccountVersion, BankDay, CustomerPosition, CustomerVersion, Reconciliation, TransactionFact,
+    TransactionMinute,
 };
 use schemas::silver::{Account, Customer, Posting, Rejected, Transaction};
 use schemas::topics;
@@ -86,6 +87,7 @@ fn all() -> Vec<Records> {
             true,
             true,
         ),
+        records::<_, Reconciliation>(topics::RECONCILIATION, &["account_id"], true, true),
     ]
 }
 

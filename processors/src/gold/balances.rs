@@ -51,10 +51,6 @@ impl From<ForAccounts> for AccountEvent {
 
 /// What comes of it.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most are balances, and a box for each would cost more than the room"
-)]
 pub enum LedgerEntry {
     /// The balance in the store has changed.
     Balance(Change<RecentBalance>),

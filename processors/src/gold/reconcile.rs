@@ -218,8 +218,8 @@ impl Reconcile {
         let known = self.known(cx)?;
         let agrees =
             |source: &SourceBalance| source.source_ts == posting.booked_at && Some(source.balance) == posting.balance_after;
-        let waiting = known.waiting.range((account, i64::MIN)..=(account, i64::MAX));
-        let agreeing = waiting.filter(|(_, (source, _))| agrees(source)).last();
+        let mut waiting = known.waiting.range((account, i64::MIN)..=(account, i64::MAX));
+        let agreeing = waiting.rfind(|(_, (source, _))| agrees(source));
         if let Some((&(_, lsn), &(source, _))) = agreeing {
             return self.agrees(cx, found(account, posting.currency, source.balance, lsn, source)?);
         }

@@ -25,4 +25,6 @@ pub struct Kept {
     pub histories_from_start: bool,
     /// Gold that adds up begins with what changed from some moment on: it cannot be compared with rows that are older.
     pub gold_from_now_on: bool,
+    /// How long after their transactions' own time holds expire; `None`: never.
+    pub hold_expiry: Option<Duration>,
 }

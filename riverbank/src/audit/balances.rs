@@ -56,15 +56,17 @@ pub(super) fn add(sums: &mut HashMap<i64, Sums>, row: &TransactionRow, emitted: 
             }
         }
     };
-    book(sums, &transaction)
+    book(sums, &transaction, emitted.holds_since)
 }
 
-fn book(sums: &mut HashMap<i64, Sums>, transaction: &Transaction) -> anyhow::Result<()> {
+fn book(sums: &mut HashMap<i64, Sums>, transaction: &Transaction, holds_since: Option<i64>) -> anyhow::Result<()> {
     for effect in effects(transaction) {
         let Some(of) = sums.get_mut(&effect.account.0) else { continue };
         if transaction.amount.fits_scale(of.currency.minor_digits()) {
             of.booked = of.booked.checked_add(effect.booked)?;
-            of.pending = of.pending.checked_add(effect.pending)?;
+            if holds_since.is_none_or(|since| transaction.created_at > since) {
+                of.pending = of.pending.checked_add(effect.pending)?;
+            }
         } else {
             of.recorded = None;
         }
@@ -90,7 +92,7 @@ pub(super) fn by_emitted_rows(ids: &[i64], emitted: &Emitted) -> anyhow::Result<
     emitted
         .transactions
         .values()
-        .try_for_each(|transaction| book(&mut sums, transaction))?;
+        .try_for_each(|transaction| book(&mut sums, transaction, emitted.holds_since))?;
     Ok(sums)
 }
 
@@ -220,7 +222,7 @@ mod tests {
     fn a_source_that_contradicts_itself_is_told() {
         let kept = |id: i64, hundredths| (id, opened(&account(id, "EUR"), Some(Money::from_hundredths(hundredths))));
         let mut sums: HashMap<i64, Sums> = [kept(1, -150), kept(2, 50)].into();
-        book(&mut sums, &transfer()).expect("it is booked");
+        book(&mut sums, &transfer(), None).expect("it is booked");
         let (count, off) = ledger(&sums);
         assert_eq!(count, 2);
         assert_eq!(

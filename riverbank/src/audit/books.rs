@@ -37,6 +37,8 @@ pub(super) struct Emitted {
     pub account_versions: Versions<AccountVersion>,
     pub gold: GoldRows,
     pub journal: Journal,
+    /// Holds of transactions of an earlier time than this, in microseconds since the epoch, have expired; `None`: none does.
+    pub holds_since: Option<i64>,
 }
 
 /// The postings, summed up.

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use broker::{Message, TopicPartition};
 use schemas::gold::{
-    AccountDay, BankDay, BankDayKey, CustomerPosition, TransactionFact, TransactionMinute, TransactionMinuteKey,
+    AccountDay, BankDay, BankDayKey, CustomerPosition, Reconciliation, TransactionFact, TransactionMinute, TransactionMinuteKey,
 };
-use schemas::topics::{ACCOUNT_DAILY, BANK_DAILY, CUSTOMER_POSITIONS, TRANSACTION_FACTS, TRANSACTION_MINUTES};
+use schemas::topics::{ACCOUNT_DAILY, BANK_DAILY, CUSTOMER_POSITIONS, RECONCILIATION, TRANSACTION_FACTS, TRANSACTION_MINUTES};
 use schemas::{AccountId, Currency, CustomerId, TransactionId};
 use wire::{Codec, Wire};
 
 /// The topics.
-pub(super) const TOPICS: [&str; 5] = [
+pub(super) const TOPICS: [&str; 6] = [
+    RECONCILIATION.name(),
     TRANSACTION_FACTS.name(),
     CUSTOMER_POSITIONS.name(),
     ACCOUNT_DAILY.name(),
@@ -84,6 +85,7 @@ impl<K: Wire + Copy + Ord, V: Wire> Rows<K, V> {
 /// The rows in force.
 #[derive(Debug, Default)]
 pub(super) struct GoldRows {
+    pub reconciled: Rows<AccountId, Reconciliation>,
     pub facts: Rows<TransactionId, TransactionFact>,
     pub positions: Rows<(CustomerId, Currency), CustomerPosition>,
     pub days: Rows<(AccountId, i32), AccountDay>,
@@ -102,6 +104,7 @@ impl GoldRows {
     /// Takes a record of one of the topics; false where it is of another.
     pub fn add(&mut self, of: &TopicPartition, message: &Message, codec: &Codec) -> anyhow::Result<bool> {
         match &*of.topic {
+            topic if topic == RECONCILIATION.name() => self.reconciled.read(of.partition, message, codec)?,
             topic if topic == TRANSACTION_FACTS.name() => self.facts.read(of.partition, message, codec)?,
             topic if topic == CUSTOMER_POSITIONS.name() => self.positions.read(of.partition, message, codec)?,
             topic if topic == ACCOUNT_DAILY.name() => self.days.read(of.partition, message, codec)?,

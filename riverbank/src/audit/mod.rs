@@ -19,6 +19,7 @@ mod histories;
 mod iceberg;
 mod journal;
 mod questions;
+mod reconciled;
 mod rows;
 mod run;
 mod served;

@@ -7,6 +7,7 @@ use processors::scd2::{AccountHistory, CustomerHistory};
 use processors::silver::{Accounts, Customers, Transactions};
 use schemas::gold::AccountBalance;
 use schemas::topics::ACCOUNT_BALANCES;
+use topology::clock::{Clock as _, SystemClock};
 
 use super::asked::{Kept, Patience};
 use super::balances::{Sums, add, by_emitted_rows, difference, ledger, open};
@@ -16,6 +17,7 @@ use super::gold::{OfGold, Wrong, not_compared};
 use super::histories::OfHistory;
 use super::journal::OfJournal;
 use super::questions::Questions;
+use super::reconciled;
 use super::rows::OfTable;
 use super::service::{Progress, Service};
 use super::source::{Position, Source, SourceRow, Wanted};
@@ -69,6 +71,9 @@ impl Audit {
 
     /// Reads what has been emitted since.
     pub fn follow(&mut self) -> anyhow::Result<()> {
+        let now = SystemClock.now_ms().to_micros().0;
+        let expired = |expiry: Duration| now.saturating_sub_unsigned(expiry.as_micros() as u64);
+        self.books.emitted.holds_since = self.kept.hold_expiry.map(expired);
         tokio::task::block_in_place(|| self.books.follow())
     }
 
@@ -105,6 +110,7 @@ impl Audit {
         }
         let mut checks = self.verdict(accounts, patience.settle);
         checks.extend(ledger);
+        checks.extend(reconciled::verdict(&self.books.emitted));
         checks.extend(late);
         Ok(checks)
     }

@@ -30,7 +30,7 @@ SHAPES: dict[str, dict[str, pa.DataType]] = {
     "bronze.accounts": ACCOUNT | {"opening_balance": SOURCE_MONEY, "balance": SOURCE_MONEY} | BRONZE,
     "bronze.transactions": TRANSACTION | {"amount": SOURCE_MONEY} | BRONZE,
     "silver.customers": CUSTOMER | SOURCE | COMMON,
-    "silver.accounts": ACCOUNT | SOURCE | COMMON,
+    "silver.accounts": ACCOUNT | SOURCE | {"balance_from": TEXT} | COMMON,
     "silver.transactions": TRANSACTION | SOURCE | COMMON,
     "silver.postings": {
         "posting_id": TEXT, "transaction_id": BIGINT, "account_id": BIGINT, "is_cash": BOOL, "currency": TEXT, "amount": MONEY,

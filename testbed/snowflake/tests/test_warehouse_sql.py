@@ -127,7 +127,7 @@ class Statements(unittest.TestCase):
         for way in (LOADED, AWS, ICEBERG):
             with self.subTest(way), emulated() as (client, _):
                 checked = sum(CHECKED_ONLY.match(statement) is not None for _, statement in planned(way))
-                self.assertEqual(checked, 16 if way is ICEBERG else 0)
+                self.assertEqual(checked, 17 if way is ICEBERG else 0)
                 for _ in range(2):
                     for name, statement in planned(way):
                         # Views have nothing to read in Iceberg tables here. They are the same as in the other ways.

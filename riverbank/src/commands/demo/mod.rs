@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use api::model::{day, instant};
+use api::model::{day, instant, month};
 use processors::gold::day_of;
 use schemas::CustomerId;
 use simulator::{DriveError, Pace, Profile, RecordTarget, SimulatedBank, Totals, drive};
@@ -149,6 +149,7 @@ async fn welcome(args: &DemoArgs, running: &Running, folder: &Folder) -> anyhow:
     let balance = balance.now;
     let customer = balance.customer_id;
     let day = day(day_of(balance.source_ts));
+    let (month, then) = (month(Micros(balance.source_ts)), instant(Micros(balance.source_ts)));
     let [from, to] = [0, HOUR_US].map(|later| instant(Micros(balance.source_ts - balance.source_ts.rem_euclid(HOUR_US) + later)));
     let url = format!("http://{}", running.address);
     let lake = folder.path().join("lake");
@@ -165,6 +166,10 @@ Riverbank is open (seed {}, {} operations a second)
   its account           {url}/accounts/{account}
   its history           {url}/accounts/{account}/history
   its days              {url}/accounts/{account}/daily
+  its statement         {url}/accounts/{account}/statements/{month}
+  what it is made of    {url}/accounts/{account}/balance/explain
+  what it was           {url}/accounts/{account}/balance?effective_at={then}&recorded_at={then}
+  beside the source's   {url}/accounts/{account}/reconciliation
   its owner's position  {url}/customers/{customer}/position
   the bank on a day     {url}/kpis/daily?day={day}
   and minute by minute  {url}/kpis/minutes?from={from}&to={to}

@@ -7,9 +7,12 @@ use super::super::typed::Typed;
 use crate::Kind;
 use crate::columns::Cell;
 
+/// 1 had no `balance_from`.
+const SCHEMA_VERSION: u32 = 2;
+
 /// The table.
 pub fn accounts() -> Typed<AccountId, Account> {
-    Typed::versions(topics::SILVER_ACCOUNTS, 1, "Every version of every account, cleaned.")
+    Typed::versions(topics::SILVER_ACCOUNTS, SCHEMA_VERSION, "Every version of every account, cleaned.")
         .key(
             "id",
             Kind::Int64,
@@ -58,5 +61,11 @@ pub fn accounts() -> Typed<AccountId, Account> {
             Kind::Timestamp,
             "When that change was committed at the source.",
             |account| Cell::Timestamp(account.source_ts),
+        )
+        .field(
+            "balance_from",
+            Kind::Text,
+            "Whether `balance` is what the source's ledger made it: `LEDGER`: yes, as of the transaction that made this version; `SNAPSHOT`: yes, as read by a snapshot; `NONE`: the source keeps none, or the row was written before that was said.",
+            |account| Cell::Text(account.balance_from.as_str().into()),
         )
 }
