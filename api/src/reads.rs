@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use history::Versions;
-pub use journal::{Entries, Journal, PastError};
 pub use part::Part;
 use schemas::gold::{
-    AccountDay, AccountVersion, BankDay, CustomerPosition, CustomerVersion, TransactionMinute, TransactionMinuteKey,
+    AccountBalance, AccountDay, AccountVersion, BankDay, CustomerPosition, CustomerVersion, Reconciliation, TransactionMinute,
+    TransactionMinuteKey,
 };
-use schemas::silver::{Account, AccountStatus, Customer, Frontier, Transaction, TransactionStatus};
-use schemas::state::RecentBalance;
+use schemas::silver::{Account, AccountStatus, Customer, Frontier, Posting, Transaction, TransactionStatus};
+use schemas::state::{Hold, RecentBalance};
 use schemas::{AccountId, CustomerId, TransactionId};
 use topology::Millis;
 pub use topology::query::{InputLag, Instance, Readiness, Scattered, Token};
@@ -157,6 +157,31 @@ pub trait Aggregates {
 
 /// Some of an account's days.
 pub type AccountDays = Result<Located<Reading<Option<Part<AccountDay, i32>>>>, ReadError>;
+
+/// What an account's postings come to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entries {
+    /// Read before the balance: that has at least all transactions up to here.
+    pub frontier: Option<Frontier>,
+    /// The balance, with the number of its newest posting.
+    pub balance: AccountBalance,
+}
+
+/// An account's journal; what is found in it is in [`journal`].
+pub trait Journal {
+    /// What its postings come to; `None`: there is no such account.
+    fn entries(&self, id: AccountId) -> Result<Located<Reading<Option<Entries>>>, ReadError>;
+    /// Its postings with these numbers, in order, as far as they are kept; so many at most.
+    fn postings(&self, id: AccountId, from: i64, to: i64) -> Result<Vec<Posting>, ReadError>;
+    /// Those that were known before their own time, with that time: number and time.
+    fn ahead(&self, id: AccountId) -> Result<Vec<(i64, i64)>, ReadError>;
+    /// What its pending transactions hold.
+    fn holds(&self, id: AccountId) -> Result<Vec<(TransactionId, Hold)>, ReadError>;
+    /// Its balance beside the source's.
+    fn reconciliation(&self, id: AccountId) -> Result<Located<Reading<Option<Reconciliation>>>, ReadError>;
+    /// The accounts here whose balance differs from the source's.
+    fn different(&self, scan: &Scan) -> Rows<Reconciliation, AccountId>;
+}
 
 /// Asks the state stores of this instance. Look-ups take microseconds and are called in place; lists are read on a thread that
 /// may block.

@@ -8,42 +8,17 @@ use std::ops::ControlFlow;
 use processors::gold::newest;
 use processors::stores::{self, ALL_ACCOUNTS};
 use schemas::gold::{AccountBalance, Reconciliation};
-use schemas::silver::{Frontier, Posting};
+use schemas::silver::Posting;
 use schemas::state::Hold;
 use schemas::{AccountId, Money, MoneyError, TransactionId};
 use topology::query::{self, Scattered};
 use topology::{Micros, Queries};
 
 use super::engine::{located, look_up};
-use super::{Located, Part, ReadError, Reading, Rows, Scan};
+use super::{Entries, Journal, Located, Part, ReadError, Reading, Rows, Scan};
 
 /// Postings that are read at once: the next commit waits meanwhile.
 const CHUNK: i64 = 1_000;
-
-/// What an account's postings come to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Entries {
-    /// Read before the balance: that has at least all transactions up to here.
-    pub frontier: Option<Frontier>,
-    /// The balance, with the number of its newest posting.
-    pub balance: AccountBalance,
-}
-
-/// What instances ask their own stores about one account's journal.
-pub trait Journal {
-    /// What its postings come to; `None`: there is no such account.
-    fn entries(&self, id: AccountId) -> Result<Located<Reading<Option<Entries>>>, ReadError>;
-    /// Its postings with these numbers, in order, as far as they are kept; so many at most.
-    fn postings(&self, id: AccountId, from: i64, to: i64) -> Result<Vec<Posting>, ReadError>;
-    /// Those that were known before their own time, with that time: number and time.
-    fn ahead(&self, id: AccountId) -> Result<Vec<(i64, i64)>, ReadError>;
-    /// What its pending transactions hold.
-    fn holds(&self, id: AccountId) -> Result<Vec<(TransactionId, Hold)>, ReadError>;
-    /// Its balance beside the source's.
-    fn reconciliation(&self, id: AccountId) -> Result<Located<Reading<Option<Reconciliation>>>, ReadError>;
-    /// The accounts here whose balance differs from the source's.
-    fn different(&self, scan: &Scan) -> Rows<Reconciliation, AccountId>;
-}
 
 impl Journal for Queries {
     fn entries(&self, id: AccountId) -> Result<Located<Reading<Option<Entries>>>, ReadError> {

@@ -23,7 +23,8 @@ use crate::model::{
 };
 use crate::page::{LIMIT_MAX, limit_of_hundred};
 use crate::problem::Problem;
-use crate::reads::{Entries, Located, PastError, Reading, Reads, Scan, journal};
+use crate::reads::journal::{self, PastError};
+use crate::reads::{Entries, Located, Reading, Reads, Scan};
 use crate::routes::Group;
 use crate::state::{App, AppState};
 

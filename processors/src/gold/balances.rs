@@ -20,7 +20,7 @@ use topology::{Change, Context, Micros, ProcessError, Processor, Punctuation, Pu
 
 use super::entries::{Posted, move_by, overflow, post};
 use super::former::begin;
-use super::holds;
+use super::holds::{self, Holds};
 use crate::counters::{HOLDS_RELEASED, count};
 use crate::stores::ALL_ACCOUNTS;
 
@@ -190,6 +190,7 @@ impl PostToBalance {
         }
         let with = Posted {
             known_until: self.frontier(cx)?.source_ts,
+            partition: cx.at.partition,
             hold_expiry: self.hold_expiry,
         };
         let balance = &mut recent.now;
@@ -197,7 +198,7 @@ impl PostToBalance {
         let digits = balance.currency.minor_digits();
         let fits = |entry: &LegEntry| entry.booked.fits_scale(digits) && entry.pending.fits_scale(digits);
         if leg.entries().all(|entry| fits(&entry)) {
-            return leg.entries().try_for_each(|entry| post(balance, leg, entry, with, cx));
+            return leg.entries().try_for_each(|entry| enter(balance, leg, entry, with, cx));
         }
         let of_transaction = |(_, known): &Waiting| known.transaction_id == leg.transaction_id;
         let waiting: Vec<_> = waiting(balance.account_id, cx)?.into_iter().filter(of_transaction).collect();
@@ -207,10 +208,10 @@ impl PostToBalance {
             if entry.reversal {
                 match waiting.iter().find(is_taken_back) {
                     Some((key, _)) => cx.stores.1.delete(*key),
-                    None => post(balance, leg, entry, with, cx)?,
+                    None => enter(balance, leg, entry, with, cx)?,
                 }
             } else if fits(&entry) {
-                post(balance, leg, entry, with, cx)?;
+                enter(balance, leg, entry, with, cx)?;
             } else {
                 cx.stores.1.put((balance.account_id, offset), leg.only(entry));
                 let amount = if entry.booked == Money::ZERO {
@@ -239,7 +240,8 @@ impl PostToBalance {
 
     /// What holds that have expired held is available again.
     fn release_holds(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
-        for (account, transaction, hold) in holds::release(cx)? {
+        let now = cx.now_ms.to_micros();
+        for (account, transaction, hold) in holds::release(holds_of(cx), now)? {
             let Some(before) = cx.stores.0.get(&account)? else { continue };
             let mut balance = before.clone();
             move_by(&mut balance.now, Money::ZERO, hold.amount.negated()).map_err(overflow)?;
@@ -252,6 +254,27 @@ impl PostToBalance {
             reject(cx, account, NO_OFFSET, Rule::HoldExpired, reason);
         }
         Ok(())
+    }
+}
+
+/// Books one entry, and tells of its postings.
+fn enter(
+    balance: &mut AccountBalance,
+    leg: &Leg,
+    entry: LegEntry,
+    with: Posted,
+    cx: &mut Context<'_, PostToBalance>,
+) -> Result<(), ProcessError> {
+    for posting in post(balance, leg, entry, with, &mut holds_of(cx))? {
+        cx.out.forward(posting.account_id, LedgerEntry::Posting(posting));
+    }
+    Ok(())
+}
+
+fn holds_of<'s>(cx: &'s mut Context<'_, PostToBalance>) -> Holds<'s> {
+    Holds {
+        held: cx.stores.4,
+        ends: cx.stores.5,
     }
 }
 

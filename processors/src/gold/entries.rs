@@ -9,45 +9,43 @@ use std::time::Duration;
 use schemas::gold::AccountBalance;
 use schemas::silver::{Leg, LegEntry, Posting, TransactionType};
 use schemas::{AccountId, Currency, Money, MoneyError};
-use topology::{Context, ProcessError};
+use topology::ProcessError;
 
-use super::balances::{LedgerEntry, PostToBalance};
-use super::holds;
+use super::holds::{self, Holds};
 
 /// What of the partition and the settings an entry depends on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Posted {
     /// Up to when the source's transactions are known here, in microseconds since the epoch.
     pub known_until: i64,
+    /// The partition that the account is in.
+    pub partition: u32,
     /// When holds expire.
     pub hold_expiry: Option<Duration>,
 }
 
-/// One entry.
+/// One entry; its postings.
 pub(super) fn post(
     balance: &mut AccountBalance,
     leg: &Leg,
     entry: LegEntry,
     with: Posted,
-    cx: &mut Context<'_, PostToBalance>,
-) -> Result<(), ProcessError> {
+    of: &mut Holds<'_>,
+) -> Result<Vec<Posting>, ProcessError> {
     let pending = if entry.pending == Money::ZERO {
         Money::ZERO
     } else {
-        holds::change(balance.account_id, leg, entry, with.hold_expiry, cx)?
+        holds::change(balance.account_id, leg, entry, with.hold_expiry, of)?
     };
     move_by(balance, entry.booked, pending).map_err(overflow)?;
     if entry.booked == Money::ZERO {
-        return Ok(());
+        return Ok(Vec::new());
     }
     balance.entry_count += 1;
     let last_entry_at = balance.last_entry_at.map_or(leg.source_ts, |at| at.max(leg.source_ts));
     balance.last_entry_at = Some(last_entry_at);
     let recorded_at = last_entry_at.max(with.known_until);
-    for posting in postings(balance, leg, entry, (cx.at.partition, recorded_at)) {
-        cx.out.forward(posting.account_id, LedgerEntry::Posting(posting));
-    }
-    Ok(())
+    Ok(postings(balance, leg, entry, (with.partition, recorded_at)))
 }
 
 /// Changes what is booked and what is held.

@@ -6,12 +6,19 @@ use std::time::Duration;
 use schemas::silver::{Leg, LegEntry};
 use schemas::state::Hold;
 use schemas::{AccountId, Money, TransactionId};
-use topology::{Context, Micros, ProcessError};
-
-use super::balances::PostToBalance;
+use topology::store::KeyValueStore;
+use topology::{Micros, ProcessError};
 
 /// Holds that are released in one step, at most.
 const RELEASED_MAX: usize = 1_000;
+
+/// The holds of accounts, and when they end.
+pub(super) struct Holds<'s> {
+    /// By account and transaction.
+    pub held: &'s mut KeyValueStore<(AccountId, TransactionId), Hold>,
+    /// Those first that expire first.
+    pub ends: &'s mut KeyValueStore<(i64, AccountId, TransactionId), i64>,
+}
 
 /// Places the hold of an entry, or ends it: by how much what is held of the account changes.
 pub(super) fn change(
@@ -19,9 +26,9 @@ pub(super) fn change(
     leg: &Leg,
     entry: LegEntry,
     expiry: Option<Duration>,
-    cx: &mut Context<'_, PostToBalance>,
+    of: &mut Holds<'_>,
 ) -> Result<Money, ProcessError> {
-    let (_, _, _, _, holds, ends) = &mut cx.stores;
+    let Holds { held: holds, ends } = of;
     let key = (account, leg.transaction_id);
     let known = holds.get(&key)?;
     if let Some(expires_at) = known.and_then(|hold| hold.expires_at) {
@@ -52,9 +59,8 @@ pub(super) fn change(
 }
 
 /// Takes some of the holds that have expired: they hold no longer, and whoever ends them finds that.
-pub(super) fn release(cx: &mut Context<'_, PostToBalance>) -> Result<Vec<(AccountId, TransactionId, Hold)>, ProcessError> {
-    let (_, _, _, _, holds, ends) = &mut cx.stores;
-    let now = cx.now_ms.to_micros();
+pub(super) fn release(of: Holds<'_>, now: Micros) -> Result<Vec<(AccountId, TransactionId, Hold)>, ProcessError> {
+    let Holds { held: holds, ends } = of;
     let mut expired = Vec::new();
     ends.scan(.., |end, _| {
         if Micros(end.0) > now || expired.len() == RELEASED_MAX {
