@@ -4,6 +4,7 @@
 mod support {
     pub mod lake;
     pub mod stack;
+    pub mod ten;
     pub mod workload;
 }
 
@@ -16,6 +17,7 @@ use rand::{RngExt, SeedableRng};
 use schemas::topics::{ACCOUNT_BALANCES, CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
 use support::lake;
 use support::stack::{Riverbank, Stack, eventually};
+use support::ten::Ten;
 use support::workload::{Workload, postgres_balances};
 use testbed::visible::{Deposits, Legs, metric, open_accounts};
 
@@ -92,10 +94,22 @@ async fn every_cent_arrives_everywhere_whatever_dies() {
     stack.capture().await;
 
     let workload = Arc::new(Workload::open(&stack.postgres_url(), seed).await);
-    let work = tokio::spawn(workload.clone().run(TRANSACTIONS));
+    let ten = Ten::open(&stack.postgres_url()).await;
+    let urls = [instances[0].url.clone(), instances[1].url.clone()];
+    let work = async {
+        let done = tokio::spawn(workload.clone().run(TRANSACTIONS)).await;
+        ten.end();
+        done.expect("the workload ends");
+    };
+    let moves = futures::future::join(ten.write(seed), ten.write(seed + 1));
+    let reads = futures::future::join(ten.read(&stack.http, &urls[0]), ten.read(&stack.http, &urls[1]));
     let chaos = chaos(&stack, &mut instances, &workload, seed);
-    let (restarts, work) = tokio::join!(chaos, work);
-    work.expect("the workload ends");
+    let (restarts, (), _, _) = tokio::join!(chaos, work, moves, reads);
+    let (seen, assumed, unanswered) = ten.seen();
+    tell!(
+        "ten accounts were read {seen} times while instances were killed, and had 1,000.00 each time; {assumed} answers said that a transaction may be open, {unanswered} were none"
+    );
+    assert!(seen > 500, "{seen} answers");
     tell!(
         "{} transactions committed, {} refused",
         workload.committed(),
@@ -135,6 +149,7 @@ async fn every_cent_arrives_everywhere_whatever_dies() {
     )
     .await;
     instances[0].audit().await;
+    a_cent_is_found(&stack, &instances, &ten).await;
     // A clean end writes what is open.
     for instance in &mut instances {
         instance.audit().await;
@@ -151,6 +166,50 @@ async fn every_cent_arrives_everywhere_whatever_dies() {
         let rows = lake::check_offsets(store.as_ref(), stack.bed.kafka().bootstrap(), topic).await;
         tell!("{topic}: {rows} offsets, each in Parquet exactly once");
     }
+}
+
+/// The source's own balance of an account is moved past its ledger: reconciliation names the account, and no other.
+async fn a_cent_is_found(stack: &Stack, instances: &[Riverbank; 2], ten: &Ten) {
+    let differences = async || {
+        let url = format!("{}/reconciliation", instances[0].url);
+        let answer = stack.http.get(url).send().await.map_err(|error| error.to_string())?;
+        let answer: serde_json::Value = answer.json().await.map_err(|error| error.to_string())?;
+        let items = answer["items"].as_array().ok_or_else(|| answer.to_string())?;
+        Ok::<_, String>(items.clone())
+    };
+    let counted = async || {
+        let mut sum = 0.0;
+        for instance in instances {
+            sum += metric(&stack.http, &instance.url, "riverbank_reconciliation_differences")
+                .await
+                .unwrap_or_default();
+        }
+        sum
+    };
+    assert_eq!(differences().await.expect("it answers"), Vec::<serde_json::Value>::new());
+    let account = ten.plant(1).await;
+    ten.move_nothing().await;
+    let found = eventually("the cent is found", Duration::from_secs(60), || async {
+        let found = differences().await?;
+        (found.len() == 1)
+            .then(|| found[0].clone())
+            .ok_or_else(|| format!("{found:?}"))
+    })
+    .await;
+    assert_eq!(
+        (&found["account_id"], &found["difference"]),
+        (&account.into(), &"-0.01".into()),
+        "{found}"
+    );
+    assert_eq!(counted().await, 1.0, "one of the instances counts it");
+    ten.plant(-1).await;
+    eventually("it is put right", Duration::from_secs(60), || async {
+        let found = differences().await?;
+        (found.is_empty() && counted().await == 0.0)
+            .then_some(())
+            .ok_or_else(|| format!("{found:?}"))
+    })
+    .await;
 }
 
 /// Kills one or the other, starts it again; in the middle the broker goes and comes back.
