@@ -165,6 +165,8 @@ pub struct Entries {
     pub frontier: Option<Frontier>,
     /// The balance, with the number of its newest posting.
     pub balance: AccountBalance,
+    /// When the account's row was made, in microseconds since the epoch; `None`: the row is gone.
+    pub opened_at: Option<i64>,
 }
 
 /// An account's journal; what is found in it is in [`journal`].

@@ -230,9 +230,7 @@ async fn statements_follow_each_other_and_closed_ones_stay() {
         print_seed(seed);
         let mut random = StdRng::seed_from_u64(seed);
         let mut world = random_history(&mut random);
-        let months = [
-            "2025-12", "2026-01", "2026-02", "2026-03", "2026-04", "2026-05", "2026-06", "2026-07",
-        ];
+        let months = ["2026-01", "2026-02", "2026-03", "2026-04", "2026-05", "2026-06", "2026-07"];
         let mut statements = Vec::new();
         let mut brought = "100.00".to_owned();
         let mut numbers = 0;
@@ -357,6 +355,9 @@ async fn what_does_not_fit_is_refused_and_says_where() {
         ("/accounts/1/statements/2026-01?limit=0", 400, json!("limit")),
         ("/accounts/1/statements/2026-01?limit=101", 400, json!("limit")),
         ("/accounts/2/statements/2026-01", 404, Value::Null),
+        ("/accounts/1/statements/2025-12", 404, Value::Null),
+        ("/accounts/1/balance?effective_at=1990-01-01T00:00:00Z", 404, Value::Null),
+        ("/accounts/1/balance?recorded_at=1990-01-01T00:00:00Z", 404, Value::Null),
         ("/accounts/1/postings?limit=101", 400, json!("limit")),
         ("/accounts/2/postings", 404, Value::Null),
         ("/accounts/1/balance?effective_at=yesterday", 400, json!("effective_at")),
@@ -372,12 +373,14 @@ async fn what_does_not_fit_is_refused_and_says_where() {
     let empty = json!({"items": [], "next": null});
     for path in [
         "/accounts/1/postings",
-        "/accounts/1/postings?before=-5",
+        "/accounts/1/postings?before=-9223372036854775808",
         "/accounts/1/postings?before=1",
         "/reconciliation",
     ] {
         assert_eq!(world.get(path).await, empty, "{path}");
     }
+    let path = "/accounts/1/statements/2026-01?after=9223372036854775807";
+    assert_eq!(world.get(path).await["next"], Value::Null);
     let of_source = world.get("/accounts/1/reconciliation").await;
     assert_eq!(
         (&of_source["streamed"], &of_source["difference"]),

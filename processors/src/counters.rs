@@ -32,8 +32,9 @@ pub fn held_rows() -> [(&'static str, &'static AtomicU64); 3] {
 
 /// Holds of pending transactions that were released since they had expired.
 pub static HOLDS_RELEASED: AtomicU64 = AtomicU64::new(0);
-/// Accounts whose streamed balance differs from the source's: how many there are now.
-pub static ACCOUNTS_DIFFERENT: AtomicU64 = AtomicU64::new(0);
+/// Accounts whose streamed balance differs from the source's, how many there are now: those of which all transactions have come, and those of which
+/// nothing more came for a while.
+pub static ACCOUNTS_DIFFERENT: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 
 pub(crate) fn count(counter: &AtomicU64, by: u64) {
     counter.fetch_add(by, Ordering::Relaxed);

@@ -161,7 +161,7 @@ pub fn bank(settings: BankSettings) -> Result<Topology, EngineError> {
                 stores::OVERDUE,
                 stores::FRONTIER,
                 stores::HOLDS,
-                stores::HOLD_ENDS,
+                stores::HOLDS_PLACED,
             ),
             move || PostToBalance::new(settings.hold_expiry),
         );

@@ -47,8 +47,8 @@ pub const OVERDUE: KeyValue<AccountId, i64> = KeyValue::new("overdue-legs");
 
 /// What pending transactions hold, by account.
 pub const HOLDS: KeyValue<(AccountId, TransactionId), Hold> = KeyValue::new("holds");
-/// When holds expire, those first that do first; with the LSN of the change that placed it.
-pub const HOLD_ENDS: KeyValue<(i64, AccountId, TransactionId), i64> = KeyValue::new("hold-ends");
+/// Those that hold, by their transactions' own time; with the LSN of the change that placed each.
+pub const HOLDS_PLACED: KeyValue<(i64, AccountId, TransactionId), i64> = KeyValue::new("holds-placed");
 
 /// The postings of every account, by their number.
 pub const POSTINGS: KeyValue<(AccountId, i64), Posting> = KeyValue::new("account-postings");
@@ -59,7 +59,7 @@ pub const POSTINGS_AHEAD: KeyValue<(AccountId, i64), i64> = KeyValue::new("posti
 pub const RECONCILED: KeyValue<AccountId, Reconciliation> = KeyValue::backed_by("reconciled", RECONCILIATION);
 /// Balances of the source that wait for the transactions until then, by account and LSN.
 pub const TO_RECONCILE: KeyValue<(AccountId, i64), SourceBalance> = KeyValue::new("to-reconcile");
-/// The accounts that differ, with the commit since which they do.
+/// The accounts that differ; 1: all transactions until then have come.
 pub const DIFFERENT: KeyValue<AccountId, i64> = KeyValue::new("different-accounts");
 
 /// The versions of every customer; its changelog is the public topic.
@@ -84,7 +84,7 @@ pub const TRANSACTION_FACTS: &str = "transaction-facts";
 /// What customers have, by currency: a table.
 pub const CUSTOMER_POSITIONS: &str = "customer-positions";
 /// Transactions by minute: a table.
-pub const TRANSACTION_MINUTES: &str = "transaction-minutes";
+pub const TRANSACTION_MINUTES: &str = "minutes-of-transactions";
 /// What was posted to accounts by day, and before it: a running aggregate.
 pub const ACCOUNT_DAYS: &str = "account-days";
 /// How many accounts of a customer were active on a day: a table.

@@ -283,3 +283,44 @@ fn a_source_without_a_ledger_is_not_compared() {
     assert_eq!(bank.driver.view(stores::RECONCILED), []);
     assert_eq!(bank.driver.view(stores::TO_RECONCILE), []);
 }
+
+#[test]
+fn without_the_order_of_commits_nothing_differs_and_little_waits() {
+    let mut random = StdRng::seed_from_u64(7);
+    let mut ledger = Ledger::new(SourcePartitions {
+        customers: 1,
+        accounts: 2,
+        transactions: 3,
+    });
+    for n in 0..60 {
+        match n % 3 {
+            // For good: no posting makes it so.
+            0 => {
+                ledger.balances.insert(2, money("7.77"));
+                ledger.commit(&[], &[2]);
+            }
+            _ => ledger.random_commit(&mut random),
+        }
+        ledger.send(random.random_range(0..5), random.random_range(0..9));
+    }
+    ledger.send(usize::MAX, usize::MAX);
+    (0..4).for_each(|_| ledger.bank.driver.advance_wall_clock(QUIET));
+    assert_eq!(ledger.different(), []);
+    let waiting = ledger.bank.driver.view(stores::TO_RECONCILE);
+    assert!(waiting.len() <= ACCOUNTS as usize, "{waiting:?}");
+}
+
+#[test]
+fn many_postings_of_one_commit_are_one() {
+    let mut ledger = Ledger::new(SourcePartitions::default());
+    let rows: Vec<_> = (1..=300).map(|n| (Op::Create, deposit(n, 1, "0.01"))).collect();
+    ledger.commit(&rows, &[]);
+    // All postings are there before the first of the three hundred rows of the account comes.
+    ledger.send(usize::MAX, 0);
+    ledger.commit(&[(Op::Create, deposit(1_000, 2, "1.00"))], &[]);
+    ledger.commit(&[(Op::Create, deposit(1_001, 2, "1.00"))], &[]);
+    ledger.send(usize::MAX, usize::MAX);
+    (0..4).for_each(|_| ledger.bank.driver.advance_wall_clock(QUIET));
+    assert_eq!(ledger.different(), []);
+    assert_eq!(ledger.bank.driver.view(stores::TO_RECONCILE), []);
+}

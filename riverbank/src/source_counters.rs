@@ -15,7 +15,7 @@ struct SourceCounters {
     duplicates: IntCounterVec,
     gauges: Vec<(&'static AtomicU64, IntGauge)>,
     held: IntGaugeVec,
-    different: IntGauge,
+    different: IntGaugeVec,
 }
 
 /// Registers `riverbank_source_regressions_total`, `riverbank_source_truncates_total`, `riverbank_rows_swept_total`,
@@ -67,9 +67,12 @@ impl SourceCounters {
             ),
             &["table"],
         )?;
-        let different = IntGauge::new(
-            "riverbank_reconciliation_differences",
-            "Accounts whose streamed balance differs from the source's own as of the same commit",
+        let different = IntGaugeVec::new(
+            Opts::new(
+                "riverbank_reconciliation_differences",
+                "Accounts whose streamed balance differs from the source's own as of the same commit",
+            ),
+            &["complete"],
         )?;
         Ok(Self {
             different,
@@ -108,7 +111,11 @@ impl Collector for SourceCounters {
         for (rows, gauge) in &self.gauges {
             gauge.set(rows.load(Ordering::Relaxed) as i64);
         }
-        self.different.set(ACCOUNTS_DIFFERENT.load(Ordering::Relaxed) as i64);
+        for (complete, count) in ["true", "false"].into_iter().zip(&ACCOUNTS_DIFFERENT) {
+            self.different
+                .with_label_values(&[complete])
+                .set(count.load(Ordering::Relaxed) as i64);
+        }
         let counters = self.counters.iter().flat_map(|(count, counter)| {
             follow(counter, count);
             counter.collect()

@@ -240,8 +240,6 @@ pub struct Hold {
     pub amount: Money,
     /// The transaction's own time.
     pub placed_at: i64,
-    /// When it is released unless it ends before; `None`: never.
-    pub expires_at: Option<i64>,
     /// When it was released since it had expired; `None`: it holds.
     pub released_at: Option<i64>,
     /// LSN of the change that placed it.

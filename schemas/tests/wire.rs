@@ -99,7 +99,6 @@ fn what_is_kept_beside_the_rows_round_trips() {
         check(Hold {
             amount: money("30.0001"),
             placed_at: at,
-            expires_at: other,
             released_at: other,
             source_lsn: 42,
         });

@@ -93,7 +93,8 @@ impl Month {
 
     /// The one after it.
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        // The calendar ends with the year 9999.
+        Self((self.0 + 1).min(9_999 * 12 + 11))
     }
 
     /// A time of one of its days, 1 to 28, in microseconds since the epoch.

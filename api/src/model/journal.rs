@@ -153,9 +153,6 @@ pub struct Hold {
     /// The transaction's own time.
     #[schema(format = DateTime, example = "2026-01-31T09:30:00Z")]
     pub placed_at: String,
-    /// When it is released unless it ends before; null: never.
-    #[schema(required, format = DateTime)]
-    pub expires_at: Option<String>,
     /// When it was released since it had expired: it holds nothing any more, though the transaction is PENDING. Null: it holds.
     #[schema(required, format = DateTime)]
     pub released_at: Option<String>,
@@ -171,7 +168,6 @@ impl Hold {
             transaction_id,
             amount: money(hold.amount, currency),
             placed_at: instant(Micros(hold.placed_at)),
-            expires_at: hold.expires_at.map(Micros).map(instant),
             released_at: hold.released_at.map(Micros).map(instant),
             source_lsn: hold.source_lsn,
         }
@@ -187,7 +183,8 @@ pub struct Explanation {
     /// The currency of all amounts.
     #[schema(value_type = String, example = "EUR")]
     pub currency: Currency,
-    /// What the account had before the first posting that is kept: what it opened with, if all are.
+    /// What the account had before the first posting that is added up here: what it opened with, if all are. Those that are no longer kept
+    /// are not, and of very many the newest 500,000 are.
     #[schema(example = "100.00")]
     pub brought_forward: String,
     /// Sum of the postings that brought money.
@@ -213,7 +210,7 @@ pub struct Explanation {
     /// Booked less pending.
     #[schema(example = "102.30")]
     pub available: String,
-    /// The first posting that is kept; null: there is none.
+    /// The first posting of these; null: there is none.
     #[schema(required)]
     pub first: Option<Posting>,
     /// The last one.

@@ -16,9 +16,12 @@ use topology::{Micros, Queries};
 
 use super::engine::{located, look_up};
 use super::{Entries, Journal, Located, Part, ReadError, Reading, Rows, Scan};
+use crate::model::instant;
 
 /// Postings that are read at once: the next commit waits meanwhile.
 const CHUNK: i64 = 1_000;
+/// Postings that are looked through for one answer, at most: about a second.
+const LOOKED_AT_MAX: i64 = 500_000;
 
 impl Journal for Queries {
     fn entries(&self, id: AccountId) -> Result<Located<Reading<Option<Entries>>>, ReadError> {
@@ -26,10 +29,16 @@ impl Journal for Queries {
             Located::Here(reading) => reading.value,
             Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
         };
+        let terms = match look_up(self, stores::TERMS_ROWS, id)? {
+            Located::Here(reading) => reading.value,
+            Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
+        };
+        let opened_at = terms.map(|terms| terms.value.created_at);
         Ok(match look_up(self, stores::BALANCES, id)? {
             Located::Here(Reading { value, committed_at_ms }) => Located::Here(Reading {
                 value: value.map(|balance| Entries {
                     frontier,
+                    opened_at,
                     balance: balance.now,
                 }),
                 committed_at_ms,
@@ -118,6 +127,12 @@ pub enum PastError {
     /// It is before the postings that are kept.
     #[error("postings are not kept from so long ago")]
     Forgotten,
+    /// It is before the account was opened.
+    #[error("the account was opened at {}", instant(*.0))]
+    NotOpened(Micros),
+    /// Too many postings have been recorded since.
+    #[error("the account has had more than {LOOKED_AT_MAX} postings since then; its days (/daily) say what it had at their ends")]
+    TooMany,
     /// A sum is too large to be exact.
     #[error(transparent)]
     Sum(#[from] MoneyError),
@@ -141,7 +156,9 @@ pub struct Period {
 /// # Errors
 ///
 /// They are not kept from so long ago, or the stores gave no answer.
-pub fn recorded(reads: &dyn Journal, balance: &AccountBalance, from: i64, to: i64) -> Result<Period, PastError> {
+pub fn recorded(reads: &dyn Journal, of: &Entries, from: i64, to: i64) -> Result<Period, PastError> {
+    let balance = &of.balance;
+    is_opened(of, to - 1)?;
     let (until, closing) = before(reads, balance, balance.entry_count, |at| at < to)?;
     let (after, opening) = before(reads, balance, until, |at| at < from)?;
     Ok(Period {
@@ -150,6 +167,13 @@ pub fn recorded(reads: &dyn Journal, balance: &AccountBalance, from: i64, to: i6
         opening,
         closing,
     })
+}
+
+fn is_opened(of: &Entries, at: i64) -> Result<(), PastError> {
+    match of.opened_at {
+        Some(opened_at) if at < opened_at => Err(PastError::NotOpened(Micros(opened_at))),
+        _ => Ok(()),
+    }
 }
 
 /// The newest of an account's first postings that was recorded in time, and the balance with it.
@@ -167,9 +191,13 @@ fn before(
             posting.entry_number.unwrap_or_default(),
             posting.balance_after.ok_or(PastError::Forgotten)?,
         )),
-        // It opened with what it had before its first posting, which has to be kept for that to be known to be the first.
-        None if balance.entry_count == 0 || get(1)?.is_some() => Ok((0, balance.opening)),
-        None => Err(PastError::Forgotten),
+        None if balance.entry_count == 0 => Ok((0, balance.opening)),
+        // What it had before its first posting, which has to be kept for that to be known.
+        None => {
+            let first = get(1)?.ok_or(PastError::Forgotten)?;
+            let after = first.balance_after.ok_or(PastError::Forgotten)?;
+            Ok((0, after.checked_sub(first.amount)?))
+        }
     }
 }
 
@@ -191,10 +219,14 @@ pub struct Past {
 /// Postings are not kept from so long ago, or the stores gave no answer.
 pub fn past(
     reads: &dyn Journal,
-    balance: &AccountBalance,
+    of: &Entries,
     effective_at: Option<Micros>,
     recorded_at: Option<Micros>,
 ) -> Result<Past, PastError> {
+    let balance = &of.balance;
+    for Micros(at) in [effective_at, recorded_at].into_iter().flatten() {
+        is_opened(of, at)?;
+    }
     let (known, booked) = match recorded_at {
         Some(Micros(until)) => before(reads, balance, balance.entry_count, |at| at <= until)?,
         None => (balance.entry_count, balance.booked),
@@ -205,6 +237,9 @@ pub fn past(
     };
     // What was recorded up to then is of then or before, but for what was known ahead of its time.
     let (by_then, _) = before(reads, balance, known, |at| at <= effective_at)?;
+    if known - by_then > LOOKED_AT_MAX {
+        return Err(PastError::TooMany);
+    }
     let is_later = |posting: &Posting| posting.effective_at.unwrap_or(posting.booked_at) > effective_at;
     let mut later = Vec::new();
     let mut next = by_then + 1;
@@ -235,9 +270,9 @@ pub fn past(
 /// What an account's postings add up to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sums {
-    /// The first one that is kept, and the last one.
+    /// The first one that is added up, and the last one.
     pub ends: Option<(Posting, Posting)>,
-    /// What the account had before the first one that is kept.
+    /// What the account had before the first one of these.
     pub brought_forward: Money,
     /// Sum of those above zero.
     pub credits: Money,
@@ -249,7 +284,7 @@ pub struct Sums {
     pub reversals: i64,
 }
 
-/// Adds up the postings that make a balance.
+/// Adds up the postings that make a balance: the newest, where there are very many.
 ///
 /// # Errors
 ///
@@ -263,7 +298,7 @@ pub fn sums(reads: &dyn Journal, balance: &AccountBalance) -> Result<Sums, PastE
         entries: 0,
         reversals: 0,
     };
-    let mut next = 1;
+    let mut next = (balance.entry_count - LOOKED_AT_MAX).max(0) + 1;
     while next <= balance.entry_count {
         let postings = reads.postings(balance.account_id, next, balance.entry_count)?;
         next += CHUNK;

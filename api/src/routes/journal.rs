@@ -65,7 +65,7 @@ pub async fn postings(
             .balance
             .entry_count
             .min(query.before.unwrap_or(i64::MAX).saturating_sub(1));
-        let first = (last - limit + 1).max(1);
+        let first = last.saturating_sub(limit - 1).max(1);
         let mut items = if last < 1 {
             Vec::new()
         } else {
@@ -123,14 +123,16 @@ pub async fn statement(
     let limit = limit_of_hundred(query.limit)? as i64;
     answer(&app, &asked, id, move |reads, entries, _| {
         let Entries { balance, frontier, .. } = entries;
-        let period = journal::recorded(reads, balance, from.0, to.0)?;
-        let first = period.after.max(query.after.unwrap_or(0)) + 1;
+        let period = journal::recorded(reads, entries, from.0, to.0)?;
+        let first = period.after.max(query.after.unwrap_or(0)).saturating_add(1);
         let last = period.until.min(first.saturating_add(limit - 1));
         let rows = if first > last {
             Vec::new()
         } else {
             reads.postings(AccountId(id), first, last)?
         };
+        // An account's currency may change while it has no transactions.
+        let currency = rows.first().map_or(balance.currency, |posting| posting.currency);
         let line = |posting: schemas::silver::Posting| Line {
             corrects: posting.effective_at.filter(|at| *at < from.0).map(|at| month(Micros(at))),
             posting: posting.into(),
@@ -138,9 +140,9 @@ pub async fn statement(
         Ok(Statement {
             account_id: AccountId(id),
             month: month(from),
-            currency: balance.currency,
-            opening: money(period.opening, balance.currency),
-            closing: money(period.closing, balance.currency),
+            currency,
+            opening: money(period.opening, currency),
+            closing: money(period.closing, currency),
             entries: period.until - period.after,
             // What comes later is recorded later.
             is_closed: frontier.is_some_and(|frontier| frontier.source_ts >= to.0) || period.until < balance.entry_count,
@@ -250,7 +252,7 @@ pub(super) async fn past(app: &App, asked: &Asked, id: i64, query: &PastQuery) -
     let recorded_at = query.recorded_at.as_deref().map(|text| at(text, "recorded_at")).transpose()?;
     answer(app, asked, id, move |reads, entries, as_of| {
         let balance = &entries.balance;
-        let past = journal::past(reads, balance, effective_at, recorded_at)?;
+        let past = journal::past(reads, entries, effective_at, recorded_at)?;
         Ok(PastBalance {
             account_id: balance.account_id,
             currency: balance.currency,
@@ -378,6 +380,8 @@ async fn answer<T: Serialize + Send + 'static>(
             "not-found",
             format!("the postings of account {id} are not kept from so long ago"),
         )),
+        Err(error @ PastError::NotOpened(_)) => Err(Problem::new(StatusCode::NOT_FOUND, "not-found", error.to_string())),
+        Err(error @ PastError::TooMany) => Err(Problem::invalid("effective_at", error.to_string())),
         Err(error @ PastError::Sum(_)) => Err(Problem::internal(&error)),
     }
 }

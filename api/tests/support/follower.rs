@@ -285,6 +285,7 @@ impl Journal for Follower {
         };
         let entries = |balance: AccountBalance| Entries {
             frontier: None,
+            opened_at: None,
             balance: AccountBalance {
                 booked: balance.opening,
                 entry_count: 0,

@@ -129,8 +129,11 @@ impl Processor for PostToBalance {
                 None => cx.stores.1.put((id, cx.at.offset.as_i64()), leg.clone()),
             },
             AccountEvent::Frontier(frontier) => {
-                cx.stores.3.put(ALL_ACCOUNTS, *frontier);
-                self.frontier = Some(*frontier);
+                // A clock may be set back; what is known does not go back with it.
+                let source_ts = frontier.source_ts.max(self.frontier(cx)?.source_ts);
+                let frontier = Frontier { source_ts, ..*frontier };
+                cx.stores.3.put(ALL_ACCOUNTS, frontier);
+                self.frontier = Some(frontier);
             }
         }
         Ok(())
@@ -191,7 +194,6 @@ impl PostToBalance {
         let with = Posted {
             known_until: self.frontier(cx)?.source_ts,
             partition: cx.at.partition,
-            hold_expiry: self.hold_expiry,
         };
         let balance = &mut recent.now;
         as_of(balance, leg.source_lsn, leg.source_ts);
@@ -240,8 +242,9 @@ impl PostToBalance {
 
     /// What holds that have expired held is available again.
     fn release_holds(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
+        let Some(expiry) = self.hold_expiry else { return Ok(()) };
         let now = cx.now_ms.to_micros();
-        for (account, transaction, hold) in holds::release(holds_of(cx), now)? {
+        for (account, transaction, hold) in holds::release(holds_of(cx), now, expiry)? {
             let Some(before) = cx.stores.0.get(&account)? else { continue };
             let mut balance = before.clone();
             move_by(&mut balance.now, Money::ZERO, hold.amount.negated()).map_err(overflow)?;
@@ -274,7 +277,7 @@ fn enter(
 fn holds_of<'s>(cx: &'s mut Context<'_, PostToBalance>) -> Holds<'s> {
     Holds {
         held: cx.stores.4,
-        ends: cx.stores.5,
+        placed: cx.stores.5,
     }
 }
 

@@ -4,8 +4,6 @@
 //! expired, so long after the transaction's own time: then what it held is available again, though the transaction stays PENDING, and the
 //! quarantine is told. If it completes after that, it is booked as any other.
 
-use std::time::Duration;
-
 use schemas::gold::AccountBalance;
 use schemas::silver::{Leg, LegEntry, Posting, TransactionType};
 use schemas::{AccountId, Currency, Money, MoneyError};
@@ -20,8 +18,6 @@ pub(super) struct Posted {
     pub known_until: i64,
     /// The partition that the account is in.
     pub partition: u32,
-    /// When holds expire.
-    pub hold_expiry: Option<Duration>,
 }
 
 /// One entry; its postings.
@@ -35,7 +31,7 @@ pub(super) fn post(
     let pending = if entry.pending == Money::ZERO {
         Money::ZERO
     } else {
-        holds::change(balance.account_id, leg, entry, with.hold_expiry, of)?
+        holds::change(balance.account_id, leg, entry, of)?
     };
     move_by(balance, entry.booked, pending).map_err(overflow)?;
     if entry.booked == Money::ZERO {

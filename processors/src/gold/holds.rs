@@ -10,29 +10,23 @@ use topology::store::KeyValueStore;
 use topology::{Micros, ProcessError};
 
 /// Holds that are released in one step, at most.
-const RELEASED_MAX: usize = 1_000;
+const RELEASED_MAX: usize = 10_000;
 
 /// The holds of accounts, and when they end.
 pub(super) struct Holds<'s> {
     /// By account and transaction.
     pub held: &'s mut KeyValueStore<(AccountId, TransactionId), Hold>,
-    /// Those first that expire first.
-    pub ends: &'s mut KeyValueStore<(i64, AccountId, TransactionId), i64>,
+    /// Those that hold, the oldest first.
+    pub placed: &'s mut KeyValueStore<(i64, AccountId, TransactionId), i64>,
 }
 
 /// Places the hold of an entry, or ends it: by how much what is held of the account changes.
-pub(super) fn change(
-    account: AccountId,
-    leg: &Leg,
-    entry: LegEntry,
-    expiry: Option<Duration>,
-    of: &mut Holds<'_>,
-) -> Result<Money, ProcessError> {
-    let Holds { held: holds, ends } = of;
+pub(super) fn change(account: AccountId, leg: &Leg, entry: LegEntry, of: &mut Holds<'_>) -> Result<Money, ProcessError> {
+    let Holds { held: holds, placed } = of;
     let key = (account, leg.transaction_id);
     let known = holds.get(&key)?;
-    if let Some(expires_at) = known.and_then(|hold| hold.expires_at) {
-        ends.delete((expires_at, account, leg.transaction_id));
+    if let Some(hold) = known.filter(|hold| hold.released_at.is_none()) {
+        placed.delete((hold.placed_at, account, leg.transaction_id));
     }
     if entry.reversal {
         // One from before holds were kept is not known, and holds until it ends.
@@ -43,36 +37,37 @@ pub(super) fn change(
         return Ok(if is_released { Money::ZERO } else { entry.pending });
     }
     let placed_at = entry.effective_at.unwrap_or(leg.source_ts);
-    let expires_at = expiry.map(|expiry| placed_at.saturating_add(i64::try_from(expiry.as_micros()).unwrap_or(i64::MAX)));
     let hold = Hold {
         amount: entry.pending,
         placed_at,
-        expires_at,
         released_at: None,
         source_lsn: leg.source_lsn,
     };
     holds.put(key, hold);
-    if let Some(expires_at) = expires_at {
-        ends.put((expires_at, account, leg.transaction_id), leg.source_lsn);
-    }
+    placed.put((placed_at, account, leg.transaction_id), leg.source_lsn);
     Ok(entry.pending)
 }
 
 /// Takes some of the holds that have expired: they hold no longer, and whoever ends them finds that.
-pub(super) fn release(of: Holds<'_>, now: Micros) -> Result<Vec<(AccountId, TransactionId, Hold)>, ProcessError> {
-    let Holds { held: holds, ends } = of;
+pub(super) fn release(
+    of: Holds<'_>,
+    now: Micros,
+    expiry: Duration,
+) -> Result<Vec<(AccountId, TransactionId, Hold)>, ProcessError> {
+    let Holds { held: holds, placed } = of;
+    let before = now.0.saturating_sub(i64::try_from(expiry.as_micros()).unwrap_or(i64::MAX));
     let mut expired = Vec::new();
-    ends.scan(.., |end, _| {
-        if Micros(end.0) > now || expired.len() == RELEASED_MAX {
+    placed.scan(.., |key, _| {
+        if key.0 > before || expired.len() == RELEASED_MAX {
             return ControlFlow::Break(());
         }
-        expired.push(end);
+        expired.push(key);
         ControlFlow::Continue(())
     })?;
     let mut released = Vec::with_capacity(expired.len());
-    for end in expired {
-        let (_, account, transaction) = end;
-        ends.delete(end);
+    for key in expired {
+        let (_, account, transaction) = key;
+        placed.delete(key);
         if let Some(mut hold) = holds.get(&(account, transaction))? {
             hold.released_at = Some(now.0);
             holds.put((account, transaction), hold);

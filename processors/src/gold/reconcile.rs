@@ -15,7 +15,7 @@
 //! [`WRITTEN_EVERY`], by the source's clock. Nothing is compared where the source keeps no ledger, and no difference is found where the change
 //! log has several partitions, since then nobody knows when all transactions up to a commit have come.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -34,6 +34,10 @@ use crate::stores::ALL_ACCOUNTS;
 
 /// The source is idle when its transactions have not gone on for so long: what was committed before has come.
 pub const QUIET: Duration = Duration::from_secs(30);
+/// Rows of a snapshot that wait, at most: what is not kept is compared with its account's next row.
+const SNAPSHOT_MAX: usize = 100_000;
+/// The newest postings of an account that are looked through for one within a commit, at most.
+const PASSED_MAX: usize = 256;
 /// An account that agrees is written so often, in microseconds of the source's clock.
 const WRITTEN_EVERY: i64 = 60_000_000;
 
@@ -55,8 +59,8 @@ pub struct Reconcile {
     known: Option<Known>,
     /// How far the source's transactions are, and since when, by the wall clock; `None`: not read yet, or none has come.
     frontier: Option<(Frontier, Millis)>,
-    /// How many accounts this one has reported as different.
-    reported: u64,
+    /// How many accounts this one has reported as different: for certain, and not.
+    reported: [u64; 2],
 }
 
 /// What is in the stores, and small.
@@ -64,8 +68,8 @@ pub struct Reconcile {
 struct Known {
     /// The source's balances that wait, by account and LSN, each with when it was first seen here.
     waiting: BTreeMap<(AccountId, i64), (SourceBalance, Millis)>,
-    /// The accounts that differ.
-    different: BTreeSet<AccountId>,
+    /// The accounts that differ, and whether all transactions until then have come.
+    different: BTreeMap<AccountId, bool>,
 }
 
 type Stores = (
@@ -122,7 +126,9 @@ impl Processor for Reconcile {
 impl Drop for Reconcile {
     /// The next owner of the accounts reports them.
     fn drop(&mut self) {
-        ACCOUNTS_DIFFERENT.fetch_sub(self.reported, Ordering::Relaxed);
+        for (counter, reported) in ACCOUNTS_DIFFERENT.iter().zip(self.reported) {
+            counter.fetch_sub(reported, Ordering::Relaxed);
+        }
     }
 }
 
@@ -135,8 +141,8 @@ impl Reconcile {
                 known.waiting.insert(key, (source, now_ms));
                 ControlFlow::Continue(())
             })?;
-            different.scan(.., |account, _| {
-                known.different.insert(account);
+            different.scan(.., |account, is_complete| {
+                known.different.insert(account, is_complete == 1);
                 ControlFlow::Continue(())
             })?;
             if self.frontier.is_none() {
@@ -155,22 +161,35 @@ impl Reconcile {
         source: SourceBalance,
     ) -> Result<(), ProcessError> {
         let streamed = streamed(cx, account, source.source_ts)?;
-        if let Some(streamed) = &streamed
-            && (streamed.booked == source.balance || passed(cx, account, streamed, source)?)
-        {
+        if let Some(streamed) = streamed.as_ref().filter(|streamed| streamed.booked == source.balance) {
             return self.agrees(cx, found(account, streamed.currency, source.balance, lsn, source)?);
         }
         let now_ms = cx.now_ms;
         let since = self.known(cx)?.waiting.get(&(account, lsn)).map(|(_, since)| *since);
         let settled = self.is_settled(source, since.unwrap_or(now_ms), now_ms);
         match (streamed, settled) {
+            (Some(streamed), Some(_)) if passed(cx, account, &streamed, source)? => {
+                self.agrees(cx, found(account, streamed.currency, source.balance, lsn, source)?)
+            }
             (Some(streamed), Some(is_complete)) => {
                 let found = found(account, streamed.currency, streamed.booked, lsn, source)?;
                 self.differs(cx, Reconciliation { is_complete, ..found })
             }
             _ => {
-                if since.is_none() {
-                    self.known(cx)?.waiting.insert((account, lsn), (source, now_ms));
+                let is_counted = self.frontier.is_some();
+                let known = self.known(cx)?;
+                if source.is_streamed || known.waiting.len() < SNAPSHOT_MAX {
+                    // Of one commit the last row counts. Where nobody says how far the transactions are, a row waits until one agrees: the
+                    // newest is enough.
+                    let before = known.waiting.range((account, i64::MIN)..(account, lsn)).next_back();
+                    if before.is_some_and(|(_, (before, _))| !is_counted || before.source_ts == source.source_ts) {
+                        let before = before.map_or(lsn, |(key, _)| key.1);
+                        known.waiting.remove(&(account, before));
+                        cx.stores.3.delete((account, before));
+                    }
+                    let known = self.known(cx)?;
+                    known.waiting.entry((account, lsn)).or_insert((source, now_ms));
+                    // Also where it waits already: a record that was undone has taken it from the store.
                     cx.stores.3.put((account, lsn), source);
                 }
                 Ok(())
@@ -195,18 +214,13 @@ impl Reconcile {
 
     fn compare_waiting(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
         let now_ms = cx.now_ms;
-        let known = self.known(cx)?;
-        if known.waiting.is_empty() {
-            return Ok(());
-        }
-        let waiting: Vec<_> = known
-            .waiting
-            .iter()
-            .map(|(key, (source, since))| (*key, *source, *since))
-            .collect();
-        for (key, source, since) in waiting {
+        self.known(cx)?;
+        let waiting = self.known.iter().flat_map(|known| &known.waiting);
+        let due = waiting.filter(|(_, (source, since))| self.is_settled(*source, *since, now_ms).is_some());
+        let due: Vec<_> = due.map(|(key, (source, _))| (*key, *source)).collect();
+        for (key, source) in due {
             // An earlier one of the account may have done away with it.
-            if self.is_settled(source, since, now_ms).is_some() && self.known(cx)?.waiting.contains_key(&key) {
+            if self.known(cx)?.waiting.contains_key(&key) {
                 self.compare(cx, key, source)?;
             }
         }
@@ -218,12 +232,14 @@ impl Reconcile {
         let known = self.known(cx)?;
         let agrees =
             |source: &SourceBalance| source.source_ts == posting.booked_at && Some(source.balance) == posting.balance_after;
-        let mut waiting = known.waiting.range((account, i64::MIN)..=(account, i64::MAX));
-        let agreeing = waiting.rfind(|(_, (source, _))| agrees(source));
+        let waiting = known.waiting.range((account, i64::MIN)..=(account, i64::MAX));
+        // Postings come in the order of commits, and so do rows.
+        let mut waiting = waiting.take_while(|(_, (source, _))| source.source_ts <= posting.booked_at);
+        let agreeing = waiting.find(|(_, (source, _))| agrees(source));
         if let Some((&(_, lsn), &(source, _))) = agreeing {
             return self.agrees(cx, found(account, posting.currency, source.balance, lsn, source)?);
         }
-        if known.different.contains(&account)
+        if known.different.contains_key(&account)
             && let Some(last) = cx.stores.2.get(&account)?.filter(|last| posting.booked_at <= last.source_ts)
         {
             let source = SourceBalance {
@@ -240,20 +256,20 @@ impl Reconcile {
     fn agrees(&mut self, cx: &mut Context<'_, Self>, found: Reconciliation) -> Result<(), ProcessError> {
         let account = found.account_id;
         self.done(cx, account, found.source_lsn)?;
-        let is_different = self.known(cx)?.different.contains(&account);
         let last = cx.stores.2.get(&account)?;
-        let is_due = last.is_none_or(|last| {
-            let age = found.source_ts.saturating_sub(last.source_ts);
-            age >= WRITTEN_EVERY || (last.difference != Money::ZERO && age >= 0)
+        let is_due = last.as_ref().is_none_or(|last| {
+            found.source_ts.saturating_sub(last.source_ts) >= WRITTEN_EVERY
+                || (last.difference != Money::ZERO && is_newer(&found, last))
         });
-        if is_due {
-            cx.stores.2.put(account, found);
-            if is_different {
-                self.known(cx)?.different.remove(&account);
-                cx.stores.4.delete(account);
-                tracing::info!(%account, "the balance agrees with the source's again");
-                self.report(cx)?;
-            }
+        if !is_due {
+            return Ok(());
+        }
+        cx.stores.2.put(account, found);
+        if last.is_some_and(|last| last.difference != Money::ZERO) {
+            self.known(cx)?.different.remove(&account);
+            cx.stores.4.delete(account);
+            tracing::info!(%account, "the balance agrees with the source's again");
+            self.report(cx)?;
         }
         Ok(())
     }
@@ -262,15 +278,11 @@ impl Reconcile {
         let account = found.account_id;
         self.done(cx, account, found.source_lsn)?;
         let last = cx.stores.2.get(&account)?;
-        if last
-            .as_ref()
-            .is_some_and(|last| last.source_ts > found.source_ts || *last == found)
-        {
+        if last.as_ref().is_some_and(|last| !is_newer(&found, last) || *last == found) {
             return Ok(());
         }
-        if self.known(cx)?.different.insert(account) {
-            cx.stores.4.put(account, found.source_ts);
-        }
+        self.known(cx)?.different.insert(account, found.is_complete);
+        cx.stores.4.put(account, i64::from(found.is_complete));
         if last.is_none_or(|last| last.difference != found.difference) {
             let (streamed, source, lsn) = (found.streamed, found.source, found.source_lsn);
             tracing::warn!(%account, %streamed, %source, lsn, "the balance differs from the source's");
@@ -297,7 +309,7 @@ impl Reconcile {
     /// The account is gone.
     fn forget(&mut self, cx: &mut Context<'_, Self>, account: AccountId) -> Result<(), ProcessError> {
         self.done(cx, account, i64::MAX)?;
-        if self.known(cx)?.different.remove(&account) {
+        if self.known(cx)?.different.remove(&account).is_some() {
             cx.stores.4.delete(account);
         }
         if cx.stores.2.get(&account)?.is_some() {
@@ -308,9 +320,22 @@ impl Reconcile {
 
     /// Tells operators how many accounts differ.
     fn report(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
-        let now = self.known(cx)?.different.len() as u64;
-        ACCOUNTS_DIFFERENT.fetch_add(now, Ordering::Relaxed);
-        ACCOUNTS_DIFFERENT.fetch_sub(std::mem::replace(&mut self.reported, now), Ordering::Relaxed);
+        let (different, complete) = {
+            let different = &self.known(cx)?.different;
+            (
+                different.len() as u64,
+                different.values().filter(|is_complete| **is_complete).count() as u64,
+            )
+        };
+        let now = [complete, different - complete];
+        for ((counter, now), before) in ACCOUNTS_DIFFERENT
+            .iter()
+            .zip(now)
+            .zip(std::mem::replace(&mut self.reported, now))
+        {
+            counter.fetch_add(now, Ordering::Relaxed);
+            counter.fetch_sub(before, Ordering::Relaxed);
+        }
         Ok(())
     }
 }
@@ -319,8 +344,8 @@ impl Reconcile {
 struct Streamed {
     booked: Money,
     currency: Currency,
-    /// The number of the newest posting in it.
-    number: i64,
+    /// How many postings the account has had, those that came later included.
+    entries: i64,
 }
 
 /// An account's balance as of a commit of the source; `None`: it is not there yet, or it was too long ago.
@@ -329,53 +354,50 @@ fn streamed(cx: &mut Context<'_, Reconcile>, account: AccountId, source_ts: i64)
     let Some(RecentBalance { now, .. }) = balances.get(&account)? else {
         return Ok(None);
     };
-    let as_of = |booked, number| {
-        let currency = now.currency;
+    let as_of = |booked| {
         Some(Streamed {
             booked,
-            currency,
-            number,
+            currency: now.currency,
+            entries: now.entry_count,
         })
     };
     if now.last_entry_at.is_none_or(|at| at <= source_ts) {
-        return Ok(as_of(now.booked, now.entry_count));
+        return Ok(as_of(now.booked));
     }
     let is_in = |posting: &Posting| posting.booked_at <= source_ts;
     let found = newest(now.entry_count, |number| postings.get(&(account, number)), is_in)?;
     Ok(match found {
-        Some(posting) => posting
-            .balance_after
-            .and_then(|booked| as_of(booked, posting.entry_number.unwrap_or_default())),
+        Some(posting) => posting.balance_after.and_then(as_of),
         // It was before the first one, or before those that are kept.
-        None => postings.get(&(account, 1))?.and_then(|_| as_of(now.opening, 0)),
+        None => postings.get(&(account, 1))?.and_then(|_| as_of(now.opening)),
     })
 }
 
 /// Whether the account had this balance within the commit: before it, or after one of its postings. A transaction that changes an account's row
-/// several times shows each.
+/// several times shows each. The newest postings are looked at one by one, since times of commits may lie the other way round than commits.
 fn passed(
     cx: &mut Context<'_, Reconcile>,
     account: AccountId,
     streamed: &Streamed,
     source: SourceBalance,
 ) -> Result<bool, ProcessError> {
-    for number in (1..=streamed.number).rev() {
-        let Some(posting) = cx
-            .stores
-            .1
-            .get(&(account, number))?
-            .filter(|posting| posting.booked_at == source.source_ts)
-        else {
+    for number in (1..=streamed.entries).rev().take(PASSED_MAX) {
+        let Some(posting) = cx.stores.1.get(&(account, number))? else {
             return Ok(false);
         };
-        let Some(after) = posting.balance_after else {
-            return Ok(false);
+        let Some(after) = posting.balance_after.filter(|_| posting.booked_at == source.source_ts) else {
+            continue;
         };
         if after == source.balance || after.checked_sub(posting.amount).map_err(overflow)? == source.balance {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Whether a comparison is not the older one. On a restored server positions begin anew, and a clock may be set back: not both at once.
+fn is_newer(one: &Reconciliation, other: &Reconciliation) -> bool {
+    one.source_ts >= other.source_ts || one.source_lsn > other.source_lsn
 }
 
 fn found(

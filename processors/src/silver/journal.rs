@@ -221,8 +221,7 @@ fn gone_on(before: Option<Frontier>, change: &Change<Transaction>, is_partial: b
         commit_number: same.map_or(known.commit_number + 1, |open| open.commit_number),
         tx_id: same.map_or(change.tx_id, |open| open.tx_id),
         source_lsn: same.map_or(source_lsn, |open| open.source_lsn.max(source_lsn)),
-        // A clock may be set back; what is known does not go back with it.
-        source_ts: source_ts.max(known.source_ts),
+        source_ts,
     };
     Frontier {
         // What has come meanwhile is part of the open one, until that is complete.

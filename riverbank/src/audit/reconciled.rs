@@ -7,6 +7,11 @@ use schemas::topics::RECONCILIATION;
 use super::books::Emitted;
 use super::check::Check;
 
+/// Whether there is such an account.
+pub(super) fn is_any(emitted: &Emitted) -> bool {
+    emitted.gold.reconciled.iter().any(|(_, row)| row.difference != Money::ZERO)
+}
+
 /// Each account that the bank has found to differ, of those whose balance the source keeps; `None`: it keeps none.
 pub(super) fn verdict(emitted: &Emitted) -> Option<Check> {
     let kept = emitted

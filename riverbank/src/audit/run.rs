@@ -108,6 +108,12 @@ impl Audit {
             self.look_at_gold(false)?;
             tokio::time::sleep(pause).await;
         }
+        // The bank looks at what differs with each posting and row of the account.
+        let asked = Instant::now();
+        while reconciled::is_any(&self.books.emitted) && asked.elapsed() < patience.settle {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            self.follow()?;
+        }
         let mut checks = self.verdict(accounts, patience.settle);
         checks.extend(ledger);
         checks.extend(reconciled::verdict(&self.books.emitted));

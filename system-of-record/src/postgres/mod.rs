@@ -166,8 +166,10 @@ impl Postgres {
             };
             let stop = match self.try_commit(changes, &accounts, lock_timeout, together).await {
                 Ok(rows) => return Ok(rows),
-                // One after the other, the first that is at fault is told, as ever.
-                Err(Stop::Told(_)) if together && changes.len() > 1 => {
+                // One after the other, the first that is at fault is told, as ever. What may be in force is never written again.
+                Err(Stop::Told(told))
+                    if together && changes.len() > 1 && !matches!(told, SystemOfRecordError::OutcomeUnknown(_)) =>
+                {
                     together = false;
                     continue;
                 }
