@@ -170,6 +170,10 @@ fn driver() -> TestDriver {
         partitions: 2,
         ..EngineSettings::default()
     };
-    let topology = bank(BankSettings::default()).expect("the bank is built");
+    let of_bank = BankSettings {
+        hold_expiry: None,
+        ..BankSettings::default()
+    };
+    let topology = bank(of_bank).expect("the bank is built");
     TestDriver::through(topology, settings, Arc::new(MemoryBackends::default()), create).expect("it starts")
 }
