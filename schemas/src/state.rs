@@ -253,8 +253,6 @@ pub struct SourceBalance {
     pub balance: Money,
     /// When that was committed at the source, in microseconds since the epoch.
     pub source_ts: i64,
-    /// Whether it came in its place among the source's commits; else a snapshot showed it.
-    pub is_streamed: bool,
 }
 
 /// What was posted to an account on a day, and before it; without what the account opened with.

@@ -106,7 +106,6 @@ fn what_is_kept_beside_the_rows_round_trips() {
     check(SourceBalance {
         balance: money("-0.01"),
         source_ts: at,
-        is_streamed: true,
     });
     check(Reconciliation {
         account_id: AccountId(1),

@@ -12,7 +12,8 @@
 //! difference. Where no transaction follows, [`QUIET`] is waited for instead.
 //!
 //! A difference is looked at again with each posting and each row of its account. A row of an account that agrees is written at most once in
-//! [`WRITTEN_EVERY`], by the source's clock. Nothing is compared where the source keeps no ledger, and no difference is found where the change
+//! [`WRITTEN_EVERY`], by the source's clock. Nothing is compared where the source keeps no ledger, nor what a
+//! snapshot shows, which has no place among the commits; and no difference is found where the change
 //! log has several partitions, since then nobody knows when all transactions up to a commit have come.
 
 use std::collections::BTreeMap;
@@ -34,8 +35,6 @@ use crate::stores::ALL_ACCOUNTS;
 
 /// The source is idle when its transactions have not gone on for so long: what was committed before has come.
 pub const QUIET: Duration = Duration::from_secs(30);
-/// Rows of a snapshot that wait, at most: what is not kept is compared with its account's next row.
-const SNAPSHOT_MAX: usize = 100_000;
 /// The newest postings of an account that are looked through for one within a commit, at most.
 const PASSED_MAX: usize = 256;
 /// An account that agrees is written so often, in microseconds of the source's clock.
@@ -95,16 +94,12 @@ impl Processor for Reconcile {
     fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<AccountId, ToReconcile>) -> Result<(), ProcessError> {
         let account = record.key;
         match &record.value {
+            // What a snapshot shows was read some time after the commit that it is of, and has no place among those that follow.
+            ToReconcile::Row(Some(row)) if row.balance_from != BalanceFrom::Ledger => Ok(()),
             ToReconcile::Row(Some(row)) => {
-                let is_streamed = match row.balance_from {
-                    BalanceFrom::None => return Ok(()),
-                    BalanceFrom::Snapshot => false,
-                    BalanceFrom::Ledger => true,
-                };
                 let source = SourceBalance {
                     balance: row.balance,
                     source_ts: row.source_ts,
-                    is_streamed,
                 };
                 self.compare(cx, (account, row.source_lsn), source)
             }
@@ -178,20 +173,18 @@ impl Reconcile {
             _ => {
                 let is_counted = self.frontier.is_some();
                 let known = self.known(cx)?;
-                if source.is_streamed || known.waiting.len() < SNAPSHOT_MAX {
-                    // Of one commit the last row counts. Where nobody says how far the transactions are, a row waits until one agrees: the
-                    // newest is enough.
-                    let before = known.waiting.range((account, i64::MIN)..(account, lsn)).next_back();
-                    if before.is_some_and(|(_, (before, _))| !is_counted || before.source_ts == source.source_ts) {
-                        let before = before.map_or(lsn, |(key, _)| key.1);
-                        known.waiting.remove(&(account, before));
-                        cx.stores.3.delete((account, before));
-                    }
-                    let known = self.known(cx)?;
-                    known.waiting.entry((account, lsn)).or_insert((source, now_ms));
-                    // Also where it waits already: a record that was undone has taken it from the store.
-                    cx.stores.3.put((account, lsn), source);
+                // Of one commit the last row counts. Where nobody says how far the transactions are, a row waits until one agrees: the
+                // newest is enough.
+                let before = known.waiting.range((account, i64::MIN)..(account, lsn)).next_back();
+                if before.is_some_and(|(_, (before, _))| !is_counted || before.source_ts == source.source_ts) {
+                    let before = before.map_or(lsn, |(key, _)| key.1);
+                    known.waiting.remove(&(account, before));
+                    cx.stores.3.delete((account, before));
                 }
+                let known = self.known(cx)?;
+                known.waiting.entry((account, lsn)).or_insert((source, now_ms));
+                // Also where it waits already: a record that was undone has taken it from the store.
+                cx.stores.3.put((account, lsn), source);
                 Ok(())
             }
         }
@@ -209,7 +202,7 @@ impl Reconcile {
             return Some(true);
         }
         let is_quiet = *told_at + QUIET <= now_ms && since + QUIET <= now_ms && frontier.open.is_none();
-        (source.is_streamed && is_quiet).then_some(false)
+        is_quiet.then_some(false)
     }
 
     fn compare_waiting(&mut self, cx: &mut Context<'_, Self>) -> Result<(), ProcessError> {
@@ -245,7 +238,6 @@ impl Reconcile {
             let source = SourceBalance {
                 balance: last.source,
                 source_ts: last.source_ts,
-                is_streamed: true,
             };
             return self.compare(cx, (account, last.source_lsn), source);
         }

@@ -17,7 +17,7 @@ pub(super) fn verdict(emitted: &Emitted) -> Option<Check> {
     let kept = emitted
         .accounts
         .values()
-        .filter(|account| account.balance_from != BalanceFrom::None)
+        .filter(|account| account.balance_from == BalanceFrom::Ledger)
         .count();
     let rows = || emitted.gold.reconciled.iter();
     let differing = rows().filter(|(_, row)| row.difference != Money::ZERO);
