@@ -24,4 +24,4 @@ pub(crate) use journal::place;
 pub use journal::{Explanation, Hold, Line, PastBalance, Posting, Postings, Reconciliation, Statement};
 pub use together::{AsOfCommit, BalanceTogether, Balances};
 pub use transaction::{Transaction, TransactionInput, TransactionReplacement};
-pub use values::{day, day_of, instant, money, month, month_of};
+pub use values::{day, day_of, instant, instant_of, microsecond, money, month, month_of};

@@ -58,6 +58,19 @@ pub fn instant(Micros(micros): Micros) -> String {
     Timestamp::from_microsecond(micros).unwrap_or(nearest).to_string()
 }
 
+/// Reads an instant of RFC 3339; else the problem with the parameter.
+pub fn instant_of(text: &str, field: &str) -> Result<Timestamp, Problem> {
+    text.parse().map_err(|_| {
+        let detail = format!("{field} is an instant such as 2026-01-31T09:30:00Z; a + in it is sent as %2B");
+        Problem::malformed(detail).at(field)
+    })
+}
+
+/// The microsecond that an instant is in.
+pub fn microsecond(at: Timestamp) -> Micros {
+    Micros(at.as_nanosecond().div_euclid(1_000) as i64)
+}
+
 const EPOCH: Date = civil::date(1970, 1, 1);
 
 /// A day, of days since the epoch, as `2026-01-31`.

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use processors::gold::newest;
-use processors::stores::{self, ALL_ACCOUNTS};
+use processors::stores;
 use schemas::gold::{AccountBalance, Reconciliation};
 use schemas::silver::Posting;
 use schemas::state::Hold;
@@ -14,8 +14,8 @@ use schemas::{AccountId, Money, MoneyError, TransactionId};
 use topology::query::{self, Scattered};
 use topology::{Micros, Queries};
 
-use super::engine::{located, look_up};
-use super::{Entries, Journal, Located, Part, ReadError, Reading, Rows, Scan};
+use super::engine::look_up;
+use super::{Entries, Journal, Located, Part, ReadError, Reading, Reads as _, Rows, Scan};
 use crate::model::instant;
 
 /// Postings that are read at once: the next commit waits meanwhile.
@@ -25,21 +25,17 @@ const LOOKED_AT_MAX: i64 = 500_000;
 
 impl Journal for Queries {
     fn entries(&self, id: AccountId) -> Result<Located<Reading<Option<Entries>>>, ReadError> {
-        let frontier = match located(self.read(stores::FRONTIER, &id, |view| view.get(&ALL_ACCOUNTS)))? {
-            Located::Here(reading) => reading.value,
-            Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
-        };
         let terms = match look_up(self, stores::TERMS_ROWS, id)? {
             Located::Here(reading) => reading.value,
             Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
         };
         let opened_at = terms.map(|terms| terms.value.created_at);
-        Ok(match look_up(self, stores::BALANCES, id)? {
+        Ok(match self.balance(id)? {
             Located::Here(Reading { value, committed_at_ms }) => Located::Here(Reading {
-                value: value.map(|balance| Entries {
-                    frontier,
-                    opened_at,
+                value: value.balance.map(|balance| Entries {
+                    frontier: value.frontier,
                     balance: balance.now,
+                    opened_at,
                 }),
                 committed_at_ms,
             }),

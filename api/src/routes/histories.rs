@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
 use schemas::gold::Versioned;
 use schemas::{AccountId, CustomerId};
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,7 @@ use utoipa::IntoParams;
 
 use super::rows::relay;
 use crate::extract::{Asked, Id, Params};
-use crate::model::{AccountVersion, CustomerVersion, History, instant};
+use crate::model::{AccountVersion, CustomerVersion, History, instant, instant_of, microsecond};
 use crate::page::{LIMIT_DEFAULT, limit};
 use crate::problem::Problem;
 use crate::reads::{Located, Part, ReadError, Reading, Versions};
@@ -51,10 +50,8 @@ impl Query {
                 "effective_at asks for one version: after and limit do not go with it",
             ));
         }
-        let at = text.parse::<Timestamp>();
-        let at = at.map_err(|_| refused("effective_at is an instant such as 2026-01-31T09:30:00Z; a + in it is sent as %2B"))?;
-        // The microsecond that it is in: versions begin with one.
-        Ok(Versions::InForce(Micros(at.as_nanosecond().div_euclid(1_000) as i64)))
+        // Versions begin with a microsecond.
+        Ok(Versions::InForce(microsecond(instant_of(text, "effective_at")?)))
     }
 }
 

@@ -6,7 +6,6 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
 use schemas::AccountId;
 use schemas::gold::AccountBalance;
 use serde::{Deserialize, Serialize};
@@ -18,8 +17,8 @@ use super::gather::gather;
 use super::rows::relay;
 use crate::extract::{Asked, Id, Params};
 use crate::model::{
-    AsOf, Explanation, Hold, Items, Line, PastBalance, Posting, Postings, Reconciliation, Statement, instant, money, month,
-    month_of, place,
+    AsOf, Explanation, Hold, Items, Line, PastBalance, Posting, Postings, Reconciliation, Statement, instant, instant_of,
+    microsecond, money, month, month_of, place,
 };
 use crate::page::{LIMIT_MAX, limit_of_hundred};
 use crate::problem::Problem;
@@ -244,12 +243,15 @@ impl PastQuery {
 
 /// The balance of the past.
 pub(super) async fn past(app: &App, asked: &Asked, id: i64, query: &PastQuery) -> Result<Response, Problem> {
-    let effective_at = query
-        .effective_at
-        .as_deref()
-        .map(|text| at(text, "effective_at"))
-        .transpose()?;
-    let recorded_at = query.recorded_at.as_deref().map(|text| at(text, "recorded_at")).transpose()?;
+    let at = |text: &Option<String>, field| {
+        text.as_deref()
+            .map(|text| instant_of(text, field).map(microsecond))
+            .transpose()
+    };
+    let (effective_at, recorded_at) = (
+        at(&query.effective_at, "effective_at")?,
+        at(&query.recorded_at, "recorded_at")?,
+    );
     answer(app, asked, id, move |reads, entries, as_of| {
         let balance = &entries.balance;
         let past = journal::past(reads, entries, effective_at, recorded_at)?;
@@ -265,18 +267,6 @@ pub(super) async fn past(app: &App, asked: &Asked, id: i64, query: &PastQuery) -
         })
     })
     .await
-}
-
-/// The microsecond that an instant is in.
-fn at(text: &str, field: &str) -> Result<Micros, Problem> {
-    let at = text.parse::<Timestamp>();
-    let at = at.map_err(|_| {
-        Problem::malformed(format!(
-            "{field} is an instant such as 2026-01-31T09:30:00Z; a + in it is sent as %2B"
-        ))
-        .at(field)
-    })?;
-    Ok(Micros(at.as_nanosecond().div_euclid(1_000) as i64))
 }
 
 /// An account's balance beside the one that the source keeps, as of the same commit. 404 where the source keeps none.

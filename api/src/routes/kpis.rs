@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 
 use super::gather::gather;
 use crate::extract::{Asked, Params};
-use crate::model::{All, BankDay, Items, TransactionMinute, day_of, instant};
+use crate::model::{All, BankDay, Items, TransactionMinute, day_of, instant, instant_of};
 use crate::page::limit_of_hundred;
 use crate::problem::Problem;
 use crate::reads::{Minutes, Reads, Scan};
@@ -88,13 +88,6 @@ impl MinutesQuery {
             after: self.after.as_deref().map(key_of).transpose()?,
         })
     }
-}
-
-fn instant_of(text: &str, field: &str) -> Result<Timestamp, Problem> {
-    text.parse().map_err(|_| {
-        let detail = format!("{field} is an instant such as 2026-01-31T09:30:00Z; a + in it is sent as %2B");
-        Problem::malformed(detail).at(field)
-    })
 }
 
 /// The key of a row, as `next` has it.

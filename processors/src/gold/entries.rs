@@ -1,8 +1,8 @@
 //! One entry of a leg: what it does to a balance, its postings, and the hold that it places or ends.
 //!
 //! A pending withdrawal or transfer holds what it will take. The hold ends when the transaction completes, fails or goes, or when it has
-//! expired, so long after the transaction's own time: then what it held is available again, though the transaction stays PENDING, and the
-//! quarantine is told. If it completes after that, it is booked as any other.
+//! expired, so long after the transaction's own time: then what it held is available again, though the transaction stays PENDING, and
+//! `silver.rejected` has a record of it. If it completes after that, it is booked as any other.
 
 use schemas::gold::AccountBalance;
 use schemas::silver::{Leg, LegEntry, Posting, TransactionType};

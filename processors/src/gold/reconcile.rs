@@ -84,7 +84,7 @@ impl Processor for Reconcile {
     type KeyIn = AccountId;
     type In = ToReconcile;
     type KeyOut = AccountId;
-    type Out = Reconciliation;
+    type Out = ();
     type Stores = Stores;
 
     fn init(&mut self, schedule: &mut Schedule<'_>) {
@@ -176,12 +176,11 @@ impl Reconcile {
                 // Of one commit the last row counts. Where nobody says how far the transactions are, a row waits until one agrees: the
                 // newest is enough.
                 let before = known.waiting.range((account, i64::MIN)..(account, lsn)).next_back();
-                if before.is_some_and(|(_, (before, _))| !is_counted || before.source_ts == source.source_ts) {
-                    let before = before.map_or(lsn, |(key, _)| key.1);
-                    known.waiting.remove(&(account, before));
-                    cx.stores.3.delete((account, before));
+                let before = before.filter(|(_, (before, _))| !is_counted || before.source_ts == source.source_ts);
+                if let Some(key) = before.map(|(key, _)| *key) {
+                    known.waiting.remove(&key);
+                    cx.stores.3.delete(key);
                 }
-                let known = self.known(cx)?;
                 known.waiting.entry((account, lsn)).or_insert((source, now_ms));
                 // Also where it waits already: a record that was undone has taken it from the store.
                 cx.stores.3.put((account, lsn), source);
