@@ -53,6 +53,42 @@ async fn troubles(bank: &Bank, are_held: bool, step: &str) {
     .await;
 }
 
+/// The slot is moved past changes that the connector has not seen, and the connector does not notice.
+///
+/// It does, and stops, where the log that it would begin with is given up, too; that hangs on when Postgres last wrote its running
+/// transactions into the log, which it does every few seconds. Then the slot is lost as another one is, and it is tried again.
+async fn skip_changes(bank: &Bank) {
+    for _ in 0..10 {
+        bank.stop_capture().await;
+        let seen: String =
+            sqlx::query_scalar("SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = 'riverbank'")
+                .fetch_one(&bank.pool)
+                .await
+                .expect("the slot is there");
+        bank.run(
+            "UPDATE transactions SET amount = amount + 1 WHERE account_id = 3 AND amount BETWEEN 41 AND 60;
+             INSERT INTO transactions (account_id, txn_type, amount) VALUES (3, 'DEPOSIT', 100);",
+        )
+        .await;
+        bank.run("SELECT pg_replication_slot_advance('riverbank', pg_current_wal_lsn())")
+            .await;
+        let goes_unnoticed: bool =
+            sqlx::query_scalar("SELECT restart_lsn <= $1::pg_lsn FROM pg_replication_slots WHERE slot_name = 'riverbank'")
+                .bind(seen)
+                .fetch_one(&bank.pool)
+                .await
+                .expect("the slot is there");
+        if goes_unnoticed {
+            return;
+        }
+        bank.run("SELECT pg_drop_replication_slot('riverbank')").await;
+        bank.connect(reqwest::Method::DELETE, "/offsets").await;
+        bank.connect(reqwest::Method::PUT, "/resume").await;
+        bank.balances("a new snapshot, since the loss was noticed").await;
+    }
+    panic!("the connector notices each time");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_books_are_right_after_whatever_the_source_does() {
     let mut bank = Bank::on(Stack::start().await).await;
@@ -139,14 +175,7 @@ async fn the_books_are_right_after_whatever_the_source_does() {
     customers(&bank, 1, "a snapshot of a single row").await;
 
     // Changes that the slot skipped: lost, until an incremental snapshot repairs the rows.
-    bank.stop_capture().await;
-    bank.run(
-        "UPDATE transactions SET amount = 42 WHERE account_id = 3 AND amount = 41;
-         INSERT INTO transactions (account_id, txn_type, amount) VALUES (3, 'DEPOSIT', 100);",
-    )
-    .await;
-    bank.run("SELECT pg_replication_slot_advance('riverbank', pg_current_wal_lsn())")
-        .await;
+    skip_changes(&bank).await;
     bank.connect(reqwest::Method::PUT, "/resume").await;
     bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'DEPOSIT', 16)")
         .await;
