@@ -9,21 +9,25 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
+use schemas::gold::AccountBalance;
 use schemas::silver::Frontier;
-use schemas::state::RecentBalance;
-use schemas::{AccountId, Currency, CustomerId, Money};
+use schemas::state::FormerBalance;
+use schemas::{AccountId, Currency, CustomerId, Money, MoneyError};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use topology::Micros;
 
 use crate::model::{AsOfCommit, BalanceTogether, Balances, instant, money};
 use crate::problem::Problem;
-use crate::reads::{Instance, Located, ReadError};
+use crate::reads::{Instance, Located, ReadError, Reads};
 use crate::state::App;
 
 /// Between two looks, while a part is not far enough: first so long, then longer.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(320);
+
+/// Behind the accounts, where one instance asks another.
+const AS_OF: &str = "&commit_number=";
 
 /// Balances as one instance tells them to another.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,30 +56,33 @@ struct Complete {
     is_partial: bool,
 }
 
+/// What an account held, as of one of the source's transactions or as it is now.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Account {
     customer_id: CustomerId,
     currency: Currency,
-    opening: String,
+    #[serde(with = "text")]
+    opening: Money,
     is_deleted: bool,
-    /// What it held, newest first.
-    held: Vec<Held>,
+    /// The transaction that made it so; `None`: it was so from the beginning.
+    commit_number: Option<i64>,
+    #[serde(with = "text")]
+    booked: Money,
+    #[serde(with = "text")]
+    pending: Money,
 }
 
-/// What an account held from a transaction on, up to another one.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Held {
-    /// `None`: from the beginning.
-    since: Option<i64>,
-    /// `None`: it still does.
-    until: Option<i64>,
-    booked: String,
-    pending: String,
+/// What another instance asks with: the accounts, and as of which transaction.
+pub(crate) fn of_another(query: &str) -> (&str, Option<i64>) {
+    match query.split_once(AS_OF) {
+        Some((accounts, number)) => (accounts, number.parse().ok()),
+        None => (query, None),
+    }
 }
 
 /// The balances of accounts that are all here; for another instance.
-pub(crate) async fn here(app: &App, ids: Vec<AccountId>) -> Result<Told, Problem> {
-    let found = look_up(app, ids).await?;
+pub(crate) async fn here(app: &App, ids: Vec<AccountId>, commit_number: Option<i64>) -> Result<Told, Problem> {
+    let found = look_up(app, ids, commit_number).await?;
     let accounts = found.into_iter().map(|located| match located {
         Located::Here(known) => Ok(known),
         Located::Elsewhere(_) => Err(moving()),
@@ -90,34 +97,55 @@ pub(crate) async fn read(app: &App, ids: &[AccountId]) -> Result<Balances, Probl
     let deadline = Instant::now() + app.together_timeout;
     let mut pause = PAUSE_MIN;
     loop {
-        let known = gather(app, ids).await?;
+        let mut known = gather(app, ids, None).await?;
         let heard_at = app.source.as_ref().and_then(|source| source.heard_at_us()).map(instant);
         let together = reached(&known).filter(|_| app.in_commit_order);
-        if let Some(balances) = together.and_then(|complete| as_of(&known, complete, heard_at.clone())) {
-            return Ok(balances);
+        if let Some(complete) = together {
+            take_back(app, &mut known, complete.commit_number).await?;
+            if let Some(balances) = as_of(&known, complete, heard_at.clone()) {
+                return Ok(balances);
+            }
         }
         // A snapshot takes its time.
         let is_hopeless = !app.in_commit_order || together.is_some_and(|complete| complete.is_partial);
         if is_hopeless || Instant::now() >= deadline {
-            return newest(&known, heard_at);
+            return newest(&gather(app, ids, None).await?, heard_at);
         }
         tokio::time::sleep(pause).await;
         pause = (2 * pause).min(PAUSE_MAX);
     }
 }
 
+/// Those that have gone on since a transaction are asked for again, as of it.
+async fn take_back(app: &App, known: &mut [Known], commit_number: i64) -> Result<(), Problem> {
+    let ahead: Vec<AccountId> = known
+        .iter()
+        .filter(|known| known.is_after(commit_number))
+        .map(|known| AccountId(known.id))
+        .collect();
+    if ahead.is_empty() {
+        return Ok(());
+    }
+    let mut then = gather(app, &ahead, Some(commit_number)).await?.into_iter();
+    for known in known.iter_mut().filter(|known| known.is_after(commit_number)) {
+        *known = then.next().ok_or_else(moving)?;
+    }
+    Ok(())
+}
+
 /// Asks whoever has them.
-async fn gather(app: &App, ids: &[AccountId]) -> Result<Vec<Known>, Problem> {
+async fn gather(app: &App, ids: &[AccountId], commit_number: Option<i64>) -> Result<Vec<Known>, Problem> {
     let mut all = BTreeMap::new();
     let mut others: BTreeMap<Instance, Vec<String>> = BTreeMap::new();
-    for (id, located) in ids.iter().zip(look_up(app, ids.to_vec()).await?) {
+    for (id, located) in ids.iter().zip(look_up(app, ids.to_vec(), commit_number).await?) {
         match located {
             Located::Here(known) => drop(all.insert(known.id, known)),
             Located::Elsewhere(instance) => others.entry(instance).or_default().push(format!("account_id={}", id.0)),
         }
     }
     let asked = others.iter().map(async |(instance, parameters)| {
-        let path = format!("/balances?{}", parameters.join("&"));
+        let as_of = commit_number.map(|number| format!("{AS_OF}{number}"));
+        let path = format!("/balances?{}{}", parameters.join("&"), as_of.unwrap_or_default());
         app.forwarder.get(instance, &path, &[]).await
     });
     for reply in join_all(asked).await {
@@ -132,24 +160,66 @@ async fn gather(app: &App, ids: &[AccountId]) -> Result<Vec<Known>, Problem> {
 }
 
 /// Looks for accounts here, off the threads that serve requests: many look-ups take a while where the state is on a disk.
-async fn look_up(app: &App, ids: Vec<AccountId>) -> Result<Vec<Located<Known>>, Problem> {
+async fn look_up(app: &App, ids: Vec<AccountId>, commit_number: Option<i64>) -> Result<Vec<Located<Known>>, Problem> {
     let reads = app.reads.clone();
     let look_up = move || {
-        let found = ids.iter().map(|&id| {
-            Ok(match reads.balance(id)? {
-                Located::Here(reading) => Located::Here(Known {
-                    id: id.0,
-                    frontier: reading.value.frontier.map(Complete::from),
-                    account: reading.value.balance.map(Account::from),
-                    is_awaited: reading.value.is_awaited,
-                }),
-                Located::Elsewhere(instance) => Located::Elsewhere(instance),
-            })
-        });
+        let found = ids.iter().map(|&id| known(&*reads, id, commit_number));
         found.collect::<Result<_, ReadError>>()
     };
     let found = tokio::task::spawn_blocking(look_up).await;
     Ok(found.map_err(|error| Problem::internal(&error))??)
+}
+
+/// What is known of an account here; as of a transaction, where it is known that far back.
+fn known(reads: &dyn Reads, id: AccountId, commit_number: Option<i64>) -> Result<Located<Known>, ReadError> {
+    let balanced = match reads.balance(id)? {
+        Located::Here(reading) => reading.value,
+        Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
+    };
+    let mut known = Known {
+        id: id.0,
+        frontier: balanced.frontier.map(Complete::from),
+        account: balanced.balance.map(Account::from),
+        is_awaited: balanced.is_awaited,
+    };
+    // What was before is looked up behind the balance: if there is nothing, that balance is as old.
+    if let Some(number) = commit_number.filter(|number| known.is_after(*number)) {
+        match reads.former(id, number)? {
+            Located::Here(reading) => {
+                if let (Some(account), Some(former)) = (&mut known.account, reading.value) {
+                    account.take_back(former)?;
+                }
+            }
+            Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
+        }
+    }
+    Ok(Located::Here(known))
+}
+
+impl Known {
+    /// Whether the balance is of a later transaction.
+    fn is_after(&self, commit_number: i64) -> bool {
+        let newest = self.account.as_ref().and_then(|account| account.commit_number);
+        newest.is_some_and(|newest| newest > commit_number)
+    }
+
+    /// Whether it is what all transactions up to one have made, and no other.
+    fn is_as_of(&self, commit_number: i64) -> bool {
+        let is_complete = self.frontier.is_some_and(|complete| complete.commit_number >= commit_number);
+        is_complete && !self.is_awaited && !self.is_after(commit_number)
+    }
+}
+
+impl Account {
+    /// What it opened with, it had from the beginning.
+    fn take_back(&mut self, former: FormerBalance) -> Result<(), ReadError> {
+        let posted = former.booked.checked_sub(former.opening);
+        let booked = posted.and_then(|posted| posted.checked_add(self.opening));
+        self.booked = booked.map_err(|error| ReadError::Failed(error.to_string()))?;
+        self.pending = former.pending;
+        self.commit_number = former.since;
+        Ok(())
+    }
 }
 
 /// The newest transaction that is in all of them; `None`: the partition of one has not heard of any.
@@ -161,24 +231,19 @@ fn reached(known: &[Known]) -> Option<Complete> {
 /// All of them as of one transaction, if each is known that far back.
 fn as_of(known: &[Known], complete: Complete, source_heard_at: Option<String>) -> Option<Balances> {
     let number = complete.commit_number;
-    if complete.is_partial || known.iter().any(|known| known.is_awaited) {
+    if complete.is_partial || !known.iter().all(|known| known.is_as_of(number)) {
         return None;
     }
-    let holds = |held: &Held| held.since.is_none_or(|since| since <= number) && held.until.is_none_or(|until| number < until);
-    let held = |account: &Account| account.held.iter().position(holds);
     let is_none_yet = number == 0;
-    answer(
-        known,
-        held,
-        AsOfCommit {
-            is_consistent: true,
-            commit_number: Some(number),
-            source_lsn: (!is_none_yet).then_some(complete.source_lsn),
-            source_time: (!is_none_yet).then(|| instant(Micros(complete.source_ts))),
-            is_assumed_complete: complete.is_assumed,
-            source_heard_at,
-        },
-    )
+    let as_of = AsOfCommit {
+        is_consistent: true,
+        commit_number: Some(number),
+        source_lsn: (!is_none_yet).then_some(complete.source_lsn),
+        source_time: (!is_none_yet).then(|| instant(Micros(complete.source_ts))),
+        is_assumed_complete: complete.is_assumed,
+        source_heard_at,
+    };
+    answer(known, as_of).ok()
 }
 
 /// Each as it is now.
@@ -191,64 +256,61 @@ fn newest(known: &[Known], source_heard_at: Option<String>) -> Result<Balances, 
         is_assumed_complete: false,
         source_heard_at,
     };
-    answer(known, |_| Some(0), as_of).ok_or_else(moving)
+    answer(known, as_of).map_err(|error| Problem::internal(&error))
 }
 
-/// The answer with what each account held by this choice; `None` where it chooses nothing.
-fn answer(known: &[Known], held: impl Fn(&Account) -> Option<usize>, as_of: AsOfCommit) -> Option<Balances> {
+fn answer(known: &[Known], as_of: AsOfCommit) -> Result<Balances, MoneyError> {
     let (mut items, mut missing) = (Vec::new(), Vec::new());
     for known in known {
         let account_id = AccountId(known.id);
-        let Some(account) = &known.account else {
+        // A row that is gone may be ahead of its transactions, which go before it at the source.
+        let is_there =
+            |account: &&Account| !account.is_deleted || (account.booked, account.pending) != (account.opening, Money::ZERO);
+        let Some(account) = known.account.as_ref().filter(is_there) else {
             missing.push(account_id);
             continue;
         };
-        let held = account.held.get(held(account)?)?;
-        let amount = |text: &str| text.parse::<Money>().ok();
-        let (booked, pending) = (amount(&held.booked)?, amount(&held.pending)?);
-        // A row that is gone may be ahead of its transactions, which go before it at the source.
-        if account.is_deleted && (booked, pending) == (amount(&account.opening)?, Money::ZERO) {
-            missing.push(account_id);
-            continue;
-        }
-        let available = booked.checked_sub(pending).ok()?;
+        let available = account.booked.checked_sub(account.pending)?;
         items.push(BalanceTogether {
             account_id,
             customer_id: account.customer_id,
             currency: account.currency,
-            booked: money(booked, account.currency),
-            pending: money(pending, account.currency),
+            booked: money(account.booked, account.currency),
+            pending: money(account.pending, account.currency),
             available: money(available, account.currency),
         });
     }
-    Some(Balances { items, missing, as_of })
+    Ok(Balances { items, missing, as_of })
+}
+
+/// Amounts between instances.
+mod text {
+    use schemas::Money;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub fn serialize<S: Serializer>(amount: &Money, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(amount)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Money, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
 }
 
 fn moving() -> Problem {
     Problem::not_ready("a part of the data is being restored or is moving to another instance")
 }
 
-impl From<RecentBalance> for Account {
-    fn from(balance: RecentBalance) -> Self {
-        let RecentBalance { now, former } = balance;
-        let newest = Held {
-            since: now.commit_number,
-            until: None,
-            booked: now.booked.to_string(),
-            pending: now.pending.to_string(),
-        };
-        let former = former.into_iter().rev().map(|former| Held {
-            since: Some(former.since),
-            until: Some(former.until),
-            booked: former.booked.to_string(),
-            pending: former.pending.to_string(),
-        });
+impl From<AccountBalance> for Account {
+    fn from(balance: AccountBalance) -> Self {
         Self {
-            customer_id: now.customer_id,
-            currency: now.currency,
-            opening: now.opening.to_string(),
-            is_deleted: now.is_deleted,
-            held: std::iter::once(newest).chain(former).collect(),
+            customer_id: balance.customer_id,
+            currency: balance.currency,
+            opening: balance.opening,
+            is_deleted: balance.is_deleted,
+            commit_number: balance.commit_number,
+            booked: balance.booked,
+            pending: balance.pending,
         }
     }
 }

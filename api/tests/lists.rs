@@ -18,7 +18,7 @@ use schemas::gold::{
     AccountVersion, BankDay, CustomerPosition, CustomerVersion, Reconciliation, TransactionMinute, TransactionMinuteKey,
 };
 use schemas::silver::{Account, Customer, Posting, Transaction};
-use schemas::state::Hold;
+use schemas::state::{FormerBalance, Hold};
 use schemas::{AccountId, CustomerId, TransactionId};
 use serde_json::{Value, json};
 use support::http::{Bank, limits, router, send};
@@ -160,6 +160,9 @@ impl Journal for Slow {
 impl Reads for Slow {
     fn balance(&self, _: AccountId) -> Result<Located<Reading<Balanced>>, ReadError> {
         Err(ReadError::Failed("nobody asks for it".to_owned()))
+    }
+    fn former(&self, _: AccountId, _: i64) -> Result<Located<Reading<Option<FormerBalance>>>, ReadError> {
+        nothing()
     }
     fn customer_history(&self, _: CustomerId, _: Versions) -> Result<Located<Reading<Part<CustomerVersion>>>, ReadError> {
         Err(ReadError::NotReady("it has none".to_owned()))

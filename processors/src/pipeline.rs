@@ -162,6 +162,7 @@ pub fn bank(settings: BankSettings) -> Result<Topology, EngineError> {
                 stores::FRONTIER,
                 stores::HOLDS,
                 stores::HOLDS_PLACED,
+                stores::FORMER,
             ),
             move || PostToBalance::new(settings.hold_expiry),
         );

@@ -1,15 +1,14 @@
 //! Every state store of the bank.
 
 use schemas::gold::{
-    AccountVersion, BankDay, BankDayKey, CustomerPosition, CustomerVersion, Reconciliation, TransactionMinute,
+    AccountBalance, AccountVersion, BankDay, BankDayKey, CustomerPosition, CustomerVersion, Reconciliation, TransactionMinute,
     TransactionMinuteKey,
 };
 use schemas::silver::{Account, Customer, Frontier, Leg, Posting, Transaction};
-use schemas::state::{AccountTerms, Applied, DaySums, Hold, RecentBalance, SourceBalance, TableState};
+use schemas::state::{AccountTerms, Applied, DaySums, FormerBalance, Hold, SourceBalance, TableState};
 use schemas::topics::{ACCOUNT_BALANCES, ACCOUNT_HISTORY, CUSTOMER_HISTORY, RECONCILIATION};
 use schemas::{AccountId, Currency, CustomerId, TransactionId};
 use topology::store::{KeyValue, TimestampedKeyValue};
-use wire::Topic;
 
 /// The customers as applied, those that were deleted included.
 pub const CUSTOMERS: KeyValue<CustomerId, Applied<Customer>> = KeyValue::new("applied-customers");
@@ -37,9 +36,11 @@ pub const FRONTIER: KeyValue<AccountId, Frontier> = KeyValue::new("balances-fron
 /// No account, but all of them.
 pub const ALL_ACCOUNTS: AccountId = AccountId(i64::MIN);
 
-/// The balance of every account; its changelog is the public topic, which has what is written of it.
-pub const BALANCES: KeyValue<AccountId, RecentBalance> =
-    KeyValue::backed_by("account-balances", Topic::new(ACCOUNT_BALANCES.name()));
+/// The balance of every account; its changelog is the public topic.
+pub const BALANCES: KeyValue<AccountId, AccountBalance> = KeyValue::backed_by("account-balances", ACCOUNT_BALANCES);
+/// What balances were before the transactions of the last minute, by the number of the one that changed each. Who asks for several accounts
+/// asks of a moment ago; after a restart there is nothing here, and a moment later there is what is asked for.
+pub const FORMER: KeyValue<(AccountId, i64), FormerBalance> = KeyValue::new("former-balances").without_changelog();
 /// Legs that came before their account, in the order of their arrival.
 pub const WAITING: KeyValue<(AccountId, i64), Leg> = KeyValue::new("waiting-legs");
 /// By account: up to which arrival its waiting legs were reported to the quarantine.

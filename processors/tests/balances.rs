@@ -226,7 +226,7 @@ fn check_random(seed: u64) {
         }
     }
     let balances = bank.driver.view(stores::BALANCES);
-    let booked: BTreeMap<i64, Money> = balances.iter().map(|(id, b)| (id.0, b.now.booked)).collect();
+    let booked: BTreeMap<i64, Money> = balances.iter().map(|(id, b)| (id.0, b.booked)).collect();
     assert_eq!(booked, expected, "seed {seed}");
 
     // The public topic says the same, and the journal explains it.

@@ -29,7 +29,7 @@ fn check(bank: &Bench, opening: &str) -> BTreeMap<i64, Vec<Posting>> {
     }
     for (id, balance) in bank.driver.view(stores::BALANCES) {
         let postings = by_account.get(&id.0).map_or(&[][..], Vec::as_slice);
-        assert_eq!(balance.now.entry_count, postings.len() as i64);
+        assert_eq!(balance.entry_count, postings.len() as i64);
         let (mut after, mut recorded) = (money(opening), i64::MIN);
         for (n, posting) in (1..).zip(postings) {
             assert_eq!(posting.entry_number, Some(n));
@@ -38,7 +38,7 @@ fn check(bank: &Bench, opening: &str) -> BTreeMap<i64, Vec<Posting>> {
             assert!(posting.recorded_at >= Some(recorded) && posting.recorded_at >= Some(posting.booked_at));
             recorded = posting.recorded_at.unwrap();
         }
-        assert_eq!(after, balance.now.booked);
+        assert_eq!(after, balance.booked);
     }
     by_account
 }

@@ -228,7 +228,7 @@ fn every_line_of_the_list_is_reported_and_treated_as_it_says() {
                     let balances = bank.driver.view(stores::BALANCES);
                     let booked = balances
                         .iter()
-                        .try_fold(Money::ZERO, |sum, (_, of)| sum.checked_add(of.now.booked))
+                        .try_fold(Money::ZERO, |sum, (_, of)| sum.checked_add(of.booked))
                         .unwrap();
                     let expected = match (check.rule, column) {
                         (Rule::CurrencyScale, _) => "200.001",

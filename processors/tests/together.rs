@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use processors::gold::{FORMER_KEPT, former_as_of};
 use processors::silver::SILENCE;
 use processors::stores::{self, ALL_ACCOUNTS};
 use processors::{BankSettings, SourcePartitions, bank};
@@ -15,8 +16,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use schemas::bronze::{CdcKey, Envelope, Op, Source, TransactionRow};
+use schemas::gold::AccountBalance;
 use schemas::silver::Frontier;
-use schemas::state::RecentBalance;
 use schemas::topics::*;
 use schemas::{AccountId, Money};
 use support::{Bench, deposit, money, transaction, transfer};
@@ -38,10 +39,12 @@ struct World {
     states: Vec<Vec<Money>>,
     /// The events of the transaction that is being sent.
     waiting: Vec<Envelope<TransactionRow>>,
+    /// The workers that go on between two questions.
+    going: Vec<usize>,
 }
 
 /// How an account and its partition are known.
-type Seen = (Option<Frontier>, Option<RecentBalance>);
+type Seen = (Option<Frontier>, AccountBalance);
 
 impl World {
     fn new(seed: u64) -> Self {
@@ -66,6 +69,7 @@ impl World {
             tx_id: 0,
             states: vec![vec![money("100.00"); ACCOUNTS as usize]],
             waiting: Vec::new(),
+            going: (0..WORKERS).collect(),
         }
     }
 
@@ -138,58 +142,66 @@ impl World {
         }
     }
 
-    /// Asks for all accounts as a reader does: of each first how far its partition is, then what it held. Workers may go on in between.
-    fn ask(&mut self) -> Option<Vec<Seen>> {
+    /// Asks for all accounts as a reader does: of each first how far its partition is, then what it holds; then, as of the number that all have
+    /// reached, what those held that have gone on. Workers may go on in between. `None`: a part is away.
+    fn ask(&mut self) -> Option<(i64, Vec<Option<Money>>)> {
         let queries = self.bench.driver.queries();
-        let mut seen = Vec::new();
+        let is_away = |error: QueryError| match error {
+            QueryError::NotReady { .. } => None,
+            other => panic!("{other}"),
+        };
+        let mut seen: Vec<Seen> = Vec::new();
         for id in (1..=ACCOUNTS).map(AccountId) {
-            let is_away = |error: QueryError| match error {
-                QueryError::NotReady { .. } => None,
-                other => panic!("{other}"),
-            };
             let frontier = match queries.read(stores::FRONTIER, &id, |view| view.get(&ALL_ACCOUNTS)) {
                 Ok(answer) => answer.value,
                 Err(error) => return is_away(error),
             };
-            if self.random.random_bool(0.3) {
-                let worker = self.random.random_range(0..WORKERS);
-                self.bench.driver.turns(worker, 1);
-            }
+            self.go_on();
             match queries.get(stores::BALANCES, &id) {
-                Ok(answer) => seen.push((frontier, answer.value)),
+                Ok(answer) => seen.push((frontier, answer.value.unwrap())),
                 Err(error) => return is_away(error),
             }
         }
-        Some(seen)
-    }
-
-    /// Whatever is known of the accounts as of a transaction is what the source had after it. Returns the number and whether all was known.
-    fn check(&mut self, seed: u64) -> (i64, bool) {
-        let Some(seen) = self.ask() else { return (0, false) };
         let reached = seen
             .iter()
             .map(|(frontier, _)| frontier.map_or(0, |frontier| frontier.commit_number));
         let number = reached.min().unwrap();
-        let mut all = true;
-        for (account, (_, balance)) in seen.iter().enumerate() {
-            let Some(held) = held_at(balance.as_ref().unwrap(), number) else {
-                all = false;
+        let mut held = Vec::new();
+        for (_, balance) in seen {
+            if balance.commit_number.is_none_or(|newest| newest <= number) {
+                held.push(Some(balance.booked));
                 continue;
-            };
-            let expected = self.states[number as usize][account];
-            assert_eq!(held, expected, "SEED={seed}: account {} as of {number}", account + 1);
+            }
+            self.go_on();
+            let id = balance.account_id;
+            match queries.read(stores::FORMER, &id, |view| former_as_of(view, id, number)) {
+                Ok(answer) => held.push(answer.value.map(|former| former.booked)),
+                Err(error) => return is_away(error),
+            }
         }
-        (number, all)
+        Some((number, held))
     }
-}
 
-fn held_at(balance: &RecentBalance, number: i64) -> Option<Money> {
-    if balance.now.commit_number.is_none_or(|newest| newest <= number) {
-        return Some(balance.now.booked);
+    fn go_on(&mut self) {
+        if self.random.random_bool(0.3) {
+            let worker = self.going[self.random.random_range(0..self.going.len())];
+            self.bench.driver.turns(worker, 1);
+        }
     }
-    let mut former = balance.former.iter();
-    let held = former.find(|former| former.since <= number && number < former.until);
-    held.map(|former| former.booked)
+
+    /// Whatever is known of the accounts as of a transaction is what the source had after it. Returns the number and whether all was known.
+    fn check(&mut self, seed: u64) -> (i64, bool) {
+        let Some((number, held)) = self.ask() else { return (0, false) };
+        for (account, held) in held.iter().enumerate() {
+            let expected = self.states[number as usize][account];
+            assert!(
+                held.is_none_or(|held| held == expected),
+                "SEED={seed}: account {} as of {number}: {held:?}, and it was {expected}",
+                account + 1
+            );
+        }
+        (number, held.iter().all(Option::is_some))
+    }
 }
 
 #[test]
@@ -240,6 +252,51 @@ fn accounts_are_known_as_they_were_together() {
     }
     // Behind a restart what was before is not known for a moment.
     assert!(asked > 1_000 && known * 10 > asked * 8, "{known} of {asked} were known");
+}
+
+/// One worker stands still, and the other goes on for nearly as long as it is kept what balances were: all is known all the time.
+#[test]
+fn what_was_is_known_while_a_part_is_far_behind() {
+    let (mut asked, mut behind) = (0, 0);
+    for (seed, stalled) in [(1, 0), (2, 1)] {
+        let mut world = World::new(seed);
+        world.going = vec![1 - stalled];
+        world.bench.driver.settle();
+        (0..3).for_each(|_| world.bench.driver.advance_wall_clock(SILENCE));
+        for _ in 1..FORMER_KEPT.as_secs() {
+            for _ in 0..4 {
+                world.commit();
+                world.deliver(usize::MAX);
+                world.bench.driver.turns(1 - stalled, 3);
+            }
+            world.bench.driver.pass_time(Duration::from_secs(1));
+            world.bench.driver.turns(1 - stalled, 3);
+            let (number, all) = world.check(seed);
+            assert!(all, "SEED={seed}: as of {number}");
+            asked += 1;
+            behind += u32::from(number < world.states.len() as i64 - 10);
+        }
+        world.bench.driver.settle();
+        (0..3).for_each(|_| world.bench.driver.advance_wall_clock(SILENCE));
+        let last = world.states.len() as i64 - 1;
+        assert_eq!(world.check(seed), (last, true), "SEED={seed}");
+    }
+    assert!(behind * 2 > asked, "{behind} of {asked} were behind");
+}
+
+/// Nothing of what was is kept for good.
+#[test]
+fn what_was_is_forgotten() {
+    let mut world = World::new(3);
+    for _ in 0..50 {
+        world.commit();
+        world.deliver(usize::MAX);
+        world.bench.driver.settle();
+    }
+    assert!(!world.bench.driver.view(stores::FORMER).is_empty());
+    world.bench.driver.advance_wall_clock(FORMER_KEPT);
+    world.bench.driver.advance_wall_clock(Duration::from_secs(10));
+    assert_eq!(world.bench.driver.view(stores::FORMER), []);
 }
 
 /// The source's changes of one transaction, as its log has them.
@@ -358,5 +415,5 @@ fn transactions_are_not_counted_where_they_do_not_come_in_order() {
     bench.transaction(Op::Create, deposit(1, 1, "1.00"));
     bench.driver.advance_wall_clock(2 * SILENCE);
     assert_eq!(frontier(&bench), None);
-    assert_eq!(bench.driver.view(stores::BALANCES)[0].1.now.commit_number, None);
+    assert_eq!(bench.driver.view(stores::BALANCES)[0].1.commit_number, None);
 }

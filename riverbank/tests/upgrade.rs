@@ -252,7 +252,7 @@ fn rows_deletes_and_postings_go_on_where_they_were() {
     };
     let booked = || {
         let answer = queries.get(stores::BALANCES, &AccountId(1)).ok()?.value?;
-        Some(answer.now.booked.to_string())
+        Some(answer.booked.to_string())
     };
     eventually("the balance is there", &|| booked().as_deref() == Some("15.00"));
     let applied = |id| queries.get(stores::TRANSACTIONS, &TransactionId(id)).ok()?.value;

@@ -1,10 +1,10 @@
 //! What the bank's state stores keep beside the rows: not for others to read.
 
-use clock::{Micros, Millis};
+use clock::Micros;
 use serde::{Deserialize, Serialize};
-use wire::{Codec, Wire, WireError, avro_wire};
+use wire::avro_wire;
 
-use crate::gold::{AccountBalance, AccountVersion};
+use crate::gold::AccountVersion;
 use crate::silver::{Account, AccountStatus, AccountType, Customer, Transaction};
 use crate::{Currency, CustomerId, Money};
 
@@ -190,47 +190,17 @@ impl From<&[AccountVersion]> for AccountTimeline {
     }
 }
 
-/// A balance, and what it was a moment ago: whoever asks for many accounts at once finds all of them as they were together, though some have
-/// gone on. Only the balance is written; what was before is in memory alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecentBalance {
-    /// The balance as it is.
-    pub now: AccountBalance,
-    /// What it was before the newest transactions, oldest first.
-    pub former: Vec<FormerBalance>,
-}
-
-/// What a balance was between two transactions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a balance was until a transaction of the source changed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FormerBalance {
-    /// The number of the transaction that made it so.
-    pub since: i64,
-    /// The number of the one that changed it.
-    pub until: i64,
-    /// When that was, by the clock of whoever counts them.
-    pub until_ms: Millis,
-    /// Opening plus all postings.
+    /// The number of the transaction that made it so; `None`: it was so from the beginning.
+    pub since: Option<i64>,
+    /// Opening plus all postings until then.
     pub booked: Money,
     /// Holds of pending withdrawals and transfers out.
     pub pending: Money,
-}
-
-impl From<AccountBalance> for RecentBalance {
-    fn from(now: AccountBalance) -> Self {
-        Self { now, former: Vec::new() }
-    }
-}
-
-impl Wire for RecentBalance {
-    const SCHEMA: Option<&'static str> = AccountBalance::SCHEMA;
-
-    fn encode(&self, codec: &Codec, out: &mut Vec<u8>) -> Result<(), WireError> {
-        self.now.encode(codec, out)
-    }
-
-    fn decode(bytes: &[u8], codec: &Codec) -> Result<Self, WireError> {
-        AccountBalance::decode(bytes, codec).map(Self::from)
-    }
+    /// What of `booked` is the opening balance: an account's row may tell of another one later.
+    pub opening: Money,
 }
 
 /// What a pending withdrawal or transfer holds of an account. Instants are in microseconds since the epoch.
@@ -275,5 +245,6 @@ avro_wire!(TableState, include_str!("../avro/state/table.avsc"));
 avro_wire!(AccountTerms, include_str!("../avro/state/account_terms.avsc"));
 avro_wire!(AccountTimeline, include_str!("../avro/state/account_timeline.avsc"));
 avro_wire!(DaySums, include_str!("../avro/state/day_sums.avsc"));
+avro_wire!(FormerBalance, include_str!("../avro/state/former_balance.avsc"));
 avro_wire!(Hold, include_str!("../avro/state/hold.avsc"));
 avro_wire!(SourceBalance, include_str!("../avro/state/source_balance.avsc"));

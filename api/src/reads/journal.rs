@@ -34,7 +34,7 @@ impl Journal for Queries {
             Located::Here(Reading { value, committed_at_ms }) => Located::Here(Reading {
                 value: value.balance.map(|balance| Entries {
                     frontier: value.frontier,
-                    balance: balance.now,
+                    balance,
                     opened_at,
                 }),
                 committed_at_ms,

@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use schemas::AccountId;
-use schemas::state::RecentBalance;
 use serde::Serialize;
 use system_of_record::Entity;
 use url::form_urlencoded;
@@ -54,7 +53,7 @@ pub async fn read(
     }
     match app.reads.balance(AccountId(id))? {
         Located::Here(Reading { value, committed_at_ms }) => match value.balance {
-            Some(RecentBalance { now: value, .. }) if !value.is_deleted => {
+            Some(value) if !value.is_deleted => {
                 let heard_at_us = app.source.as_ref().and_then(|source| source.heard_at_us());
                 Ok(Json(Balance::new(
                     Reading { value, committed_at_ms },
@@ -99,10 +98,12 @@ pub struct Query {
     )
 )]
 pub async fn together(State(app): State<AppState>, RawQuery(query): RawQuery, asked: Asked) -> Result<Response, Problem> {
-    let ids = account_ids(query.as_deref().unwrap_or_default())?;
+    let query = query.as_deref().unwrap_or_default();
     if asked.is_forwarded {
-        return Ok(Json(together::here(&app, ids).await?).into_response());
+        let (query, commit_number) = together::of_another(query);
+        return Ok(Json(together::here(&app, account_ids(query)?, commit_number).await?).into_response());
     }
+    let ids = account_ids(query)?;
     together::read(&app, &ids)
         .await
         .map(|balances| Json(balances).into_response())

@@ -15,7 +15,7 @@ use schemas::gold::{
     TransactionMinuteKey, Versioned,
 };
 use schemas::silver::{Account, BalanceFrom, Customer, Frontier, Posting, Transaction};
-use schemas::state::{Hold, RecentBalance};
+use schemas::state::{FormerBalance, Hold};
 use schemas::{AccountId, CustomerId, Money, TransactionId};
 use system_of_record::conformance::events::{ChangeEvent, change_events};
 use topology::Millis;
@@ -293,7 +293,7 @@ impl Journal for Follower {
             },
         };
         Ok(Located::Here(Reading {
-            value: found.value.balance.map(|balance| entries(balance.now)),
+            value: found.value.balance.map(|balance| entries(balance)),
             committed_at_ms: found.committed_at_ms,
         }))
     }
@@ -351,8 +351,12 @@ impl Reads for Follower {
         state.located(id.0, || Balanced {
             frontier: Some(Frontier::default()),
             is_awaited: false,
-            balance: state.accounts.get(&id).map(balance).map(RecentBalance::from),
+            balance: state.accounts.get(&id).map(balance),
         })
+    }
+
+    fn former(&self, id: AccountId, _: i64) -> Result<Located<Reading<Option<FormerBalance>>>, ReadError> {
+        self.state.lock().located(id.0, || None)
     }
 
     fn customer_history(&self, id: CustomerId, which: Versions) -> Result<Located<Reading<Part<CustomerVersion>>>, ReadError> {

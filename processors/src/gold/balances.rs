@@ -12,14 +12,14 @@ use std::time::Duration;
 use schemas::gold::AccountBalance;
 use schemas::rules::Rule;
 use schemas::silver::{Account, ForAccounts, Frontier, Leg, LegEntry, Posting, Rejected};
-use schemas::state::{Hold, RecentBalance};
+use schemas::state::{FormerBalance, Hold};
 use schemas::topics::LEGS;
 use schemas::{AccountId, Money, TransactionId};
 use topology::store::KeyValue;
 use topology::{Change, Context, Micros, ProcessError, Processor, Punctuation, PunctuationType, ReadAhead, Record, Schedule};
 
 use super::entries::{Posted, move_by, overflow, post};
-use super::former::begin;
+use super::former::Former;
 use super::holds::{self, Holds};
 use crate::counters::{HOLDS_RELEASED, count};
 use crate::stores::ALL_ACCOUNTS;
@@ -53,7 +53,7 @@ impl From<ForAccounts> for AccountEvent {
 #[derive(Debug, Clone, PartialEq)]
 pub enum LedgerEntry {
     /// The balance in the store has changed.
-    Balance(Change<RecentBalance>),
+    Balance(Change<AccountBalance>),
     /// An entry of the journal.
     Posting(Posting),
     /// What cannot be booked (yet).
@@ -67,6 +67,8 @@ pub struct PostToBalance {
     hold_expiry: Option<Duration>,
     /// How far the source's transactions are here, as the store has it.
     frontier: Option<Frontier>,
+    /// What balances were before.
+    former: Former,
 }
 
 impl PostToBalance {
@@ -74,18 +76,19 @@ impl PostToBalance {
     pub fn new(hold_expiry: Option<Duration>) -> Self {
         Self {
             hold_expiry,
-            frontier: None,
+            ..Self::default()
         }
     }
 }
 
 type Stores = (
-    KeyValue<AccountId, RecentBalance>,
+    KeyValue<AccountId, AccountBalance>,
     KeyValue<(AccountId, i64), Leg>,
     KeyValue<AccountId, i64>,
     KeyValue<AccountId, Frontier>,
     KeyValue<(AccountId, TransactionId), Hold>,
     KeyValue<(i64, AccountId, TransactionId), i64>,
+    KeyValue<(AccountId, i64), FormerBalance>,
 );
 
 impl Processor for PostToBalance {
@@ -106,17 +109,17 @@ impl Processor for PostToBalance {
             AccountEvent::Row(Some(account)) => {
                 let before = cx.stores.0.get(&id)?;
                 let balance = match before.clone() {
-                    Some(known) if known.now.currency == account.currency => revised(known, account)?,
+                    Some(known) if known.currency == account.currency => revised(known, account)?,
                     // Legs wait for the account's first row, and what does not fit its currency for another one.
                     Some(known) => self.book_waiting(revised(known, account)?, cx)?,
-                    None => self.book_waiting(opened(account).into(), cx)?,
+                    None => self.book_waiting(opened(account), cx)?,
                 };
                 keep(cx, before, balance);
             }
             AccountEvent::Row(None) => {
                 if let Some(before) = cx.stores.0.get(&id)? {
                     let mut balance = before.clone();
-                    balance.now.is_deleted = true;
+                    balance.is_deleted = true;
                     keep(cx, Some(before), balance);
                 }
             }
@@ -159,16 +162,17 @@ impl Processor for PostToBalance {
             );
             reject(cx, account, offset, Rule::AccountExists, reason);
         }
+        self.former.forget(cx.stores.6, cx.now_ms);
         self.release_holds(cx)
     }
 }
 
 impl PostToBalance {
     /// Books what has waited.
-    fn book_waiting(&mut self, mut balance: RecentBalance, cx: &mut Context<'_, Self>) -> Result<RecentBalance, ProcessError> {
-        let waiting = waiting(balance.now.account_id, cx)?;
+    fn book_waiting(&mut self, mut balance: AccountBalance, cx: &mut Context<'_, Self>) -> Result<AccountBalance, ProcessError> {
+        let waiting = waiting(balance.account_id, cx)?;
         if !waiting.is_empty() {
-            cx.stores.2.delete(balance.now.account_id);
+            cx.stores.2.delete(balance.account_id);
         }
         for (key, leg) in waiting {
             cx.stores.1.delete(key);
@@ -183,19 +187,19 @@ impl PostToBalance {
     /// takes it back then takes it out of the waiting ones; what takes back a posting that stands is booked whatever the currency.
     fn book(
         &mut self,
-        recent: &mut RecentBalance,
+        balance: &mut AccountBalance,
         leg: &Leg,
         offset: i64,
         cx: &mut Context<'_, Self>,
     ) -> Result<(), ProcessError> {
         if let Some(commit_number) = leg.commit_number {
-            begin(recent, commit_number, self.frontier(cx)?.commit_number, cx.now_ms);
+            let complete = self.frontier(cx)?.commit_number;
+            self.former.keep(cx.stores.6, balance, (commit_number, complete), cx.now_ms)?;
         }
         let with = Posted {
             known_until: self.frontier(cx)?.source_ts,
             partition: cx.at.partition,
         };
-        let balance = &mut recent.now;
         as_of(balance, leg.source_lsn, leg.source_ts);
         let digits = balance.currency.minor_digits();
         let fits = |entry: &LegEntry| entry.booked.fits_scale(digits) && entry.pending.fits_scale(digits);
@@ -247,8 +251,8 @@ impl PostToBalance {
         for (account, transaction, hold) in holds::release(holds_of(cx), now, expiry)? {
             let Some(before) = cx.stores.0.get(&account)? else { continue };
             let mut balance = before.clone();
-            move_by(&mut balance.now, Money::ZERO, hold.amount.negated()).map_err(overflow)?;
-            let (amount, currency) = (hold.amount, balance.now.currency);
+            move_by(&mut balance, Money::ZERO, hold.amount.negated()).map_err(overflow)?;
+            let (amount, currency) = (hold.amount, balance.currency);
             keep(cx, Some(before), balance);
             count(&HOLDS_RELEASED, 1);
             let since = Micros(hold.placed_at);
@@ -282,12 +286,10 @@ fn holds_of<'s>(cx: &'s mut Context<'_, PostToBalance>) -> Holds<'s> {
 }
 
 /// Keeps the balance, and tells of it.
-fn keep(cx: &mut Context<'_, PostToBalance>, before: Option<RecentBalance>, balance: RecentBalance) {
-    let id = balance.now.account_id;
-    // What was a moment ago is for those who ask, not for what is made of balances.
-    let told = Change::new(Some(balance.now.clone().into()), before.map(|before| before.now.into()));
-    cx.stores.0.put(id, balance);
-    cx.out.forward(id, LedgerEntry::Balance(told));
+fn keep(cx: &mut Context<'_, PostToBalance>, before: Option<AccountBalance>, balance: AccountBalance) {
+    let id = balance.account_id;
+    cx.stores.0.put(id, balance.clone());
+    cx.out.forward(id, LedgerEntry::Balance(Change::new(Some(balance), before)));
 }
 
 /// A leg that waits, under its place in the order of arrival.
@@ -323,21 +325,16 @@ fn opened(account: &Account) -> AccountBalance {
 
 /// The balance as its account's new row has it. Whether a currency may change is for the source and Silver to say: here an account's
 /// row and its transactions come over different topics, so either may be first.
-fn revised(mut recent: RecentBalance, account: &Account) -> Result<RecentBalance, ProcessError> {
-    let difference = account.opening_balance.checked_sub(recent.now.opening).map_err(overflow)?;
-    for former in &mut recent.former {
-        // What it opened with, it had from the beginning.
-        former.booked = former.booked.checked_add(difference).map_err(overflow)?;
-    }
-    let balance = &mut recent.now;
+fn revised(mut balance: AccountBalance, account: &Account) -> Result<AccountBalance, ProcessError> {
+    let difference = account.opening_balance.checked_sub(balance.opening).map_err(overflow)?;
     balance.opening = account.opening_balance;
     balance.booked = balance.booked.checked_add(difference).map_err(overflow)?;
     balance.available = balance.booked.checked_sub(balance.pending).map_err(overflow)?;
     balance.customer_id = account.customer_id;
     balance.currency = account.currency;
     balance.is_deleted = false;
-    as_of(balance, account.source_lsn, account.source_ts);
-    Ok(recent)
+    as_of(&mut balance, account.source_lsn, account.source_ts);
+    Ok(balance)
 }
 
 /// The newest change by its commit time: on a restored or promoted server the LSN may start lower.

@@ -8,9 +8,9 @@
 //!
 //! An account that changes hands leaves the one customer's position as it last was in it, whatever has been booked since.
 
-use schemas::gold::CustomerPosition;
+use schemas::gold::{AccountBalance, CustomerPosition};
 use schemas::silver::AccountStatus;
-use schemas::state::{AccountTerms, RecentBalance};
+use schemas::state::AccountTerms;
 use schemas::{AccountId, Currency, CustomerId, MoneyError};
 use topology::dsl::Table;
 
@@ -20,7 +20,7 @@ use crate::stores;
 /// The positions of customers.
 pub fn customer_positions(
     accounts: &Table<AccountId, AccountTerms>,
-    balances: &Table<AccountId, RecentBalance>,
+    balances: &Table<AccountId, AccountBalance>,
 ) -> Table<(CustomerId, Currency), CustomerPosition> {
     let positions = accounts.join(balances, position).on_change();
     let by_customer = positions.group_by(
@@ -31,12 +31,12 @@ pub fn customer_positions(
 }
 
 /// What one account adds.
-fn position(terms: &AccountTerms, balance: &RecentBalance) -> CustomerPosition {
+fn position(terms: &AccountTerms, balance: &AccountBalance) -> CustomerPosition {
     CustomerPosition {
         customer_id: terms.customer_id,
         currency: terms.currency,
-        booked: balance.now.booked,
-        available: balance.now.available,
+        booked: balance.booked,
+        available: balance.available,
         accounts: 1,
         open_accounts: i64::from(terms.status == AccountStatus::Active),
     }

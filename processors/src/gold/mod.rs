@@ -19,6 +19,7 @@ pub use account_daily::{account_daily, account_day, day_of};
 pub use balances::{AccountEvent, GRACE, LedgerEntry, PostToBalance};
 pub use bank_daily::bank_daily;
 pub use customer_positions::customer_positions;
+pub use former::{FORMER_KEPT, former_as_of};
 pub use postings::{KeepPostings, newest};
 pub use reconcile::{QUIET, Reconcile, ToReconcile};
 pub use sums::{Sign, Sums, sums};

@@ -21,9 +21,9 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use schemas::gold::Reconciliation;
+use schemas::gold::{AccountBalance, Reconciliation};
 use schemas::silver::{Account, BalanceFrom, Frontier, Posting};
-use schemas::state::{RecentBalance, SourceBalance};
+use schemas::state::SourceBalance;
 use schemas::{AccountId, Currency, Money};
 use topology::store::KeyValue;
 use topology::{Context, Millis, ProcessError, Processor, Punctuation, PunctuationType, Record, Schedule};
@@ -72,7 +72,7 @@ struct Known {
 }
 
 type Stores = (
-    KeyValue<AccountId, RecentBalance>,
+    KeyValue<AccountId, AccountBalance>,
     KeyValue<(AccountId, i64), Posting>,
     KeyValue<AccountId, Reconciliation>,
     KeyValue<(AccountId, i64), SourceBalance>,
@@ -342,7 +342,7 @@ struct Streamed {
 /// An account's balance as of a commit of the source; `None`: it is not there yet, or it was too long ago.
 fn streamed(cx: &mut Context<'_, Reconcile>, account: AccountId, source_ts: i64) -> Result<Option<Streamed>, ProcessError> {
     let (balances, postings, ..) = &mut cx.stores;
-    let Some(RecentBalance { now, .. }) = balances.get(&account)? else {
+    let Some(now) = balances.get(&account)? else {
         return Ok(None);
     };
     let as_of = |booked| {

@@ -88,7 +88,7 @@ fn a_restored_server_starts_lower_and_is_believed() {
     bank.restore();
     bank.transaction(Op::Update, deposit(1, 1, "7.00"));
     bank.check(&[(1, "107.00", "107.00")]);
-    let balance = bank.driver.view(stores::BALANCES).remove(0).1.now;
+    let balance = bank.driver.view(stores::BALANCES).remove(0).1;
     assert_eq!(balance.source_lsn, bank.lsn, "a balance says what it reflects");
     // Once more, and again what came before: nothing moves.
     let event = bank.event(Op::Update, Some(deposit(1, 1, "8.00")));
@@ -126,7 +126,7 @@ fn a_currency_changes_before_or_after_the_transactions_around_it() {
             bank.sends(CDC_ACCOUNTS, &[&row]);
         }
         bank.check(&[(1, "55.001", "55.001")]);
-        assert_eq!(bank.driver.view(stores::BALANCES)[0].1.now.currency.as_str(), "KWD");
+        assert_eq!(bank.driver.view(stores::BALANCES)[0].1.currency.as_str(), "KWD");
         // Back again, and what stood in the other currency goes after it.
         let gone = bank.event::<TransactionRow>(Op::Delete, None);
         let row = bank.event(Op::Update, Some(in_currency("EUR", "50.00")));
@@ -153,5 +153,5 @@ fn an_account_that_is_made_anew_begins_anew() {
     bank.send(CDC_TRANSACTIONS, 1, &no_deposit);
     bank.transaction(Op::Create, deposit(2, 1, "1.001"));
     bank.check(&[(1, "63.002", "63.002")]);
-    assert_eq!(bank.driver.view(stores::BALANCES)[0].1.now.currency.as_str(), "KWD");
+    assert_eq!(bank.driver.view(stores::BALANCES)[0].1.currency.as_str(), "KWD");
 }

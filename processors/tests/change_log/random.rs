@@ -311,7 +311,7 @@ impl World {
             .driver
             .view(stores::BALANCES)
             .iter()
-            .map(|(_, b)| b.now.booked)
+            .map(|(_, b)| b.booked)
             .collect();
         assert_eq!(booked, expected, "SEED={seed} plays it again; it fails at step {step}");
     }

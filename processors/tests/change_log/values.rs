@@ -87,7 +87,7 @@ fn an_amount_that_its_currency_cannot_have_is_not_booked() {
     let balances = |bank: &Bench| -> Vec<String> {
         let view = bank.driver.view(stores::BALANCES);
         view.iter()
-            .map(|(_, b)| format!("{} {}", b.now.booked.in_currency(b.now.currency), b.now.currency))
+            .map(|(_, b)| format!("{} {}", b.booked.in_currency(b.currency), b.currency))
             .collect()
     };
     assert_eq!(balances(&bank), ["150 JPY", "1.235 KWD", "1.01 XCG", "0.0003 CLF"]);
@@ -115,7 +115,7 @@ fn a_narrow_sources_account_keeps_its_currency() {
     bank.sends(CDC_ACCOUNTS, &[&changed]);
     bank.check(&[(1, "150.00", "150.00")]);
     assert_eq!(bank.rejected(), [(1, "currency_fixed".to_owned())]);
-    assert_eq!(bank.driver.view(stores::BALANCES)[0].1.now.currency.as_str(), "JPY");
+    assert_eq!(bank.driver.view(stores::BALANCES)[0].1.currency.as_str(), "JPY");
 }
 
 /// The placeholder for a value that was left out is meant only where the change log may leave something out.

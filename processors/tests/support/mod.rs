@@ -179,7 +179,7 @@ impl Bench {
     pub fn booked(&self) -> BTreeMap<i64, (String, String)> {
         let all = self.driver.view(stores::BALANCES);
         all.into_iter()
-            .map(|(id, b)| (id.0, (b.now.booked.to_string(), b.now.available.to_string())))
+            .map(|(id, b)| (id.0, (b.booked.to_string(), b.available.to_string())))
             .collect()
     }
 

@@ -63,7 +63,7 @@ impl<K, V> KeyValue<K, V> {
 
     /// The same store without a changelog: Kafka Streams' `withLoggingDisabled`. What it has is nowhere but here, so it is **empty whenever its
     /// task is opened**: at each start, when the task moves to another worker or instance, and when a fault has it opened anew. That
-    /// is the same every time, whatever a state folder may still have; a warning tells of it, and the metric `stores_emptied_total` counts it.
+    /// is the same every time, whatever a state folder may still have; a line of the log tells of it, and the metric `stores_emptied_total` counts it.
     ///
     /// So it is for what may be missing without anything becoming wrong: what is looked up elsewhere and kept for a while, or counted for a
     /// moment's sake. Tables cannot be kept so: after a move they would take back less than they had added.

@@ -146,7 +146,6 @@ async fn welcome(args: &DemoArgs, running: &Running, folder: &Folder) -> anyhow:
     let accounts: Vec<String> = found.iter().map(|(id, _)| format!("account_id={id}")).collect();
     let accounts = accounts.join("&");
     let (account, balance) = found.into_iter().next().context("no balance appeared")?;
-    let balance = balance.now;
     let customer = balance.customer_id;
     let day = day(day_of(balance.source_ts));
     let (month, then) = (month(Micros(balance.source_ts)), instant(Micros(balance.source_ts)));

@@ -104,7 +104,7 @@ impl Worker {
         tracing::info!(task = %slot.task.name, replayed, took_ms = took.as_millis() as u64, "running");
         let unlogged = slot.task.unlogged();
         if !unlogged.is_empty() && slot.task.inputs.iter().any(|input| input.committed.log.is_some()) {
-            tracing::warn!(task = %slot.task.name, stores = ?unlogged, "stores without a changelog begin empty again");
+            tracing::info!(task = %slot.task.name, stores = ?unlogged, "stores without a changelog begin empty again");
             self.parts.metrics.stores_emptied.inc_by(unlogged.len() as u64);
         }
         if self.shared.shows_group(id.partition, self.index) {
