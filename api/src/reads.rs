@@ -18,7 +18,7 @@ use schemas::gold::{
     TransactionMinuteKey,
 };
 use schemas::silver::{Account, AccountStatus, Customer, Frontier, Posting, Transaction, TransactionStatus};
-use schemas::state::{FormerBalance, Hold};
+use schemas::state::Hold;
 use schemas::{AccountId, CustomerId, TransactionId};
 use topology::Millis;
 pub use topology::query::{InputLag, Instance, Readiness, Scattered, Token};
@@ -191,9 +191,8 @@ pub trait Reads: Aggregates + Journal + Send + Sync + 'static {
     /// An account's balance, as it is and as it was a moment ago.
     fn balance(&self, id: AccountId) -> Result<Located<Reading<Balanced>>, ReadError>;
 
-    /// What an account's balance was as of one of the source's transactions, where that is not its newest state; `None`: it is not known
-    /// that far back.
-    fn former(&self, id: AccountId, commit_number: i64) -> Result<Located<Reading<Option<FormerBalance>>>, ReadError>;
+    /// What a balance was as of one of the source's transactions, where `now` is of a later one; `None`: it is not known that far back.
+    fn former(&self, now: &AccountBalance, commit_number: i64) -> Result<Located<Reading<Option<AccountBalance>>>, ReadError>;
     /// Some of a customer's versions; none at all where there is no such customer, nor was.
     fn customer_history(&self, id: CustomerId, which: Versions) -> Result<Located<Reading<Part<CustomerVersion>>>, ReadError>;
     /// Some of an account's versions.

@@ -11,7 +11,6 @@ use std::time::Duration;
 use futures::future::join_all;
 use schemas::gold::AccountBalance;
 use schemas::silver::Frontier;
-use schemas::state::FormerBalance;
 use schemas::{AccountId, Currency, CustomerId, Money, MoneyError};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -19,7 +18,7 @@ use topology::Micros;
 
 use crate::model::{AsOfCommit, BalanceTogether, Balances, instant, money};
 use crate::problem::Problem;
-use crate::reads::{Instance, Located, ReadError, Reads};
+use crate::reads::{Balanced, Instance, Located, ReadError, Reading, Reads};
 use crate::state::App;
 
 /// Between two looks, while a part is not far enough: first so long, then longer.
@@ -172,53 +171,60 @@ async fn look_up(app: &App, ids: Vec<AccountId>, commit_number: Option<i64>) -> 
 
 /// What is known of an account here; as of a transaction, where it is known that far back.
 fn known(reads: &dyn Reads, id: AccountId, commit_number: Option<i64>) -> Result<Located<Known>, ReadError> {
-    let balanced = match reads.balance(id)? {
+    let Balanced {
+        frontier,
+        mut balance,
+        is_awaited,
+    } = match reads.balance(id)? {
         Located::Here(reading) => reading.value,
         Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
     };
-    let mut known = Known {
-        id: id.0,
-        frontier: balanced.frontier.map(Complete::from),
-        account: balanced.balance.map(Account::from),
-        is_awaited: balanced.is_awaited,
-    };
-    // What was before is looked up behind the balance: if there is nothing, that balance is as old.
-    if let Some(number) = commit_number.filter(|number| known.is_after(*number)) {
-        match reads.former(id, number)? {
-            Located::Here(reading) => {
-                if let (Some(account), Some(former)) = (&mut known.account, reading.value) {
-                    account.take_back(former)?;
-                }
-            }
+    if let (Some(number), Some(now)) = (commit_number, &balance)
+        && is_after(now.commit_number, number)
+    {
+        match reads.former(now, number)? {
+            Located::Here(reading) => balance = reading.value.or(balance),
             Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
         }
     }
-    Ok(Located::Here(known))
+    Ok(Located::Here(Known {
+        id: id.0,
+        frontier: frontier.map(Complete::from),
+        account: balance.map(Account::from),
+        is_awaited,
+    }))
+}
+
+/// An account's balance with the source's transactions whole: one that is open, of which more may come, is not in it. Where what was before
+/// is not known, as for a moment behind a restart, it is the balance as it is.
+pub(crate) fn settled(reads: &dyn Reads, balanced: Balanced) -> Result<Option<AccountBalance>, ReadError> {
+    let (Some(now), Some(frontier)) = (&balanced.balance, balanced.frontier) else {
+        return Ok(balanced.balance);
+    };
+    // While a snapshot reads the transactions, there is no state that the source had.
+    if frontier.is_partial || !is_after(now.commit_number, frontier.commit_number) {
+        return Ok(balanced.balance);
+    }
+    match reads.former(now, frontier.commit_number)? {
+        Located::Here(Reading { value: Some(former), .. }) => Ok(Some(former)),
+        _ => Ok(balanced.balance),
+    }
+}
+
+fn is_after(newest: Option<i64>, commit_number: i64) -> bool {
+    newest.is_some_and(|newest| newest > commit_number)
 }
 
 impl Known {
     /// Whether the balance is of a later transaction.
     fn is_after(&self, commit_number: i64) -> bool {
-        let newest = self.account.as_ref().and_then(|account| account.commit_number);
-        newest.is_some_and(|newest| newest > commit_number)
+        is_after(self.account.as_ref().and_then(|account| account.commit_number), commit_number)
     }
 
     /// Whether it is what all transactions up to one have made, and no other.
     fn is_as_of(&self, commit_number: i64) -> bool {
         let is_complete = self.frontier.is_some_and(|complete| complete.commit_number >= commit_number);
         is_complete && !self.is_awaited && !self.is_after(commit_number)
-    }
-}
-
-impl Account {
-    /// What it opened with, it had from the beginning.
-    fn take_back(&mut self, former: FormerBalance) -> Result<(), ReadError> {
-        let posted = former.booked.checked_sub(former.opening);
-        let booked = posted.and_then(|posted| posted.checked_add(self.opening));
-        self.booked = booked.map_err(|error| ReadError::Failed(error.to_string()))?;
-        self.pending = former.pending;
-        self.commit_number = former.since;
-        Ok(())
     }
 }
 

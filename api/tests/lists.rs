@@ -15,10 +15,11 @@ use api::{HttpSettings, model, serve};
 use axum::body::Body;
 use axum::http::Request;
 use schemas::gold::{
-    AccountVersion, BankDay, CustomerPosition, CustomerVersion, Reconciliation, TransactionMinute, TransactionMinuteKey,
+    AccountBalance, AccountVersion, BankDay, CustomerPosition, CustomerVersion, Reconciliation, TransactionMinute,
+    TransactionMinuteKey,
 };
 use schemas::silver::{Account, Customer, Posting, Transaction};
-use schemas::state::{FormerBalance, Hold};
+use schemas::state::Hold;
 use schemas::{AccountId, CustomerId, TransactionId};
 use serde_json::{Value, json};
 use support::http::{Bank, limits, router, send};
@@ -161,7 +162,7 @@ impl Reads for Slow {
     fn balance(&self, _: AccountId) -> Result<Located<Reading<Balanced>>, ReadError> {
         Err(ReadError::Failed("nobody asks for it".to_owned()))
     }
-    fn former(&self, _: AccountId, _: i64) -> Result<Located<Reading<Option<FormerBalance>>>, ReadError> {
+    fn former(&self, _: &AccountBalance, _: i64) -> Result<Located<Reading<Option<AccountBalance>>>, ReadError> {
         nothing()
     }
     fn customer_history(&self, _: CustomerId, _: Versions) -> Result<Located<Reading<Part<CustomerVersion>>>, ReadError> {

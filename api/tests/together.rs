@@ -15,10 +15,10 @@ use axum::http::Request;
 use broker::in_process::InProcessBroker;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use schemas::bronze::{CdcKey, Envelope, Op, Source, TransactionRow};
+use schemas::bronze::{CdcKey, CollectionCount, Envelope, Op, Source, TransactionBlock, TransactionMetadata, TransactionRow};
 use schemas::silver::{Account, AccountStatus, AccountType, BalanceFrom};
-use schemas::topics::{CDC_TRANSACTIONS, SILVER_ACCOUNTS};
-use schemas::{AccountId, CustomerId};
+use schemas::topics::{CDC_TRANSACTION_METADATA, CDC_TRANSACTIONS, SILVER_ACCOUNTS};
+use schemas::{AccountId, CustomerId, TransactionId};
 use serde_json::{Value, json};
 use support::engine::two;
 use support::http::{Bank, account_of, limits, person, router, send};
@@ -238,6 +238,71 @@ fn account_row(id: i64) -> Account {
         source_lsn: 1,
         source_ts: 1,
         balance_from: BalanceFrom::None,
+    }
+}
+
+/// What one transaction of the source does to an account is seen whole: a payment with its fee, or neither.
+#[tokio::test]
+async fn a_balance_shows_no_half_of_a_transaction() {
+    let (mut driver, router) = stepped();
+    let ask = async || {
+        let answer = send(&router, Request::get("/accounts/1/balance").body(Body::empty()).unwrap())
+            .await
+            .json();
+        (
+            answer["booked"].as_str().unwrap().to_owned(),
+            answer["entry_count"].as_i64().unwrap(),
+        )
+    };
+    let withdrawal = |id: i64, tx_id: i64, order: i64, amount: &str| Envelope {
+        before: None,
+        after: Some(TransactionRow {
+            id,
+            account_id: Some(1),
+            txn_type: Some("WITHDRAWAL".to_owned()),
+            amount: Some(amount.parse().unwrap()),
+            status: Some("COMPLETED".to_owned()),
+            ..TransactionRow::default()
+        }),
+        source: Source {
+            lsn: Some(10 * tx_id + order),
+            tx_id: Some(tx_id),
+            ts_ms: 1_700_000_000_000 + tx_id,
+            ..Source::default()
+        },
+        transaction: Some(TransactionBlock {
+            id: format!("{tx_id}:1"),
+            total_order: order,
+            data_collection_order: order,
+        }),
+        op: Op::Create,
+        ts_ms: None,
+        ts_us: None,
+        ts_ns: None,
+    };
+    let end = |tx_id: i64, event_count: i64| TransactionMetadata {
+        status: "END".to_owned(),
+        id: format!("{tx_id}:1"),
+        event_count: Some(event_count),
+        data_collections: Some(vec![CollectionCount {
+            data_collection: "public.transactions".to_owned(),
+            event_count,
+        }]),
+        ts_ms: 1_700_000_000_000 + tx_id,
+    };
+    driver.send(SILVER_ACCOUNTS, 1, &AccountId(1), Some(&account_row(1)));
+    driver.advance_wall_clock(Duration::from_millis(100));
+    for (tx_id, before, after) in [(1, ("100.00", 0), ("88.50", 2)), (2, ("88.50", 2), ("77.00", 4))] {
+        let (paid, fee) = (
+            withdrawal(2 * tx_id, tx_id, 1, "10"),
+            withdrawal(2 * tx_id + 1, tx_id, 2, "1.50"),
+        );
+        driver.send(CDC_TRANSACTIONS, 1, &CdcKey { id: 2 * tx_id }, Some(&paid));
+        assert_eq!(ask().await, (before.0.to_owned(), before.1), "the fee is on its way");
+        driver.send(CDC_TRANSACTIONS, 1, &CdcKey { id: 2 * tx_id + 1 }, Some(&fee));
+        assert_eq!(ask().await, (before.0.to_owned(), before.1), "more may come");
+        driver.send(CDC_TRANSACTION_METADATA, 1, &TransactionId(1), Some(&end(tx_id, 2)));
+        assert_eq!(ask().await, (after.0.to_owned(), after.1));
     }
 }
 

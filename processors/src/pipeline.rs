@@ -6,7 +6,7 @@
 //!  bank.public.accounts ─────► apply ──► silver.accounts ────────────┐
 //!                                  └───► account-history ───► gold.account_history
 //!  bank.public.transactions ─► apply ──► silver.transactions         ├─► post-to-balance ──► gold.account_balances
-//!                                  └───► journal ──► riverbank-legs ─┘                  └──► silver.postings
+//!  bank.transaction (ends) ────────────► journal ──► riverbank-legs ─┘                  └──► silver.postings
 //!  what breaks a rule ───────► silver.rejected
 //!
 //!  silver.postings ──► keep-postings, for statements and balances of the past ──┐
@@ -21,13 +21,14 @@
 
 use std::time::Duration;
 
+use schemas::TransactionId;
 use schemas::bronze::{CdcKey, Envelope, Op, Row};
 use schemas::silver::ForAccounts;
 use schemas::state::{AccountTerms, AccountTimeline, Applied};
 use schemas::topics::*;
 use topology::dsl::{Builder, Stream};
 use topology::store::StoreValue;
-use topology::{EngineError, Topology};
+use topology::{EngineError, Millis, Topology};
 use wire::{Topic, Wire};
 
 use crate::gold::{
@@ -35,7 +36,7 @@ use crate::gold::{
     customer_positions, transaction_facts, transaction_minutes,
 };
 use crate::scd2::{AccountHistory, CustomerHistory, Dimension, History};
-use crate::silver::{Accounts, Apply, Customers, Entered, Entity, Journal, Outcome, Transactions};
+use crate::silver::{Accounts, Apply, Customers, Ended, Entered, Entity, Journal, Outcome, ToJournal, Transactions};
 use crate::stores;
 
 /// The application's name: its consumer group, and the prefix of its internal topics.
@@ -43,6 +44,9 @@ pub const APPLICATION: &str = "riverbank";
 
 /// Rows that many records change wait for the commit, so that each is written once; and so many bytes of them at most.
 const TOLD_BYTES_MAX: usize = 1 << 20;
+
+/// The key of what is told of no row.
+const NO_TRANSACTION: TransactionId = TransactionId(0);
 
 /// How many partitions the topics of the change log have.
 ///
@@ -127,7 +131,16 @@ pub fn bank(settings: BankSettings) -> Result<Topology, EngineError> {
         .to_compacted(SILVER_TRANSACTIONS);
 
     let in_order = partitions.transactions == 1;
-    let entered = transactions.flat_map_values(|_, outcome| outcome.changed()).process(
+    let changes = transactions.flat_map_values(|_, outcome| outcome.changed().map(ToJournal::Changed));
+    b.partitions(CDC_TRANSACTION_METADATA, 1);
+    let ends = b
+        .stream_by(
+            CDC_TRANSACTION_METADATA,
+            |_, _| Ok(NO_TRANSACTION),
+            |_, metadata, _| Millis(metadata.ts_ms),
+        )
+        .flat_map_values(|_, metadata| Ended::of(metadata).map(ToJournal::Ended));
+    let entered = changes.merge(&ends).process(
         "journal",
         (stores::POSTED, stores::SOURCE_FRONTIER, stores::TRANSACTIONS_TABLE),
         move || Journal::new(in_order),

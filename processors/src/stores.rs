@@ -5,7 +5,7 @@ use schemas::gold::{
     TransactionMinuteKey,
 };
 use schemas::silver::{Account, Customer, Frontier, Leg, Posting, Transaction};
-use schemas::state::{AccountTerms, Applied, DaySums, FormerBalance, Hold, SourceBalance, TableState};
+use schemas::state::{AccountTerms, Applied, DaySums, Hold, SourceBalance, TableState};
 use schemas::topics::{ACCOUNT_BALANCES, ACCOUNT_HISTORY, CUSTOMER_HISTORY, RECONCILIATION};
 use schemas::{AccountId, Currency, CustomerId, TransactionId};
 use topology::store::{KeyValue, TimestampedKeyValue};
@@ -40,7 +40,7 @@ pub const ALL_ACCOUNTS: AccountId = AccountId(i64::MIN);
 pub const BALANCES: KeyValue<AccountId, AccountBalance> = KeyValue::backed_by("account-balances", ACCOUNT_BALANCES);
 /// What balances were before the transactions of the last minute, by the number of the one that changed each. Who asks for several accounts
 /// asks of a moment ago; after a restart there is nothing here, and a moment later there is what is asked for.
-pub const FORMER: KeyValue<(AccountId, i64), FormerBalance> = KeyValue::new("former-balances").without_changelog();
+pub const FORMER: KeyValue<(AccountId, i64), AccountBalance> = KeyValue::new("former-balances").without_changelog();
 /// Legs that came before their account, in the order of their arrival.
 pub const WAITING: KeyValue<(AccountId, i64), Leg> = KeyValue::new("waiting-legs");
 /// By account: up to which arrival its waiting legs were reported to the quarantine.

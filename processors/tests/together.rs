@@ -9,17 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use processors::gold::{FORMER_KEPT, former_as_of};
-use processors::silver::SILENCE;
+use processors::silver::{END_AWAITED, SILENCE};
 use processors::stores::{self, ALL_ACCOUNTS};
 use processors::{BankSettings, SourcePartitions, bank};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use schemas::bronze::{CdcKey, Envelope, Op, Source, TransactionRow};
+use schemas::bronze::{CdcKey, CollectionCount, Envelope, Op, Source, TransactionBlock, TransactionMetadata, TransactionRow};
 use schemas::gold::AccountBalance;
 use schemas::silver::Frontier;
 use schemas::topics::*;
-use schemas::{AccountId, Money};
+use schemas::{AccountId, Money, TransactionId};
 use support::{Bench, deposit, money, transaction, transfer};
 use topology::store::MemoryBackends;
 use topology::testing::TestDriver;
@@ -39,6 +39,10 @@ struct World {
     states: Vec<Vec<Money>>,
     /// The events of the transaction that is being sent.
     waiting: Vec<Envelope<TransactionRow>>,
+    /// Whether the connector tells when transactions end.
+    tells_ends: bool,
+    /// The ends that it has yet to tell.
+    ends: Vec<TransactionMetadata>,
     /// The workers that go on between two questions.
     going: Vec<usize>,
 }
@@ -69,6 +73,8 @@ impl World {
             tx_id: 0,
             states: vec![vec![money("100.00"); ACCOUNTS as usize]],
             waiting: Vec::new(),
+            tells_ends: seed % 2 == 1,
+            ends: Vec::new(),
             going: (0..WORKERS).collect(),
         }
     }
@@ -77,7 +83,8 @@ impl World {
     fn commit(&mut self) {
         self.tx_id += 1;
         self.bench.clock_ms += 7;
-        for _ in 0..self.random.random_range(1..=5) {
+        let count = self.random.random_range(1..=5);
+        for order in 1..=count {
             let (op, row) = self.change();
             self.bench.lsn += 10;
             let source = Source {
@@ -90,7 +97,11 @@ impl World {
                 before: (op == Op::Delete).then(|| row.clone()),
                 after: (op != Op::Delete).then_some(row),
                 source,
-                transaction: None,
+                transaction: self.tells_ends.then(|| TransactionBlock {
+                    id: format!("{}:{}", self.tx_id, self.bench.lsn),
+                    total_order: order,
+                    data_collection_order: order,
+                }),
                 op,
                 ts_ms: None,
                 ts_us: None,
@@ -98,6 +109,10 @@ impl World {
             });
         }
         self.waiting.reverse();
+        // One in ten is missing.
+        if self.tells_ends && self.random.random_bool(0.9) {
+            self.ends.push(end(self.tx_id, count, self.bench.clock_ms));
+        }
         let mut held = vec![money("100.00"); ACCOUNTS as usize];
         for row in self.rows.values() {
             let mut add = |account: Option<i64>, amount: Money| {
@@ -132,8 +147,28 @@ impl World {
         }
     }
 
-    /// Some of the events that wait reach the topic.
+    /// How long nothing more may come of a transaction before it is taken for complete.
+    fn bound(&self) -> Duration {
+        if self.tells_ends { END_AWAITED } else { SILENCE }
+    }
+
+    /// Some of the events that wait reach the topic; ends do before, with or after them.
     fn deliver(&mut self, count: usize) {
+        let told = if self.waiting.len() <= count {
+            self.ends.len()
+        } else {
+            self.random.random_range(0..=self.ends.len())
+        };
+        let told = if self.random.random_bool(0.2) { 0 } else { told };
+        for metadata in self.ends.drain(..told) {
+            let driver = &mut self.bench.driver;
+            driver.queue(
+                CDC_TRANSACTION_METADATA,
+                metadata.ts_ms,
+                &TransactionId(metadata.ts_ms),
+                Some(&metadata),
+            );
+        }
         for _ in 0..count {
             let Some(event) = self.waiting.pop() else { return };
             let id = event.after.as_ref().or(event.before.as_ref()).unwrap().id;
@@ -173,8 +208,9 @@ impl World {
                 continue;
             }
             self.go_on();
-            let id = balance.account_id;
-            match queries.read(stores::FORMER, &id, |view| former_as_of(view, id, number)) {
+            match queries.read(stores::FORMER, &balance.account_id, |view| {
+                former_as_of(view, &balance, number)
+            }) {
                 Ok(answer) => held.push(answer.value.map(|former| former.booked)),
                 Err(error) => return is_away(error),
             }
@@ -229,7 +265,8 @@ fn accounts_are_known_as_they_were_together() {
                 // The source is quiet: what has come of a transaction is all of it.
                 _ if world.waiting.is_empty() => {
                     world.bench.driver.settle();
-                    world.bench.driver.pass_time(SILENCE);
+                    let bound = world.bound();
+                    world.bench.driver.pass_time(bound);
                     if world.random.random_bool(0.2) {
                         world.bench.driver.crash().unwrap();
                         world.bench.driver.settle();
@@ -246,12 +283,27 @@ fn accounts_are_known_as_they_were_together() {
         world.deliver(usize::MAX);
         world.bench.driver.settle();
         // Behind a restart, the silence begins when it is first looked at.
-        (0..2).for_each(|_| world.bench.driver.advance_wall_clock(SILENCE));
+        (0..2).for_each(|_| world.bench.driver.advance_wall_clock(world.bound()));
         let last = world.states.len() as i64 - 1;
         assert_eq!(world.check(seed), (last, true), "SEED={seed}: all is known when all has come");
     }
     // Behind a restart what was before is not known for a moment.
     assert!(asked > 1_000 && known * 10 > asked * 8, "{known} of {asked} were known");
+}
+
+/// What the connector tells of the end of a transaction.
+fn end(tx_id: i64, changes: i64, ts_ms: i64) -> TransactionMetadata {
+    let count = |table: &str, event_count| CollectionCount {
+        data_collection: table.to_owned(),
+        event_count,
+    };
+    TransactionMetadata {
+        status: "END".to_owned(),
+        id: format!("{tx_id}:4711"),
+        event_count: Some(changes + 2),
+        data_collections: Some(vec![count("public.accounts", 2), count("public.transactions", changes)]),
+        ts_ms,
+    }
 }
 
 /// One worker stands still, and the other goes on for nearly as long as it is kept what balances were: all is known all the time.
@@ -262,7 +314,7 @@ fn what_was_is_known_while_a_part_is_far_behind() {
         let mut world = World::new(seed);
         world.going = vec![1 - stalled];
         world.bench.driver.settle();
-        (0..3).for_each(|_| world.bench.driver.advance_wall_clock(SILENCE));
+        (0..3).for_each(|_| world.bench.driver.advance_wall_clock(world.bound()));
         for _ in 1..FORMER_KEPT.as_secs() {
             for _ in 0..4 {
                 world.commit();
@@ -277,7 +329,7 @@ fn what_was_is_known_while_a_part_is_far_behind() {
             behind += u32::from(number < world.states.len() as i64 - 10);
         }
         world.bench.driver.settle();
-        (0..3).for_each(|_| world.bench.driver.advance_wall_clock(SILENCE));
+        (0..3).for_each(|_| world.bench.driver.advance_wall_clock(world.bound()));
         let last = world.states.len() as i64 - 1;
         assert_eq!(world.check(seed), (last, true), "SEED={seed}");
     }
@@ -359,6 +411,71 @@ fn a_transaction_is_complete_when_another_begins_or_nothing_more_comes() {
     bench.driver.advance_wall_clock(Duration::from_secs(60));
     assert_eq!(frontier(&bench), Some(known), "nothing is written while nothing comes");
     bench.check(&[(1, "11.00", "11.00")]);
+}
+
+/// Where the connector says that a transaction has ended, nothing has to be waited for, whichever of the two topics is ahead.
+#[test]
+fn a_transaction_is_complete_when_its_end_is_told() {
+    let mut bench = Bench::new();
+    bench.account(1, "0.00");
+    let mut id = 0;
+    let mut three = |bench: &mut Bench| {
+        let rows: Vec<_> = (1..=3).map(|n| (Op::Create, deposit(id + n, 1, "1.00"))).collect();
+        id += 3;
+        let mut events = of_one(bench, &rows);
+        for (event, order) in events.iter_mut().zip(1..) {
+            event.transaction = Some(TransactionBlock {
+                id: format!("{}:1", event.source.tx_id.unwrap()),
+                total_order: 2 * order,
+                data_collection_order: order,
+            });
+        }
+        (events[0].source.tx_id.unwrap(), events)
+    };
+    let tell = |bench: &mut Bench, metadata: &TransactionMetadata| {
+        let at = metadata.ts_ms;
+        bench
+            .driver
+            .send(CDC_TRANSACTION_METADATA, at, &TransactionId(at), Some(metadata));
+    };
+    let is = |bench: &Bench, complete: i64, is_assumed: bool| {
+        let known = frontier(bench).unwrap();
+        assert_eq!((known.commit_number, known.is_assumed), (complete, is_assumed), "{known:?}");
+    };
+
+    let (first, events) = three(&mut bench);
+    bench.sends(CDC_TRANSACTIONS, &[&events[0], &events[1], &events[2]]);
+    is(&bench, 0, false);
+    let begin = TransactionMetadata {
+        status: "BEGIN".to_owned(),
+        event_count: None,
+        data_collections: None,
+        ..end(first, 3, 1)
+    };
+    tell(&mut bench, &begin);
+    is(&bench, 0, false);
+    tell(&mut bench, &end(first, 3, 1));
+    is(&bench, 1, false);
+
+    let (second, events) = three(&mut bench);
+    tell(&mut bench, &end(second, 3, 2));
+    bench.sends(CDC_TRANSACTIONS, &[&events[0], &events[1]]);
+    is(&bench, 1, false);
+    bench.sends(CDC_TRANSACTIONS, &[&events[2]]);
+    is(&bench, 2, false);
+
+    // Its end is late, and then missing.
+    let (_, events) = three(&mut bench);
+    bench.sends(CDC_TRANSACTIONS, &[&events[0]]);
+    (0..4).for_each(|_| bench.driver.advance_wall_clock(SILENCE));
+    is(&bench, 2, false);
+    bench.sends(CDC_TRANSACTIONS, &[&events[1], &events[2]]);
+    (0..2).for_each(|_| bench.driver.advance_wall_clock(END_AWAITED));
+    is(&bench, 3, true);
+    // One of a transaction that has nothing to do with it.
+    tell(&mut bench, &end(4711, 1, 3));
+    is(&bench, 3, true);
+    bench.check(&[(1, "9.00", "9.00")]);
 }
 
 /// What was read by a snapshot has no place among the commits, and ends none; and while it is read, there is no state that the source had.

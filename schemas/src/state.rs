@@ -190,19 +190,6 @@ impl From<&[AccountVersion]> for AccountTimeline {
     }
 }
 
-/// What a balance was until a transaction of the source changed it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FormerBalance {
-    /// The number of the transaction that made it so; `None`: it was so from the beginning.
-    pub since: Option<i64>,
-    /// Opening plus all postings until then.
-    pub booked: Money,
-    /// Holds of pending withdrawals and transfers out.
-    pub pending: Money,
-    /// What of `booked` is the opening balance: an account's row may tell of another one later.
-    pub opening: Money,
-}
-
 /// What a pending withdrawal or transfer holds of an account. Instants are in microseconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
@@ -245,6 +232,5 @@ avro_wire!(TableState, include_str!("../avro/state/table.avsc"));
 avro_wire!(AccountTerms, include_str!("../avro/state/account_terms.avsc"));
 avro_wire!(AccountTimeline, include_str!("../avro/state/account_timeline.avsc"));
 avro_wire!(DaySums, include_str!("../avro/state/day_sums.avsc"));
-avro_wire!(FormerBalance, include_str!("../avro/state/former_balance.avsc"));
 avro_wire!(Hold, include_str!("../avro/state/hold.avsc"));
 avro_wire!(SourceBalance, include_str!("../avro/state/source_balance.avsc"));

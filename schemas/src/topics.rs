@@ -2,7 +2,7 @@
 
 use wire::Topic;
 
-use crate::bronze::{AccountRow, CdcKey, CustomerRow, Envelope, TransactionRow};
+use crate::bronze::{AccountRow, CdcKey, CustomerRow, Envelope, TransactionMetadata, TransactionRow};
 use crate::gold::{
     AccountBalance, AccountDay, AccountVersion, BankDay, BankDayKey, CustomerPosition, CustomerVersion, Reconciliation,
     TransactionFact, TransactionMinute, TransactionMinuteKey,
@@ -20,6 +20,8 @@ pub const CDC_CUSTOMERS: Topic<CdcKey, Envelope<CustomerRow>> = Topic::new("bank
 pub const CDC_ACCOUNTS: Topic<CdcKey, Envelope<AccountRow>> = Topic::new("bank.public.accounts");
 /// The change log of `transactions`.
 pub const CDC_TRANSACTIONS: Topic<CdcKey, Envelope<TransactionRow>> = Topic::new("bank.public.transactions");
+/// Where the source's transactions begin and end. Its keys are of no use: they are what the connector's converter makes of them.
+pub const CDC_TRANSACTION_METADATA: Topic<TransactionId, TransactionMetadata> = Topic::new("bank.transaction");
 
 /// Current customers; compacted.
 pub const SILVER_CUSTOMERS: Topic<CustomerId, Customer> = Topic::new("silver.customers");

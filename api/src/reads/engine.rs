@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use processors::gold::former_as_of;
 use processors::scd2::{AccountHistory, CustomerHistory, Dimension};
 use processors::stores::{self, ALL_ACCOUNTS};
-use schemas::gold::{AccountVersion, CustomerVersion};
+use schemas::gold::{AccountBalance, AccountVersion, CustomerVersion};
 use schemas::silver::{Account, Customer, Transaction};
-use schemas::state::{Applied, FormerBalance};
+use schemas::state::Applied;
 use schemas::{AccountId, CustomerId, TransactionId};
 use topology::query::{self, InputLag, Readiness, Scattered, Token};
 use topology::store::{KeyValue, StoreKey, StoreValue};
@@ -50,8 +50,8 @@ impl Reads for Queries {
         })
     }
 
-    fn former(&self, id: AccountId, commit_number: i64) -> Result<Located<Reading<Option<FormerBalance>>>, ReadError> {
-        located(self.read(stores::FORMER, &id, |view| former_as_of(view, id, commit_number)))
+    fn former(&self, now: &AccountBalance, commit_number: i64) -> Result<Located<Reading<Option<AccountBalance>>>, ReadError> {
+        located(self.read(stores::FORMER, &now.account_id, |view| former_as_of(view, now, commit_number)))
     }
 
     fn customer_history(&self, id: CustomerId, which: Versions) -> Result<Located<Reading<Part<CustomerVersion>>>, ReadError> {

@@ -29,7 +29,7 @@ pub enum BalanceAnswer {
     Past(PastBalance),
 }
 
-/// An account's balance, with what it reflects; or, with `effective_at` or `recorded_at`, what was booked then.
+/// An account's balance, with what it reflects: what one transaction of the source does to it is shown whole or not at all. Or, with `effective_at` or `recorded_at`, what was booked then.
 #[utoipa::path(
     get,
     path = "/accounts/{id}/balance",
@@ -52,7 +52,7 @@ pub async fn read(
         return past(&app, &asked, id, &query).await;
     }
     match app.reads.balance(AccountId(id))? {
-        Located::Here(Reading { value, committed_at_ms }) => match value.balance {
+        Located::Here(Reading { value, committed_at_ms }) => match together::settled(&*app.reads, value)? {
             Some(value) if !value.is_deleted => {
                 let heard_at_us = app.source.as_ref().and_then(|source| source.heard_at_us());
                 Ok(Json(Balance::new(

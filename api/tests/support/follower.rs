@@ -15,7 +15,7 @@ use schemas::gold::{
     TransactionMinuteKey, Versioned,
 };
 use schemas::silver::{Account, BalanceFrom, Customer, Frontier, Posting, Transaction};
-use schemas::state::{FormerBalance, Hold};
+use schemas::state::Hold;
 use schemas::{AccountId, CustomerId, Money, TransactionId};
 use system_of_record::conformance::events::{ChangeEvent, change_events};
 use topology::Millis;
@@ -355,8 +355,8 @@ impl Reads for Follower {
         })
     }
 
-    fn former(&self, id: AccountId, _: i64) -> Result<Located<Reading<Option<FormerBalance>>>, ReadError> {
-        self.state.lock().located(id.0, || None)
+    fn former(&self, now: &AccountBalance, _: i64) -> Result<Located<Reading<Option<AccountBalance>>>, ReadError> {
+        self.state.lock().located(now.account_id.0, || None)
     }
 
     fn customer_history(&self, id: CustomerId, which: Versions) -> Result<Located<Reading<Part<CustomerVersion>>>, ReadError> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use schemas::gold::AccountBalance;
 use schemas::rules::Rule;
 use schemas::silver::{Account, ForAccounts, Frontier, Leg, LegEntry, Posting, Rejected};
-use schemas::state::{FormerBalance, Hold};
+use schemas::state::Hold;
 use schemas::topics::LEGS;
 use schemas::{AccountId, Money, TransactionId};
 use topology::store::KeyValue;
@@ -88,7 +88,7 @@ type Stores = (
     KeyValue<AccountId, Frontier>,
     KeyValue<(AccountId, TransactionId), Hold>,
     KeyValue<(i64, AccountId, TransactionId), i64>,
-    KeyValue<(AccountId, i64), FormerBalance>,
+    KeyValue<(AccountId, i64), AccountBalance>,
 );
 
 impl Processor for PostToBalance {

@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use schemas::AccountId;
 use schemas::gold::AccountBalance;
-use schemas::state::FormerBalance;
+use schemas::{AccountId, MoneyError};
 use topology::store::{KeyValueStore, View};
 use topology::{Millis, ProcessError, StoreError};
 
@@ -32,7 +31,7 @@ impl Former {
     /// what is behind the newest of them is kept until a newer change shows that it is not the last.
     pub fn keep(
         &mut self,
-        store: &mut KeyValueStore<(AccountId, i64), FormerBalance>,
+        store: &mut KeyValueStore<(AccountId, i64), AccountBalance>,
         balance: &mut AccountBalance,
         (commit_number, complete): (i64, i64),
         now_ms: Millis,
@@ -44,17 +43,11 @@ impl Former {
         }
         if let Some(since) = since.filter(|since| *since > complete)
             && let Some(last) = store.get(&(id, since))?
-            && last.since.is_some_and(|since| since > complete)
+            && last.commit_number.is_some_and(|since| since > complete)
         {
             store.delete((id, since));
         }
-        let former = FormerBalance {
-            since,
-            booked: balance.booked,
-            pending: balance.pending,
-            opening: balance.opening,
-        };
-        store.put((id, commit_number), former);
+        store.put((id, commit_number), balance.clone());
         balance.commit_number = Some(commit_number);
         self.kept.push_back((id, commit_number, now_ms));
         if self.kept.len() > FORMER_MAX {
@@ -64,7 +57,7 @@ impl Former {
     }
 
     /// Forgets what nobody asks for any more.
-    pub fn forget(&mut self, store: &mut KeyValueStore<(AccountId, i64), FormerBalance>, now_ms: Millis) {
+    pub fn forget(&mut self, store: &mut KeyValueStore<(AccountId, i64), AccountBalance>, now_ms: Millis) {
         for _ in 0..FORGOTTEN_MAX {
             match self.kept.front() {
                 Some((_, _, at)) if *at + FORMER_KEPT < now_ms => self.forget_oldest(store),
@@ -73,24 +66,40 @@ impl Former {
         }
     }
 
-    fn forget_oldest(&mut self, store: &mut KeyValueStore<(AccountId, i64), FormerBalance>) {
+    fn forget_oldest(&mut self, store: &mut KeyValueStore<(AccountId, i64), AccountBalance>) {
         if let Some((id, number, _)) = self.kept.pop_front() {
             store.delete((id, number));
         }
     }
 }
 
-/// What an account's balance was as of a source transaction, up to which all are known to have come. To be asked after the balance was
-/// read, and that is of a later one. `None`: it is not known that far back.
+/// What an account's balance was as of a source transaction, up to which all are known to have come. To be asked after the balance as it is
+/// `now` was read, and that is of a later one. `None`: it is not known that far back.
 pub fn former_as_of(
-    view: &View<(AccountId, i64), FormerBalance>,
-    id: AccountId,
+    view: &View<(AccountId, i64), AccountBalance>,
+    now: &AccountBalance,
     commit_number: i64,
-) -> Result<Option<FormerBalance>, StoreError> {
-    let mut next: Option<FormerBalance> = None;
+) -> Result<Option<AccountBalance>, StoreError> {
+    let (id, mut next) = (now.account_id, None);
     view.scan((id, commit_number.saturating_add(1))..=(id, i64::MAX), |_, former| {
         next = Some(former);
         ControlFlow::Break(())
     })?;
-    Ok(next.filter(|former| former.since.is_none_or(|since| since <= commit_number)))
+    let is_it = |former: &AccountBalance| former.commit_number.is_none_or(|since| since <= commit_number);
+    Ok(next.filter(is_it).and_then(|former| with_terms(former, now).ok()))
+}
+
+/// A former balance with what the account's row says now: what it opened with, it had from the beginning.
+fn with_terms(former: AccountBalance, now: &AccountBalance) -> Result<AccountBalance, MoneyError> {
+    let posted = former.booked.checked_sub(former.opening)?;
+    let booked = now.opening.checked_add(posted)?;
+    Ok(AccountBalance {
+        customer_id: now.customer_id,
+        currency: now.currency,
+        opening: now.opening,
+        booked,
+        available: booked.checked_sub(former.pending)?,
+        is_deleted: now.is_deleted,
+        ..former
+    })
 }

@@ -35,8 +35,30 @@ pub struct Change<T> {
     pub at: ChangePosition,
     /// The source's transaction that made it; `None`: a snapshot, or the source does not say.
     pub tx_id: Option<i64>,
+    /// The change's number among those of its table in that transaction, from 1, where the connector says so.
+    pub order: Option<i64>,
     /// Whether it was streamed, in its place among the source's commits; else a snapshot showed it, or rows of an earlier time are being deleted.
     pub is_streamed: bool,
+}
+
+/// Where a change comes from.
+struct Origin {
+    at: SourcePosition,
+    tx_id: Option<i64>,
+    order: Option<i64>,
+    is_streamed: bool,
+}
+
+impl Origin {
+    /// A truncate, or a snapshot that did not show the row.
+    fn of_sweep(at: SourcePosition, tx_id: Option<i64>) -> Self {
+        Self {
+            at,
+            tx_id,
+            order: None,
+            is_streamed: false,
+        }
+    }
 }
 
 /// What came of an event.
@@ -172,7 +194,7 @@ where
             return Ok(());
         }
         for (id, applied, by) in sweep::step::<E>(cx.stores.0, table, self.in_order, ROWS_PER_STEP)? {
-            change::<E>(cx, id, applied, None, (by.at, by.tx_id, false));
+            change::<E>(cx, id, applied, None, Origin::of_sweep(by.at, by.tx_id));
         }
         Ok(())
     }
@@ -217,7 +239,7 @@ where
     // A truncate is swept in steps: where this row's turn has not come, it comes now, before the row does again.
     let truncate = table.sweep.filter(|sweep| in_order && table.truncated == Some(sweep.at));
     if let Some(sweep) = truncate.filter(|sweep| applied.row.is_some() && seen_in < sweep.generation) {
-        change::<E>(cx, id, applied, None, (sweep.at, sweep.tx_id, false));
+        change::<E>(cx, id, applied, None, Origin::of_sweep(sweep.at, sweep.tx_id));
         applied = cx.stores.0.get(&id)?.unwrap_or_default();
     }
     match kind {
@@ -243,8 +265,14 @@ where
     match cleaned {
         Ok(after) => {
             let is_streamed = kind == Kind::Streamed;
-            let tx_id = event.source.tx_id.filter(|_| is_streamed);
-            change::<E>(cx, id, applied, after, (at, tx_id, is_streamed));
+            let block = event.transaction.as_ref().filter(|_| is_streamed);
+            let origin = Origin {
+                at,
+                tx_id: event.source.tx_id.filter(|_| is_streamed),
+                order: block.map(|block| block.data_collection_order),
+                is_streamed,
+            };
+            change::<E>(cx, id, applied, after, origin);
         }
         Err(violation) => {
             cx.stores.0.put(id, applied);
@@ -275,7 +303,7 @@ fn change<E: Entity>(
     id: E::Id,
     mut applied: Applied<E::Clean>,
     after: Option<E::Clean>,
-    (at, tx_id, is_streamed): (SourcePosition, Option<i64>, bool),
+    origin: Origin,
 ) where
     Applied<E::Clean>: StoreValue,
 {
@@ -284,14 +312,14 @@ fn change<E: Entity>(
     let version = applied.version;
     cx.stores.0.put(id, applied);
     if before.is_some() || after.is_some() {
-        let at = at.into();
         let change = Change {
             before,
             after,
             version,
-            at,
-            tx_id,
-            is_streamed,
+            at: origin.at.into(),
+            tx_id: origin.tx_id,
+            order: origin.order,
+            is_streamed: origin.is_streamed,
         };
         cx.out.forward(id, Outcome::Changed(change));
     }

@@ -6,8 +6,9 @@
 //!
 //! One transaction of the source may change many transactions, of many accounts, and what it did is to be seen together. So the source's
 //! transactions are counted, in the order of their commits; each leg has the number of its own, and all accounts hear how far they are
-//! ([`Frontier`]). That a transaction is complete shows when another one begins. Where none does, it is taken for complete when nothing
-//! more of it came for [`SILENCE`]: the connector sends what it has of one in one go. While the table is read anew by a snapshot, or rows
+//! ([`Frontier`]). That a transaction is complete the connector says with its metadata ([`Ended`]), and it shows when another one begins. Where
+//! neither comes, it is taken for complete when nothing more of it came for [`SILENCE`]: the connector sends what it has of one in one go. Where
+//! ends are told, one is waited for longer ([`END_AWAITED`]), for it may be late, but not for ever, for it may be missing. While the table is read anew by a snapshot, or rows
 //! are being deleted that it did not show, what is here is no state that the source had, and the frontier says that.
 
 use std::time::Duration;
@@ -19,10 +20,13 @@ use topology::store::KeyValue;
 use topology::{Context, Millis, ProcessError, Processor, Punctuation, PunctuationType, Record, Schedule};
 
 use super::apply::Change;
+use super::ends::{Ended, Ends};
 use crate::stores::{ALL_ACCOUNTS, TABLE};
 
 /// A transaction of which nothing more came for so long is taken for complete.
 pub const SILENCE: Duration = Duration::from_millis(50);
+/// The same where the connector tells when transactions end: so long its word is waited for.
+pub const END_AWAITED: Duration = Duration::from_secs(1);
 
 /// What a transaction does to one account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +75,15 @@ pub fn effects(transaction: &Transaction) -> Vec<Effect> {
     }
 }
 
+/// What comes to the journal.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToJournal {
+    /// A transaction has changed.
+    Changed(Change<Transaction>),
+    /// A transaction of the source has ended.
+    Ended(Ended),
+}
+
 /// What the journal says.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entered {
@@ -86,6 +99,8 @@ pub struct Journal {
     in_order: bool,
     /// Since when nothing has come, by the wall clock: looked at between records, so that none of them was waiting meanwhile.
     quiet_since: Option<Millis>,
+    /// Of the source's transactions.
+    ends: Ends,
 }
 
 impl Journal {
@@ -94,13 +109,30 @@ impl Journal {
         Self {
             in_order,
             quiet_since: None,
+            ends: Ends::default(),
         }
+    }
+
+    /// The open transaction is complete, if it is this one.
+    fn complete(cx: &mut Context<'_, Self>, tx_id: Option<i64>) -> Result<(), ProcessError> {
+        let before = cx.stores.1.get(&ALL_ACCOUNTS)?;
+        let is_open = |frontier: &Frontier| tx_id.is_some() && frontier.open.is_some_and(|open| open.tx_id == tx_id);
+        if let Some(known) = before.filter(is_open)
+            && !is_partial(cx)?
+        {
+            let now = Frontier {
+                is_partial: false,
+                ..known.completed(false)
+            };
+            enter(cx, before, now);
+        }
+        Ok(())
     }
 }
 
 impl Processor for Journal {
     type KeyIn = TransactionId;
-    type In = Change<Transaction>;
+    type In = ToJournal;
     type KeyOut = AccountId;
     type Out = Entered;
     type Stores = (
@@ -115,70 +147,27 @@ impl Processor for Journal {
         }
     }
 
-    fn process(
-        &mut self,
-        cx: &mut Context<'_, Self>,
-        record: &Record<TransactionId, Change<Transaction>>,
-    ) -> Result<(), ProcessError> {
-        let (id, change) = (record.key, &record.value);
-        let commit_number = if self.in_order {
-            self.quiet_since = None;
-            let before = cx.stores.1.get(&ALL_ACCOUNTS)?;
-            let now = gone_on(before, change, is_partial(cx)?);
-            let commit_number = now.newest();
-            enter(cx, before, now);
-            Some(commit_number)
-        } else {
-            None
-        };
-        let standing = change
-            .before
-            .as_ref()
-            .map(|t| (t.txn_type, effects(t)))
-            .filter(|(_, e)| !e.is_empty());
-        let wanted = change
-            .after
-            .as_ref()
-            .map(|t| (t.txn_type, effects(t)))
-            .filter(|(_, e)| !e.is_empty());
-        if standing == wanted {
-            return Ok(());
-        }
-        let mut legs = Legs::default();
-        if let Some((txn_type, effects)) = &standing {
-            let version = cx.stores.0.get(&id)?.unwrap_or(0);
-            effects
-                .iter()
-                .for_each(|effect| legs.add(effect.entry(*txn_type, version, true), effect.account));
-        }
-        match &wanted {
-            Some((txn_type, effects)) => {
-                let version = change.version;
-                effects
-                    .iter()
-                    .for_each(|effect| legs.add(effect.entry(*txn_type, version, false), effect.account));
-                cx.stores.0.put(id, version);
+    fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<TransactionId, ToJournal>) -> Result<(), ProcessError> {
+        match &record.value {
+            ToJournal::Changed(change) if self.in_order => {
+                self.quiet_since = None;
+                let before = cx.stores.1.get(&ALL_ACCOUNTS)?;
+                let now = gone_on(before, change, is_partial(cx)?);
+                enter(cx, before, now);
+                post(cx, record.key, change, Some(now.newest()))?;
+                if self.ends.change(change.tx_id, change.order) {
+                    Self::complete(cx, change.tx_id)?;
+                }
+                Ok(())
             }
-            None => cx.stores.0.delete(id),
+            ToJournal::Changed(change) => post(cx, record.key, change, None),
+            ToJournal::Ended(ended) => {
+                if self.in_order && self.ends.end(*ended) {
+                    Self::complete(cx, Some(ended.tx_id))?;
+                }
+                Ok(())
+            }
         }
-        for (account, first, then) in legs.0 {
-            let leg = Leg {
-                transaction_id: id,
-                version: first.version,
-                number: first.number,
-                reversal: first.reversal,
-                booked: first.booked,
-                pending: first.pending,
-                txn_type: first.txn_type,
-                source_lsn: change.at.lsn,
-                source_ts: change.at.committed_at_us.0,
-                effective_at: first.effective_at,
-                then,
-                commit_number,
-            };
-            cx.out.forward(account, Entered::Leg(leg));
-        }
-        Ok(())
     }
 
     fn punctuate(&mut self, cx: &mut Context<'_, Self>, _: Punctuation) -> Result<(), ProcessError> {
@@ -192,7 +181,8 @@ impl Processor for Journal {
             return Ok(());
         }
         let quiet_since = *self.quiet_since.get_or_insert(cx.now_ms);
-        if quiet_since + SILENCE <= cx.now_ms {
+        let bound = if self.ends.is_awaited() { END_AWAITED } else { SILENCE };
+        if quiet_since + bound <= cx.now_ms {
             let now = Frontier {
                 is_partial,
                 ..before.completed(true)
@@ -201,6 +191,63 @@ impl Processor for Journal {
         }
         Ok(())
     }
+}
+
+/// Posts what a change of a transaction does to its accounts.
+fn post(
+    cx: &mut Context<'_, Journal>,
+    id: TransactionId,
+    change: &Change<Transaction>,
+    commit_number: Option<i64>,
+) -> Result<(), ProcessError> {
+    let standing = change
+        .before
+        .as_ref()
+        .map(|t| (t.txn_type, effects(t)))
+        .filter(|(_, e)| !e.is_empty());
+    let wanted = change
+        .after
+        .as_ref()
+        .map(|t| (t.txn_type, effects(t)))
+        .filter(|(_, e)| !e.is_empty());
+    if standing == wanted {
+        return Ok(());
+    }
+    let mut legs = Legs::default();
+    if let Some((txn_type, effects)) = &standing {
+        let version = cx.stores.0.get(&id)?.unwrap_or(0);
+        effects
+            .iter()
+            .for_each(|effect| legs.add(effect.entry(*txn_type, version, true), effect.account));
+    }
+    match &wanted {
+        Some((txn_type, effects)) => {
+            let version = change.version;
+            effects
+                .iter()
+                .for_each(|effect| legs.add(effect.entry(*txn_type, version, false), effect.account));
+            cx.stores.0.put(id, version);
+        }
+        None => cx.stores.0.delete(id),
+    }
+    for (account, first, then) in legs.0 {
+        let leg = Leg {
+            transaction_id: id,
+            version: first.version,
+            number: first.number,
+            reversal: first.reversal,
+            booked: first.booked,
+            pending: first.pending,
+            txn_type: first.txn_type,
+            source_lsn: change.at.lsn,
+            source_ts: change.at.committed_at_us.0,
+            effective_at: first.effective_at,
+            then,
+            commit_number,
+        };
+        cx.out.forward(account, Entered::Leg(leg));
+    }
+    Ok(())
 }
 
 /// Whether the table is no state that the source had.

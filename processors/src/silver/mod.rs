@@ -3,6 +3,7 @@
 mod accounts;
 mod apply;
 mod customers;
+mod ends;
 mod entity;
 mod journal;
 mod position;
@@ -13,8 +14,9 @@ mod transactions;
 pub use accounts::Accounts;
 pub use apply::{Apply, Change, Outcome};
 pub use customers::Customers;
+pub use ends::Ended;
 pub use entity::Entity;
-pub use journal::{Entered, Journal, SILENCE, effects};
+pub use journal::{END_AWAITED, Entered, Journal, SILENCE, ToJournal, effects};
 pub use position::ChangePosition;
 pub use rules::{Cleaning, Violation};
 pub use sweep::{CONFIRMS_AFTER, FEW_ROWS, FEW_SHARE};

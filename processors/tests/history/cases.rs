@@ -154,6 +154,7 @@ fn a_row_that_was_there_before_begins_with_what_it_was() {
                     committed_at_us: Micros(row.source_ts),
                 },
                 tx_id: Some(3),
+                order: None,
                 is_streamed: true,
             }
         })

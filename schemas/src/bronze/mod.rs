@@ -4,9 +4,11 @@
 //! same pipeline reads the full schema and narrower ones.
 
 mod envelope;
+mod metadata;
 mod rows;
 
 pub use envelope::{CdcKey, Envelope, Op, Row, Source, TransactionBlock};
+pub use metadata::{CollectionCount, TransactionMetadata};
 pub use rows::{AccountRow, CustomerRow, TransactionRow};
 
 /// What Debezium sends in place of a large value that did not change.

@@ -1,10 +1,12 @@
-//! Changed rows as Debezium would send them: one envelope each, and a tombstone after a delete.
+//! Changed rows as Debezium would send them: one envelope each, a tombstone after a delete, and the end of each transaction.
 
 use std::sync::Arc;
 
 use clock::Micros;
-use schemas::bronze::{AccountRow, CdcKey, CustomerRow, Envelope, Op, Source, TransactionBlock, TransactionRow};
-use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_PREFIX, CDC_TRANSACTIONS};
+use schemas::bronze::{
+    AccountRow, CdcKey, CollectionCount, CustomerRow, Envelope, Op, Source, TransactionBlock, TransactionMetadata, TransactionRow,
+};
+use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_PREFIX, CDC_TRANSACTION_METADATA, CDC_TRANSACTIONS};
 use wire::{Codec, Registry, Topic, Wire, WireError};
 
 use super::outbox::Event;
@@ -30,6 +32,7 @@ pub(super) struct Events {
     customers: Encoder<CustomerRow>,
     accounts: Encoder<AccountRow>,
     transactions: Encoder<TransactionRow>,
+    metadata: Codec,
     lsn: i64,
     tx_id: i64,
 }
@@ -50,6 +53,7 @@ impl Events {
             customers: Encoder::register(CDC_CUSTOMERS, "customers", registry)?,
             accounts: Encoder::register(CDC_ACCOUNTS, "accounts", registry)?,
             transactions: Encoder::register(CDC_TRANSACTIONS, "transactions", registry)?,
+            metadata: Codec::register::<TransactionMetadata>(registry.clone(), &CDC_TRANSACTION_METADATA.value_subject())?,
             lsn: 0x0100_0000,
             tx_id: 700,
         })
@@ -89,6 +93,9 @@ impl Events {
                 }
             }
         }
+        if !events.is_empty() {
+            events.push(commit.end(lsn, &self.metadata)?);
+        }
         self.lsn = lsn;
         self.tx_id = commit.tx_id;
         Ok(events)
@@ -102,6 +109,35 @@ impl Commit {
         self.table_order[table] += 1;
         let order = self.table_order[table];
         (self, order)
+    }
+
+    /// Says that it has ended. As the connector does, under its time, eight bytes.
+    fn end(&self, lsn: i64, codec: &Codec) -> Result<Event, WireError> {
+        let timestamp_ms = self.committed_at_us.to_millis().0;
+        let counts = ["customers", "accounts", "transactions"].iter().zip(self.table_order);
+        let metadata = TransactionMetadata {
+            status: "END".to_owned(),
+            id: format!("{}:{lsn}", self.tx_id),
+            event_count: Some(self.total_order),
+            data_collections: Some(
+                counts
+                    .filter(|(_, event_count)| *event_count > 0)
+                    .map(|(table, event_count)| CollectionCount {
+                        data_collection: format!("public.{table}"),
+                        event_count,
+                    })
+                    .collect(),
+            ),
+            ts_ms: timestamp_ms,
+        };
+        let mut value = Vec::new();
+        metadata.encode(codec, &mut value)?;
+        Ok(Event {
+            topic: CDC_TRANSACTION_METADATA.name(),
+            key: timestamp_ms.to_be_bytes().to_vec(),
+            value: Some(value),
+            timestamp_ms,
+        })
     }
 
     fn source(&self, table: &str, lsn: i64) -> Source {

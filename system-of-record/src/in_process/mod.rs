@@ -18,7 +18,7 @@ use broker::{Broker, BrokerError, CleanupPolicy, TopicSpec};
 use clock::{Clock, Micros};
 use parking_lot::Mutex;
 use schemas::bronze::{AccountRow, CustomerRow, TransactionRow};
-use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
+use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTION_METADATA, CDC_TRANSACTIONS};
 use schemas::{AccountId, CustomerId, TransactionId};
 use tokio::sync::oneshot;
 use wire::{Registry, WireError};
@@ -70,7 +70,13 @@ impl InProcess {
             cleanup: CleanupPolicy::Delete(None),
             settings: broker::TopicSettings::default(),
         };
-        let topics = [CDC_CUSTOMERS.name(), CDC_ACCOUNTS.name(), CDC_TRANSACTIONS.name()].map(topic);
+        let topics = [
+            CDC_CUSTOMERS.name(),
+            CDC_ACCOUNTS.name(),
+            CDC_TRANSACTIONS.name(),
+            CDC_TRANSACTION_METADATA.name(),
+        ]
+        .map(topic);
         broker.ensure_topics(&topics, TOPICS_TIMEOUT)?;
         let state = State {
             bank: Bank::default(),
