@@ -72,11 +72,14 @@ struct Account {
 }
 
 /// What another instance asks with: the accounts, and as of which transaction.
-pub(crate) fn of_another(query: &str) -> (&str, Option<i64>) {
-    match query.split_once(AS_OF) {
-        Some((accounts, number)) => (accounts, number.parse().ok()),
-        None => (query, None),
-    }
+pub(crate) fn of_another(query: &str) -> Result<(&str, Option<i64>), Problem> {
+    let Some((accounts, number)) = query.split_once(AS_OF) else {
+        return Ok((query, None));
+    };
+    let number = number
+        .parse()
+        .map_err(|_| Problem::malformed("a transaction's number is a whole number"))?;
+    Ok((accounts, Some(number)))
 }
 
 /// The balances of accounts that are all here; for another instance.
@@ -195,19 +198,19 @@ fn known(reads: &dyn Reads, id: AccountId, commit_number: Option<i64>) -> Result
     }))
 }
 
-/// An account's balance with the source's transactions whole: one that is open, of which more may come, is not in it. Where what was before
-/// is not known, as for a moment behind a restart, it is the balance as it is.
-pub(crate) fn settled(reads: &dyn Reads, balanced: Balanced) -> Result<Option<AccountBalance>, ReadError> {
+/// An account's balance with the source's transactions whole: one that is open, of which more may come, is not in it. Returns whether that is so:
+/// where what was before is not known, as for a moment behind a restart, or there is no such state, it is the balance as it is.
+pub(crate) fn settled(reads: &dyn Reads, balanced: Balanced) -> Result<(Option<AccountBalance>, bool), ReadError> {
     let (Some(now), Some(frontier)) = (&balanced.balance, balanced.frontier) else {
-        return Ok(balanced.balance);
+        return Ok((balanced.balance, false));
     };
     // While a snapshot reads the transactions, there is no state that the source had.
     if frontier.is_partial || !is_after(now.commit_number, frontier.commit_number) {
-        return Ok(balanced.balance);
+        return Ok((balanced.balance, !frontier.is_partial));
     }
     match reads.former(now, frontier.commit_number)? {
-        Located::Here(Reading { value: Some(former), .. }) => Ok(Some(former)),
-        _ => Ok(balanced.balance),
+        Located::Here(Reading { value: Some(former), .. }) => Ok((Some(former), true)),
+        _ => Ok((balanced.balance, false)),
     }
 }
 

@@ -6,7 +6,7 @@
 //!  bank.public.accounts ─────► apply ──► silver.accounts ────────────┐
 //!                                  └───► account-history ───► gold.account_history
 //!  bank.public.transactions ─► apply ──► silver.transactions         ├─► post-to-balance ──► gold.account_balances
-//!  bank.transaction (ends) ────────────► journal ──► riverbank-legs ─┘                  └──► silver.postings
+//!  bank.transaction ─► ends ───────────► journal ──► riverbank-legs ─┘                  └──► silver.postings
 //!  what breaks a rule ───────► silver.rejected
 //!
 //!  silver.postings ──► keep-postings, for statements and balances of the past ──┐
@@ -28,7 +28,7 @@ use schemas::state::{AccountTerms, AccountTimeline, Applied};
 use schemas::topics::*;
 use topology::dsl::{Builder, Stream};
 use topology::store::StoreValue;
-use topology::{EngineError, Millis, Topology};
+use topology::{EngineError, Millis, OffsetReset, Topology};
 use wire::{Topic, Wire};
 
 use crate::gold::{
@@ -36,7 +36,7 @@ use crate::gold::{
     customer_positions, transaction_facts, transaction_minutes,
 };
 use crate::scd2::{AccountHistory, CustomerHistory, Dimension, History};
-use crate::silver::{Accounts, Apply, Customers, Ended, Entered, Entity, Journal, Outcome, ToJournal, Transactions};
+use crate::silver::{Accounts, Apply, Customers, Entered, Entity, Journal, Outcome, ToJournal, Transactions, transaction_end};
 use crate::stores;
 
 /// The application's name: its consumer group, and the prefix of its internal topics.
@@ -63,6 +63,8 @@ pub struct SourcePartitions {
     pub accounts: u32,
     /// Of the transactions' topic.
     pub transactions: u32,
+    /// Of the topic where transactions begin and end: any number will do.
+    pub metadata: u32,
 }
 
 impl Default for SourcePartitions {
@@ -71,6 +73,7 @@ impl Default for SourcePartitions {
             customers: 1,
             accounts: 1,
             transactions: 1,
+            metadata: 1,
         }
     }
 }
@@ -132,14 +135,19 @@ pub fn bank(settings: BankSettings) -> Result<Topology, EngineError> {
 
     let in_order = partitions.transactions == 1;
     let changes = transactions.flat_map_values(|_, outcome| outcome.changed().map(ToJournal::Changed));
+    // By themselves: whatever is wrong with that topic, the changes go on. What was told before the start, changes have shown since.
     b.partitions(CDC_TRANSACTION_METADATA, 1);
+    b.offset_reset(CDC_TRANSACTION_METADATA, OffsetReset::Latest);
     let ends = b
         .stream_by(
             CDC_TRANSACTION_METADATA,
             |_, _| Ok(NO_TRANSACTION),
             |_, metadata, _| Millis(metadata.ts_ms),
         )
-        .flat_map_values(|_, metadata| Ended::of(metadata).map(ToJournal::Ended));
+        .flat_map_values(|_, metadata| transaction_end(metadata))
+        .rekeyed()
+        .repartition_with(TRANSACTION_ENDS, 1)
+        .map_values(|_, ended| ToJournal::Ended(*ended));
     let entered = changes.merge(&ends).process(
         "journal",
         (stores::POSTED, stores::SOURCE_FRONTIER, stores::TRANSACTIONS_TABLE),

@@ -10,7 +10,7 @@ use anyhow::Context;
 use api::Affects;
 use parking_lot::Mutex;
 use processors::{BankSettings, SourcePartitions};
-use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
+use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTION_METADATA, CDC_TRANSACTIONS};
 use tokio::runtime::Handle;
 use topology::clock::SystemClock;
 use topology::store::{Backends, RocksBackends, RocksSettings};
@@ -164,8 +164,9 @@ impl Assembly {
 
 /// How many partitions the source's topics have; one, where a topic is not there yet.
 pub fn source_partitions(log: &Log) -> anyhow::Result<SourcePartitions> {
+    let count = |topic: &str| -> anyhow::Result<u32> { Ok(log.broker.partitions(topic, TOPICS_TIMEOUT)?.unwrap_or(1)) };
     let of = |topic: &str| -> anyhow::Result<u32> {
-        let count = log.broker.partitions(topic, TOPICS_TIMEOUT)?.unwrap_or(1);
+        let count = count(topic)?;
         if count > 1 {
             tracing::warn!(
                 topic,
@@ -179,6 +180,7 @@ pub fn source_partitions(log: &Log) -> anyhow::Result<SourcePartitions> {
         customers: of(CDC_CUSTOMERS.name())?,
         accounts: of(CDC_ACCOUNTS.name())?,
         transactions: of(CDC_TRANSACTIONS.name())?,
+        metadata: count(CDC_TRANSACTION_METADATA.name())?,
     })
 }
 

@@ -229,6 +229,7 @@ fn rows_deletes_and_postings_go_on_where_they_were() {
         customers: 4,
         accounts: 4,
         transactions: 4,
+        ..SourcePartitions::default()
     };
     let bank_settings = BankSettings {
         partitions,

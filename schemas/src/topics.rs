@@ -7,7 +7,7 @@ use crate::gold::{
     AccountBalance, AccountDay, AccountVersion, BankDay, BankDayKey, CustomerPosition, CustomerVersion, Reconciliation,
     TransactionFact, TransactionMinute, TransactionMinuteKey,
 };
-use crate::silver::{Account, Customer, ForAccounts, Posting, Rejected, Transaction};
+use crate::silver::{Account, Customer, ForAccounts, Posting, Rejected, SourceTransactionEnd, Transaction};
 use crate::state::AccountTimeline;
 use crate::{AccountId, Currency, CustomerId, TransactionId};
 
@@ -56,6 +56,9 @@ pub const RECONCILIATION: Topic<AccountId, Reconciliation> = Topic::new("gold.re
 
 /// From transactions to the accounts that they touch, and to all how far they are. Internal.
 pub const LEGS: Topic<AccountId, ForAccounts> = Topic::new("riverbank-legs");
+
+/// From the connector's metadata to the journal: which transactions have ended. Internal.
+pub const TRANSACTION_ENDS: Topic<TransactionId, SourceTransactionEnd> = Topic::new("riverbank-transaction-ends");
 
 /// From the histories of accounts to their transactions: all versions of an account whenever one changes. Internal.
 pub const ACCOUNT_TIMELINES: Topic<AccountId, AccountTimeline> = Topic::new("riverbank-account-timelines");

@@ -39,6 +39,9 @@ pub struct Balance {
     /// When the last of them was committed at the source; null where there is none.
     #[schema(required, format = DateTime)]
     pub last_entry_at: Option<String>,
+    /// Whether each transaction of the source is in it whole or not at all. False for a moment behind a restart, while a snapshot is read, and where the
+    /// source's topics have several partitions: then a part of a transaction may be in it whose rest is on its way.
+    pub is_whole: bool,
     /// What the balance reflects.
     pub as_of: AsOf,
 }
@@ -83,9 +86,9 @@ impl AsOf {
 }
 
 impl Balance {
-    /// From the stored balance, whether it follows the order of commits, and when the source was last heard.
-    pub fn new(reading: Reading<AccountBalance>, in_commit_order: bool, source_heard_at_us: Option<Micros>) -> Self {
-        let balance = reading.value;
+    /// From the stored balance, whether transactions are in it whole, whether it follows the order of commits, and when the source was last heard.
+    pub fn new(reading: Reading<(AccountBalance, bool)>, in_commit_order: bool, source_heard_at_us: Option<Micros>) -> Self {
+        let (balance, is_whole) = reading.value;
         let amount = |amount| money(amount, balance.currency);
         Self {
             account_id: balance.account_id,
@@ -97,6 +100,7 @@ impl Balance {
             available: amount(balance.available),
             entry_count: balance.entry_count,
             last_entry_at: balance.last_entry_at.map(Micros).map(instant),
+            is_whole,
             as_of: AsOf::new(&balance, reading.committed_at_ms, in_commit_order, source_heard_at_us),
         }
     }

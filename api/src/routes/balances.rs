@@ -53,14 +53,11 @@ pub async fn read(
     }
     match app.reads.balance(AccountId(id))? {
         Located::Here(Reading { value, committed_at_ms }) => match together::settled(&*app.reads, value)? {
-            Some(value) if !value.is_deleted => {
+            (Some(value), is_whole) if !value.is_deleted => {
                 let heard_at_us = app.source.as_ref().and_then(|source| source.heard_at_us());
-                Ok(Json(Balance::new(
-                    Reading { value, committed_at_ms },
-                    app.in_commit_order,
-                    heard_at_us,
-                ))
-                .into_response())
+                let value = (value, is_whole);
+                let reading = Reading { value, committed_at_ms };
+                Ok(Json(Balance::new(reading, app.in_commit_order, heard_at_us)).into_response())
             }
             _ => Err(Problem::not_found(Entity::Account, id)),
         },
@@ -100,7 +97,7 @@ pub struct Query {
 pub async fn together(State(app): State<AppState>, RawQuery(query): RawQuery, asked: Asked) -> Result<Response, Problem> {
     let query = query.as_deref().unwrap_or_default();
     if asked.is_forwarded {
-        let (query, commit_number) = together::of_another(query);
+        let (query, commit_number) = together::of_another(query)?;
         return Ok(Json(together::here(&app, account_ids(query)?, commit_number).await?).into_response());
     }
     let ids = account_ids(query)?;

@@ -293,7 +293,7 @@ impl Journal for Follower {
             },
         };
         Ok(Located::Here(Reading {
-            value: found.value.balance.map(|balance| entries(balance)),
+            value: found.value.balance.map(entries),
             committed_at_ms: found.committed_at_ms,
         }))
     }

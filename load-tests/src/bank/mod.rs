@@ -6,22 +6,22 @@ mod site;
 mod source;
 mod stages;
 
-use schemas::topics::{LEGS, SILVER_ACCOUNTS};
+use schemas::topics::{CDC_TRANSACTIONS, LEGS, SILVER_ACCOUNTS};
 
 pub use program::BankEngine;
 pub use settings::Bank;
 
 use crate::report::Report;
 pub(crate) use site::Site;
-use source::{Records, TOPICS};
+use source::{ENDS, Records, TOPICS};
 
 impl Bank {
     /// A Kafka whose topics hold all of its records, in one partition each. The schemas are in the folder.
     pub(crate) fn processed(&self, registry: &std::path::Path) -> anyhow::Result<Site> {
         let events = source::events(registry, self.seed, self.customers, self.operations)?;
-        let inputs: Vec<(&str, &Records)> = TOPICS.into_iter().zip(&events).collect();
+        let inputs: Vec<(&str, &Records)> = TOPICS.into_iter().chain([ENDS]).zip(&events).collect();
         let site = Site::new(registry, self)?;
-        site.drain(&inputs, &[SILVER_ACCOUNTS.name(), LEGS.name()])?;
+        site.drain(&inputs)?;
         Ok(site)
     }
 
@@ -39,17 +39,15 @@ impl Bank {
         report.setting("seed", self.seed);
         eprintln!("a bank lives for {} operations", self.operations);
         let events = source::events(registry.path(), self.seed, self.customers, self.operations)?;
-        let [customers, accounts, transactions] = &events[..] else {
-            anyhow::bail!("there are three change topics");
+        let [customers, accounts, transactions, ends] = &events[..] else {
+            anyhow::bail!("there are three change topics, and the ends");
         };
         let site = || Site::new(registry.path(), self);
         for round in 0..self.rounds {
             eprintln!("round {}: the whole", round + 1);
             let whole = site()?;
-            let inputs: Vec<(&str, &Records)> = TOPICS.into_iter().zip(&events).collect();
-            let between = [SILVER_ACCOUNTS.name(), LEGS.name()];
-            let passed = if self.repartition_in_memory { 1 } else { 2 };
-            let drained = whole.drain(&inputs, &between[..passed])?;
+            let inputs: Vec<(&str, &Records)> = TOPICS.into_iter().chain([ENDS]).zip(&events).collect();
+            let drained = whole.drain(&inputs)?;
             // Tombstones are in the topic, and are no records to the engine.
             let given: f64 = TOPICS.iter().map(|topic| drained.of(topic)).sum();
             report.fact("source_events", given);
@@ -65,7 +63,7 @@ impl Bank {
             let parts = stages::Parts {
                 customers,
                 accounts,
-                transactions,
+                transactions: [(CDC_TRANSACTIONS.name(), transactions), (ENDS, ends)],
                 rows: &rows,
                 legs: &legs,
             };

@@ -11,7 +11,7 @@ use testbed::Testbed;
 
 use super::program::{BankEngine, PAUSE_MAX, Told};
 use super::settings::Bank;
-use super::source::{Records, TOPICS};
+use super::source::{ENDS, Records, TOPICS};
 use crate::kafka::Kafka;
 use crate::process::Running;
 use crate::way::{Way, Window};
@@ -55,7 +55,7 @@ impl Site {
         let bed = Testbed::builder().kafka().start_blocking().context("starting Kafka")?;
         let folder = tempfile::tempdir()?;
         let kafka = Kafka::at(bed.kafka().bootstrap());
-        for topic in TOPICS {
+        for topic in TOPICS.into_iter().chain([ENDS]) {
             kafka.create(topic, 1, CleanupPolicy::Delete(None))?;
         }
         let engine = BankEngine {
@@ -78,7 +78,7 @@ impl Site {
 
     /// Fills topics, drains them and what follows from them in a process of its own, and measures that, from the first record to
     /// the last commit. The process is at work and frozen while they are filled.
-    pub fn drain(&self, inputs: &[(&str, &Records)], between: &[&str]) -> anyhow::Result<Drain> {
+    pub fn drain(&self, inputs: &[(&str, &Records)]) -> anyhow::Result<Drain> {
         let mut running = self.ready()?;
         let paused = Instant::now();
         running.pause()?;
@@ -86,7 +86,13 @@ impl Site {
             records::write(&self.kafka.broker(), topic, held)?;
         }
         let topics: Vec<&str> = inputs.iter().map(|(topic, _)| *topic).collect();
-        let mut way = Way::new(&self.kafka, APPLICATION, &topics, between)?;
+        let between: Vec<String> = stages()?
+            .into_iter()
+            .flatten()
+            .filter(|topic| self.is_between(topic, &topics))
+            .collect();
+        let between: Vec<&str> = between.iter().map(String::as_str).collect();
+        let mut way = Way::new(&self.kafka, APPLICATION, &topics, &between)?;
         let mut window = Window::default();
         window.look(running.pid(), Some(()))?;
         ensure!(paused.elapsed() < PAUSE_MAX, "so many records take too long to write");
@@ -94,7 +100,8 @@ impl Site {
         way.follow(&self.kafka, &mut running, |_, pid| window.look(pid, None))?;
         let ((), time, cpu) = window.taken()?;
         let processed = self.told()?.processed();
-        let given: f64 = topics.iter().filter_map(|topic| processed.get(*topic)).sum();
+        let events = topics.iter().filter(|topic| **topic != ENDS);
+        let given: f64 = events.filter_map(|topic| processed.get(*topic)).sum();
         ensure!(given > 0.0, "nothing of {topics:?} was processed");
         let drain = Drain {
             cpu_us_per_input: cpu.as_secs_f64() * 1e6 / given,
@@ -108,14 +115,19 @@ impl Site {
 
     /// A process all of whose tasks run.
     fn ready(&self) -> anyhow::Result<Running> {
-        let stages = processors::bank(BankSettings::default())?
-            .to_string()
-            .matches("Sub-topology")
-            .count() as u32;
+        // Those that read the source have one task each.
+        let stages = stages()?;
+        let tasks = stages
+            .iter()
+            .map(|inputs| match inputs.iter().any(|topic| is_of_source(topic)) {
+                true => 1,
+                false => self.engine.partitions,
+            });
+        let tasks: u32 = tasks.sum();
         let mut running = Running::start(self.engine.command()?, self.log.clone())?;
         let started = Instant::now();
-        // The socket comes first, then the tasks: one for each topic of the source, and those of the balances.
-        while self.told().ok().and_then(|told| told.tasks()) != Some(stages - 1 + self.engine.partitions) {
+        // The socket comes first, then the tasks.
+        while self.told().ok().and_then(|told| told.tasks()) != Some(tasks) {
             running.check()?;
             ensure!(started.elapsed() < PATIENCE, "the engine's tasks do not run");
             std::thread::sleep(Duration::from_millis(50));
@@ -128,6 +140,12 @@ impl Site {
         &self.kafka
     }
 
+    /// Whether records come there on their way. What is handed over in memory does not.
+    fn is_between(&self, topic: &str, given: &[&str]) -> bool {
+        let is_internal = topic.starts_with(APPLICATION);
+        !is_of_source(topic) && !given.contains(&topic) && !(is_internal && self.engine.repartition_in_memory)
+    }
+
     fn told(&self) -> anyhow::Result<Told> {
         Told::by(&self.engine.state_dir)
     }
@@ -136,4 +154,22 @@ impl Site {
     pub fn records(&self, topic: &str) -> anyhow::Result<Records> {
         records::read(&self.kafka.broker(), topic)
     }
+}
+
+/// The topics that each sub-topology of the bank reads, as its description has them.
+fn stages() -> anyhow::Result<Vec<Vec<String>>> {
+    let mut stages: Vec<Vec<String>> = Vec::new();
+    for line in processors::bank(BankSettings::default())?.to_string().lines() {
+        let topic = line.split_once("(topics: [").and_then(|(_, rest)| rest.split_once(']'));
+        match (line.contains("Sub-topology:"), topic, stages.last_mut()) {
+            (true, ..) => stages.push(Vec::new()),
+            (false, Some((topic, _)), Some(stage)) => stage.push(topic.to_owned()),
+            _ => {}
+        }
+    }
+    Ok(stages)
+}
+
+fn is_of_source(topic: &str) -> bool {
+    TOPICS.contains(&topic) || topic == ENDS
 }

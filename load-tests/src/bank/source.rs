@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use broker::{InProcessBroker, Message};
-use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTIONS};
+use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTION_METADATA, CDC_TRANSACTIONS};
 use simulator::{Pace, Profile, RecordTarget, SimulatedBank, drive};
 use system_of_record::InProcess;
 use topology::clock::SystemClock;
@@ -15,6 +15,8 @@ use crate::records;
 
 /// The change topics, in the order in which rows refer to each other.
 pub const TOPICS: [&str; 3] = [CDC_CUSTOMERS.name(), CDC_ACCOUNTS.name(), CDC_TRANSACTIONS.name()];
+/// Where the ends of the source's transactions are told: of no row, and so not counted as events.
+pub const ENDS: &str = CDC_TRANSACTION_METADATA.name();
 
 /// A topic's records, with their partitions.
 pub type Records = Vec<(u32, Message)>;
@@ -22,7 +24,7 @@ pub type Records = Vec<(u32, Message)>;
 /// Writers at the same time.
 const LANES: usize = 64;
 
-/// Lets a bank live for so many operations on the log in this process, and takes the change events.
+/// Lets a bank live for so many operations on the log in this process, and takes the change events, and the ends behind them.
 pub fn events(registry: &Path, seed: u64, customers: u64, operations: u64) -> anyhow::Result<Vec<Records>> {
     let log = InProcessBroker::default();
     let registry = Arc::new(FileRegistry::open(registry)?);
@@ -45,5 +47,5 @@ pub fn events(registry: &Path, seed: u64, customers: u64, operations: u64) -> an
         "the bank refused what it should not have: {:?}",
         totals.first_unexpected
     );
-    TOPICS.iter().map(|topic| records::read(&log, topic)).collect()
+    TOPICS.iter().chain([&ENDS]).map(|topic| records::read(&log, topic)).collect()
 }

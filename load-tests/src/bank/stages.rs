@@ -15,7 +15,8 @@ use crate::report::Report;
 pub struct Parts<'a> {
     pub customers: &'a Records,
     pub accounts: &'a Records,
-    pub transactions: &'a Records,
+    /// With the ends of the source's transactions.
+    pub transactions: [(&'a str, &'a Records); 2],
     /// Account rows on their way to the balances.
     pub rows: &'a Records,
     /// Legs of transactions on their way to the balances.
@@ -34,22 +35,22 @@ pub struct Alone {
 impl Parts<'_> {
     /// Drains one after the other, on two fresh clusters: the balances' stage must not have seen its records before.
     pub fn drain(&self, site: impl Fn() -> anyhow::Result<Site>) -> anyhow::Result<Alone> {
-        let alone = |site: &Site, topic: &str, records: &Records, between: &[&str]| {
+        let alone = |site: &Site, topic: &str, records: &Records| {
             eprintln!("{topic} alone");
-            site.drain(&[(topic, records)], between)
+            site.drain(&[(topic, records)])
         };
         let first = site()?;
-        let customers = alone(&first, CDC_CUSTOMERS.name(), self.customers, &[])?;
-        let rows = alone(&first, SILVER_ACCOUNTS.name(), self.rows, &[])?;
-        let legs = alone(&first, LEGS.name(), self.legs, &[])?;
+        let customers = alone(&first, CDC_CUSTOMERS.name(), self.customers)?;
+        let rows = alone(&first, SILVER_ACCOUNTS.name(), self.rows)?;
+        let legs = alone(&first, LEGS.name(), self.legs)?;
         drop(first);
         let second = site()?;
         Ok(Alone {
             customers,
             rows,
             legs,
-            accounts_and_rows: alone(&second, CDC_ACCOUNTS.name(), self.accounts, &[SILVER_ACCOUNTS.name()])?,
-            transactions_and_legs: alone(&second, CDC_TRANSACTIONS.name(), self.transactions, &[LEGS.name()])?,
+            accounts_and_rows: alone(&second, CDC_ACCOUNTS.name(), self.accounts)?,
+            transactions_and_legs: second.drain(&self.transactions)?,
         })
     }
 }

@@ -162,8 +162,10 @@ impl Processor for PostToBalance {
             );
             reject(cx, account, offset, Rule::AccountExists, reason);
         }
-        self.former.forget(cx.stores.6, cx.now_ms);
-        self.release_holds(cx)
+        self.release_holds(cx)?;
+        let complete = self.frontier(cx)?.commit_number;
+        self.former.forget(cx.stores.6, complete, cx.now_ms);
+        Ok(())
     }
 }
 

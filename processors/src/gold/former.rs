@@ -11,10 +11,10 @@ use topology::{Millis, ProcessError, StoreError};
 
 /// For so long it is known what a balance was: so far apart partitions may be, and what several accounts held together is still known.
 pub const FORMER_KEPT: Duration = Duration::from_secs(60);
-/// And of so many changes of a partition's balances, at most.
+/// And of so many changes of a partition's balances.
 const FORMER_MAX: usize = 1 << 17;
-/// So many are forgotten at once, at most.
-const FORGOTTEN_MAX: usize = 10_000;
+/// Of a transaction that is open all is kept, but of no more than so many changes.
+const OPEN_MAX: usize = 1 << 20;
 
 /// What balances were, in a store without a changelog.
 #[derive(Default)]
@@ -37,9 +37,12 @@ impl Former {
         now_ms: Millis,
     ) -> Result<(), ProcessError> {
         let (id, since) = (balance.account_id, balance.commit_number);
-        // Several changes by one transaction are one; and what has waited for its account belongs to none that is still to come.
-        if since.is_some_and(|since| since >= commit_number) {
+        // Several changes by one transaction are one.
+        if since == Some(commit_number) {
             return Ok(());
+        }
+        if since.is_some_and(|since| since > commit_number) {
+            return unknown_since(store, id, commit_number);
         }
         if let Some(since) = since.filter(|since| *since > complete)
             && let Some(last) = store.get(&(id, since))?
@@ -50,27 +53,35 @@ impl Former {
         store.put((id, commit_number), balance.clone());
         balance.commit_number = Some(commit_number);
         self.kept.push_back((id, commit_number, now_ms));
-        if self.kept.len() > FORMER_MAX {
-            self.forget_oldest(store);
-        }
         Ok(())
     }
 
-    /// Forgets what nobody asks for any more.
-    pub fn forget(&mut self, store: &mut KeyValueStore<(AccountId, i64), AccountBalance>, now_ms: Millis) {
-        for _ in 0..FORGOTTEN_MAX {
-            match self.kept.front() {
-                Some((_, _, at)) if *at + FORMER_KEPT < now_ms => self.forget_oldest(store),
-                _ => return,
+    /// Forgets what nobody asks for any more. To be called last: what is undone afterwards would be kept for good.
+    pub fn forget(&mut self, store: &mut KeyValueStore<(AccountId, i64), AccountBalance>, complete: i64, now_ms: Millis) {
+        while let Some((id, number, at)) = self.kept.front().copied() {
+            let is_old = at + FORMER_KEPT < now_ms || self.kept.len() > FORMER_MAX;
+            if !(is_old && number <= complete || self.kept.len() > OPEN_MAX) {
+                return;
             }
-        }
-    }
-
-    fn forget_oldest(&mut self, store: &mut KeyValueStore<(AccountId, i64), AccountBalance>) {
-        if let Some((id, number, _)) = self.kept.pop_front() {
+            self.kept.pop_front();
             store.delete((id, number));
         }
     }
+}
+
+/// What has waited at its account is booked late: what the balance was since then, is not what it should have been.
+fn unknown_since(
+    store: &mut KeyValueStore<(AccountId, i64), AccountBalance>,
+    id: AccountId,
+    commit_number: i64,
+) -> Result<(), ProcessError> {
+    let mut later = Vec::new();
+    store.scan((id, commit_number.saturating_add(1))..=(id, i64::MAX), |key, _| {
+        later.push(key);
+        ControlFlow::Continue(())
+    })?;
+    later.into_iter().for_each(|key| store.delete(key));
+    Ok(())
 }
 
 /// What an account's balance was as of a source transaction, up to which all are known to have come. To be asked after the balance as it is

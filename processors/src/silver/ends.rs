@@ -6,57 +6,61 @@
 use std::collections::VecDeque;
 
 use schemas::bronze::TransactionMetadata;
+use schemas::silver::SourceTransactionEnd;
 use schemas::topics::{CDC_PREFIX, CDC_TRANSACTIONS};
 
 /// So many ends that came before their changes are known, at most. Where the ends are further ahead, the next transaction's changes are
 /// there too, and it is these that show that one is complete.
 const HEARD_MAX: usize = 64;
 
-/// A transaction of the source has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended {
-    /// Its id at the source.
-    pub tx_id: i64,
-    /// How many changes of the table of transactions it made.
-    pub changes: i64,
-}
-
-impl Ended {
-    /// What the connector says; `None`: it is no end, or none of a transaction that concerns the table.
-    pub fn of(metadata: &TransactionMetadata) -> Option<Self> {
-        if metadata.status != "END" {
-            return None;
-        }
-        let tx_id = metadata.id.split(':').next()?.parse().ok()?;
-        let table = CDC_TRANSACTIONS.name().strip_prefix(CDC_PREFIX)?.strip_prefix('.')?;
-        let mut counts = metadata.data_collections.iter().flatten();
-        let changes = counts.find(|count| count.data_collection == table)?.event_count;
-        Some(Self { tx_id, changes })
+/// What the connector says; `None`: it is no end, or none of a transaction that concerns the table of transactions.
+pub fn transaction_end(metadata: &TransactionMetadata) -> Option<SourceTransactionEnd> {
+    if metadata.status != "END" {
+        return None;
     }
+    let tx_id = metadata.id.split(':').next()?.parse().ok()?;
+    let table = CDC_TRANSACTIONS.name().strip_prefix(CDC_PREFIX)?.strip_prefix('.')?;
+    let mut counts = metadata.data_collections.iter().flatten();
+    let changes = counts.find(|count| count.data_collection == table)?.event_count;
+    Some(SourceTransactionEnd { tx_id, changes })
 }
 
-/// What is known of ends. Nothing of it is kept over a restart: then an end is not recognised, and the bound is waited for.
+/// What is known of ends. Nothing of it is kept over a restart: then an end may not be recognised, and the bound is waited for.
 #[derive(Debug, Default)]
 pub(super) struct Ends {
     /// Those whose changes are yet to come, oldest first.
-    heard: VecDeque<Ended>,
-    /// The newest change's transaction, and its number there.
-    seen: Option<Ended>,
-    /// Whether any came.
-    are_told: bool,
+    heard: VecDeque<SourceTransactionEnd>,
+    newest: Newest,
+}
+
+/// The newest streamed change.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Newest {
+    /// None has come since the start.
+    #[default]
+    Unknown,
+    /// The connector does not number changes, and so tells no ends.
+    Unnumbered,
+    /// Its transaction, and its number there.
+    Of(SourceTransactionEnd),
 }
 
 impl Ends {
-    /// A change has come. Returns whether it is the last one of its transaction.
+    /// A change was streamed. Returns whether it is the last one of its transaction, by an end that was heard before it.
     pub fn change(&mut self, tx_id: Option<i64>, order: Option<i64>) -> bool {
-        self.seen = tx_id.zip(order).map(|(tx_id, changes)| Ended { tx_id, changes });
-        self.seen.is_some_and(|seen| self.heard.contains(&seen))
+        let (Some(tx_id), Some(changes)) = (tx_id, order) else {
+            self.newest = Newest::Unnumbered;
+            return false;
+        };
+        let newest = SourceTransactionEnd { tx_id, changes };
+        self.newest = Newest::Of(newest);
+        let at = self.heard.iter().position(|heard| *heard == newest);
+        at.is_some_and(|at| self.heard.remove(at).is_some())
     }
 
-    /// A transaction has ended. Returns whether all of its changes have come, and none after them.
-    pub fn end(&mut self, ended: Ended) -> bool {
-        self.are_told = true;
-        if self.seen == Some(ended) {
+    /// A transaction has ended. Returns whether its last change was the newest one.
+    pub fn end(&mut self, ended: SourceTransactionEnd) -> bool {
+        if self.newest == Newest::Of(ended) {
             return true;
         }
         if self.heard.len() == HEARD_MAX {
@@ -68,6 +72,6 @@ impl Ends {
 
     /// Whether the end of the newest change's transaction will be told.
     pub fn is_awaited(&self) -> bool {
-        self.are_told && self.seen.is_some()
+        self.newest != Newest::Unnumbered
     }
 }

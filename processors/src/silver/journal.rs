@@ -6,21 +6,23 @@
 //!
 //! One transaction of the source may change many transactions, of many accounts, and what it did is to be seen together. So the source's
 //! transactions are counted, in the order of their commits; each leg has the number of its own, and all accounts hear how far they are
-//! ([`Frontier`]). That a transaction is complete the connector says with its metadata ([`Ended`]), and it shows when another one begins. Where
+//! ([`Frontier`]). That a transaction is complete the connector says with its metadata ([`transaction_end`](super::transaction_end)), and it shows when another one begins. Where
 //! neither comes, it is taken for complete when nothing more of it came for [`SILENCE`]: the connector sends what it has of one in one go. Where
 //! ends are told, one is waited for longer ([`END_AWAITED`]), for it may be late, but not for ever, for it may be missing. While the table is read anew by a snapshot, or rows
 //! are being deleted that it did not show, what is here is no state that the source had, and the frontier says that.
 
 use std::time::Duration;
 
-use schemas::silver::{Frontier, Leg, LegEntry, OpenTransaction, Transaction, TransactionStatus, TransactionType};
+use schemas::silver::{
+    Frontier, Leg, LegEntry, OpenTransaction, SourceTransactionEnd, Transaction, TransactionStatus, TransactionType,
+};
 use schemas::state::TableState;
 use schemas::{AccountId, Money, TransactionId};
 use topology::store::KeyValue;
 use topology::{Context, Millis, ProcessError, Processor, Punctuation, PunctuationType, Record, Schedule};
 
 use super::apply::Change;
-use super::ends::{Ended, Ends};
+use super::ends::Ends;
 use crate::stores::{ALL_ACCOUNTS, TABLE};
 
 /// A transaction of which nothing more came for so long is taken for complete.
@@ -76,12 +78,16 @@ pub fn effects(transaction: &Transaction) -> Vec<Effect> {
 }
 
 /// What comes to the journal.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken from one record to the next, and never stored"
+)]
 #[derive(Debug, Clone, PartialEq)]
 pub enum ToJournal {
     /// A transaction has changed.
     Changed(Change<Transaction>),
     /// A transaction of the source has ended.
-    Ended(Ended),
+    Ended(SourceTransactionEnd),
 }
 
 /// What the journal says.
@@ -114,7 +120,7 @@ impl Journal {
     }
 
     /// The open transaction is complete, if it is this one.
-    fn complete(cx: &mut Context<'_, Self>, tx_id: Option<i64>) -> Result<(), ProcessError> {
+    fn complete(cx: &mut Context<'_, Self>, tx_id: Option<i64>, is_assumed: bool) -> Result<(), ProcessError> {
         let before = cx.stores.1.get(&ALL_ACCOUNTS)?;
         let is_open = |frontier: &Frontier| tx_id.is_some() && frontier.open.is_some_and(|open| open.tx_id == tx_id);
         if let Some(known) = before.filter(is_open)
@@ -122,7 +128,7 @@ impl Journal {
         {
             let now = Frontier {
                 is_partial: false,
-                ..known.completed(false)
+                ..known.completed(is_assumed)
             };
             enter(cx, before, now);
         }
@@ -155,15 +161,16 @@ impl Processor for Journal {
                 let now = gone_on(before, change, is_partial(cx)?);
                 enter(cx, before, now);
                 post(cx, record.key, change, Some(now.newest()))?;
-                if self.ends.change(change.tx_id, change.order) {
-                    Self::complete(cx, change.tx_id)?;
+                // An end that was ahead may be of counts that have begun anew since.
+                if change.is_streamed && self.ends.change(change.tx_id, change.order) {
+                    Self::complete(cx, change.tx_id, true)?;
                 }
                 Ok(())
             }
             ToJournal::Changed(change) => post(cx, record.key, change, None),
             ToJournal::Ended(ended) => {
                 if self.in_order && self.ends.end(*ended) {
-                    Self::complete(cx, Some(ended.tx_id))?;
+                    Self::complete(cx, Some(ended.tx_id), false)?;
                 }
                 Ok(())
             }

@@ -14,7 +14,7 @@ mod transactions;
 pub use accounts::Accounts;
 pub use apply::{Apply, Change, Outcome};
 pub use customers::Customers;
-pub use ends::Ended;
+pub use ends::transaction_end;
 pub use entity::Entity;
 pub use journal::{END_AWAITED, Entered, Journal, SILENCE, ToJournal, effects};
 pub use position::ChangePosition;

@@ -37,6 +37,7 @@ fn rows_are_found_whatever_partition_their_events_are_in() {
         customers: 4,
         accounts: 4,
         transactions: 4,
+        ..SourcePartitions::default()
     };
     let mut bank = Bench::with(spread);
     bank.account(1, "0.00");

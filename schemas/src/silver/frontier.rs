@@ -38,6 +38,15 @@ pub struct OpenTransaction {
     pub source_ts: i64,
 }
 
+/// A transaction of the source has ended. Internal: from the connector's metadata to the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceTransactionEnd {
+    /// Its id at the source.
+    pub tx_id: i64,
+    /// How many changes of the table of transactions it made.
+    pub changes: i64,
+}
+
 /// What transactions tell accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ForAccounts {
@@ -68,5 +77,9 @@ impl Frontier {
     }
 }
 
+avro_wire!(
+    SourceTransactionEnd,
+    include_str!("../../avro/silver/source_transaction_end.avsc")
+);
 avro_wire!(Frontier, include_str!("../../avro/silver/frontier.avsc"));
 avro_wire!(ForAccounts, include_str!("../../avro/silver/for_accounts.avsc"));

@@ -9,7 +9,7 @@ mod transaction;
 
 pub use account::{Account, AccountStatus, AccountType, BalanceFrom};
 pub use customer::Customer;
-pub use frontier::{ForAccounts, Frontier, OpenTransaction};
+pub use frontier::{ForAccounts, Frontier, OpenTransaction, SourceTransactionEnd};
 pub use posting::{Leg, LegEntry, Posting};
 pub use rejected::Rejected;
 pub use transaction::{Transaction, TransactionStatus, TransactionType};
