@@ -142,8 +142,8 @@ impl Site {
 
     /// Whether records come there on their way. What is handed over in memory does not.
     fn is_between(&self, topic: &str, given: &[&str]) -> bool {
-        let is_internal = topic.starts_with(APPLICATION);
-        !is_of_source(topic) && !given.contains(&topic) && !(is_internal && self.engine.repartition_in_memory)
+        let is_in_memory = self.engine.repartition_in_memory && topic.starts_with(APPLICATION);
+        !(is_of_source(topic) || given.contains(&topic) || is_in_memory)
     }
 
     fn told(&self) -> anyhow::Result<Told> {
