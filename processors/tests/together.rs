@@ -20,8 +20,8 @@ use schemas::gold::AccountBalance;
 use schemas::silver::Frontier;
 use schemas::topics::*;
 use schemas::{AccountId, Money, TransactionId};
-use support::{Bench, deposit, money, transaction, transfer};
-use topology::store::MemoryBackends;
+use support::{Bench, account, deposit, money, transaction, transfer};
+use topology::store::{MemoryBackends, View};
 use topology::testing::TestDriver;
 use topology::{EngineSettings, QueryError};
 
@@ -336,6 +336,42 @@ fn what_was_is_known_while_a_part_is_far_behind() {
     assert!(behind * 2 > asked, "{behind} of {asked} were behind");
 }
 
+/// What has waited for another currency is booked late: what the account was between is not what it should have been.
+#[test]
+fn what_was_is_not_known_where_something_was_booked_late() {
+    let mut bench = Bench::new();
+    let in_currency = |currency: &str| {
+        let mut row = account(1, "50.00");
+        row.currency = Some(currency.into());
+        row
+    };
+    let row = bench.event(Op::Create, Some(in_currency("JPY")));
+    bench.sends(CDC_ACCOUNTS, &[&row]);
+    bench.transaction(Op::Create, deposit(1, 1, "1.00"));
+    bench.transaction(Op::Create, deposit(2, 1, "0.50"));
+    bench.transaction(Op::Create, deposit(3, 1, "1.00"));
+    bench.transaction(Op::Create, deposit(4, 1, "1.00"));
+    let known = |bench: &Bench| {
+        let now = bench.driver.view(stores::BALANCES).remove(0).1;
+        let was = (0..4).map(|number| {
+            let of = |view: &View<_, _>| former_as_of(view, &now, number);
+            let former = bench.driver.queries().read(stores::FORMER, &AccountId(1), of).unwrap();
+            former.value.map(|former| former.booked.to_string())
+        });
+        was.collect::<Vec<_>>()
+    };
+    let texts = |amounts: [Option<&str>; 4]| amounts.map(|amount| amount.map(str::to_owned)).to_vec();
+    // Not asked for, and so not known, is what it was between numbers that were told.
+    assert_eq!(
+        known(&bench),
+        texts([Some("50.00"), Some("51.00"), Some("51.00"), Some("52.00")])
+    );
+    let row = bench.event(Op::Update, Some(in_currency("EUR")));
+    bench.sends(CDC_ACCOUNTS, &[&row]);
+    bench.check(&[(1, "53.50", "53.50")]);
+    assert_eq!(known(&bench), texts([Some("50.00"), Some("51.00"), None, None]));
+}
+
 /// Nothing of what was is kept for good.
 #[test]
 fn what_was_is_forgotten() {
@@ -416,7 +452,20 @@ fn a_transaction_is_complete_when_another_begins_or_nothing_more_comes() {
 /// Where the connector says that a transaction has ended, nothing has to be waited for, whichever of the two topics is ahead.
 #[test]
 fn a_transaction_is_complete_when_its_end_is_told() {
-    let mut bench = Bench::new();
+    ends_are_told(SourcePartitions::default());
+}
+
+/// The topic of the metadata may be as wide as somebody made it.
+#[test]
+fn ends_are_told_in_any_partition() {
+    ends_are_told(SourcePartitions {
+        metadata: 3,
+        ..SourcePartitions::default()
+    });
+}
+
+fn ends_are_told(partitions: SourcePartitions) {
+    let mut bench = Bench::with(partitions);
     bench.account(1, "0.00");
     let mut id = 0;
     let mut three = |bench: &mut Bench| {
@@ -476,7 +525,23 @@ fn a_transaction_is_complete_when_its_end_is_told() {
     // One of a transaction that has nothing to do with it.
     tell(&mut bench, &end(4711, 1, 3));
     is(&bench, 3, true);
-    bench.check(&[(1, "9.00", "9.00")]);
+
+    // Neither a restart nor a row that a snapshot read shortens the wait for it.
+    let (fourth, events) = three(&mut bench);
+    bench.sends(CDC_TRANSACTIONS, &[&events[0]]);
+    bench.driver.crash().unwrap();
+    bench.driver.settle();
+    (0..4).for_each(|_| bench.driver.advance_wall_clock(SILENCE));
+    is(&bench, 3, true);
+    bench.sends(CDC_TRANSACTIONS, &[&events[1], &events[2]]);
+    let mut read = bench.read("incremental", deposit(1, 1, "1.00"));
+    read.source.lsn = None;
+    bench.send(CDC_TRANSACTIONS, 1, &read);
+    (0..4).for_each(|_| bench.driver.advance_wall_clock(SILENCE));
+    is(&bench, 3, true);
+    tell(&mut bench, &end(fourth, 3, 4));
+    is(&bench, 4, false);
+    bench.check(&[(1, "12.00", "12.00")]);
 }
 
 /// What was read by a snapshot has no place among the commits, and ends none; and while it is read, there is no state that the source had.

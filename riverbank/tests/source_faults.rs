@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use broker::Broker;
 use broker::kafka::{KafkaBroker, KafkaSettings};
-use schemas::topics::CDC_TRANSACTIONS;
+use schemas::topics::{CDC_TRANSACTION_METADATA, CDC_TRANSACTIONS};
 use support::bank::{Bank, CAUGHT_UP, READY};
 use support::stack::{Stack, eventually};
 
@@ -250,11 +250,23 @@ async fn a_narrow_source_changes_its_keys_and_is_truncated() {
         .await;
     bank.balance(1, "105.00", "a deposit after the truncate").await;
 
-    // Somebody adds partitions to the topic: the program notices, starts its engine again and reads them all.
+    // Somebody adds partitions to the topic of the metadata, which changes nothing.
     let kafka = KafkaBroker::new(KafkaSettings {
         bootstrap: bank.stack.bed.kafka().bootstrap().to_owned(),
         ..KafkaSettings::default()
     });
+    kafka
+        .add_partitions(CDC_TRANSACTION_METADATA.name(), 3, CAUGHT_UP)
+        .expect("partitions are added");
+    bank.run("INSERT INTO transactions (account_id, txn_type, amount) VALUES (1, 'DEPOSIT', 5)")
+        .await;
+    bank.balance(1, "110.00", "a deposit beside a wider topic of the metadata")
+        .await;
+    bank.run("UPDATE transactions SET status = 'REVERSED' WHERE id = (SELECT max(id) FROM transactions)")
+        .await;
+    bank.balance(1, "105.00", "its reversal").await;
+
+    // Somebody adds partitions to the topic: the program notices, starts its engine again and reads them all.
     kafka
         .add_partitions(CDC_TRANSACTIONS.name(), 4, CAUGHT_UP)
         .expect("partitions are added");

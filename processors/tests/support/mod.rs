@@ -51,6 +51,7 @@ impl Bench {
                 (CDC_CUSTOMERS.name(), partitions.customers),
                 (CDC_ACCOUNTS.name(), partitions.accounts),
                 (CDC_TRANSACTIONS.name(), partitions.transactions),
+                (CDC_TRANSACTION_METADATA.name(), partitions.metadata),
             ];
             let specs = topics.map(|(name, partitions)| TopicSpec {
                 name: name.to_owned(),
