@@ -291,6 +291,7 @@ fn without_the_order_of_commits_nothing_differs_and_little_waits() {
         customers: 1,
         accounts: 2,
         transactions: 3,
+        ..SourcePartitions::default()
     });
     for n in 0..60 {
         match n % 3 {
