@@ -518,7 +518,7 @@ fn ends_are_told(partitions: SourcePartitions) {
     let (_, events) = three(&mut bench);
     bench.sends(CDC_TRANSACTIONS, &[&events[0]]);
     (0..4).for_each(|_| bench.driver.advance_wall_clock(SILENCE));
-    is(&bench, 2, false);
+    is(&bench, 2, true);
     bench.sends(CDC_TRANSACTIONS, &[&events[1], &events[2]]);
     (0..2).for_each(|_| bench.driver.advance_wall_clock(END_AWAITED));
     is(&bench, 3, true);
