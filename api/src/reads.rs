@@ -188,7 +188,7 @@ pub trait Journal {
 /// Asks the state stores of this instance. Look-ups take microseconds and are called in place; lists are read on a thread that
 /// may block.
 pub trait Reads: Aggregates + Journal + Send + Sync + 'static {
-    /// An account's balance, as it is and as it was a moment ago.
+    /// An account's balance as it is, and how far its partition is.
     fn balance(&self, id: AccountId) -> Result<Located<Reading<Balanced>>, ReadError>;
 
     /// What a balance was as of one of the source's transactions, where `now` is of a later one; `None`: it is not known that far back.

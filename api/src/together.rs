@@ -99,19 +99,21 @@ pub(crate) async fn read(app: &App, ids: &[AccountId]) -> Result<Balances, Probl
     let deadline = Instant::now() + app.together_timeout;
     let mut pause = PAUSE_MIN;
     loop {
-        let mut known = gather(app, ids, None).await?;
+        let known = gather(app, ids, None).await?;
         let heard_at = app.source.as_ref().and_then(|source| source.heard_at_us()).map(instant);
         let together = reached(&known).filter(|_| app.in_commit_order);
+        // A snapshot takes its time.
+        if !app.in_commit_order || together.is_some_and(|complete| complete.is_partial) {
+            return newest(&known, heard_at);
+        }
         if let Some(complete) = together {
-            take_back(app, &mut known, complete.commit_number).await?;
-            if let Some(balances) = as_of(&known, complete, heard_at.clone()) {
+            let then = taken_back(app, &known, complete.commit_number).await?;
+            if let Some(balances) = as_of(&then, complete, heard_at.clone()) {
                 return Ok(balances);
             }
         }
-        // A snapshot takes its time.
-        let is_hopeless = !app.in_commit_order || together.is_some_and(|complete| complete.is_partial);
-        if is_hopeless || Instant::now() >= deadline {
-            return newest(&gather(app, ids, None).await?, heard_at);
+        if Instant::now() >= deadline {
+            return newest(&known, heard_at);
         }
         tokio::time::sleep(pause).await;
         pause = (2 * pause).min(PAUSE_MAX);
@@ -119,20 +121,21 @@ pub(crate) async fn read(app: &App, ids: &[AccountId]) -> Result<Balances, Probl
 }
 
 /// Those that have gone on since a transaction are asked for again, as of it.
-async fn take_back(app: &App, known: &mut [Known], commit_number: i64) -> Result<(), Problem> {
+async fn taken_back(app: &App, known: &[Known], commit_number: i64) -> Result<Vec<Known>, Problem> {
     let ahead: Vec<AccountId> = known
         .iter()
         .filter(|known| known.is_after(commit_number))
         .map(|known| AccountId(known.id))
         .collect();
+    let mut all = known.to_vec();
     if ahead.is_empty() {
-        return Ok(());
+        return Ok(all);
     }
     let mut then = gather(app, &ahead, Some(commit_number)).await?.into_iter();
-    for known in known.iter_mut().filter(|known| known.is_after(commit_number)) {
+    for known in all.iter_mut().filter(|known| known.is_after(commit_number)) {
         *known = then.next().ok_or_else(moving)?;
     }
-    Ok(())
+    Ok(all)
 }
 
 /// Asks whoever has them.
@@ -240,7 +243,7 @@ fn reached(known: &[Known]) -> Option<Complete> {
 /// All of them as of one transaction, if each is known that far back.
 fn as_of(known: &[Known], complete: Complete, source_heard_at: Option<String>) -> Option<Balances> {
     let number = complete.commit_number;
-    if complete.is_partial || !known.iter().all(|known| known.is_as_of(number)) {
+    if !known.iter().all(|known| known.is_as_of(number)) {
         return None;
     }
     let is_none_yet = number == 0;

@@ -45,7 +45,7 @@ pub const APPLICATION: &str = "riverbank";
 /// Rows that many records change wait for the commit, so that each is written once; and so many bytes of them at most.
 const TOLD_BYTES_MAX: usize = 1 << 20;
 
-/// The key of what is told of no row.
+/// The key of an end, which is of no row.
 const NO_TRANSACTION: TransactionId = TransactionId(0);
 
 /// How many partitions the topics of the change log have.

@@ -15,7 +15,7 @@ use crate::records;
 
 /// The change topics, in the order in which rows refer to each other.
 pub const TOPICS: [&str; 3] = [CDC_CUSTOMERS.name(), CDC_ACCOUNTS.name(), CDC_TRANSACTIONS.name()];
-/// Where the ends of the source's transactions are told: of no row, and so not counted as events.
+/// The topic of the source's transactions' ends, which change no row and so are not counted as events.
 pub const ENDS: &str = CDC_TRANSACTION_METADATA.name();
 
 /// A topic's records, with their partitions.
