@@ -32,7 +32,7 @@ test: ## Run every test, those on real servers included
 	@echo "test: building; the first build takes 10 to 20 minutes (RocksDB, librdkafka, Arrow)"
 	@$(BUILD)
 	@cargo test --workspace --doc
-	@cargo test --workspace --all-targets
+	@tools/run-tests.py --times
 
 up: ## Start the bank on real Postgres, Debezium, Kafka, registry, object store and Prometheus, and leave it running
 	@tools/install.sh build jvm postgres minio prometheus
