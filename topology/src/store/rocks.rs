@@ -31,6 +31,9 @@ impl Default for RocksSettings {
     }
 }
 
+/// In such pieces memtables take memory.
+const ARENA_BLOCK_BYTES: usize = 64 << 10;
+
 /// Opens a database per task beneath one folder.
 pub struct RocksBackends {
     folder: PathBuf,
@@ -65,8 +68,10 @@ impl RocksBackends {
         options.set_block_based_table_factory(&blocks);
         options.set_write_buffer_manager(&self.write_buffers);
         options.set_write_buffer_size(self.settings.write_buffer_bytes / 4);
-        // Most keys that are looked up are not there; a filter says so sooner.
-        options.set_memtable_prefix_bloom_ratio(0.1);
+        // Of many stores most have little, and share one budget: by default each would take an eighth of a full memtable at its first write.
+        options.set_arena_block_size(ARENA_BLOCK_BYTES);
+        // Most keys that are looked up are not there; a filter says so sooner. It is as large as a full memtable needs, and taken at once.
+        options.set_memtable_prefix_bloom_ratio(0.01);
         options.set_memtable_whole_key_filtering(true);
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_max_open_files(256);
