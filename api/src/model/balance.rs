@@ -49,7 +49,7 @@ pub struct Balance {
 /// Up to where the source's changes are in an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AsOf {
-    /// The newest position in the source's log (LSN) among the changes of this account.
+    /// The newest position in the source's log (LSN) among the changes that have changed this balance.
     #[schema(example = 26_700_120)]
     pub source_lsn: i64,
     /// When the source committed that change.

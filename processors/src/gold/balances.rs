@@ -114,7 +114,10 @@ impl Processor for PostToBalance {
                     Some(known) => self.book_waiting(revised(known, account)?, cx)?,
                     None => self.book_waiting(opened(account), cx)?,
                 };
-                keep(cx, before, balance);
+                // Most rows of an account are written with each of its transactions, for the ledger that the source keeps, and say nothing new here.
+                if before.as_ref() != Some(&balance) {
+                    keep(cx, before, balance);
+                }
             }
             AccountEvent::Row(None) => {
                 if let Some(before) = cx.stores.0.get(&id)? {
@@ -325,9 +328,10 @@ fn opened(account: &Account) -> AccountBalance {
     }
 }
 
-/// The balance as its account's new row has it. Whether a currency may change is for the source and Silver to say: here an account's
+/// The balance as its account's new row has it; the row counts among what it reflects if it has changed anything. Whether a currency may change is for the source and Silver to say: here an account's
 /// row and its transactions come over different topics, so either may be first.
-fn revised(mut balance: AccountBalance, account: &Account) -> Result<AccountBalance, ProcessError> {
+fn revised(before: AccountBalance, account: &Account) -> Result<AccountBalance, ProcessError> {
+    let mut balance = before.clone();
     let difference = account.opening_balance.checked_sub(balance.opening).map_err(overflow)?;
     balance.opening = account.opening_balance;
     balance.booked = balance.booked.checked_add(difference).map_err(overflow)?;
@@ -335,7 +339,9 @@ fn revised(mut balance: AccountBalance, account: &Account) -> Result<AccountBala
     balance.customer_id = account.customer_id;
     balance.currency = account.currency;
     balance.is_deleted = false;
-    as_of(&mut balance, account.source_lsn, account.source_ts);
+    if balance != before {
+        as_of(&mut balance, account.source_lsn, account.source_ts);
+    }
     Ok(balance)
 }
 
