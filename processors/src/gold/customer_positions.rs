@@ -14,7 +14,7 @@ use schemas::state::AccountTerms;
 use schemas::{AccountId, Currency, CustomerId, MoneyError};
 use topology::dsl::Table;
 
-use super::sums::{Sign, Sums, sums};
+use super::sums::{SUMMED_BYTES_MAX, Sign, Sums, sum, sums};
 use crate::stores;
 
 /// The positions of customers.
@@ -23,9 +23,11 @@ pub fn customer_positions(
     balances: &Table<AccountId, AccountBalance>,
 ) -> Table<(CustomerId, Currency), CustomerPosition> {
     let positions = accounts.join(balances, position).on_change();
-    let by_customer = positions.group_by(
+    let by_customer = positions.group_by_summed(
         |_, position| ((position.customer_id, position.currency), position.clone()),
+        sum,
         "customer-positions",
+        SUMMED_BYTES_MAX,
     );
     sums(&by_customer, stores::CUSTOMER_POSITIONS)
 }

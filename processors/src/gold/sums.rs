@@ -35,7 +35,7 @@ impl Sign {
 }
 
 /// What a table says of a group.
-pub trait Sums: StoreValue {
+pub trait Sums: StoreValue + PartialEq {
     /// The same with another group's sums and counts added or taken back; both are of one key.
     ///
     /// # Errors
@@ -45,6 +45,14 @@ pub trait Sums: StoreValue {
 
     /// Whether nothing is left in the group.
     fn is_empty(&self) -> bool;
+}
+
+/// So many bytes of what rows add wait for the commit, at most.
+pub const SUMMED_BYTES_MAX: usize = 1 << 20;
+
+/// What two rows add to a group, in one; `None`: an amount is too large to be exact.
+pub fn sum<R: Sums>(one: &R, other: &R) -> Option<R> {
+    one.with(other, Sign::Plus).ok()
 }
 
 /// What the rows of each group add up to, in a store of this name.

@@ -12,7 +12,7 @@ use schemas::silver::TransactionStatus;
 use schemas::{MoneyError, TransactionId};
 use topology::dsl::Table;
 
-use super::sums::{Sign, Sums, sums};
+use super::sums::{SUMMED_BYTES_MAX, Sign, Sums, sum, sums};
 use crate::stores;
 
 /// A minute, in microseconds.
@@ -23,9 +23,12 @@ pub fn transaction_minutes(
     transactions: &Table<TransactionId, TransactionFact>,
 ) -> Table<TransactionMinuteKey, TransactionMinute> {
     let minutes = transactions.map_values(|_, transaction| minute(transaction));
-    let by_minute = minutes
-        .on_change()
-        .group_by(|_, minute| (minute.key(), minute.clone()), "transaction-minutes");
+    let by_minute = minutes.on_change().group_by_summed(
+        |_, minute| (minute.key(), minute.clone()),
+        sum,
+        "transaction-minutes",
+        SUMMED_BYTES_MAX,
+    );
     sums(&by_minute, stores::TRANSACTION_MINUTES)
 }
 

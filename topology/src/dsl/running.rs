@@ -290,4 +290,15 @@ impl<K: StoreKey, O: StoreKey, V: StoreValue> Parts<K, O, V> {
     ) -> GroupedTable<KO, VO> {
         Table::of_changes(&self.changes, OldValues::known()).group_by(group, name)
     }
+
+    /// The same, summed up between two commits, as [`Table::group_by_summed`].
+    pub fn group_by_summed<KO: StoreKey, VO: StoreValue + PartialEq>(
+        &self,
+        group: impl Fn(&(K, O), &V) -> (KO, VO) + Clone + Send + Sync + 'static,
+        sum: impl Fn(&VO, &VO) -> Option<VO> + Send + Sync + 'static,
+        name: &str,
+        max_bytes: usize,
+    ) -> GroupedTable<KO, VO> {
+        Table::of_changes(&self.changes, OldValues::known()).group_by_summed(group, sum, name, max_bytes)
+    }
 }

@@ -1,7 +1,8 @@
-//! Where a table's updates wait for the commit.
+//! Where a table's updates, or what rows add to groups, wait for the commit.
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use broker::Headers;
 use clock::Millis;
@@ -14,10 +15,11 @@ use crate::error::ProcessError;
 use crate::record::Record;
 use crate::store::{StoreKey, StoreValue};
 
-/// Holds the last update of each key.
+/// Holds one update of each key.
 pub(crate) struct CacheNode<K, V> {
     max_bytes: usize,
     codec: Codec,
+    held: Held<V>,
     cached: HashMap<K, Cached<V>>,
     /// Keys in the order of their last updates.
     order: BTreeMap<u64, K>,
@@ -27,6 +29,28 @@ pub(crate) struct CacheNode<K, V> {
     undo: Vec<(K, Option<Cached<V>>)>,
     waiting: Vec<(Record<K, Change<V>>, Headers)>,
     scratch: Vec<u8>,
+}
+
+/// What is held of the updates of a key.
+pub(crate) enum Held<V> {
+    /// Those of a row: from what it was to what it is.
+    Last,
+    /// Those that rows add to a group and take back: what both come to, if that can be said in one; else they go on one by one.
+    Sum(Arc<dyn Fn(&V, &V) -> Option<V> + Send + Sync>),
+}
+
+impl<V: Clone> Held<V> {
+    /// Two updates as one.
+    fn merged(&self, before: &Change<V>, now: &Change<V>) -> Option<Change<V>> {
+        let Self::Sum(sum) = self else {
+            return Some(Change::new(now.new.clone(), before.old.clone()));
+        };
+        let both = |one: &Option<V>, other: &Option<V>| match (one, other) {
+            (Some(one), Some(other)) => sum(one, other).map(Some),
+            (one, other) => Some(one.as_ref().or(other.as_ref()).cloned()),
+        };
+        Some(Change::new(both(&before.new, &now.new)?, both(&before.old, &now.old)?))
+    }
 }
 
 /// What became of a key since the last commit.
@@ -40,10 +64,11 @@ struct Cached<V> {
 
 impl<K: StoreKey, V: StoreValue> CacheNode<K, V> {
     /// Asks for a commit when this much waits.
-    pub fn new(max_bytes: usize, codec: Codec) -> Self {
+    pub fn new(max_bytes: usize, codec: Codec, held: Held<V>) -> Self {
         Self {
             max_bytes,
             codec,
+            held,
             cached: HashMap::new(),
             order: BTreeMap::new(),
             updates: 0,
@@ -90,19 +115,31 @@ impl<K: StoreKey, V: StoreValue> Node for CacheNode<K, V> {
             self.waiting.push((record.clone(), env.headers.clone()));
             return Ok(());
         }
+        let mut timestamp_ms = record.timestamp_ms;
+        let mut goes_on = false;
         if let Some(before) = self.cached.get(key) {
-            change.old.clone_from(&before.change.old);
+            match self.held.merged(&before.change, &change) {
+                Some(merged) => change = merged,
+                None => goes_on = true,
+            }
+            if let Held::Sum(_) = self.held {
+                timestamp_ms = timestamp_ms.max(before.timestamp_ms);
+            }
         }
         let bytes = self.measure(key, &change)?;
         self.updates += 1;
         let now = Cached {
             change,
-            timestamp_ms: record.timestamp_ms,
+            timestamp_ms,
             headers: env.headers.clone(),
             number: self.updates,
             bytes,
         };
         let before = self.set(key, Some(now));
+        if let Some(before) = before.as_ref().filter(|_| goes_on) {
+            let first = Record::new(key.clone(), before.change.clone(), before.timestamp_ms);
+            self.waiting.push((first, before.headers.clone()));
+        }
         self.undo.push((key.clone(), before));
         Ok(())
     }

@@ -14,7 +14,7 @@ mod stateful;
 use std::any::Any;
 
 use broker::Headers;
-pub(crate) use cache::CacheNode;
+pub(crate) use cache::{CacheNode, Held};
 use clock::Millis;
 pub(crate) use expire::ExpireNode;
 pub(crate) use operator::OperatorNode;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use wire::{Codec, Registry};
 
 use super::Table;
+use crate::change::Change;
 use crate::dsl::Stream;
 use crate::error::EngineError;
 use crate::graph::Kind;
-use crate::node::{CacheNode, Node};
+use crate::node::{CacheNode, Held, Node};
 use crate::store::{StoreKey, StoreValue};
 
 impl<K: StoreKey, V: StoreValue> Table<K, V> {
@@ -42,27 +43,33 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
     pub fn cached(&self, name: &str, max_bytes: usize) -> Self {
         // What was there before tells whether there is anything to delete.
         self.old.want();
-        let stream = &self.changes;
-        let subject = stream.repartition_topic::<K, V>(name).value_subject();
+        Self {
+            changes: self.changes.held(name, max_bytes, || Held::Last),
+            rows: self.rows.clone(),
+            old: self.old.clone(),
+            all_changes: None,
+        }
+    }
+}
+
+impl<K: StoreKey, V: StoreValue> Stream<K, Change<V>> {
+    /// One update of each key goes on, at the commit.
+    pub(super) fn held(&self, name: &str, max_bytes: usize, held: impl Fn() -> Held<V> + Send + Sync + 'static) -> Self {
+        let subject = self.repartition_topic::<K, V>(name).value_subject();
         let make = Arc::new(move |registry: &Arc<dyn Registry>| -> Result<Box<dyn Node>, EngineError> {
             let codec = Codec::register::<V>(registry.clone(), &subject);
             let codec = codec.map_err(|source| EngineError::Schema {
                 subject: subject.clone(),
                 source,
             })?;
-            Ok(Box::new(CacheNode::<K, V>::new(max_bytes, codec)))
+            Ok(Box::new(CacheNode::<K, V>::new(max_bytes, codec, held())))
         });
         let kind = Kind::Processor {
             stores: Vec::new(),
             reads_ahead: false,
         };
-        let parent = Some((stream.node, stream.port));
-        let node = stream.graph.borrow_mut().add(name.to_owned(), kind, make, 1, parent);
-        Self {
-            changes: Stream::at(&stream.graph, node, 0),
-            rows: self.rows.clone(),
-            old: self.old.clone(),
-            all_changes: None,
-        }
+        let parent = Some((self.node, self.port));
+        let node = self.graph.borrow_mut().add(name.to_owned(), kind, make, 1, parent);
+        Self::at(&self.graph, node, 0)
     }
 }
