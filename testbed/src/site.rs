@@ -30,7 +30,11 @@ impl Site {
 
     /// A Java program, with a log that a reader can use.
     pub(crate) fn java(&self, name: &'static str, folder: &Path) -> Program {
-        self.program(name, &self.installed.java(), folder).args([
+        let program = self.program(name, &self.installed.java(), folder).arg("-XX:+UseSerialGC");
+        // What lives for a minute does not live to see its code optimised; the broker may be what a benchmark waits for.
+        let is_brief = self.lifetime == Lifetime::Starter && name != "kafka";
+        let program = if is_brief { program.arg("-XX:TieredStopAtLevel=1") } else { program };
+        program.args([
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
             "-Dorg.slf4j.simpleLogger.showThreadName=false",
