@@ -33,7 +33,11 @@ impl Site {
         let program = self.program(name, &self.installed.java(), folder).arg("-XX:+UseSerialGC");
         // What lives for a minute does not live to see its code optimised; the broker may be what a benchmark waits for.
         let is_brief = self.lifetime == Lifetime::Starter && name != "kafka";
-        let program = if is_brief { program.arg("-XX:TieredStopAtLevel=1") } else { program };
+        let program = if is_brief {
+            program.arg("-XX:TieredStopAtLevel=1")
+        } else {
+            program
+        };
         program.args([
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",

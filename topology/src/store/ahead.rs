@@ -1,10 +1,11 @@
-//! What a store has read ahead: values of the backend that waiting records will ask for.
+//! What a store has read of its backend: values that waiting records will ask for, and those that records have asked for.
 //!
-//! A look-up in RocksDB costs microseconds, most of them waits for memory; many together take half as long each.
+//! A look-up in RocksDB costs microseconds, most of them waits for memory; many together take half as long each. Rows that are looked up
+//! often and written seldom, as terms of accounts are, are in none of the layers above.
 //!
 //! What is read holds until its key is written, since nobody else writes.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use hashbrown::HashMap;
 
@@ -16,10 +17,14 @@ use crate::error::StoreError;
 
 /// No more is kept: what was read and not asked for must not gather.
 const KEYS_MAX: usize = 16_384;
+/// Of what was read one by one, twice as much is kept at most.
+const SINGLE_KEYS_MAX: usize = 2_048;
 
 pub(super) struct Ahead<K, V> {
     named: Vec<K>,
     read: HashMap<K, Option<V>>,
+    /// What was read one by one since the first of these was, and what was before that. What is found in the second is in the first again.
+    asked: RefCell<[HashMap<K, Option<V>>; 2]>,
     single: Cell<usize>,
     together: usize,
 }
@@ -29,6 +34,7 @@ impl<K, V> Default for Ahead<K, V> {
         Self {
             named: Vec::new(),
             read: HashMap::new(),
+            asked: RefCell::default(),
             single: Cell::new(0),
             together: 0,
         }
@@ -38,11 +44,31 @@ impl<K, V> Default for Ahead<K, V> {
 impl<K: StoreKey, V: StoreValue> Ahead<K, V> {
     /// What was read of a key that no layer above has. Otherwise the backend must be asked, which is counted.
     pub fn get(&self, key: &K) -> Option<Option<V>> {
-        let found = self.read.get(key).cloned();
+        let found = self.read.get(key).cloned().or_else(|| self.asked(key));
         if found.is_none() {
             self.single.set(self.single.get() + 1);
         }
         found
+    }
+
+    fn asked(&self, key: &K) -> Option<Option<V>> {
+        let asked = &mut *self.asked.borrow_mut();
+        if let Some(found) = asked[0].get(key) {
+            return Some(found.clone());
+        }
+        let (key, found) = asked[1].remove_entry(key)?;
+        asked[0].insert(key, found.clone());
+        Some(found)
+    }
+
+    /// The backend has this of a key.
+    pub fn keep(&self, key: &K, value: Option<V>) {
+        let asked = &mut *self.asked.borrow_mut();
+        if asked[0].len() >= SINGLE_KEYS_MAX {
+            asked.swap(0, 1);
+            asked[0].clear();
+        }
+        asked[0].insert(key.clone(), value);
     }
 
     pub fn name(&mut self, key: K) {
@@ -53,6 +79,11 @@ impl<K: StoreKey, V: StoreValue> Ahead<K, V> {
     pub fn forget(&mut self, key: &K) {
         if !self.read.is_empty() {
             self.read.remove(key);
+        }
+        for asked in self.asked.get_mut() {
+            if !asked.is_empty() {
+                asked.remove(key);
+            }
         }
     }
 

@@ -1,7 +1,9 @@
 //! The committed layers of a store over its backend: what queries see.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 use wire::{Codec, WireError};
@@ -29,27 +31,44 @@ pub(crate) struct Committed<K, V> {
     /// On its way to the backend; still read until it is there.
     pub flushing: Option<Arc<Layer<K, V>>>,
     /// What was flushed last, newest first: the backend holds the same, at a multiple of the cost of a look here.
-    pub flushed: [Option<Arc<Layer<K, V>>>; 2],
+    pub flushed: VecDeque<Arc<Layer<K, V>>>,
+    /// Whether something was found in the older ones since a layer was last flushed: of many stores, what was written is seldom asked for.
+    is_asked: AtomicBool,
 }
 
 /// The most keys that a store of a task keeps in [`Committed::flushed`].
 const FLUSHED_KEYS_MAX: usize = 32_768;
+/// And the most layers of them: each is looked into.
+const FLUSHED_LAYERS_MAX: usize = 4;
+/// So many where nothing was found in the others.
+const FLUSHED_LAYERS_MIN: usize = 2;
 
 impl<K: StoreKey, V> Committed<K, V> {
     pub fn new() -> Self {
         Self {
             fresh: Layer::default(),
             flushing: None,
-            flushed: [None, None],
+            flushed: VecDeque::new(),
+            is_asked: AtomicBool::new(false),
         }
     }
 
     /// The newest entry of a key above the backend.
     pub fn get(&self, key: &K) -> Option<&Entry<V>> {
-        self.fresh.get(key).or_else(|| {
-            let flushing = self.flushing.iter().filter(|_| !planted("what is being flushed is not read"));
-            let older = flushing.chain(self.flushed.iter().flatten());
-            older.filter_map(|layer| layer.get(key)).next()
+        let flushing = || {
+            self.flushing
+                .as_ref()
+                .filter(|_| !planted("what is being flushed is not read"))
+        };
+        let newest = self.fresh.get(key).or_else(|| flushing()?.get(key));
+        newest.or_else(|| {
+            let (age, entry) = (0..)
+                .zip(&self.flushed)
+                .find_map(|(age, layer)| Some((age, layer.get(key)?)))?;
+            if age > 0 {
+                self.is_asked.store(true, Ordering::Relaxed);
+            }
+            Some(entry)
         })
     }
 
@@ -64,22 +83,25 @@ impl<K: StoreKey, V> Committed<K, V> {
     }
 
     /// What was on its way has arrived. Returns what is no longer kept, to be dropped when no lock is held.
-    pub fn arrived(&mut self) -> Option<Arc<Layer<K, V>>> {
-        let newest = self.flushing.take();
-        if planted("what was flushed first stays for good") && self.flushed[0].is_some() {
-            return newest;
+    pub fn arrived(&mut self) -> Vec<Arc<Layer<K, V>>> {
+        let Some(newest) = self.flushing.take() else {
+            return Vec::new();
+        };
+        if planted("what was flushed first stays for good") && !self.flushed.is_empty() {
+            return vec![newest];
         }
-        let [middle, oldest] = std::mem::replace(&mut self.flushed, [newest, None]);
-        let len = |layer: &Option<Arc<Layer<K, V>>>| layer.as_ref().map_or(0, |layer| layer.len());
-        if len(&self.flushed[0]) > FLUSHED_KEYS_MAX {
-            self.flushed[0] = None;
-            return middle;
-        }
-        if len(&self.flushed[0]) + len(&middle) > FLUSHED_KEYS_MAX {
-            return middle;
-        }
-        self.flushed[1] = middle;
-        oldest
+        self.flushed.push_front(newest);
+        let layers = match std::mem::take(self.is_asked.get_mut()) {
+            true => FLUSHED_LAYERS_MAX,
+            false => FLUSHED_LAYERS_MIN,
+        };
+        let mut keys = 0;
+        let mut is_kept = |layer: &Arc<Layer<K, V>>| {
+            keys += layer.len();
+            keys <= FLUSHED_KEYS_MAX
+        };
+        let kept = self.flushed.iter().take(layers).take_while(|layer| is_kept(layer)).count();
+        self.flushed.drain(kept..).collect()
     }
 }
 

@@ -68,7 +68,11 @@ impl<K: StoreKey, V: StoreValue> KeyValueStore<K, V> {
         // The layers first: what was read ahead lies beneath them.
         match self.shared.in_memory(key).or_else(|| self.ahead.get(key)) {
             Some(value) => Ok(value),
-            None => self.shared.in_backend(key),
+            None => {
+                let value = self.shared.in_backend(key)?;
+                self.ahead.keep(key, value.clone());
+                Ok(value)
+            }
         }
     }
 
