@@ -31,12 +31,15 @@ pub(crate) struct CacheNode<K, V> {
     scratch: Vec<u8>,
 }
 
+/// What two values come to, if that can be said in one.
+pub(crate) type Sum<V> = Arc<dyn Fn(&V, &V) -> Option<V> + Send + Sync>;
+
 /// What is held of the updates of a key.
 pub(crate) enum Held<V> {
     /// Those of a row: from what it was to what it is.
     Last,
-    /// Those that rows add to a group and take back: what both come to, if that can be said in one; else they go on one by one.
-    Sum(Arc<dyn Fn(&V, &V) -> Option<V> + Send + Sync>),
+    /// Those that rows add to a group and take back: what both come to; where that cannot be said, they go on one by one.
+    Sum(Sum<V>),
 }
 
 impl<V: Clone> Held<V> {

@@ -14,7 +14,7 @@ mod stateful;
 use std::any::Any;
 
 use broker::Headers;
-pub(crate) use cache::{CacheNode, Held};
+pub(crate) use cache::{CacheNode, Held, Sum};
 use clock::Millis;
 pub(crate) use expire::ExpireNode;
 pub(crate) use operator::OperatorNode;

@@ -9,7 +9,7 @@ use super::{Materialized, OldValues, RowStore, Table, from_first, from_init, lat
 use crate::change::Change;
 use crate::dsl::{Rekeyed, Stream};
 use crate::error::ProcessError;
-use crate::node::Held;
+use crate::node::{Held, Sum};
 use crate::record::Record;
 use crate::store::{StoreKey, StoreValue};
 
@@ -90,7 +90,7 @@ impl<K: StoreKey, V: StoreValue> Table<K, V> {
         name: &str,
         max_bytes: usize,
     ) -> GroupedTable<KO, VO> {
-        let sum: Arc<dyn Fn(&VO, &VO) -> Option<VO> + Send + Sync> = Arc::new(sum);
+        let sum: Sum<VO> = Arc::new(sum);
         let changed = |changes: &Stream<KO, Change<VO>>| {
             changes.on_changes("changed", |record, out| {
                 if record.value.old != record.value.new {
