@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """Runs every test binary of the workspace, two at a time, and prints the output of each when it has ended.
 
-`cargo test` runs one binary after the other, and most of the time is spent waiting: for servers to start, for a restarted one to
-answer. So the tests of the package `riverbank`, each of which starts a whole stack of servers, run one after the other, and beside
-them those of all other packages. What is run, from which folder and with which variables is what `cargo test --workspace
---all-targets` runs.
+`cargo test` runs one binary after the other, and much of the time is spent waiting: for servers to start, for a restarted one to
+answer. So the tests of the package `riverbank`, most of which start all servers and the bank, run one after the other, and beside
+them those of all other packages. What is run is what `cargo test --workspace --all-targets` runs.
 
     tools/run-tests.py            builds and runs all
     tools/run-tests.py --times    then also prints what took how long, with its CPU time
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BUILD = ["cargo", "test", "--workspace", "--all-targets", "--no-run", "--message-format=json-render-diagnostics"]
-# The packages whose tests start whole stacks: never two of those at once.
+# The packages whose tests start all servers and the bank: never two of those at once.
 STACKS = {"riverbank"}
 
 
@@ -32,7 +31,8 @@ class Binary:
     source: str
     path: Path
     folder: Path
-    status: int = 0
+    # None: it was not run.
+    status: int | None = None
     seconds: float = 0.0
     cpu_seconds: float = 0.0
 
@@ -85,7 +85,8 @@ def main() -> None:
             binary.run(printing)
 
     lanes = [[b for b in binaries if (b.package in STACKS) == is_stack] for is_stack in (True, False)]
-    threads = [threading.Thread(target=run_all, args=(lane,)) for lane in lanes]
+    # Whoever interrupts this does not wait for them.
+    threads = [threading.Thread(target=run_all, args=(lane,), daemon=True) for lane in lanes]
     for thread in threads:
         thread.start()
     for thread in threads:

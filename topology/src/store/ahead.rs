@@ -57,18 +57,13 @@ impl<K: StoreKey, V: StoreValue> Ahead<K, V> {
             return Some(found.clone());
         }
         let (key, found) = asked[1].remove_entry(key)?;
-        asked[0].insert(key, found.clone());
+        newest(asked).insert(key, found.clone());
         Some(found)
     }
 
     /// The backend has this of a key.
     pub fn keep(&self, key: &K, value: Option<V>) {
-        let asked = &mut *self.asked.borrow_mut();
-        if asked[0].len() >= SINGLE_KEYS_MAX {
-            asked.swap(0, 1);
-            asked[0].clear();
-        }
-        asked[0].insert(key.clone(), value);
+        newest(&mut self.asked.borrow_mut()).insert(key.clone(), value);
     }
 
     pub fn name(&mut self, key: K) {
@@ -130,4 +125,13 @@ impl<K: StoreKey, V: StoreValue> Ahead<K, V> {
         self.read.extend(wanted.into_iter().map(|(_, key)| key).zip(values));
         Ok(())
     }
+}
+
+/// Where what is asked for goes; when that is full, what was asked for before is forgotten.
+fn newest<K, V>(asked: &mut [HashMap<K, Option<V>>; 2]) -> &mut HashMap<K, Option<V>> {
+    if asked[0].len() >= SINGLE_KEYS_MAX {
+        asked.swap(0, 1);
+        asked[0].clear();
+    }
+    &mut asked[0]
 }
