@@ -42,8 +42,8 @@ macro_rules! tell {
     }};
 }
 
-const READY: Duration = Duration::from_secs(60);
-const WITHIN: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_secs(180);
+const WITHIN: Duration = Duration::from_secs(180);
 const WRITERS: i64 = 3;
 /// Statements before the connector is there, which its snapshot shows.
 const BEFORE: usize = 300;

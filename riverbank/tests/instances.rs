@@ -12,8 +12,8 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use support::stack::{Riverbank, Stack, eventually};
 
-const READY: Duration = Duration::from_secs(60);
-const WITHIN: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_secs(180);
+const WITHIN: Duration = Duration::from_secs(180);
 const ACCOUNTS: usize = 12;
 /// Longer than a group's session.
 const SLEEP: Duration = Duration::from_secs(9);

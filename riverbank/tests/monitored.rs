@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use wire::{Codec, Wire};
 
 /// How long the figures may take to reach Prometheus.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 fn settings(folder: &Path) -> Settings {
     let path = |name: &str| folder.join(name).display().to_string();

@@ -27,7 +27,7 @@ macro_rules! tell {
     }};
 }
 
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_secs(180);
 const TRANSACTIONS: usize = 10_000;
 const KILLS: usize = 5;
 

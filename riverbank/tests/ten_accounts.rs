@@ -12,7 +12,7 @@ use std::time::Duration;
 use support::stack::{Stack, eventually};
 use support::ten::Ten;
 
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_secs(180);
 /// Answers of one moment before anything is killed.
 const READS: usize = 1_000;
 

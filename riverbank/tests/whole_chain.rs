@@ -22,7 +22,7 @@ use support::copies::copy;
 use support::stack::{BUCKET, eventually};
 use testbed::Snowflake;
 
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_secs(180);
 /// So many copies of Postgres there are before the program is killed, and after it is back.
 const COPIES: usize = 6;
 /// Between two of them.

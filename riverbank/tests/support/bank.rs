@@ -9,8 +9,8 @@ use sqlx::PgPool;
 
 use super::stack::{Riverbank, Stack, eventually};
 
-pub const READY: Duration = Duration::from_secs(60);
-pub const CAUGHT_UP: Duration = Duration::from_secs(60);
+pub const READY: Duration = Duration::from_secs(180);
+pub const CAUGHT_UP: Duration = Duration::from_secs(180);
 /// With the default settings it is a minute; those of a bank that is watched are shorter.
 pub const TOLD_WITHIN: Duration = Duration::from_secs(30);
 

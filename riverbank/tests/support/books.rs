@@ -16,7 +16,7 @@ use system_of_record::InProcess;
 use tokio_util::sync::CancellationToken;
 use wire::{Codec, Topic, Wire};
 
-pub const READY: Duration = Duration::from_secs(60);
+pub const READY: Duration = Duration::from_secs(180);
 /// Long enough for what is still on its way.
 pub const SETTLE: Patience = Patience {
     settle: Duration::from_secs(20),
