@@ -16,7 +16,7 @@ BUILD := cargo build --workspace --all-targets
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test up down status report dashboards lint format bench \
-	bench-reference bench-restart bench-bank bench-freshness bench-growth bench-latency bench-sink bench-soak bench-steps
+	bench-reference bench-restart bench-bank bench-bank-growth bench-freshness bench-growth bench-latency bench-sink bench-soak bench-steps
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -32,7 +32,7 @@ test: ## Run every test, those on real servers included
 	@echo "test: building; the first build takes 10 to 20 minutes (RocksDB, librdkafka, Arrow)"
 	@$(BUILD)
 	@cargo test --workspace --doc
-	@tools/run-tests.py --times
+	@tools/run-tests.py
 
 up: ## Start the bank on real Postgres, Debezium, Kafka, registry, object store and Prometheus, and leave it running
 	@tools/install.sh build jvm postgres minio prometheus
@@ -78,6 +78,7 @@ format: ## Format the code
 bench: bench-reference ## Measure the engine beside Kafka Streams and a bare loop: ARGS="--rounds 1 --engines riverbank,kafka-streams"
 
 bench-bank: ## Measure the whole bank, stage by stage
+bench-bank-growth: ## Measure what a source event of the whole bank costs with a hundred thousand to ten million accounts
 bench-freshness: ## Measure how long until a commit in Postgres is in the lake, in its Iceberg table and in Snowflake (emulated)
 bench-growth: ## Measure what an event costs with 10 thousand to 10 million keys, and on 1 to 16 partitions
 bench-latency: ## Measure latency by load and commit interval, and from a commit in Postgres to an answer over HTTP
@@ -87,7 +88,7 @@ bench-soak: ## Run at half load for 30 minutes, and fail if memory or file handl
 
 bench-freshness: bench-parts := snowflake
 
-bench-reference bench-restart bench-bank bench-freshness bench-growth bench-latency bench-sink bench-soak: bench-%:
+bench-reference bench-restart bench-bank bench-bank-growth bench-freshness bench-growth bench-latency bench-sink bench-soak: bench-%:
 	@tools/install.sh build jvm bench $(bench-parts)
 	@echo "bench: building with optimisations; the first build takes 20 to 40 minutes"
 	@cargo build --release --bin load-tests

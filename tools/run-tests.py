@@ -4,9 +4,7 @@
 `cargo test` runs one binary after the other, and much of the time is spent waiting: for servers to start, for a restarted one to
 answer. So the tests of the package `riverbank`, most of which start all servers and the bank, run one after the other, and beside
 them those of all other packages. What is run is what `cargo test --workspace --all-targets` runs.
-
-    tools/run-tests.py            builds and runs all
-    tools/run-tests.py --times    then also prints what took how long, with its CPU time
+At the end it prints what took how long, with its CPU time.
 """
 
 import json
@@ -93,9 +91,8 @@ def main() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    if "--times" in sys.argv[1:]:
-        for b in sorted(binaries, key=lambda b: b.seconds, reverse=True):
-            print(f"{b.seconds:7.1f} s {b.cpu_seconds:7.1f} s of CPU  {b.package}/{b.source}")
+    for b in sorted(binaries, key=lambda b: b.seconds, reverse=True):
+        print(f"{b.seconds:7.1f} s {b.cpu_seconds:7.1f} s of CPU  {b.package}/{b.source}")
     print(f"run-tests: {len(binaries)} binaries in {time.monotonic() - started:.0f} s")
     failed = [b for b in binaries if b.status != 0]
     for b in failed:

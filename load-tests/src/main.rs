@@ -14,6 +14,8 @@ enum Command {
     Restart(restart::Restart),
     /// The whole bank, from change events to balances, and its stages.
     Bank(bank::Bank),
+    /// What a source event of the whole bank costs, by the number of accounts.
+    BankGrowth(bank::BankGrowth),
     /// What an event costs, by the number of keys and of partitions.
     Growth(growth::Growth),
     /// How long until an effect is visible, by load and commit interval; and over the whole stack.
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Command::Reference(scenario) => scenario.run(),
         Command::Restart(scenario) => scenario.run(),
         Command::Bank(scenario) => scenario.run(),
+        Command::BankGrowth(scenario) => scenario.run(),
         Command::Growth(scenario) => scenario.run(),
         Command::Latency(scenario) => scenario.run(),
         Command::Freshness(scenario) => scenario.run(),

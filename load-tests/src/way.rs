@@ -8,6 +8,7 @@ use crate::kafka::{Kafka, Progress};
 use crate::measure;
 use crate::process::Running;
 
+/// How long it may take to get on.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Shorter ones would be made of clock ticks.
 const MEASURED_MIN: Duration = Duration::from_millis(100);
@@ -27,7 +28,7 @@ pub struct Drained {
 }
 
 /// Committed offsets, summed over the partitions.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stand {
     /// In the inputs.
     pub read: i64,
@@ -104,21 +105,35 @@ impl Way {
         Ok(stand)
     }
 
-    /// Whether everything is committed. A partition between ends with a transaction's marker, or with several: a worker's
-    /// transactions take turns between two ids, and the marker of one may come after the records of the next. The engine's
-    /// barriers may lie there, too, when it has gone over to memory.
+    /// Whether everything is committed.
     fn is_done(&self, read: i64) -> anyhow::Result<bool> {
-        if read < self.end() || self.between_partitions.len() < self.between.len() {
+        let markers: i64 = self.inputs.iter().map(|(_, ends)| ends.len() as i64 * TAIL_MAX).sum();
+        if read < self.end() - markers || self.between_partitions.len() < self.between.len() {
             return Ok(false);
         }
+        for (topic, ends) in &self.inputs {
+            // Whether they were written in transactions is not known.
+            if !self.is_read(topic, ends, 0)? {
+                return Ok(false);
+            }
+        }
         for (topic, &partitions) in self.between.iter().zip(&self.between_partitions) {
-            let ends = self.progress.ends(topic, partitions)?;
-            let committed = self.progress.committed(topic, partitions)?;
-            for (partition, (end, committed)) in (0..).zip(ends.iter().zip(committed)) {
-                let markers = end - committed;
-                if markers > TAIL_MAX || markers > 1 && self.progress.holds_records(topic, partition, committed)? {
-                    return Ok(false);
-                }
+            if !self.is_read(topic, &self.progress.ends(topic, partitions)?, 1)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a topic's records are committed up to these ends of its partitions, of which so many offsets are markers for certain. A partition may end with a transaction's marker, or with several: a
+    /// worker's transactions take turns between two ids, and the marker of one may come after the records of the next. The engine's
+    /// barriers may lie there, too, when it has gone over to memory.
+    fn is_read(&self, topic: &str, ends: &[i64], certain: i64) -> anyhow::Result<bool> {
+        let committed = self.progress.committed(topic, ends.len() as u32)?;
+        for (partition, (end, committed)) in (0..).zip(ends.iter().zip(committed)) {
+            let markers = end - committed;
+            if markers > TAIL_MAX || markers > certain && self.progress.holds_records(topic, partition, committed)? {
+                return Ok(false);
             }
         }
         Ok(true)
@@ -131,7 +146,7 @@ impl Way {
         running: &mut Running,
         mut look: impl FnMut(Stand, u32) -> anyhow::Result<()>,
     ) -> anyhow::Result<Stand> {
-        let started = Instant::now();
+        let (mut last, mut since) = (self.before, Instant::now());
         loop {
             running.check()?;
             let stand = self.stand(kafka)?;
@@ -139,7 +154,10 @@ impl Way {
             if self.is_done(stand.read)? {
                 return Ok(stand);
             }
-            ensure!(started.elapsed() < PATIENCE, "{} does not get on", self.group);
+            if stand != last {
+                (last, since) = (stand, Instant::now());
+            }
+            ensure!(since.elapsed() < PATIENCE, "{} does not get on", self.group);
             std::thread::sleep(LOOK_EVERY);
         }
     }

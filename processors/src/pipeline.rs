@@ -42,9 +42,6 @@ use crate::stores;
 /// The application's name: its consumer group, and the prefix of its internal topics.
 pub const APPLICATION: &str = "riverbank";
 
-/// Rows that many records change wait for the commit, so that each is written once; and so many bytes of them at most.
-const TOLD_BYTES_MAX: usize = 1 << 20;
-
 /// The key of an end, which is of no row.
 const NO_TRANSACTION: TransactionId = TransactionId(0);
 
@@ -163,7 +160,7 @@ pub fn bank(settings: BankSettings) -> Result<Topology, EngineError> {
             Entered::Leg(_) => None,
         })
         .as_table(stores::SOURCE_FRONTIER)
-        .cached("source-frontier-told", TOLD_BYTES_MAX)
+        .cached("source-frontier-told", stores::HELD_BYTES_MAX)
         .to_stream()
         .flat_map_values(|_, frontier| frontier.map(ForAccounts::Frontier));
     let for_accounts = legs
@@ -203,7 +200,7 @@ pub fn bank(settings: BankSettings) -> Result<Topology, EngineError> {
         })
         .as_table(stores::BALANCES);
     customer_positions(&terms, &balances)
-        .cached("customer-positions-told", TOLD_BYTES_MAX)
+        .cached("customer-positions-told", stores::HELD_BYTES_MAX)
         .to_stream()
         .to_compacted(CUSTOMER_POSITIONS);
     let of_accounts = postings.filter(|_, posting| !posting.is_cash);
@@ -231,20 +228,20 @@ pub fn bank(settings: BankSettings) -> Result<Topology, EngineError> {
             Reconcile::default,
         );
     let days = account_daily(&of_accounts, &terms);
-    days.cached("account-days-told", TOLD_BYTES_MAX)
+    days.cached("account-days-told", stores::HELD_BYTES_MAX)
         .to_stream()
         .to_compacted(ACCOUNT_DAILY);
     bank_daily(&days, &terms)
-        .cached("bank-days-told", TOLD_BYTES_MAX)
+        .cached("bank-days-told", stores::HELD_BYTES_MAX)
         .to_stream()
         .to_compacted(BANK_DAILY);
     let facts = transaction_facts(&b.table(SILVER_TRANSACTIONS, stores::TRANSACTION_ROWS), &timelines);
     facts
-        .cached("transaction-facts-told", TOLD_BYTES_MAX)
+        .cached("transaction-facts-told", stores::HELD_BYTES_MAX)
         .to_stream()
         .to_compacted(TRANSACTION_FACTS);
     transaction_minutes(&facts)
-        .cached("transaction-minutes-told", TOLD_BYTES_MAX)
+        .cached("transaction-minutes-told", stores::HELD_BYTES_MAX)
         .to_stream()
         .to_compacted(TRANSACTION_MINUTES);
 

@@ -10,6 +10,9 @@ use schemas::topics::{ACCOUNT_BALANCES, ACCOUNT_HISTORY, CUSTOMER_HISTORY, RECON
 use schemas::{AccountId, Currency, CustomerId, TransactionId};
 use topology::store::{KeyValue, TimestampedKeyValue};
 
+/// So many bytes of rows or sums wait for the commit at most, in each place where they do so that each is written once.
+pub const HELD_BYTES_MAX: usize = 1 << 20;
+
 /// The customers as applied, those that were deleted included.
 pub const CUSTOMERS: KeyValue<CustomerId, Applied<Customer>> = KeyValue::new("applied-customers");
 /// The accounts as applied, those that were deleted included.

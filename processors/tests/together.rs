@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use broker::in_process::CommitFault;
 use processors::gold::{FORMER_KEPT, former_as_of};
 use processors::silver::{END_AWAITED, SILENCE};
 use processors::stores::{self, ALL_ACCOUNTS};
@@ -372,13 +373,19 @@ fn what_was_is_not_known_where_something_was_booked_late() {
     assert_eq!(known(&bench), texts([Some("50.00"), Some("51.00"), None, None]));
 }
 
-/// Nothing of what was is kept for good.
+/// Nothing of what was is kept for good, even if a transaction of the engine was dropped since.
 #[test]
 fn what_was_is_forgotten() {
     let mut world = World::new(3);
-    for _ in 0..50 {
+    for n in 0..50 {
         world.commit();
         world.deliver(usize::MAX);
+        if n == 45 {
+            for (worker, turn) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                let faults = world.bench.driver.broker().transaction_faults();
+                faults.next_commit(&format!("riverbank-{worker}-{turn}"), CommitFault::Lost);
+            }
+        }
         world.bench.driver.settle();
     }
     assert!(!world.bench.driver.view(stores::FORMER).is_empty());

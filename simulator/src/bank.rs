@@ -7,6 +7,7 @@
 //! does is refused for insufficient funds, except where it tries to on purpose.
 
 use std::collections::VecDeque;
+use std::iter;
 use std::sync::Arc;
 
 use rand::distr::weighted::WeightedIndex;
@@ -17,7 +18,7 @@ use crate::activity::Activity;
 use crate::book::{Account, Book, hundredths};
 use crate::calendar::Calendar;
 use crate::mix::{Kind, Kinds};
-use crate::operation::{AccountRef, Batch, CustomerRef, Draft, Operation, TransactionRef};
+use crate::operation::{AccountRef, Batch, CustomerRef, Draft, TransactionRef};
 use crate::population::{self, InitialPopulation};
 use crate::profile::Profile;
 use crate::roll::{Customer, Roll};
@@ -137,40 +138,19 @@ impl SimulatedBank {
         bank
     }
 
-    /// This lane's part of the initial population. That of every lane comes before any lane's first batch.
-    pub fn population(&self) -> Vec<Batch> {
-        let mut batches: Vec<Batch> = Vec::new();
-        let per_customer = self.profile.accounts_per_customer;
-        for (n, person) in (0..)
-            .zip(&self.population.customers)
-            .filter(|(n, _)| n % self.lanes == self.lane)
-        {
-            let mut operations = vec![Operation::AddCustomer {
-                customer: CustomerRef(n),
-                person: person.clone(),
-            }];
-            let first = n * per_customer;
-            operations.extend((first..first + per_customer).map(|n| {
-                let account = &self.population.accounts[n as usize];
-                Operation::OpenAccount {
-                    account: AccountRef(n),
-                    customer: account.customer,
-                    account_type: account.account_type,
-                    currency: account.currency,
-                    opening_balance: account.opening_balance,
-                }
-            }));
-            match batches.last_mut() {
-                Some(batch) if batch.operations.len() + operations.len() <= POPULATION_BATCH => {
-                    batch.operations.extend(operations)
-                }
-                _ => batches.push(Batch {
-                    operations,
-                    to_be_refused: false,
-                }),
-            }
-        }
-        batches
+    /// This lane's part of the initial population, made as it is asked for. That of every lane comes before any lane's first batch.
+    pub fn population(&self) -> impl Iterator<Item = Batch> + Send + use<> {
+        let (population, per_customer) = (Arc::clone(&self.population), self.profile.accounts_per_customer);
+        let per_batch = (POPULATION_BATCH / (1 + per_customer as usize)).max(1);
+        let mut numbers = (self.lane..population.customers.len() as u64).step_by(self.lanes as usize);
+        iter::from_fn(move || {
+            let customers = numbers.by_ref().take(per_batch);
+            let operations: Vec<_> = customers.flat_map(|n| population.opening(n, per_customer)).collect();
+            (!operations.is_empty()).then_some(Batch {
+                operations,
+                to_be_refused: false,
+            })
+        })
     }
 
     /// The days of the whole bank, where they are busier than its nights.

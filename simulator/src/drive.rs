@@ -57,33 +57,56 @@ pub enum DriveError {
     Lane(#[from] JoinError),
 }
 
-/// Writes the initial population, then keeps the bank busy. The totals count both.
+/// Writes the initial population, then keeps the bank busy: [`open`] and [`keep_busy`]. The totals count both.
 ///
 /// # Errors
 ///
 /// If the target cannot be reached any more, or already has customers of this seed.
 pub async fn drive<T: Target>(lanes: Vec<SimulatedBank>, target: Arc<T>, pace: Pace) -> Result<Totals, DriveError> {
-    let started = Instant::now();
-    let totals = Arc::new(Mutex::new(Totals::default()));
-    let populations = lanes
-        .iter()
-        .map(|lane| populate(lane.population(), Arc::clone(&target), Arc::clone(&totals), pace.stop.clone()));
-    all(populations).await?;
+    let mut totals = open(&lanes, &target, &pace.stop).await?;
+    totals += keep_busy(lanes, target, pace).await?;
+    Ok(totals)
+}
 
+/// Writes the initial population, as fast as possible.
+///
+/// # Errors
+///
+/// If the target cannot be reached any more, or already has customers of this seed.
+pub async fn open<T: Target>(lanes: &[SimulatedBank], target: &Arc<T>, stop: &CancellationToken) -> Result<Totals, DriveError> {
+    side_by_side(lanes.iter(), |lane, totals| {
+        populate(lane.population(), Arc::clone(target), totals, stop.clone())
+    })
+    .await
+}
+
+/// Keeps a bank busy that has its initial population.
+///
+/// # Errors
+///
+/// If the target cannot be reached any more.
+pub async fn keep_busy<T: Target>(lanes: Vec<SimulatedBank>, target: Arc<T>, pace: Pace) -> Result<Totals, DriveError> {
     let schedule = Arc::new(Schedule::new(&pace, lanes.first().and_then(SimulatedBank::pattern)));
     let number = lanes.len() as u64;
-    let busy = (0..).zip(lanes).map(|(n, lane)| {
+    side_by_side((0..).zip(lanes), |(n, lane), totals| {
         let quota = pace.count.map(|count| count / number + u64::from(n < count % number));
-        work(
-            lane,
-            quota,
-            Arc::clone(&schedule),
-            Arc::clone(&target),
-            Arc::clone(&totals),
-            pace.stop.clone(),
-        )
-    });
-    all(busy).await?;
+        let (schedule, target) = (Arc::clone(&schedule), Arc::clone(&target));
+        work(lane, quota, schedule, target, totals, pace.stop.clone())
+    })
+    .await
+}
+
+/// Does something for each lane, and says what all came to.
+async fn side_by_side<L, F>(
+    lanes: impl Iterator<Item = L>,
+    each: impl Fn(L, Arc<Mutex<Totals>>) -> F,
+) -> Result<Totals, DriveError>
+where
+    F: Future<Output = Result<(), DriveError>> + Send + 'static,
+{
+    let started = Instant::now();
+    let totals = Arc::new(Mutex::new(Totals::default()));
+    all(lanes.map(|lane| each(lane, Arc::clone(&totals)))).await?;
     let mut totals = totals.lock().clone();
     totals.elapsed = started.elapsed();
     Ok(totals)
@@ -101,7 +124,7 @@ async fn all(
 }
 
 async fn populate<T: Target>(
-    batches: Vec<Batch>,
+    batches: impl Iterator<Item = Batch>,
     target: Arc<T>,
     totals: Arc<Mutex<Totals>>,
     stop: CancellationToken,

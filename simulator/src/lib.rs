@@ -38,7 +38,7 @@ mod totals;
 mod transactions;
 
 pub use bank::SimulatedBank;
-pub use drive::{DriveError, Pace, drive};
+pub use drive::{DriveError, Pace, drive, keep_busy, open};
 pub use operation::{
     AccountReason, AccountRef, Batch, ChangeReason, CustomerRef, Draft, Operation, Person, Purpose, TransactionRef,
 };

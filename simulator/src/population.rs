@@ -12,7 +12,7 @@ use schemas::silver::AccountType;
 use schemas::{Currency, Money};
 
 use crate::amounts;
-use crate::operation::{AccountRef, CustomerRef, Person};
+use crate::operation::{AccountRef, CustomerRef, Operation, Person};
 use crate::people;
 use crate::profile::{Profile, Range, Spread};
 
@@ -86,6 +86,26 @@ impl InitialPopulation {
             accounts,
             public,
         })
+    }
+
+    /// What makes a customer by its number, and its accounts.
+    pub fn opening(&self, number: u64, accounts_per_customer: u64) -> impl Iterator<Item = Operation> {
+        let customer = Operation::AddCustomer {
+            customer: CustomerRef(number),
+            person: self.customers[number as usize].clone(),
+        };
+        let first = number * accounts_per_customer;
+        let accounts = (first..first + accounts_per_customer).map(|n| {
+            let account = &self.accounts[n as usize];
+            Operation::OpenAccount {
+                account: AccountRef(n),
+                customer: account.customer,
+                account_type: account.account_type,
+                currency: account.currency,
+                opening_balance: account.opening_balance,
+            }
+        });
+        iter::once(customer).chain(accounts)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use crate::operation::Batch;
@@ -54,6 +55,22 @@ impl Totals {
     /// Operations refused, of all kinds.
     pub fn refusals(&self) -> u64 {
         self.refused.values().sum()
+    }
+}
+
+impl AddAssign for Totals {
+    /// As if one run had come after the other.
+    fn add_assign(&mut self, later: Self) {
+        for (counts, more) in [(&mut self.applied, later.applied), (&mut self.refused, later.refused)] {
+            for (kind, count) in more {
+                *counts.entry(kind).or_default() += count;
+            }
+        }
+        self.commits += later.commits;
+        self.unexpected_refusals += later.unexpected_refusals;
+        self.first_unexpected = self.first_unexpected.take().or(later.first_unexpected);
+        self.retries += later.retries;
+        self.elapsed += later.elapsed;
     }
 }
 

@@ -41,7 +41,7 @@ fn the_same_seed_makes_the_same_operations_and_another_seed_others() {
         let lanes = SimulatedBank::lanes(seed, Profile::default(), 4);
         lanes
             .into_iter()
-            .map(|lane| (lane.population(), lane.take(1_000).collect()))
+            .map(|lane| (lane.population().collect(), lane.take(1_000).collect()))
             .collect()
     };
     assert_eq!(draw(7), draw(7));
@@ -75,7 +75,6 @@ fn every_kind_of_operation_occurs() {
     let bank = SimulatedBank::new(42, Profile::default());
     let kinds: BTreeSet<&str> = bank
         .population()
-        .into_iter()
         .chain(bank.take(5_000))
         .flat_map(|batch| batch.operations)
         .map(|op| op.kind())

@@ -1,5 +1,6 @@
 //! The bank scenario: the whole line of flow from change events to balances, and what each of its stages costs.
 
+mod growth;
 mod program;
 mod settings;
 mod site;
@@ -8,6 +9,7 @@ mod stages;
 
 use schemas::topics::{CDC_TRANSACTIONS, LEGS, SILVER_ACCOUNTS};
 
+pub use growth::BankGrowth;
 pub use program::BankEngine;
 pub use settings::Bank;
 

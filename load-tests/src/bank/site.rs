@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use broker::CleanupPolicy;
 use processors::{APPLICATION, BankSettings};
+use schemas::topics::SILVER_ACCOUNTS;
 use testbed::Testbed;
 
 use super::program::{BankEngine, PAUSE_MAX, Told};
@@ -17,8 +18,10 @@ use crate::process::Running;
 use crate::way::{Way, Window};
 use crate::{measure, records};
 
-/// How long the engine may take to start.
+/// How long the engine may take to start, and to tidy up.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// In so long, a process that does nothing uses less than a twentieth of it.
+const TIDY: Duration = Duration::from_secs(2);
 
 /// A Kafka with empty change topics, and a state folder.
 pub struct Site {
@@ -76,45 +79,83 @@ impl Site {
         })
     }
 
-    /// Fills topics, drains them and what follows from them in a process of its own, and measures that, from the first record to
-    /// the last commit. The process is at work and frozen while they are filled.
+    /// Fills topics, drains them and what follows from them in a process of its own, and measures that.
     pub fn drain(&self, inputs: &[(&str, &Records)]) -> anyhow::Result<Drain> {
-        let mut running = self.ready()?;
-        let paused = Instant::now();
-        running.pause()?;
-        for (topic, held) in inputs {
-            records::write(&self.kafka.broker(), topic, held)?;
-        }
         let topics: Vec<&str> = inputs.iter().map(|(topic, _)| *topic).collect();
-        let between: Vec<String> = stages()?
-            .into_iter()
-            .flatten()
-            .filter(|topic| self.is_between(topic, &topics))
-            .collect();
-        let between: Vec<&str> = between.iter().map(String::as_str).collect();
-        let mut way = Way::new(&self.kafka, APPLICATION, &topics, &between)?;
-        let mut window = Window::default();
-        window.look(running.pid(), Some(()))?;
-        ensure!(paused.elapsed() < PAUSE_MAX, "so many records take too long to write");
-        running.resume()?;
-        way.follow(&self.kafka, &mut running, |_, pid| window.look(pid, None))?;
-        let ((), time, cpu) = window.taken()?;
-        let processed = self.told()?.processed();
-        let events = topics.iter().filter(|topic| **topic != ENDS);
-        let given: f64 = events.filter_map(|topic| processed.get(*topic)).sum();
-        ensure!(given > 0.0, "nothing of {topics:?} was processed");
-        let drain = Drain {
-            cpu_us_per_input: cpu.as_secs_f64() * 1e6 / given,
-            inputs_per_s: given / time.as_secs_f64(),
-            memory_mib_max: measure::memory_mib_max(running.pid())?,
-            processed,
-        };
+        let mut running = self.ready()?;
+        let drain = self.measured(&mut running, &topics, || {
+            let write = |(topic, held): &(&str, &Records)| records::write(&self.kafka.broker(), topic, held);
+            inputs.iter().try_for_each(write)
+        })?;
         running.stop()?;
         Ok(drain)
     }
 
+    /// Fills topics while a process that has nothing to do is frozen, and measures what they take it, from the first record to the
+    /// last commit.
+    pub fn measured(
+        &self,
+        running: &mut Running,
+        topics: &[&str],
+        fill: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Drain> {
+        let before = self.told()?.processed();
+        let paused = Instant::now();
+        running.pause()?;
+        fill()?;
+        let mut way = self.way(topics)?;
+        let mut window = Window::default();
+        window.look(running.pid(), Some(()))?;
+        ensure!(paused.elapsed() < PAUSE_MAX, "so many records take too long to write");
+        running.resume()?;
+        way.follow(&self.kafka, running, |_, pid| window.look(pid, None))?;
+        let ((), time, cpu) = window.taken()?;
+        let mut processed = self.told()?.processed();
+        for (topic, count) in before {
+            processed.entry(topic).and_modify(|all| *all -= count);
+        }
+        let given = of_source(topics, &processed);
+        ensure!(given > 0.0, "nothing of {topics:?} was processed");
+        Ok(Drain {
+            cpu_us_per_input: cpu.as_secs_f64() * 1e6 / given,
+            inputs_per_s: given / time.as_secs_f64(),
+            memory_mib_max: measure::memory_mib_max(running.pid())?,
+            processed,
+        })
+    }
+
+    /// Waits until a process has done what there is, and has no more to tidy up. Returns its CPU time of each source event since its start,
+    /// in microseconds.
+    pub fn finished(&self, running: &mut Running, topics: &[&str]) -> anyhow::Result<f64> {
+        self.way(topics)?.finish(&self.kafka, running)?;
+        let mut cpu = measure::cpu(running.pid())?;
+        let since = Instant::now();
+        loop {
+            std::thread::sleep(TIDY);
+            let now = measure::cpu(running.pid())?;
+            if now - cpu < TIDY / 20 || since.elapsed() > PATIENCE {
+                let processed = self.told()?.processed();
+                // An event that cannot be read is put aside, and nothing follows from it.
+                ensure!(
+                    processed.get(SILVER_ACCOUNTS.name()) > Some(&0.0),
+                    "no account was accepted: {processed:?}"
+                );
+                return Ok(now.as_secs_f64() * 1e6 / of_source(topics, &processed));
+            }
+            cpu = now;
+        }
+    }
+
+    /// The way of what was written to these topics.
+    fn way(&self, topics: &[&str]) -> anyhow::Result<Way> {
+        let stages = stages()?.into_iter().flatten();
+        let between: Vec<String> = stages.filter(|topic| self.is_between(topic, topics)).collect();
+        let between: Vec<&str> = between.iter().map(String::as_str).collect();
+        Way::new(&self.kafka, APPLICATION, topics, &between)
+    }
+
     /// A process all of whose tasks run.
-    fn ready(&self) -> anyhow::Result<Running> {
+    pub fn ready(&self) -> anyhow::Result<Running> {
         // Those that read the source have one task each.
         let stages = stages()?;
         let tasks = stages
@@ -133,6 +174,11 @@ impl Site {
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(running)
+    }
+
+    /// What its state takes on disk, in MiB.
+    pub fn state_mib(&self) -> f64 {
+        measure::disk_mib(&self.engine.state_dir)
     }
 
     /// Its cluster.
@@ -168,6 +214,12 @@ fn stages() -> anyhow::Result<Vec<Vec<String>>> {
         }
     }
     Ok(stages)
+}
+
+/// How many records of the source were processed that are events.
+fn of_source(topics: &[&str], processed: &BTreeMap<String, f64>) -> f64 {
+    let events = topics.iter().filter(|topic| **topic != ENDS);
+    events.filter_map(|topic| processed.get(*topic)).sum()
 }
 
 fn is_of_source(topic: &str) -> bool {

@@ -167,7 +167,7 @@ impl Processor for PostToBalance {
         }
         self.release_holds(cx)?;
         let complete = self.frontier(cx)?.commit_number;
-        self.former.forget(cx.stores.6, complete, cx.now_ms);
+        self.former.forget(cx.stores.6, complete, cx.now_ms)?;
         Ok(())
     }
 }
@@ -328,8 +328,10 @@ fn opened(account: &Account) -> AccountBalance {
     }
 }
 
-/// The balance as its account's new row has it; the row counts among what it reflects if it has changed anything. Whether a currency may change is for the source and Silver to say: here an account's
-/// row and its transactions come over different topics, so either may be first.
+/// The balance as its account's new row has it; the row counts among what it reflects if it has changed anything.
+///
+/// Whether a currency may change is for the source and Silver to say: here an account's row and its transactions come over different
+/// topics, so either may be first.
 fn revised(before: AccountBalance, account: &Account) -> Result<AccountBalance, ProcessError> {
     let mut balance = before.clone();
     let difference = account.opening_balance.checked_sub(balance.opening).map_err(overflow)?;

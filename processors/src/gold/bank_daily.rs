@@ -17,8 +17,8 @@ use schemas::{AccountId, Currency, CustomerId, MoneyError};
 use topology::dsl::{GroupedTable, Parts, Table};
 
 use super::account_daily::day_of;
-use super::sums::{SUMMED_BYTES_MAX, Sign, Sums, sum, sums};
-use crate::stores;
+use super::sums::{Sign, Sums, sum, sums};
+use crate::stores::{self, HELD_BYTES_MAX};
 
 /// A customer on a day, by type of account and currency.
 type CustomerDay = (CustomerId, i32, AccountType, Currency);
@@ -28,7 +28,7 @@ pub fn bank_daily(
     days: &Parts<AccountId, i32, AccountDay>,
     accounts: &Table<AccountId, AccountTerms>,
 ) -> Table<BankDayKey, BankDay> {
-    let flows = days.group_by_summed(|_, day| by_key(flow(day)), sum, "bank-flows", SUMMED_BYTES_MAX);
+    let flows = days.group_by_summed(|_, day| by_key(flow(day)), sum, "bank-flows", HELD_BYTES_MAX);
     let all = flows.merge(&customers(days)).merge(&made(accounts)).merge(&closed(accounts));
     sums(&all, stores::BANK_DAYS)
 }
@@ -53,13 +53,13 @@ fn customers(days: &Parts<AccountId, i32, AccountDay>) -> GroupedTable<BankDayKe
     let of_customer = |_: &(AccountId, i32), day: &AccountDay| -> (CustomerDay, i64) {
         ((day.customer_id, day.day, day.account_type, day.currency), 1)
     };
-    let by_customer = days.group_by_summed(of_customer, |one, other| Some(one + other), "customer-days", SUMMED_BYTES_MAX);
+    let by_customer = days.group_by_summed(of_customer, |one, other| Some(one + other), "customer-days", HELD_BYTES_MAX);
     let accounts = by_customer.reduce(
         stores::CUSTOMER_DAYS,
         |accounts, one| accounts + one,
         |accounts, one| Some(accounts - one).filter(|accounts| *accounts > 0),
     );
-    accounts.map_values(|_, _| 1_i64).on_change().group_by_summed(
+    accounts.map_values(|_, _| 1_i64).group_by_summed(
         |(_, day, account_type, currency), active_customers| {
             let empty = BankDay::empty((*day, *account_type, *currency));
             by_key(BankDay {
@@ -69,7 +69,7 @@ fn customers(days: &Parts<AccountId, i32, AccountDay>) -> GroupedTable<BankDayKe
         },
         sum,
         "bank-customers",
-        SUMMED_BYTES_MAX,
+        HELD_BYTES_MAX,
     )
 }
 

@@ -14,20 +14,20 @@ use schemas::state::AccountTerms;
 use schemas::{AccountId, Currency, CustomerId, MoneyError};
 use topology::dsl::Table;
 
-use super::sums::{SUMMED_BYTES_MAX, Sign, Sums, sum, sums};
-use crate::stores;
+use super::sums::{Sign, Sums, sum, sums};
+use crate::stores::{self, HELD_BYTES_MAX};
 
 /// The positions of customers.
 pub fn customer_positions(
     accounts: &Table<AccountId, AccountTerms>,
     balances: &Table<AccountId, AccountBalance>,
 ) -> Table<(CustomerId, Currency), CustomerPosition> {
-    let positions = accounts.join(balances, position).on_change();
+    let positions = accounts.join(balances, position);
     let by_customer = positions.group_by_summed(
         |_, position| ((position.customer_id, position.currency), position.clone()),
         sum,
         "customer-positions",
-        SUMMED_BYTES_MAX,
+        HELD_BYTES_MAX,
     );
     sums(&by_customer, stores::CUSTOMER_POSITIONS)
 }

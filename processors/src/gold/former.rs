@@ -19,8 +19,9 @@ const OPEN_MAX: usize = 1 << 20;
 /// What balances were, in a store without a changelog.
 #[derive(Default)]
 pub struct Former {
-    /// What the store has, oldest first, each with when it came: the store is empty when a processor begins.
-    kept: VecDeque<(AccountId, i64, Millis)>,
+    /// What the store has, oldest first, each with when it came. `None`: not known yet. A task that begins has an empty store, and one whose
+    /// transaction was discarded has what was committed before.
+    kept: Option<VecDeque<(AccountId, i64, Millis)>>,
 }
 
 impl Former {
@@ -44,6 +45,7 @@ impl Former {
         if since.is_some_and(|since| since > commit_number) {
             return unknown_since(store, id, commit_number);
         }
+        self.known(store, now_ms)?.push_back((id, commit_number, now_ms));
         if let Some(since) = since.filter(|since| *since > complete)
             && let Some(last) = store.get(&(id, since))?
             && last.commit_number.is_some_and(|since| since > complete)
@@ -52,20 +54,44 @@ impl Former {
         }
         store.put((id, commit_number), balance.clone());
         balance.commit_number = Some(commit_number);
-        self.kept.push_back((id, commit_number, now_ms));
         Ok(())
     }
 
     /// Forgets what nobody asks for any more. To be called last: what is undone afterwards would be kept for good.
-    pub fn forget(&mut self, store: &mut KeyValueStore<(AccountId, i64), AccountBalance>, complete: i64, now_ms: Millis) {
-        while let Some((id, number, at)) = self.kept.front().copied() {
-            let is_old = at + FORMER_KEPT < now_ms || self.kept.len() > FORMER_MAX;
-            if !(is_old && number <= complete || self.kept.len() > OPEN_MAX) {
-                return;
+    pub fn forget(
+        &mut self,
+        store: &mut KeyValueStore<(AccountId, i64), AccountBalance>,
+        complete: i64,
+        now_ms: Millis,
+    ) -> Result<(), ProcessError> {
+        let kept = self.known(store, now_ms)?;
+        while let Some((id, number, at)) = kept.front().copied() {
+            let is_old = at + FORMER_KEPT < now_ms || kept.len() > FORMER_MAX;
+            if !(is_old && number <= complete || kept.len() > OPEN_MAX) {
+                break;
             }
-            self.kept.pop_front();
+            kept.pop_front();
             store.delete((id, number));
         }
+        Ok(())
+    }
+
+    /// What the store has: what it had at the beginning, as if it had come now.
+    fn known(
+        &mut self,
+        store: &KeyValueStore<(AccountId, i64), AccountBalance>,
+        now_ms: Millis,
+    ) -> Result<&mut VecDeque<(AccountId, i64, Millis)>, ProcessError> {
+        if self.kept.is_none() {
+            let mut found = Vec::new();
+            store.scan(.., |(id, number), _| {
+                found.push((id, number, now_ms));
+                ControlFlow::Continue(())
+            })?;
+            found.sort_unstable_by_key(|(_, number, _)| *number);
+            self.kept = Some(found.into());
+        }
+        Ok(self.kept.get_or_insert_default())
     }
 }
 

@@ -47,9 +47,6 @@ pub trait Sums: StoreValue + PartialEq {
     fn is_empty(&self) -> bool;
 }
 
-/// So many bytes of what rows add wait for the commit, at most.
-pub const SUMMED_BYTES_MAX: usize = 1 << 20;
-
 /// What two rows add to a group, in one; `None`: an amount is too large to be exact.
 pub fn sum<R: Sums>(one: &R, other: &R) -> Option<R> {
     one.with(other, Sign::Plus).ok()

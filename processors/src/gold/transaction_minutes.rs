@@ -12,8 +12,8 @@ use schemas::silver::TransactionStatus;
 use schemas::{MoneyError, TransactionId};
 use topology::dsl::Table;
 
-use super::sums::{SUMMED_BYTES_MAX, Sign, Sums, sum, sums};
-use crate::stores;
+use super::sums::{Sign, Sums, sum, sums};
+use crate::stores::{self, HELD_BYTES_MAX};
 
 /// A minute, in microseconds.
 const MINUTE_US: i64 = 60_000_000;
@@ -23,11 +23,11 @@ pub fn transaction_minutes(
     transactions: &Table<TransactionId, TransactionFact>,
 ) -> Table<TransactionMinuteKey, TransactionMinute> {
     let minutes = transactions.map_values(|_, transaction| minute(transaction));
-    let by_minute = minutes.on_change().group_by_summed(
+    let by_minute = minutes.group_by_summed(
         |_, minute| (minute.key(), minute.clone()),
         sum,
         "transaction-minutes",
-        SUMMED_BYTES_MAX,
+        HELD_BYTES_MAX,
     );
     sums(&by_minute, stores::TRANSACTION_MINUTES)
 }

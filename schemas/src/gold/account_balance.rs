@@ -29,7 +29,7 @@ pub struct AccountBalance {
     /// Whether the account's row is gone; what still comes for it is booked all the same.
     #[serde(default)]
     pub is_deleted: bool,
-    /// The newest LSN that it reflects.
+    /// LSN of the newest change that changed anything of it.
     pub source_lsn: i64,
     /// When that change was committed at the source, in microseconds since the epoch.
     pub source_ts: i64,

@@ -60,7 +60,7 @@ pub fn balances() -> Typed<AccountId, AccountBalance> {
         "Whether the account's row is gone; what still comes for it is booked all the same.",
         |balance| Cell::Bool(balance.is_deleted),
     )
-    .field("source_lsn", Kind::Int64, "The newest LSN that it reflects.", |balance| {
+    .field("source_lsn", Kind::Int64, "LSN of the newest change that changed anything of it.", |balance| {
         Cell::Int(balance.source_lsn)
     })
     .field(
