@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::HttpSettings;
 use crate::problem::Problem;
@@ -12,6 +12,8 @@ use crate::reads::{ReadError, Reads, Scan};
 /// Reads lists.
 pub(crate) struct Lists {
     permits: Arc<Semaphore>,
+    /// For what is made of an account's many postings.
+    of_accounts: Arc<Semaphore>,
     visits_max: usize,
 }
 
@@ -28,8 +30,15 @@ impl Lists {
     pub fn new(settings: &HttpSettings) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(settings.lists_max)),
+            of_accounts: Arc::new(Semaphore::new(settings.lists_max)),
             visits_max: settings.visits_max,
         }
+    }
+
+    /// To be held while an account's postings are read: as many read at once as lists are, and the others wait, as long as their requests may.
+    pub async fn permit_of_account(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        self.of_accounts.clone().acquire_owned().await.ok()
     }
 
     /// Reads the first `limit` rows behind `after` of the partitions that are here, or of those that are named.

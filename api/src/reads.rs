@@ -175,10 +175,10 @@ pub trait Journal {
     fn entries(&self, id: AccountId) -> Result<Located<Reading<Option<Entries>>>, ReadError>;
     /// Its postings with these numbers, in order, as far as they are kept; so many at most.
     fn postings(&self, id: AccountId, from: i64, to: i64) -> Result<Vec<Posting>, ReadError>;
-    /// Those that were known before their own time, with that time: number and time.
-    fn ahead(&self, id: AccountId) -> Result<Vec<(i64, i64)>, ReadError>;
-    /// What its pending transactions hold.
-    fn holds(&self, id: AccountId) -> Result<Vec<(TransactionId, Hold)>, ReadError>;
+    /// Those that were known before their own time, with that time: number and time. From a number on, some at once; none: there are no more.
+    fn ahead(&self, id: AccountId, from: i64) -> Result<Vec<(i64, i64)>, ReadError>;
+    /// What its pending transactions hold, from a transaction on; some at once, and none where there are no more.
+    fn holds(&self, id: AccountId, from: TransactionId) -> Result<Vec<(TransactionId, Hold)>, ReadError>;
     /// Its balance beside the source's.
     fn reconciliation(&self, id: AccountId) -> Result<Located<Reading<Option<Reconciliation>>>, ReadError>;
     /// The accounts here whose balance differs from the source's.

@@ -144,10 +144,10 @@ impl Journal for Slow {
     fn postings(&self, _: AccountId, _: i64, _: i64) -> Result<Vec<Posting>, ReadError> {
         Ok(Vec::new())
     }
-    fn ahead(&self, _: AccountId) -> Result<Vec<(i64, i64)>, ReadError> {
+    fn ahead(&self, _: AccountId, _: i64) -> Result<Vec<(i64, i64)>, ReadError> {
         Ok(Vec::new())
     }
-    fn holds(&self, _: AccountId) -> Result<Vec<(TransactionId, Hold)>, ReadError> {
+    fn holds(&self, _: AccountId, _: TransactionId) -> Result<Vec<(TransactionId, Hold)>, ReadError> {
         Ok(Vec::new())
     }
     fn reconciliation(&self, _: AccountId) -> Result<Located<Reading<Option<Reconciliation>>>, ReadError> {

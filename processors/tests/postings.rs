@@ -219,6 +219,38 @@ fn a_hold_that_changes_begins_anew() {
     assert_eq!(holds(&bank, 2), []);
 }
 
+/// A change of a transaction that is as old as before does not hold the money again until the next look at what has expired, nor tell it again.
+#[test]
+fn a_hold_that_was_released_stays_so_when_its_transaction_changes() {
+    let hour = Duration::from_secs(3_600);
+    let mut bank = bank_with_expiry(hour);
+    let made = bank.clock_ms;
+    let of = |amount: &str, at_ms: i64| TransactionRow {
+        created_at: Some(at_ms * 1_000),
+        ..transaction(1, 1, "WITHDRAWAL", amount, "PENDING")
+    };
+    bank.transaction(Op::Create, of("30.00", made));
+    bank.driver.advance_wall_clock(hour * 2);
+    assert_eq!(bank.rejected(), [(1, "hold_expired".to_owned())]);
+    bank.transaction(Op::Update, of("40.00", made));
+    bank.check(&[(1, "100.00", "100.00"), (2, "0.00", "0.00")]);
+    assert_eq!(holds(&bank, 1), [(1, "40.00".to_owned(), true)]);
+    bank.driver.advance_wall_clock(hour);
+    assert_eq!(bank.rejected(), []);
+    // One that is made later holds.
+    bank.transaction(Op::Update, of("50.00", bank.driver.clock().now_ms().0));
+    bank.check(&[(1, "100.00", "50.00"), (2, "0.00", "0.00")]);
+    bank.transaction(Op::Update, of("50.00", made));
+    bank.check(&[(1, "100.00", "50.00"), (2, "0.00", "0.00")]);
+    bank.driver.advance_wall_clock(hour);
+    bank.check(&[(1, "100.00", "100.00"), (2, "0.00", "0.00")]);
+    bank.transaction(Op::Update, of("50.00", made - 1));
+    bank.transaction(Op::Update, transaction(1, 1, "WITHDRAWAL", "50.00", "COMPLETED"));
+    bank.check(&[(1, "50.00", "50.00"), (2, "0.00", "0.00")]);
+    assert_eq!(holds(&bank, 1), []);
+    assert!(bank.driver.view(stores::HOLDS_PLACED).is_empty());
+}
+
 #[test]
 fn holds_without_an_expiry_stay() {
     let mut bank = Bench::set(BankSettings {

@@ -590,6 +590,32 @@ fn a_snapshot_is_no_transaction() {
     assert_eq!((known.commit_number, known.is_partial, known.open), (4, false, None));
 }
 
+/// A snapshot whose last row nobody sees, since it cannot be read or the connector was stopped, is over when the connector streams again.
+#[test]
+fn a_snapshot_that_was_broken_off_is_over_when_streaming_goes_on() {
+    let mut bench = Bench::new();
+    bench.account(1, "0.00");
+    (1..=3).for_each(|id| bench.transaction(Op::Create, deposit(id, 1, "1.00")));
+    bench.lsn += 10;
+    bench.clock_ms += 1_000;
+    let rows = [("first", 1), ("true", 2)].map(|(marker, id)| bench.read(marker, deposit(id, 1, "1.00")));
+    bench.sends(CDC_TRANSACTIONS, &[&rows[0], &rows[1]]);
+    be_silent(&mut bench);
+    assert!(frontier(&bench).unwrap().is_partial);
+    // One that was sent before, and comes again, says nothing.
+    let (lsn, clock_ms) = (bench.lsn, bench.clock_ms);
+    (bench.lsn, bench.clock_ms) = (lsn - 20, clock_ms - 2_000);
+    bench.transaction(Op::Create, deposit(3, 1, "1.00"));
+    be_silent(&mut bench);
+    assert!(frontier(&bench).unwrap().is_partial);
+    (bench.lsn, bench.clock_ms) = (lsn, clock_ms);
+    bench.transaction(Op::Create, deposit(4, 1, "1.00"));
+    be_silent(&mut bench);
+    assert!(!frontier(&bench).unwrap().is_partial);
+    // Nothing is taken for deleted that it did not show.
+    bench.check(&[(1, "4.00", "4.00")]);
+}
+
 /// Three looks at the clock: what there is to sweep, that nothing comes, and that it was so for a while.
 fn be_silent(bench: &mut Bench) {
     (0..3).for_each(|_| bench.driver.advance_wall_clock(SILENCE.max(Duration::from_secs(1))));

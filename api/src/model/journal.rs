@@ -81,15 +81,23 @@ pub struct Statement {
     /// The month (UTC).
     #[schema(example = "2026-01")]
     pub month: String,
-    /// The currency of all amounts.
+    /// The currency of the amounts: the account's at the month's end. It may change while the account has no transactions.
     #[schema(value_type = String, example = "EUR")]
     pub currency: Currency,
     /// Booked when the month began.
     #[schema(example = "100.00")]
     pub opening: String,
+    /// The currency of `opening`, where it was another one; else it is not there.
+    #[schema(value_type = Option<String>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening_currency: Option<Currency>,
     /// Booked when it ended, or so far.
     #[schema(example = "87.70")]
     pub closing: String,
+    /// By how much the balance that the account opened with was changed since its last posting: its row was made anew, or corrected. It is in `closing`;
+    /// where there was none, it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening_change: Option<String>,
     /// How many postings the month has.
     #[schema(example = 1)]
     pub entries: i64,
@@ -111,6 +119,14 @@ pub struct Line {
     /// The month of the transaction's own time, where that is an earlier one: the line corrects its statement. Null: it is of this month.
     #[schema(required, example = json!(null))]
     pub corrects: Option<String>,
+    /// By how much the balance that the account opened with was changed between the posting before and this one: its row was made anew, or
+    /// corrected. It is in `balance_after`; where there was none, it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening_change: Option<String>,
+    /// The currency of the line, where the account had another one than at the month's end; else it is not there.
+    #[schema(value_type = Option<String>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Currency>,
 }
 
 /// What was booked at an instant of the past.
@@ -184,7 +200,7 @@ pub struct Explanation {
     #[schema(value_type = String, example = "EUR")]
     pub currency: Currency,
     /// What the account had before the first posting that is added up here: what it opened with, if all are. Those that are no longer kept
-    /// are not, and of very many the newest 500,000 are.
+    /// are not, nor those in another currency that the account had, and of very many the newest 500,000 are.
     #[schema(example = "100.00")]
     pub brought_forward: String,
     /// Sum of the postings that brought money.
@@ -199,7 +215,11 @@ pub struct Explanation {
     /// How many of them take back another one.
     #[schema(example = 0)]
     pub reversals: i64,
-    /// Brought forward, plus credits, less debits.
+    /// By how much the balance that the account opened with was changed since the first of these: its row was made anew, or corrected. Where it
+    /// was not, it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening_change: Option<String>,
+    /// Brought forward, plus credits, less debits, plus a change of what it opened with.
     #[schema(example = "112.30")]
     pub booked: String,
     /// What pending transactions hold, one by one.

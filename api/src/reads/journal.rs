@@ -2,6 +2,9 @@
 //! the past.
 //!
 //! Postings never change, and each has the balance after it. So whatever commits come between two look-ups, what is up to a number stays.
+//!
+//! What an account opened with is no posting. Where its row is made anew or corrected, the balance changes without one: from one posting to the
+//! next, or since the newest. A row that was made anew says when, by its `created_at`.
 
 use std::ops::ControlFlow;
 
@@ -10,7 +13,7 @@ use processors::stores;
 use schemas::gold::{AccountBalance, Reconciliation};
 use schemas::silver::Posting;
 use schemas::state::Hold;
-use schemas::{AccountId, Money, MoneyError, TransactionId};
+use schemas::{AccountId, Currency, Money, MoneyError, TransactionId};
 use topology::query::{self, Scattered};
 use topology::{Micros, Queries};
 
@@ -22,6 +25,8 @@ use crate::model::instant;
 const CHUNK: i64 = 1_000;
 /// Postings that are looked through for one answer, at most: about a second.
 const LOOKED_AT_MAX: i64 = 500_000;
+/// Postings that are looked up one by one for one answer, at most.
+const AHEAD_MAX: usize = 10_000;
 
 impl Journal for Queries {
     fn entries(&self, id: AccountId) -> Result<Located<Reading<Option<Entries>>>, ReadError> {
@@ -55,28 +60,25 @@ impl Journal for Queries {
         Ok(found?.value)
     }
 
-    fn ahead(&self, id: AccountId) -> Result<Vec<(i64, i64)>, ReadError> {
+    fn ahead(&self, id: AccountId, from: i64) -> Result<Vec<(i64, i64)>, ReadError> {
         let found = self.read(stores::POSTINGS_AHEAD, &id, |view| {
             let mut found = Vec::new();
-            view.scan((id, 0)..=(id, i64::MAX), |(_, number), at| {
+            view.scan((id, from)..=(id, i64::MAX), |(_, number), at| {
                 found.push((number, at));
-                ControlFlow::Continue(())
+                enough(&found)
             })?;
             Ok(found)
         });
         Ok(found?.value)
     }
 
-    fn holds(&self, id: AccountId) -> Result<Vec<(TransactionId, Hold)>, ReadError> {
+    fn holds(&self, id: AccountId, from: TransactionId) -> Result<Vec<(TransactionId, Hold)>, ReadError> {
         let found = self.read(stores::HOLDS, &id, |view| {
             let mut found = Vec::new();
-            view.scan(
-                (id, TransactionId(i64::MIN))..=(id, TransactionId(i64::MAX)),
-                |(_, transaction), hold| {
-                    found.push((transaction, hold));
-                    ControlFlow::Continue(())
-                },
-            )?;
+            view.scan((id, from)..=(id, TransactionId(i64::MAX)), |(_, transaction), hold| {
+                found.push((transaction, hold));
+                enough(&found)
+            })?;
             Ok(found)
         });
         Ok(found?.value)
@@ -114,6 +116,14 @@ impl Journal for Queries {
     }
 }
 
+/// So many are read at once.
+fn enough<T>(found: &[T]) -> ControlFlow<()> {
+    match (found.len() as i64) < CHUNK {
+        true => ControlFlow::Continue(()),
+        false => ControlFlow::Break(()),
+    }
+}
+
 /// Why there is no answer about the past.
 #[derive(Debug, thiserror::Error)]
 pub enum PastError {
@@ -127,24 +137,39 @@ pub enum PastError {
     #[error("the account was opened at {}", instant(*.0))]
     NotOpened(Micros),
     /// Too many postings have been recorded since.
-    #[error("the account has had more than {LOOKED_AT_MAX} postings since then; its days (/daily) say what it had at their ends")]
+    #[error(
+        "the account has had more than {LOOKED_AT_MAX} postings since then, or more than {AHEAD_MAX} that were known ahead of their time; its days \
+         (/daily) say what it had at their ends"
+    )]
     TooMany,
+    /// The account changes faster than it is read.
+    #[error("the account changes faster than it is read: ask again")]
+    GoneOn,
     /// A sum is too large to be exact.
     #[error(transparent)]
     Sum(#[from] MoneyError),
 }
 
-/// The numbers of postings in a period, and the balances around it.
+/// What an account had at an instant, as it was known then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// The number of its newest posting; 0: it had none.
+    pub number: i64,
+    /// What was booked.
+    pub booked: Money,
+    /// The account's currency; it may change while the account has no transactions.
+    pub currency: Currency,
+    /// When its newest posting was recorded.
+    recorded_at: Option<i64>,
+}
+
+/// The postings of a period, and the balances around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period {
-    /// The number before the first one.
-    pub after: i64,
-    /// The last one's; `after` where there is none.
-    pub until: i64,
-    /// What the account had before.
-    pub opening: Money,
-    /// What it had at the end.
-    pub closing: Money,
+    /// What the account had before, with the number before the first posting.
+    pub opening: Known,
+    /// What it had at the end, with the last one's number.
+    pub closing: Known,
 }
 
 /// The postings that were recorded from an instant on and before another, in microseconds since the epoch.
@@ -153,16 +178,54 @@ pub struct Period {
 ///
 /// They are not kept from so long ago, or the stores gave no answer.
 pub fn recorded(reads: &dyn Journal, of: &Entries, from: i64, to: i64) -> Result<Period, PastError> {
-    let balance = &of.balance;
     is_opened(of, to - 1)?;
-    let (until, closing) = before(reads, balance, balance.entry_count, |at| at < to)?;
-    let (after, opening) = before(reads, balance, until, |at| at < from)?;
     Ok(Period {
-        after,
-        until,
-        opening,
-        closing,
+        opening: known_at(reads, of, from - 1)?,
+        closing: known_at(reads, of, to - 1)?,
     })
+}
+
+/// What an account had at an instant, as it was known then, in microseconds since the epoch.
+fn known_at(reads: &dyn Journal, of: &Entries, at: i64) -> Result<Known, PastError> {
+    let balance = &of.balance;
+    let known = before(reads, balance, balance.entry_count, |recorded_at| recorded_at <= at)?;
+    let made_anew = of.opened_at.filter(|opened_at| known.recorded_at < Some(*opened_at));
+    if known.number == balance.entry_count {
+        // Nothing was posted since, so it is the balance as it is: but for what was changed without a posting.
+        let is_now = made_anew.unwrap_or(balance.source_ts) <= at;
+        return Ok(if is_now { now(balance) } else { known });
+    }
+    match made_anew {
+        Some(opened_at) if known.number > 0 && opened_at <= at => {
+            let next = known.number + 1;
+            let next = reads
+                .postings(balance.account_id, next, next)?
+                .pop()
+                .ok_or(PastError::Forgotten)?;
+            let (booked, currency) = before_it(&next)?;
+            Ok(Known {
+                booked,
+                currency,
+                ..known
+            })
+        }
+        _ => Ok(known),
+    }
+}
+
+/// What an account had before a posting.
+fn before_it(posting: &Posting) -> Result<(Money, Currency), PastError> {
+    let after = posting.balance_after.ok_or(PastError::Forgotten)?;
+    Ok((after.checked_sub(posting.amount)?, posting.currency))
+}
+
+fn now(balance: &AccountBalance) -> Known {
+    Known {
+        number: balance.entry_count,
+        booked: balance.booked,
+        currency: balance.currency,
+        recorded_at: balance.last_entry_at,
+    }
 }
 
 fn is_opened(of: &Entries, at: i64) -> Result<(), PastError> {
@@ -172,27 +235,34 @@ fn is_opened(of: &Entries, at: i64) -> Result<(), PastError> {
     }
 }
 
-/// The newest of an account's first postings that was recorded in time, and the balance with it.
+/// The newest of an account's first postings that was recorded in time, and what the account had with it.
 fn before(
     reads: &dyn Journal,
     balance: &AccountBalance,
     entries: i64,
     in_time: impl Fn(i64) -> bool,
-) -> Result<(i64, Money), PastError> {
+) -> Result<Known, PastError> {
     let id = balance.account_id;
     let get = |number| Ok::<_, ReadError>(reads.postings(id, number, number)?.pop());
     let found = newest(entries, get, |posting| posting.recorded_at.is_some_and(&in_time))?;
     match found {
-        Some(posting) => Ok((
-            posting.entry_number.unwrap_or_default(),
-            posting.balance_after.ok_or(PastError::Forgotten)?,
-        )),
-        None if balance.entry_count == 0 => Ok((0, balance.opening)),
+        Some(posting) => Ok(Known {
+            number: posting.entry_number.unwrap_or_default(),
+            booked: posting.balance_after.ok_or(PastError::Forgotten)?,
+            currency: posting.currency,
+            recorded_at: posting.recorded_at,
+        }),
+        None if balance.entry_count == 0 => Ok(now(balance)),
         // What it had before its first posting, which has to be kept for that to be known.
         None => {
             let first = get(1)?.ok_or(PastError::Forgotten)?;
-            let after = first.balance_after.ok_or(PastError::Forgotten)?;
-            Ok((0, after.checked_sub(first.amount)?))
+            let (booked, currency) = before_it(&first)?;
+            Ok(Known {
+                number: 0,
+                booked,
+                currency,
+                recorded_at: None,
+            })
         }
     }
 }
@@ -200,10 +270,8 @@ fn before(
 /// A booked balance of the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Past {
-    /// What was booked.
-    pub booked: Money,
-    /// How many of the account's postings were known.
-    pub known: i64,
+    /// What was booked, and how many of the account's postings were known.
+    pub known: Known,
     /// How many of these are of a later time than the one asked for, and not in it.
     pub later: i64,
 }
@@ -223,16 +291,17 @@ pub fn past(
     for Micros(at) in [effective_at, recorded_at].into_iter().flatten() {
         is_opened(of, at)?;
     }
-    let (known, booked) = match recorded_at {
-        Some(Micros(until)) => before(reads, balance, balance.entry_count, |at| at <= until)?,
-        None => (balance.entry_count, balance.booked),
+    let known = match recorded_at {
+        Some(Micros(until)) => known_at(reads, of, until)?,
+        None => now(balance),
     };
-    let mut past = Past { booked, known, later: 0 };
+    let mut past = Past { known, later: 0 };
     let Some(Micros(effective_at)) = effective_at else {
         return Ok(past);
     };
+    let known = known.number;
     // What was recorded up to then is of then or before, but for what was known ahead of its time.
-    let (by_then, _) = before(reads, balance, known, |at| at <= effective_at)?;
+    let by_then = before(reads, balance, known, |at| at <= effective_at)?.number;
     if known - by_then > LOOKED_AT_MAX {
         return Err(PastError::TooMany);
     }
@@ -244,23 +313,48 @@ pub fn past(
         next += CHUNK;
         later.extend(postings.into_iter().filter(is_later).map(|posting| posting.amount));
     }
-    for (number, _) in reads
-        .ahead(balance.account_id)?
-        .into_iter()
-        .filter(|(number, at)| *number <= by_then && *at > effective_at)
-    {
-        later.extend(
-            reads
-                .postings(balance.account_id, number, number)?
-                .pop()
-                .map(|posting| posting.amount),
-        );
+    let of_later = |(number, at): &(i64, i64)| *number <= by_then && *at > effective_at;
+    let (mut ahead, mut next, mut looked_at) = (Vec::new(), 0, 0);
+    loop {
+        let some = reads.ahead(balance.account_id, next)?;
+        let Some((last, _)) = some.last().filter(|_| next <= by_then) else {
+            break;
+        };
+        next = last.saturating_add(1);
+        looked_at += some.len() as i64;
+        ahead.extend(some.iter().filter(|entry| of_later(entry)).map(|(number, _)| *number));
+        if looked_at > LOOKED_AT_MAX || ahead.len() > AHEAD_MAX {
+            return Err(PastError::TooMany);
+        }
+    }
+    for number in ahead {
+        let found = reads.postings(balance.account_id, number, number)?.pop();
+        later.extend(found.map(|posting| posting.amount));
     }
     past.later = later.len() as i64;
     for amount in later {
-        past.booked = past.booked.checked_sub(amount)?;
+        past.known.booked = past.known.booked.checked_sub(amount)?;
     }
     Ok(past)
+}
+
+/// By how much what an account opened with was changed while no posting was recorded, if it was: from a balance to the one that the next posting
+/// goes on from.
+///
+/// # Errors
+///
+/// A sum is too large to be exact.
+pub fn opening_change(before: Money, next: &Posting) -> Result<Option<Money>, PastError> {
+    Ok(changed(before, before_it(next)?.0)?)
+}
+
+/// The same from a balance to a later one.
+///
+/// # Errors
+///
+/// The difference is too large to be exact.
+pub fn changed(from: Money, to: Money) -> Result<Option<Money>, MoneyError> {
+    Ok(Some(to.checked_sub(from)?).filter(|difference| *difference != Money::ZERO))
 }
 
 /// What an account's postings add up to.
@@ -280,13 +374,14 @@ pub struct Sums {
     pub reversals: i64,
 }
 
-/// Adds up the postings that make a balance: the newest, where there are very many.
+/// Adds up the postings that make a balance: the newest, where there are very many, and where the account's currency has changed, those in
+/// the one that it has.
 ///
 /// # Errors
 ///
 /// The stores gave no answer.
 pub fn sums(reads: &dyn Journal, balance: &AccountBalance) -> Result<Sums, PastError> {
-    let mut sums = Sums {
+    let none = Sums {
         ends: None,
         brought_forward: balance.booked,
         credits: Money::ZERO,
@@ -294,11 +389,16 @@ pub fn sums(reads: &dyn Journal, balance: &AccountBalance) -> Result<Sums, PastE
         entries: 0,
         reversals: 0,
     };
+    let mut sums = none.clone();
     let mut next = (balance.entry_count - LOOKED_AT_MAX).max(0) + 1;
     while next <= balance.entry_count {
         let postings = reads.postings(balance.account_id, next, balance.entry_count)?;
         next += CHUNK;
         for posting in postings {
+            if posting.currency != balance.currency {
+                sums = none.clone();
+                continue;
+            }
             sums.entries += 1;
             sums.reversals += i64::from(posting.reverses.is_some());
             if posting.amount < Money::ZERO {

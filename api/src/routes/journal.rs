@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use schemas::AccountId;
 use schemas::gold::AccountBalance;
+use schemas::{AccountId, TransactionId, state};
 use serde::{Deserialize, Serialize};
 use system_of_record::Entity;
 use topology::Micros;
@@ -22,7 +22,7 @@ use crate::model::{
 };
 use crate::page::{LIMIT_MAX, limit_of_hundred};
 use crate::problem::Problem;
-use crate::reads::journal::{self, PastError};
+use crate::reads::journal::{self, PastError, Period};
 use crate::reads::{Entries, Located, Reading, Reads, Scan};
 use crate::routes::Group;
 use crate::state::{App, AppState};
@@ -122,31 +122,48 @@ pub async fn statement(
     let limit = limit_of_hundred(query.limit)? as i64;
     answer(&app, &asked, id, move |reads, entries, _| {
         let Entries { balance, frontier, .. } = entries;
-        let period = journal::recorded(reads, entries, from.0, to.0)?;
-        let first = period.after.max(query.after.unwrap_or(0)).saturating_add(1);
-        let last = period.until.min(first.saturating_add(limit - 1));
+        let Period { opening, closing } = journal::recorded(reads, entries, from.0, to.0)?;
+        let first = opening.number.max(query.after.unwrap_or(0)).saturating_add(1);
+        let last = closing.number.min(first.saturating_add(limit - 1));
         let rows = if first > last {
             Vec::new()
         } else {
             reads.postings(AccountId(id), first, last)?
         };
-        // An account's currency may change while it has no transactions.
-        let currency = rows.first().map_or(balance.currency, |posting| posting.currency);
-        let line = |posting: schemas::silver::Posting| Line {
-            corrects: posting.effective_at.filter(|at| *at < from.0).map(|at| month(Micros(at))),
-            posting: posting.into(),
+        // What the account had after a posting of the month, or before the first.
+        let after = |number| match number == opening.number {
+            true => Ok(opening.booked),
+            false => {
+                let posting = reads.postings(AccountId(id), number, number)?.pop();
+                posting.and_then(|posting| posting.balance_after).ok_or(PastError::Forgotten)
+            }
         };
+        let mut items = Vec::with_capacity(rows.len());
+        let mut before = if rows.is_empty() { opening.booked } else { after(first - 1)? };
+        for posting in rows {
+            let opening_change = journal::opening_change(before, &posting)?;
+            before = posting.balance_after.ok_or(PastError::Forgotten)?;
+            items.push(Line {
+                corrects: posting.effective_at.filter(|at| *at < from.0).map(|at| month(Micros(at))),
+                opening_change: opening_change.map(|amount| money(amount, posting.currency)),
+                currency: Some(posting.currency).filter(|currency| *currency != closing.currency),
+                posting: posting.into(),
+            });
+        }
+        let since = journal::changed(after(closing.number)?, closing.booked)?;
         Ok(Statement {
             account_id: AccountId(id),
             month: month(from),
-            currency,
-            opening: money(period.opening, currency),
-            closing: money(period.closing, currency),
-            entries: period.until - period.after,
+            currency: closing.currency,
+            opening: money(opening.booked, opening.currency),
+            opening_currency: Some(opening.currency).filter(|currency| *currency != closing.currency),
+            closing: money(closing.booked, closing.currency),
+            opening_change: since.map(|amount| money(amount, closing.currency)),
+            entries: closing.number - opening.number,
             // What comes later is recorded later.
-            is_closed: frontier.is_some_and(|frontier| frontier.source_ts >= to.0) || period.until < balance.entry_count,
-            items: rows.into_iter().map(line).collect(),
-            next: (last < period.until).then_some(last),
+            is_closed: frontier.is_some_and(|frontier| frontier.source_ts >= to.0) || closing.number < balance.entry_count,
+            items,
+            next: (last < closing.number).then_some(last),
         })
     })
     .await
@@ -175,10 +192,14 @@ pub async fn holds(State(app): State<AppState>, Id(id): Id, asked: Asked) -> Res
 }
 
 fn holds_of(reads: &dyn Reads, balance: &AccountBalance) -> Result<Vec<Hold>, PastError> {
-    let holds = reads.holds(balance.account_id)?.into_iter();
-    Ok(holds
-        .map(|(transaction, hold)| Hold::new(transaction, &hold, balance.currency))
-        .collect())
+    let (mut holds, mut next) = (Vec::new(), Some(i64::MIN));
+    while let Some(from) = next {
+        let some = reads.holds(balance.account_id, TransactionId(from))?;
+        next = some.last().and_then(|(last, _)| last.0.checked_add(1));
+        let hold = |(transaction, hold): &(TransactionId, state::Hold)| Hold::new(*transaction, hold, balance.currency);
+        holds.extend(some.iter().map(hold));
+    }
+    Ok(holds)
 }
 
 /// What an account's balance is made of: what it began with, all postings added up, each hold, and the positions in the source's log
@@ -198,8 +219,16 @@ fn holds_of(reads: &dyn Reads, balance: &AccountBalance) -> Result<Vec<Hold>, Pa
 pub async fn explain(State(app): State<AppState>, Id(id): Id, asked: Asked) -> Result<Response, Problem> {
     answer(&app, &asked, id, move |reads, entries, as_of| {
         let balance = &entries.balance;
+        let holds = holds_of(reads, balance)?;
+        match reads.entries(balance.account_id)? {
+            Located::Here(Reading { value: Some(now), .. }) if now.balance == *balance => {}
+            // They are of another commit than the balance.
+            _ => return Err(PastError::GoneOn),
+        }
         let sums = journal::sums(reads, balance)?;
+        let posted = sums.brought_forward.checked_add(sums.credits)?.checked_sub(sums.debits)?;
         let amount = |amount| money(amount, balance.currency);
+        let opening_change = journal::changed(posted, balance.booked)?.map(amount);
         let (first, last) = sums.ends.unzip();
         Ok(Explanation {
             account_id: balance.account_id,
@@ -210,7 +239,8 @@ pub async fn explain(State(app): State<AppState>, Id(id): Id, asked: Asked) -> R
             entries: sums.entries,
             reversals: sums.reversals,
             booked: amount(balance.booked),
-            holds: holds_of(reads, balance)?,
+            opening_change,
+            holds,
             pending: amount(balance.pending),
             available: amount(balance.available),
             first: first.map(Posting::from),
@@ -257,11 +287,11 @@ pub(super) async fn past(app: &App, asked: &Asked, id: i64, query: &PastQuery) -
         let past = journal::past(reads, entries, effective_at, recorded_at)?;
         Ok(PastBalance {
             account_id: balance.account_id,
-            currency: balance.currency,
-            booked: money(past.booked, balance.currency),
+            currency: past.known.currency,
+            booked: money(past.known.booked, past.known.currency),
             effective_at: effective_at.map(instant),
             recorded_at: recorded_at.map(instant),
-            known: past.known,
+            known: past.known.number,
             later: past.later,
             as_of,
         })
@@ -337,17 +367,22 @@ pub async fn differences(
     }))
 }
 
-/// An answer about an account that is here, read where it may take a while; else what the instance says that has it.
+/// So often an account is read that has gone on meanwhile.
+const READS_MAX: usize = 10;
+
+/// An answer about an account that is here, read where it may take a while; else what the instance says that has it. As many at once as lists.
 async fn answer<T: Serialize + Send + 'static>(
     app: &App,
     asked: &Asked,
     id: i64,
-    read: impl FnOnce(&dyn Reads, &Entries, AsOf) -> Result<T, PastError> + Send + 'static,
+    read: impl Fn(&dyn Reads, &Entries, AsOf) -> Result<T, PastError> + Send + 'static,
 ) -> Result<Response, Problem> {
     let heard_at_us = app.source.as_ref().and_then(|source| source.heard_at_us());
     let in_commit_order = app.in_commit_order;
     let reads = Arc::clone(&app.reads);
-    let found = tokio::task::spawn_blocking(move || -> Result<_, PastError> {
+    // Of one that goes away the reading goes on, and with it the permit.
+    let permit = app.lists.permit_of_account().await;
+    let once = move || -> Result<_, PastError> {
         let reading = match reads.entries(AccountId(id))? {
             Located::Here(reading) => reading,
             Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
@@ -358,6 +393,17 @@ async fn answer<T: Serialize + Send + 'static>(
         };
         let as_of = AsOf::new(&entries.balance, reading.committed_at_ms, in_commit_order, heard_at_us);
         read(&*reads, &entries, as_of).map(|answer| Located::Here(Some(answer)))
+    };
+    let found = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        let mut found = once();
+        for _ in 1..READS_MAX {
+            match found {
+                Err(PastError::GoneOn) => found = once(),
+                _ => break,
+            }
+        }
+        found
     })
     .await;
     match found.map_err(|error| Problem::internal(&error))? {
@@ -372,6 +418,7 @@ async fn answer<T: Serialize + Send + 'static>(
         )),
         Err(error @ PastError::NotOpened(_)) => Err(Problem::new(StatusCode::NOT_FOUND, "not-found", error.to_string())),
         Err(error @ PastError::TooMany) => Err(Problem::invalid("effective_at", error.to_string())),
+        Err(error @ PastError::GoneOn) => Err(Problem::unavailable("busy", error.to_string())),
         Err(error @ PastError::Sum(_)) => Err(Problem::internal(&error)),
     }
 }

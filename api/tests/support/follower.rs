@@ -302,11 +302,11 @@ impl Journal for Follower {
         Ok(Vec::new())
     }
 
-    fn ahead(&self, _: AccountId) -> Result<Vec<(i64, i64)>, ReadError> {
+    fn ahead(&self, _: AccountId, _: i64) -> Result<Vec<(i64, i64)>, ReadError> {
         Ok(Vec::new())
     }
 
-    fn holds(&self, _: AccountId) -> Result<Vec<(TransactionId, Hold)>, ReadError> {
+    fn holds(&self, _: AccountId, _: TransactionId) -> Result<Vec<(TransactionId, Hold)>, ReadError> {
         Ok(Vec::new())
     }
 

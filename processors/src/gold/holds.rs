@@ -28,22 +28,30 @@ pub(super) fn change(account: AccountId, leg: &Leg, entry: LegEntry, of: &mut Ho
     if let Some(hold) = known.filter(|hold| hold.released_at.is_none()) {
         placed.delete((hold.placed_at, account, leg.transaction_id));
     }
+    let is_released = known.is_some_and(|hold| hold.released_at.is_some());
     if entry.reversal {
-        // One from before holds were kept is not known, and holds until it ends.
-        if known.is_some() {
+        let is_held_again = leg.then.is_some_and(|then| !then.reversal && then.pending != Money::ZERO);
+        // One from before holds were kept is not known, and holds until it ends. One that was released stays so if the next entry holds again.
+        if known.is_some() && !(is_released && is_held_again) {
             holds.delete(key);
         }
-        let is_released = known.is_some_and(|hold| hold.released_at.is_some());
         return Ok(if is_released { Money::ZERO } else { entry.pending });
     }
     let placed_at = entry.effective_at.unwrap_or(leg.source_ts);
+    // Of the same time, so it has expired as well.
+    let released_at = known
+        .filter(|hold| hold.placed_at >= placed_at)
+        .and_then(|hold| hold.released_at);
     let hold = Hold {
         amount: entry.pending,
         placed_at,
-        released_at: None,
+        released_at,
         source_lsn: leg.source_lsn,
     };
     holds.put(key, hold);
+    if released_at.is_some() {
+        return Ok(Money::ZERO);
+    }
     placed.put((placed_at, account, leg.transaction_id), leg.source_lsn);
     Ok(entry.pending)
 }

@@ -139,6 +139,12 @@ where
                 sweep::snapshot_ends(&mut table, marker, at);
                 self.went_on(cx, table)
             }
+            Kind::Streamed if in_order && known.snapshot.is_some() => {
+                let mut table = *known;
+                sweep::streaming_goes_on(&mut table, at);
+                apply(cx, id, event, (kind, at), &table, in_order)?;
+                self.went_on(cx, table)
+            }
             _ => apply(cx, id, event, (kind, at), known, in_order),
         }
     }
