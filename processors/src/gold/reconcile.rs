@@ -11,6 +11,9 @@
 //! once, nothing is waited for. A row that does not agree waits until all transactions up to its commit have come; what differs then is a
 //! difference. Where no transaction follows, [`QUIET`] is waited for instead.
 //!
+//! So a commit whose posting comes behind a row that agreed is compared with the account's next row, and one for which the ledger wrote no row is not
+//! compared here, but by `riverbank audit`.
+//!
 //! A difference is looked at again with each posting and each row of its account. A row of an account that agrees is written at most once in
 //! [`WRITTEN_EVERY`], by the source's clock. Nothing is compared where the source keeps no ledger, nor what a
 //! snapshot shows, which has no place among the commits; and no difference is found where the change

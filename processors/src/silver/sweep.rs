@@ -88,18 +88,16 @@ pub fn snapshot_ends(table: &mut TableState, marker: Option<&str>, at: SourcePos
 }
 
 /// A row was streamed. The connector goes on streaming when a snapshot is done, so one that is older is over, whether its last row was seen or
-/// not: it may have been unreadable, or the snapshot was broken off. Then nobody knows what it would have shown.
-pub fn streaming_goes_on(table: &mut TableState, at: SourcePosition) -> bool {
-    let Some(open) = table.snapshot.filter(|open| is_before(*open, at)) else {
-        return false;
-    };
-    tracing::warn!(
-        lsn = open.lsn,
-        "a snapshot has ended without its last row: what it has not shown is not deleted"
-    );
-    table.snapshot = None;
-    table.has_gap = false;
-    true
+/// not: it may have been unreadable, or the snapshot was broken off. Of what it has not shown it says nothing.
+pub fn streaming_goes_on(table: &mut TableState, at: SourcePosition) {
+    if let Some(open) = table.snapshot.filter(|open| is_before(*open, at)) {
+        tracing::warn!(
+            lsn = open.lsn,
+            "a snapshot has ended without its last row: what it has not shown is not deleted"
+        );
+        table.snapshot = None;
+        table.has_gap = false;
+    }
 }
 
 /// The table was emptied, by this transaction.

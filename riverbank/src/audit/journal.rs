@@ -33,14 +33,17 @@ impl OfJournal {
                 continue;
             };
             let entries = emitted.journal.by_account.get(&id).copied().unwrap_or_default();
-            if entries.count == balance.entry_count && balance.opening.checked_add(entries.sum)? == balance.booked {
-                self.accounts.agrees(id);
-            } else {
-                let difference = format!(
+            let is_sum = entries.count == balance.entry_count && balance.opening.checked_add(entries.sum)? == balance.booked;
+            let difference = match is_sum {
+                true => entries.chain.difference(balance),
+                false => Some(format!(
                     "account {id}: {} is its balance after {} postings; it opened with {}, and {} postings sum to {}",
                     balance.booked, balance.entry_count, balance.opening, entries.count, entries.sum
-                );
-                self.accounts.differs(id, (balance.clone(), entries), difference);
+                )),
+            };
+            match difference {
+                None => self.accounts.agrees(id),
+                Some(difference) => self.accounts.differs(id, (balance.clone(), entries), difference),
             }
         }
         for (id, currency) in halves {
@@ -66,7 +69,7 @@ impl OfJournal {
 
     pub fn verdict(self, emitted: &Emitted, settle: Duration) -> Check {
         let mut check = Check::of(format!(
-            "{}: {} postings beside the balances that they make, and each transaction's sum beside zero",
+            "{}: {} postings, one after the other, beside the balances that they make, and each transaction's sum beside zero",
             SILVER_POSTINGS.name(),
             emitted.journal.postings
         ));
