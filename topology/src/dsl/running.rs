@@ -12,6 +12,7 @@
 use std::fmt::Display;
 use std::ops::{Bound, ControlFlow};
 
+use hashbrown::HashMap;
 use wire::{OrderedKey as _, Wire};
 
 use super::table::{GroupedTable, OldValues, Table, later_ms, lookup_in};
@@ -88,6 +89,7 @@ impl<K: StoreKey, V: Send + 'static> Grouped<K, V> {
     ) -> Running<K, O, T> {
         let rows = TimestampedKeyValue::<(K, O), T>::named(store);
         let name = format!("{store}.table");
+        let mut newest = Newest::default();
         let changes = self
             .stream
             .stateful(name, super::table::definitions(rows), move |record, stores, out| {
@@ -101,8 +103,12 @@ impl<K: StoreKey, V: Send + 'static> Grouped<K, V> {
                 }
                 // What a row that stays has from those before it is in it.
                 let mut ahead = now.clone();
+                let is_newest = newest.is_behind_none(&key);
                 if before.is_none() || now.is_none() {
-                    let last = last_before(store, &key)?;
+                    let last = match newest.last_before(store, &key)? {
+                        Some(last) => Some(last),
+                        None => last_before(store, &key)?,
+                    };
                     match &now {
                         Some(row) => {
                             now = Some(carry(last.as_ref(), row).map_err(refused)?);
@@ -112,26 +118,32 @@ impl<K: StoreKey, V: Send + 'static> Grouped<K, V> {
                     }
                 }
                 let mut changed = vec![(key.clone(), known, now)];
-                let mut failed = None;
-                store.scan((Bound::Excluded(key.clone()), Bound::Unbounded), |next, row| {
-                    if next.0 != key.0 {
-                        return ControlFlow::Break(());
-                    }
-                    match carry(ahead.as_ref(), &row.value) {
-                        Ok(carried) if carried == row.value => ControlFlow::Break(()),
-                        Ok(carried) => {
-                            ahead = Some(carried.clone());
-                            changed.push((next, Some(row), Some(carried)));
-                            ControlFlow::Continue(())
+                let (mut failed, mut is_last) = (None, true);
+                if !is_newest {
+                    store.scan((Bound::Excluded(key.clone()), Bound::Unbounded), |next, row| {
+                        if next.0 != key.0 {
+                            return ControlFlow::Break(());
                         }
-                        Err(error) => {
-                            failed = Some(refused(error));
-                            ControlFlow::Break(())
+                        is_last = false;
+                        match carry(ahead.as_ref(), &row.value) {
+                            Ok(carried) if carried == row.value => ControlFlow::Break(()),
+                            Ok(carried) => {
+                                ahead = Some(carried.clone());
+                                changed.push((next, Some(row), Some(carried)));
+                                ControlFlow::Continue(())
+                            }
+                            Err(error) => {
+                                failed = Some(refused(error));
+                                ControlFlow::Break(())
+                            }
                         }
-                    }
-                })?;
+                    })?;
+                }
                 if let Some(error) = failed {
                     return Err(error);
+                }
+                if is_last {
+                    newest.keep(&key);
                 }
                 for (key, known, now) in changed {
                     let at_ms = later_ms(known.as_ref(), record.timestamp_ms);
@@ -149,6 +161,53 @@ impl<K: StoreKey, V: Send + 'static> Grouped<K, V> {
             store: rows,
         }
     }
+}
+
+/// Keys of which this is known.
+const NEWEST_MAX: usize = 16_384;
+
+/// Behind which part a key has no row: mostly records are of the newest, and what comes behind it need not be looked for. Of a task: only it writes
+/// the rows. What a record wrote may be undone; then no row is behind it all the same.
+#[derive(Clone)]
+struct Newest<K, O> {
+    parts: HashMap<K, O>,
+}
+
+impl<K, O> Default for Newest<K, O> {
+    fn default() -> Self {
+        Self { parts: HashMap::new() }
+    }
+}
+
+impl<K: StoreKey, O: StoreKey> Newest<K, O> {
+    /// Whether it is known that no row of the key is behind this one.
+    fn is_behind_none(&self, key: &(K, O)) -> bool {
+        self.parts.get(&key.0).is_some_and(|newest| !is_before(&key.1, newest))
+    }
+
+    /// The row before this one, if it is known which that is.
+    fn last_before<T: StoreValue>(&self, store: &RunningStore<K, O, T>, key: &(K, O)) -> Result<Option<T>, StoreError> {
+        match self.parts.get(&key.0) {
+            Some(newest) if is_before(newest, &key.1) => Ok(store.get(&(key.0.clone(), newest.clone()))?.map(|row| row.value)),
+            _ => Ok(None),
+        }
+    }
+
+    /// No row of the key is behind this one.
+    fn keep(&mut self, key: &(K, O)) {
+        if self.parts.len() >= NEWEST_MAX {
+            self.parts.clear();
+        }
+        self.parts.insert(key.0.clone(), key.1.clone());
+    }
+}
+
+/// In the order of the store.
+fn is_before<O: StoreKey>(one: &O, other: &O) -> bool {
+    let mut bytes = [Vec::new(), Vec::new()];
+    one.encode_ordered(&mut bytes[0]);
+    other.encode_ordered(&mut bytes[1]);
+    bytes[0] < bytes[1]
 }
 
 /// The row before this one, of the same key.
