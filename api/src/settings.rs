@@ -14,7 +14,7 @@ pub struct HttpSettings {
     /// How long balances of several accounts are waited for, until all are known as of one transaction of the source; then they are answered
     /// as they are, and say so.
     pub together_timeout: Duration,
-    /// How many lists are read at once; one more gets 503.
+    /// How many lists are read at once; one more gets 503. And as many accounts, for statements and the like: others wait.
     pub lists_max: usize,
     /// How many rows are looked at for a page, at most.
     pub visits_max: usize,
