@@ -458,6 +458,49 @@ async fn an_account_that_is_made_anew_has_what_it_opens_with() {
     }
 }
 
+/// What an account opened with is corrected, and no transaction says so. A month that is over stays as it was, whatever comes next.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_corrected_changes_no_month_that_is_over() {
+    for next in 0..3 {
+        let mut world = World::new();
+        world.commit(HOUR_US, Op::Create, row(1, "DEPOSIT", "10.00", "COMPLETED", START_US));
+        // In February, and seen there as long as that is not over.
+        world.account(15 * DAY_US, Op::Update, account("EUR", "120.00", START_US));
+        let (february, _) = world.statement("2026-02", 9).await;
+        assert_eq!(february["closing"], json!("130.00"));
+        world.commit(30 * DAY_US, Op::Create, row(2, "WITHDRAWAL", "1.00", "PENDING", START_US));
+        world.be_silent();
+        let closed = world.statement("2026-02", 9).await;
+        assert_eq!(
+            (&closed.0["closing"], &closed.0["is_closed"]),
+            (&json!("110.00"), &json!(true))
+        );
+        match next {
+            0 => world.commit(HOUR_US, Op::Create, row(3, "DEPOSIT", "5.00", "COMPLETED", START_US)),
+            1 => world.commit(HOUR_US, Op::Update, row(2, "WITHDRAWAL", "2.00", "PENDING", START_US)),
+            _ => world.account(
+                HOUR_US,
+                Op::Update,
+                AccountRow {
+                    customer_id: Some(2),
+                    ..account("EUR", "120.00", START_US)
+                },
+            ),
+        }
+        world.be_silent();
+        assert_eq!(world.statement("2026-02", 9).await, closed, "{next}");
+        let (march, lines) = world.statement("2026-03", 9).await;
+        let changes = lines.iter().flat_map(|line| [&line["amount"], &line["opening_change"]]);
+        let sum = total([&march["opening"], &march["opening_change"]].into_iter().chain(changes));
+        assert_eq!(
+            (json!(sum.to_string()), &march["opening"]),
+            (march["closing"].clone(), &json!("110.00")),
+            "{next}"
+        );
+        assert_eq!(world.get("/accounts/1/balance").await["booked"], march["closing"], "{next}");
+    }
+}
+
 /// Its currency may change while an account has no transactions. What it had before was in the other one.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_account_had_is_in_the_currency_that_it_had() {

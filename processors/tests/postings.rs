@@ -12,9 +12,10 @@ use processors::{BankSettings, stores};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use schemas::AccountId;
-use schemas::bronze::{Op, TransactionRow};
+use schemas::bronze::{AccountRow, Op, TransactionRow};
 use schemas::silver::Posting;
-use support::{Bench, deposit, money, transaction, transfer};
+use schemas::topics::CDC_ACCOUNTS;
+use support::{Bench, account, deposit, money, transaction, transfer};
 use topology::clock::Clock as _;
 
 /// The postings of each account follow each other: numbers without gaps, each balance the one before it with the posting, times that never
@@ -249,6 +250,25 @@ fn a_hold_that_was_released_stays_so_when_its_transaction_changes() {
     bank.check(&[(1, "50.00", "50.00"), (2, "0.00", "0.00")]);
     assert_eq!(holds(&bank, 1), []);
     assert!(bank.driver.view(stores::HOLDS_PLACED).is_empty());
+}
+
+/// The next one waits, since its currency cannot have it, and ends without ever having held.
+#[test]
+fn a_released_hold_ends_where_the_next_one_waits() {
+    let hour = Duration::from_secs(3_600);
+    let mut bank = bank_with_expiry(hour);
+    let yen = AccountRow {
+        currency: Some("JPY".into()),
+        ..account(3, "100.00")
+    };
+    let event = bank.event(Op::Create, Some(yen));
+    bank.send(CDC_ACCOUNTS, 3, &event);
+    bank.transaction(Op::Create, transaction(1, 3, "WITHDRAWAL", "30.00", "PENDING"));
+    bank.driver.advance_wall_clock(hour * 2);
+    assert_eq!(holds(&bank, 3), [(1, "30.00".to_owned(), true)]);
+    bank.transaction(Op::Update, transaction(1, 3, "WITHDRAWAL", "40.50", "PENDING"));
+    bank.transaction(Op::Update, transaction(1, 3, "WITHDRAWAL", "40.50", "FAILED"));
+    assert_eq!(holds(&bank, 3), []);
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! Postings never change, and each has the balance after it. So whatever commits come between two look-ups, what is up to a number stays.
 //!
 //! What an account opened with is no posting. Where its row is made anew or corrected, the balance changes without one: from one posting to the
-//! next, or since the newest. A row that was made anew says when, by its `created_at`.
+//! next, or since the newest. A row that was made anew says when, by its `created_at`. When one was corrected, nobody says: so that is seen in what is not
+//! over yet, and then with the next posting, and what is over stays as it was.
 
 use std::ops::ControlFlow;
 
@@ -192,7 +193,8 @@ fn known_at(reads: &dyn Journal, of: &Entries, at: i64) -> Result<Known, PastErr
     let made_anew = of.opened_at.filter(|opened_at| known.recorded_at < Some(*opened_at));
     if known.number == balance.entry_count {
         // Nothing was posted since, so it is the balance as it is: but for what was changed without a posting.
-        let is_now = made_anew.unwrap_or(balance.source_ts) <= at;
+        let is_open = of.frontier.is_none_or(|frontier| frontier.source_ts <= at);
+        let is_now = made_anew.map_or(is_open, |opened_at| opened_at <= at);
         return Ok(if is_now { now(balance) } else { known });
     }
     match made_anew {

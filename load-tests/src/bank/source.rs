@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::ensure;
 use broker::{Broker, InProcessBroker, Message};
 use schemas::topics::{CDC_ACCOUNTS, CDC_CUSTOMERS, CDC_TRANSACTION_METADATA, CDC_TRANSACTIONS};
-use simulator::{Pace, Profile, RecordTarget, SimulatedBank};
+use simulator::{Pace, Profile, RecordTarget, SimulatedBank, Totals};
 use system_of_record::InProcess;
 use topology::clock::SystemClock;
 use wire::FileRegistry;
@@ -56,8 +56,11 @@ impl Source {
 
     /// Adds its first customers and their accounts.
     pub fn open(&self) -> anyhow::Result<()> {
-        testbed::block_on(simulator::open(&self.lanes, &self.target, &Pace::default().stop))?;
-        Ok(())
+        accepted(&testbed::block_on(simulator::open(
+            &self.lanes,
+            &self.target,
+            &Pace::default().stop,
+        ))?)
     }
 
     /// Lets it live for so many operations, and ends.
@@ -66,12 +69,15 @@ impl Source {
             count: Some(operations),
             ..Pace::default()
         };
-        let totals = testbed::block_on(simulator::keep_busy(self.lanes, self.target, pace))?;
-        ensure!(
-            totals.unexpected_refusals == 0,
-            "the bank refused what it should not have: {:?}",
-            totals.first_unexpected
-        );
-        Ok(())
+        accepted(&testbed::block_on(simulator::keep_busy(self.lanes, self.target, pace))?)
     }
+}
+
+fn accepted(totals: &Totals) -> anyhow::Result<()> {
+    ensure!(
+        totals.unexpected_refusals == 0,
+        "the bank refused what it should not have: {:?}",
+        totals.first_unexpected
+    );
+    Ok(())
 }

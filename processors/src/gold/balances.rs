@@ -219,7 +219,8 @@ impl PostToBalance {
             if entry.reversal {
                 match waiting.iter().find(is_taken_back) {
                     Some((key, _)) => cx.stores.1.delete(*key),
-                    None => enter(balance, leg, entry, with, cx)?,
+                    // By itself: its hold ends, as what comes behind it may have to wait.
+                    None => enter(balance, &leg.only(entry), entry, with, cx)?,
                 }
             } else if fits(&entry) {
                 enter(balance, leg, entry, with, cx)?;

@@ -266,11 +266,14 @@ fn is_partial(cx: &mut Context<'_, Journal>) -> Result<bool, ProcessError> {
 /// How far the source's transactions are with this change.
 fn gone_on(before: Option<Frontier>, change: &Change<Transaction>, is_partial: bool) -> Frontier {
     let known = before.unwrap_or_default();
-    // A row of an incremental snapshot has the time at which it was read, and commits from before that come behind it.
+    // A row of an incremental snapshot has no LSN and the time at which it was read, and commits from before that come behind it.
     let newest_ts = known.open.map_or(known.source_ts, |open| open.source_ts);
-    let (source_lsn, source_ts) = match change.is_streamed || is_partial {
-        true => (change.at.lsn, change.at.committed_at_us.0),
-        false => (change.at.lsn, newest_ts),
+    let is_incremental = !change.is_streamed && change.at.lsn == 0;
+    let source_lsn = change.at.lsn;
+    let source_ts = if is_incremental {
+        newest_ts
+    } else {
+        change.at.committed_at_us.0
     };
     // What is not streamed has no place among the commits, and ends none of them.
     let is_same = |open: &OpenTransaction| !change.is_streamed || (change.tx_id.is_some() && open.tx_id == change.tx_id);

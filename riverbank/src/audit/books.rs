@@ -106,7 +106,8 @@ impl Chain {
         }
         let (jumps, booked) = (self.jumps, balance.booked);
         Some(format!(
-            "account {id}: {jumps} of its postings go on from another balance than the one before had; with the newest it is {after}, and {booked} is booked"
+            "account {id}: {jumps} of its postings go on from another balance than the one before had; with the newest it is {after}, and {booked} is booked \
+             (so it is as well where what it opened with was changed, and changed back)"
         ))
     }
 }
@@ -268,9 +269,9 @@ mod tests {
             10_100,
             Some("account 1: its newest posting has the number 2, and there are 1"),
         );
-        let jump = "account 1: 1 of its postings go on from another balance than the one before had; with the newest it is 100.51, and 100.50 is booked";
+        let jump = "account 1: 1 of its postings go on from another balance than the one before had; with the newest it is 100.51, and 100.50 is booked (so it is as well where what it opened with was changed, and changed back)";
         check(&[(1, 100, 10_100), (2, -50, 10_051)], 10_050, Some(jump));
-        let behind = "account 1: 0 of its postings go on from another balance than the one before had; with the newest it is 101.00, and 100.50 is booked";
+        let behind = "account 1: 0 of its postings go on from another balance than the one before had; with the newest it is 101.00, and 100.50 is booked (so it is as well where what it opened with was changed, and changed back)";
         check(&[(1, 100, 10_100)], 10_050, Some(behind));
         // It opened with something else when these were made.
         check(&[(1, 100, 5_100), (2, 100, 10_200)], 10_200, None);

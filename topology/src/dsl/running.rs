@@ -167,7 +167,7 @@ impl<K: StoreKey, V: Send + 'static> Grouped<K, V> {
 const NEWEST_MAX: usize = 16_384;
 
 /// Behind which part a key has no row: mostly records are of the newest, and what comes behind it need not be looked for. Of a task: only it writes
-/// the rows. What a record wrote may be undone; then no row is behind it all the same.
+/// the rows. What a record wrote or deleted may be undone; so the part only ever rises, and then no row is behind it all the same.
 #[derive(Clone)]
 struct Newest<K, O> {
     parts: HashMap<K, O>,
@@ -195,6 +195,12 @@ impl<K: StoreKey, O: StoreKey> Newest<K, O> {
 
     /// No row of the key is behind this one.
     fn keep(&mut self, key: &(K, O)) {
+        if let Some(newest) = self.parts.get_mut(&key.0) {
+            if is_before(newest, &key.1) {
+                *newest = key.1.clone();
+            }
+            return;
+        }
         if self.parts.len() >= NEWEST_MAX {
             self.parts.clear();
         }
