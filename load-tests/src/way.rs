@@ -8,7 +8,7 @@ use crate::kafka::{Kafka, Progress};
 use crate::measure;
 use crate::process::Running;
 
-/// How long it may take to get on.
+/// How long it may make no progress.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Shorter ones would be made of clock ticks.
 const MEASURED_MIN: Duration = Duration::from_millis(100);
@@ -157,7 +157,7 @@ impl Way {
             if stand != last {
                 (last, since) = (stand, Instant::now());
             }
-            ensure!(since.elapsed() < PATIENCE, "{} does not get on", self.group);
+            ensure!(since.elapsed() < PATIENCE, "{} makes no progress", self.group);
             std::thread::sleep(LOOK_EVERY);
         }
     }

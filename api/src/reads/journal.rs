@@ -7,7 +7,7 @@
 //! next, or since the newest. A row that was made anew says when, by its `created_at`. When one was corrected, nobody says: so that is seen in what is not
 //! over yet, and then with the next posting, and what is over stays as it was.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 
 use processors::gold::newest;
 use processors::stores;
@@ -16,6 +16,7 @@ use schemas::silver::Posting;
 use schemas::state::Hold;
 use schemas::{AccountId, Currency, Money, MoneyError, TransactionId};
 use topology::query::{self, Scattered};
+use topology::store::{KeyValue, StoreKey, StoreValue};
 use topology::{Micros, Queries};
 
 use super::engine::look_up;
@@ -50,39 +51,17 @@ impl Journal for Queries {
     }
 
     fn postings(&self, id: AccountId, from: i64, to: i64) -> Result<Vec<Posting>, ReadError> {
-        let found = self.read(stores::POSTINGS, &id, |view| {
-            let mut found = Vec::new();
-            view.scan((id, from)..=(id, to.min(from.saturating_add(CHUNK - 1))), |_, posting| {
-                found.push(posting);
-                ControlFlow::Continue(())
-            })?;
-            Ok(found)
-        });
-        Ok(found?.value)
+        // By number: those that are no longer kept count.
+        let found = some(self, stores::POSTINGS, id, from..=to.min(from.saturating_add(CHUNK - 1)))?;
+        Ok(found.into_iter().map(|(_, posting)| posting).collect())
     }
 
     fn ahead(&self, id: AccountId, from: i64) -> Result<Vec<(i64, i64)>, ReadError> {
-        let found = self.read(stores::POSTINGS_AHEAD, &id, |view| {
-            let mut found = Vec::new();
-            view.scan((id, from)..=(id, i64::MAX), |(_, number), at| {
-                found.push((number, at));
-                enough(&found)
-            })?;
-            Ok(found)
-        });
-        Ok(found?.value)
+        some(self, stores::POSTINGS_AHEAD, id, from..=i64::MAX)
     }
 
     fn holds(&self, id: AccountId, from: TransactionId) -> Result<Vec<(TransactionId, Hold)>, ReadError> {
-        let found = self.read(stores::HOLDS, &id, |view| {
-            let mut found = Vec::new();
-            view.scan((id, from)..=(id, TransactionId(i64::MAX)), |(_, transaction), hold| {
-                found.push((transaction, hold));
-                enough(&found)
-            })?;
-            Ok(found)
-        });
-        Ok(found?.value)
+        some(self, stores::HOLDS, id, from..=TransactionId(i64::MAX))
     }
 
     fn reconciliation(&self, id: AccountId) -> Result<Located<Reading<Option<Reconciliation>>>, ReadError> {
@@ -117,12 +96,30 @@ impl Journal for Queries {
     }
 }
 
-/// So many are read at once.
-fn enough<T>(found: &[T]) -> ControlFlow<()> {
-    match (found.len() as i64) < CHUNK {
-        true => ControlFlow::Continue(()),
-        false => ControlFlow::Break(()),
-    }
+/// What a store has of an account, from one place to another, in order: some of it at once.
+fn some<P: Clone, V>(
+    queries: &Queries,
+    store: KeyValue<(AccountId, P), V>,
+    id: AccountId,
+    places: RangeInclusive<P>,
+) -> Result<Vec<(P, V)>, ReadError>
+where
+    (AccountId, P): StoreKey,
+    V: StoreValue,
+{
+    let (from, to) = places.into_inner();
+    let found = queries.read(store, &id, |view| {
+        let mut found = Vec::new();
+        view.scan((id, from)..=(id, to), |(_, place), value| {
+            found.push((place, value));
+            match (found.len() as i64) < CHUNK {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        })?;
+        Ok(found)
+    });
+    Ok(found?.value)
 }
 
 /// Why there is no answer about the past.

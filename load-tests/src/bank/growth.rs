@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Site;
-use super::settings::Bank;
+use super::settings::{Bank, Life};
 use super::source::{ENDS, Source, TOPICS};
 use crate::report::Report;
 
@@ -13,28 +13,15 @@ pub struct BankGrowth {
     /// Customers that the bank opens with, two accounts each; one measurement each.
     #[arg(long, value_delimiter = ',', default_values_t = [50_000, 500_000, 5_000_000])]
     customers: Vec<u64>,
-    /// Operations that are measured; each is one change event or more.
-    #[arg(long, default_value_t = 200_000)]
-    operations: u64,
-    /// Partitions of all topics.
-    #[arg(long, default_value_t = 4)]
-    partitions: u32,
-    /// The longest transaction, in milliseconds.
-    #[arg(long, default_value_t = 100)]
-    commit_interval_ms: u64,
-    /// What the bank's operations are drawn from.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    life: Life,
 }
 
 impl BankGrowth {
     /// Runs it all, and prints the report.
     pub fn run(&self) -> anyhow::Result<()> {
         let mut report = Report::new("bank-growth");
-        report.setting("operations", self.operations);
-        report.setting("partitions", self.partitions);
-        report.setting("commit_interval_ms", self.commit_interval_ms);
-        report.setting("seed", self.seed);
+        self.life.report_to(&mut report);
         for &customers in &self.customers {
             self.one(&mut report, customers)?;
         }
@@ -50,13 +37,13 @@ impl BankGrowth {
     /// Opens a bank while its events are processed, then drains what it does next.
     fn one(&self, report: &mut Report, customers: u64) -> anyhow::Result<()> {
         let registry = tempfile::tempdir()?;
+        let Life { operations, seed, .. } = self.life;
         let settings = Bank {
-            partitions: self.partitions,
-            commit_interval_ms: self.commit_interval_ms,
-            ..Bank::of_size(customers, self.operations, self.seed)
+            life: self.life.clone(),
+            ..Bank::of_size(customers, operations, seed)
         };
         let site = Site::new(registry.path(), &settings)?;
-        let source = Source::new(Arc::new(site.kafka().broker()), registry.path(), self.seed, customers)?;
+        let source = Source::new(Arc::new(site.kafka().broker()), registry.path(), seed, customers)?;
         let mut running = site.ready()?;
         let topics: Vec<&str> = TOPICS.into_iter().chain([ENDS]).collect();
         let subject = subject(customers);
@@ -64,7 +51,7 @@ impl BankGrowth {
         source.open()?;
         let opening_us = site.finished(&mut running, &topics)?;
         report.add(&subject, "opening_cpu_us_per_source_event", opening_us);
-        let drained = site.measured(&mut running, &topics, || source.live(self.operations))?;
+        let drained = site.measured(&mut running, &topics, || source.live(operations))?;
         report.add(&subject, "cpu_us_per_source_event", drained.cpu_us_per_input);
         report.add(&subject, "source_events_per_s", drained.inputs_per_s);
         report.add(&subject, "memory_mib_max", drained.memory_mib_max);

@@ -20,7 +20,7 @@ use source::{ENDS, Records, TOPICS};
 impl Bank {
     /// A Kafka whose topics hold all of its records, in one partition each. The schemas are in the folder.
     pub(crate) fn processed(&self, registry: &std::path::Path) -> anyhow::Result<Site> {
-        let events = source::events(registry, self.seed, self.customers, self.operations)?;
+        let events = source::events(registry, self.life.seed, self.customers, self.life.operations)?;
         let inputs: Vec<(&str, &Records)> = TOPICS.into_iter().chain([ENDS]).zip(&events).collect();
         let site = Site::new(registry, self)?;
         site.drain(&inputs)?;
@@ -31,16 +31,12 @@ impl Bank {
     pub fn run(&self) -> anyhow::Result<()> {
         let registry = tempfile::tempdir()?;
         let mut report = Report::new("bank");
-        report.setting("operations", self.operations);
+        self.life.report_to(&mut report);
         report.setting("customers", self.customers);
-        report.setting("partitions", self.partitions);
-        report.setting("threads", self.threads);
-        report.setting("commit_interval_ms", self.commit_interval_ms);
         report.setting("repartition_in_memory", self.repartition_in_memory);
         report.setting("rounds", self.rounds);
-        report.setting("seed", self.seed);
-        eprintln!("a bank lives for {} operations", self.operations);
-        let events = source::events(registry.path(), self.seed, self.customers, self.operations)?;
+        eprintln!("a bank lives for {} operations", self.life.operations);
+        let events = source::events(registry.path(), self.life.seed, self.customers, self.life.operations)?;
         let [customers, accounts, transactions, ends] = &events[..] else {
             anyhow::bail!("there are three change topics, and the ends");
         };

@@ -1,14 +1,13 @@
-//! Settings of the scenario.
+//! Settings of the scenarios.
 
-/// How large the bank is, and what is measured of it.
+use crate::report::Report;
+
+/// What the bank does, and how the engine follows.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Bank {
+pub struct Life {
     /// Operations of the simulated bank after its initial customers and accounts; each is one change event or more.
     #[arg(long, default_value_t = 200_000)]
     pub(super) operations: u64,
-    /// Customers that it opens with, two accounts each.
-    #[arg(long, default_value_t = 20_000)]
-    pub(super) customers: u64,
     /// Partitions of all topics.
     #[arg(long, default_value_t = 4)]
     pub(super) partitions: u32,
@@ -18,12 +17,32 @@ pub struct Bank {
     /// The longest transaction, in milliseconds.
     #[arg(long, default_value_t = 100)]
     pub(super) commit_interval_ms: u64,
-    /// How often all of it is drained; the medians are reported.
-    #[arg(long, default_value_t = 3)]
-    pub(super) rounds: usize,
     /// What the bank's operations are drawn from.
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
+}
+
+impl Life {
+    pub(super) fn report_to(&self, report: &mut Report) {
+        report.setting("operations", self.operations);
+        report.setting("partitions", self.partitions);
+        report.setting("threads", self.threads);
+        report.setting("commit_interval_ms", self.commit_interval_ms);
+        report.setting("seed", self.seed);
+    }
+}
+
+/// How large the bank is, and what is measured of it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Bank {
+    #[command(flatten)]
+    pub(super) life: Life,
+    /// Customers that it opens with, two accounts each.
+    #[arg(long, default_value_t = 20_000)]
+    pub(super) customers: u64,
+    /// How often all of it is drained; the medians are reported.
+    #[arg(long, default_value_t = 3)]
+    pub(super) rounds: usize,
     /// Only the whole, not the stages one by one.
     #[arg(long)]
     pub(super) whole_only: bool,
@@ -37,13 +56,15 @@ impl Bank {
     /// A bank of this size, for scenarios that go on from what it has processed.
     pub(crate) fn of_size(customers: u64, operations: u64, seed: u64) -> Self {
         Self {
-            operations,
+            life: Life {
+                operations,
+                partitions: 1,
+                threads: 1,
+                commit_interval_ms: 100,
+                seed,
+            },
             customers,
-            partitions: 1,
-            threads: 1,
-            commit_interval_ms: 100,
             rounds: 1,
-            seed,
             whole_only: true,
             repartition_in_memory: false,
         }

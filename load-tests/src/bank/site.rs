@@ -65,9 +65,9 @@ impl Site {
             brokers: kafka.brokers.clone(),
             registry: registry.to_owned(),
             state_dir: folder.path().join("state"),
-            commit_interval_ms: settings.commit_interval_ms,
-            partitions: settings.partitions,
-            threads: settings.threads,
+            commit_interval_ms: settings.life.commit_interval_ms,
+            partitions: settings.life.partitions,
+            threads: settings.life.threads,
             repartition_in_memory: settings.repartition_in_memory,
         };
         Ok(Self {
