@@ -13,7 +13,7 @@ use std::fmt::Display;
 use std::ops::{Bound, ControlFlow};
 
 use hashbrown::HashMap;
-use wire::{OrderedKey as _, Wire};
+use wire::Wire;
 
 use super::table::{GroupedTable, OldValues, Table, later_ms, lookup_in};
 use super::{Grouped, Rekeyed, Stream};
@@ -24,6 +24,8 @@ use crate::store::{KeyValueStore, StoreKey, StoreValue, Timestamped, Timestamped
 
 /// The store of a running aggregate.
 type RunningStore<K, O, T> = KeyValueStore<(K, O), Timestamped<T>>;
+/// A row as it was, and as it is.
+type ChangedRow<K, O, T> = ((K, O), Option<Timestamped<T>>, Option<T>);
 
 /// Rows by a key and a part of it, in the partition of the key: what is not partitioned by the whole of both can be written, or
 /// [grouped](Parts::group_by) anew, but not be joined with what is.
@@ -103,46 +105,14 @@ impl<K: StoreKey, V: Send + 'static> Grouped<K, V> {
                 }
                 // What a row that stays has from those before it is in it.
                 let mut ahead = now.clone();
-                let is_newest = newest.is_behind_none(&key);
                 if before.is_none() || now.is_none() {
-                    let last = match newest.last_before(store, &key)? {
-                        Some(last) => Some(last),
-                        None => last_before(store, &key)?,
-                    };
-                    match &now {
-                        Some(row) => {
-                            now = Some(carry(last.as_ref(), row).map_err(refused)?);
-                            ahead = now.clone();
-                        }
-                        None => ahead = last,
-                    }
+                    let last = newest.row_before(store, &key)?;
+                    let carried = now.map(|row| carry(last.as_ref(), &row).map_err(refused));
+                    now = carried.transpose()?;
+                    ahead = now.clone().or(last);
                 }
                 let mut changed = vec![(key.clone(), known, now)];
-                let (mut failed, mut is_last) = (None, true);
-                if !is_newest {
-                    store.scan((Bound::Excluded(key.clone()), Bound::Unbounded), |next, row| {
-                        if next.0 != key.0 {
-                            return ControlFlow::Break(());
-                        }
-                        is_last = false;
-                        match carry(ahead.as_ref(), &row.value) {
-                            Ok(carried) if carried == row.value => ControlFlow::Break(()),
-                            Ok(carried) => {
-                                ahead = Some(carried.clone());
-                                changed.push((next, Some(row), Some(carried)));
-                                ControlFlow::Continue(())
-                            }
-                            Err(error) => {
-                                failed = Some(refused(error));
-                                ControlFlow::Break(())
-                            }
-                        }
-                    })?;
-                }
-                if let Some(error) = failed {
-                    return Err(error);
-                }
-                if is_last {
+                if newest.is_behind_none(&key) || !carry_on(store, &key, ahead, &carry, &mut changed)? {
                     newest.keep(&key);
                 }
                 for (key, known, now) in changed {
@@ -185,12 +155,23 @@ impl<K: StoreKey, O: StoreKey> Newest<K, O> {
         self.parts.get(&key.0).is_some_and(|newest| !is_before(&key.1, newest))
     }
 
-    /// The row before this one, if it is known which that is.
-    fn last_before<T: StoreValue>(&self, store: &RunningStore<K, O, T>, key: &(K, O)) -> Result<Option<T>, StoreError> {
-        match self.parts.get(&key.0) {
-            Some(newest) if is_before(newest, &key.1) => Ok(store.get(&(key.0.clone(), newest.clone()))?.map(|row| row.value)),
-            _ => Ok(None),
+    /// The row before this one, of the same key.
+    fn row_before<T: StoreValue>(&self, store: &RunningStore<K, O, T>, key: &(K, O)) -> Result<Option<T>, StoreError> {
+        if let Some(newest) = self.parts.get(&key.0)
+            && is_before(newest, &key.1)
+            && let Some(row) = store.get(&(key.0.clone(), newest.clone()))?
+        {
+            return Ok(Some(row.value));
         }
+        let mut last = None;
+        store.scan_prefix(&key.0, |known, row| {
+            if !is_before(&known.1, &key.1) {
+                return ControlFlow::Break(());
+            }
+            last = Some(row.value);
+            ControlFlow::Continue(())
+        })?;
+        Ok(last)
     }
 
     /// No row of the key is behind this one.
@@ -216,24 +197,34 @@ fn is_before<O: StoreKey>(one: &O, other: &O) -> bool {
     bytes[0] < bytes[1]
 }
 
-/// The row before this one, of the same key.
-fn last_before<K: StoreKey, O: StoreKey, T: StoreValue>(
+/// Carries to the rows behind one, until one stays as it was; says whether there are any.
+fn carry_on<K: StoreKey, O: StoreKey, T: StoreValue + PartialEq, E: Display>(
     store: &RunningStore<K, O, T>,
     key: &(K, O),
-) -> Result<Option<T>, StoreError> {
-    let mut end = Vec::new();
-    key.encode_ordered(&mut end);
-    let mut last = None;
-    store.scan_prefix(&key.0, |known, row| {
-        let mut at = Vec::new();
-        known.encode_ordered(&mut at);
-        if at >= end {
+    mut ahead: Option<T>,
+    carry: &impl Fn(Option<&T>, &T) -> Result<T, E>,
+    changed: &mut Vec<ChangedRow<K, O, T>>,
+) -> Result<bool, ProcessError> {
+    let (mut is_any, mut failed) = (false, None);
+    store.scan((Bound::Excluded(key.clone()), Bound::Unbounded), |next, row| {
+        if next.0 != key.0 {
             return ControlFlow::Break(());
         }
-        last = Some(row.value);
+        is_any = true;
+        match carry(ahead.as_ref(), &row.value) {
+            Ok(carried) if carried == row.value => return ControlFlow::Break(()),
+            Ok(carried) => {
+                ahead = Some(carried.clone());
+                changed.push((next, Some(row), Some(carried)));
+            }
+            Err(error) => {
+                failed = Some(refused(error));
+                return ControlFlow::Break(());
+            }
+        }
         ControlFlow::Continue(())
     })?;
-    Ok(last)
+    failed.map_or(Ok(is_any), Err)
 }
 
 impl<K: StoreKey, O: StoreKey, V: StoreValue> Running<K, O, V> {

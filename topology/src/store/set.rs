@@ -85,6 +85,18 @@ tuple!((S0, 0), (S1, 1), (S2, 2), (S3, 3));
 tuple!((S0, 0), (S1, 1), (S2, 2), (S3, 3), (S4, 4));
 tuple!((S0, 0), (S1, 1), (S2, 2), (S3, 3), (S4, 4), (S5, 5));
 tuple!((S0, 0), (S1, 1), (S2, 2), (S3, 3), (S4, 4), (S5, 5), (S6, 6));
+tuple!((S0, 0), (S1, 1), (S2, 2), (S3, 3), (S4, 4), (S5, 5), (S6, 6), (S7, 7));
+tuple!(
+    (S0, 0),
+    (S1, 1),
+    (S2, 2),
+    (S3, 3),
+    (S4, 4),
+    (S5, 5),
+    (S6, 6),
+    (S7, 7),
+    (S8, 8)
+);
 
 /// The stores of a task, for operators that are put together at run time.
 pub(crate) struct TaskStores<'a> {

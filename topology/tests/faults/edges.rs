@@ -9,7 +9,8 @@ use topology::EngineSettings;
 use topology::store::{Backends, MemoryBackends};
 use topology::testing::TestDriver;
 
-use super::walk::{BY_KEY, CHANGELOGS, COUNT, Change, Deed, INPUT, LAST, SEEN, TICK, TICKS, TOTAL, books, expire_offsets};
+use super::books::{BY_KEY, CHANGELOGS, COUNT, Change, Deed, INPUT, LAST, SEEN, TICK, TICKS, TOTAL, books};
+use super::walk::expire_offsets;
 use testkit::broker::{Call, Faults, FaultyBroker};
 use testkit::disk::{Act, DiskFaults, FaultyDisk, VolatileDisk};
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod books;
 mod edges;
 mod full_disk;
 mod order;

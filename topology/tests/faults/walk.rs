@@ -3,6 +3,8 @@
 //! Calls of the broker and of the disk fail, disks fill up, hang and lose power, workers end, die, come back and move their tasks,
 //! sessions expire behind their backs, days pass and changelogs are compacted. In the end, nothing of that shows.
 
+mod verdict;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,27 +15,14 @@ use broker::{Broker, Group, GroupOptions, Outgoing, TopicPartition};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use topology::dsl::Builder;
-use topology::store::{Backends, KeyValue, MemoryBackends};
+use topology::store::{Backends, MemoryBackends};
 use topology::testing::TestDriver;
 use topology::*;
-use wire::Topic;
 
 use testkit::broker::{CALLS, Call, Faults, FaultyBroker};
 use testkit::disk::{ACTS, Act, DiskFaults, FaultyDisk, VolatileDisk};
 
-pub const INPUT: Topic<i64, i64> = Topic::new("input");
-pub const BY_KEY: Topic<i64, i64> = Topic::new("by-key");
-/// Records that have their group as the key already, and meet the others in their task.
-pub const DIRECT: Topic<i64, i64> = Topic::new("direct");
-const TOTALS: Topic<i64, i64> = Topic::new("totals");
-pub const SEEN: Topic<i64, i64> = Topic::new("seen");
-pub const TOTAL: KeyValue<i64, i64> = KeyValue::backed_by("total", TOTALS);
-pub const COUNT: KeyValue<i64, i64> = KeyValue::new("count");
-pub const LAST: KeyValue<i64, i64> = KeyValue::new("last");
-/// The totals once more, as a table of which one update of each key and commit goes on.
-const SUMS: Topic<i64, i64> = Topic::new("sums");
-pub const CHANGELOGS: [&str; 4] = ["totals", "walk-count-changelog", "walk-last-changelog", "walk-sums-changelog"];
+use super::books::{BY_KEY, CHANGELOGS, Change, DIRECT, Deed, GROUPS, INPUT, SEEN, TICK, books};
 
 const PARTITIONS: u32 = 3;
 /// How many seconds pass at most until the last records are processed.
@@ -41,133 +30,11 @@ const LAST_WAITS: usize = 50;
 const KEYS: i64 = 40;
 /// From here on they are sent to their group directly.
 const DIRECT_FROM: i64 = 30;
-const GROUPS: i64 = 7;
-/// Under this key, each partition counts the calls of its punctuator.
-pub const TICKS: i64 = 1_000_000;
-pub const TICK: Duration = Duration::from_secs(5);
-
-/// What a record does, beside being counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
-    Put,
-    Delete,
-    Poison,
-    Panic,
-    TooLarge,
-}
-
-const DEEDS: [Deed; 5] = [Deed::Put, Deed::Delete, Deed::Poison, Deed::Panic, Deed::TooLarge];
-
-/// A record's value: its number among all, its key before it was re-keyed, an amount, and what it does.
-#[derive(Debug, Clone, Copy)]
-pub struct Change {
-    pub number: i64,
-    pub key: i64,
-    pub amount: i64,
-    pub deed: Deed,
-}
-
-impl Change {
-    pub fn value(self) -> i64 {
-        let deed = DEEDS.iter().position(|deed| *deed == self.deed).unwrap_or(0) as i64;
-        self.number << 24 | self.key << 16 | self.amount << 8 | deed
-    }
-
-    pub fn of(value: i64) -> Self {
-        Self {
-            number: value >> 24,
-            key: value >> 16 & 0xff,
-            amount: value >> 8 & 0xff,
-            deed: DEEDS[(value & 0xff) as usize],
-        }
-    }
-}
 
 /// The headers of a record with this number: some have one.
 fn headers_of(number: i64) -> Headers {
     let header = || ("number".to_owned(), Some(Bytes::copy_from_slice(&number.to_be_bytes())));
     (number % 3 == 0).then(header).into_iter().collect()
-}
-
-/// Keeps the books; with `TICKING`, its punctuator counts its calls, and says each one's number.
-struct Keeper<const TICKING: bool> {
-    /// Of the record before, of either input.
-    offsets: [RecordOffset; 2],
-}
-
-impl<const TICKING: bool> Processor for Keeper<TICKING> {
-    type KeyIn = i64;
-    type In = i64;
-    type KeyOut = i64;
-    type Out = i64;
-    type Stores = (KeyValue<i64, i64>, KeyValue<i64, i64>, KeyValue<i64, i64>);
-
-    fn init(&mut self, schedule: &mut Schedule<'_>) {
-        if TICKING {
-            schedule.every(TICK, PunctuationType::WallClockTime);
-        }
-    }
-
-    fn process(&mut self, cx: &mut Context<'_, Self>, record: &Record<i64, i64>) -> Result<(), ProcessError> {
-        let offset = &mut self.offsets[usize::from(*cx.at.topic == *DIRECT.name())];
-        assert!(cx.at.offset > *offset, "offset {} after {offset}", cx.at.offset);
-        *offset = cx.at.offset;
-        let change = Change::of(record.value);
-        let count = cx.stores.1.get(&record.key)?.unwrap_or(0) + 1;
-        cx.stores.1.put(record.key, count);
-        let last = cx.stores.2.get(&change.key)?;
-        let mut scanned = None;
-        cx.stores.2.scan(change.key..=change.key, |_, number| {
-            scanned = Some(number);
-            std::ops::ControlFlow::Continue(())
-        })?;
-        assert_eq!(scanned, last, "a scan and a look-up of key {}", change.key);
-        if last.is_some_and(|last| last >= change.number) {
-            // Not a panic: a zombie may well come here, whose transaction is refused.
-            return Err(ProcessError::Record(format!("{change:?} after {last:?}")));
-        }
-        match change.deed {
-            Deed::Put | Deed::TooLarge => cx.stores.2.put(change.key, change.number),
-            Deed::Delete => cx.stores.2.delete(change.key),
-            // After it has written: nothing of that may stay.
-            Deed::Poison => return Err(ProcessError::Record("poison".to_owned())),
-            Deed::Panic => panic!("an injected panic"),
-        }
-        let total = cx.stores.0.get(&record.key)?.unwrap_or(0) + change.amount;
-        cx.stores.0.put(record.key, total);
-        cx.out.forward(record.key, record.value);
-        Ok(())
-    }
-
-    fn punctuate(&mut self, cx: &mut Context<'_, Self>, _: Punctuation) -> Result<(), ProcessError> {
-        let calls = cx.stores.1.get(&TICKS)?.unwrap_or(0) + 1;
-        cx.stores.1.put(TICKS, calls);
-        cx.out.forward(TICKS + i64::from(cx.at.partition), calls);
-        Ok(())
-    }
-}
-
-pub fn books(ticking: bool) -> Topology {
-    let builder = Builder::new("walk");
-    let by_group = builder.stream(INPUT).select_key(|key, _| key % GROUPS).repartition(BY_KEY);
-    let by_group = by_group.merge(&builder.stream(DIRECT));
-    let sums = by_group.group_by_key();
-    let sums = sums.aggregate("sums", || 0, |_, value, sum| Some(sum + Change::of(*value).amount));
-    sums.cached("last-sums", 1_000).to_stream().to_compacted(SUMS);
-    if ticking {
-        by_group
-            .process("keeper", (TOTAL, COUNT, LAST), || Keeper::<true> {
-                offsets: [RecordOffset::NONE; 2],
-            })
-            .to(SEEN);
-    } else {
-        by_group
-            .process("keeper", (TOTAL, COUNT, LAST), || Keeper::<false> {
-                offsets: [RecordOffset::NONE; 2],
-            })
-            .to(SEEN);
-    }
-    builder.build().unwrap()
 }
 
 /// What must come of what was sent.
@@ -490,107 +357,6 @@ impl Walk {
         (0..self.workers).for_each(|worker| self.revive(worker));
     }
 
-    /// The inputs whose records are not all processed.
-    fn behind(&self) -> Vec<String> {
-        let lag = self.driver.queries().lag().into_iter();
-        lag.filter(|lag| lag.records != 0).map(|lag| format!("{lag:?}")).collect()
-    }
-
-    /// Faults end, and everything must be as the model has it.
-    fn end(mut self) {
-        self.faults.end();
-        self.disk_faults.end();
-        self.revive_all();
-        self.settle();
-        self.driver.hold_flushes(false);
-        self.driver.advance_wall_clock(Duration::from_secs(10));
-        // A record that waits for a silent input waits anew after each that is refused.
-        for _ in 0..LAST_WAITS {
-            self.driver.advance_wall_clock(Duration::from_secs(1));
-            if self.behind().is_empty() {
-                break;
-            }
-        }
-        let readiness = self.driver.queries().readiness();
-        assert!(readiness.ready, "{readiness:?}");
-        assert_eq!(self.behind(), [""; 0]);
-        let ticks = self.check();
-
-        // What a new machine restores is what this one has.
-        let state = self.driver.view(COUNT);
-        for worker in 0..self.workers {
-            self.driver.take_down(worker, self.random.random_bool(0.5));
-            self.driver.give_disk(worker, Arc::new(MemoryBackends::default()));
-        }
-        self.revive_all();
-        self.driver.settle();
-        assert_eq!(self.driver.view(COUNT), state, "restored from nothing");
-        assert_eq!(self.check_stores(), ticks, "restored from nothing");
-    }
-
-    /// Stores, outputs, dead letters. Returns the punctuator's calls by partition.
-    fn check(&mut self) -> Vec<i64> {
-        let (mut seen, mut said): (BTreeMap<i64, Vec<i64>>, BTreeMap<i64, Vec<i64>>) = Default::default();
-        for message in self.driver.drain_bytes(SEEN.name()) {
-            let value = value_of(message.value.as_deref());
-            match value_of(message.key.as_deref()) - TICKS {
-                ..0 => {
-                    let change = Change::of(value);
-                    assert_eq!(message.headers, headers_of(change.number), "the headers of {change:?}");
-                    seen.entry(change.key).or_default().push(value);
-                }
-                partition => said.entry(partition).or_default().push(value),
-            }
-        }
-        for (key, values) in &self.model.seen {
-            let seen = seen.get(key).map_or(&[][..], Vec::as_slice);
-            let numbers = |values: &[i64]| values.iter().map(|value| Change::of(*value).number).collect::<Vec<_>>();
-            let (seen, expected) = (numbers(seen), numbers(values));
-            let same = seen
-                .iter()
-                .zip(&expected)
-                .take_while(|(seen, expected)| seen == expected)
-                .count();
-            assert_eq!(
-                seen[same..],
-                expected[same..],
-                "the output of key {key}, behind {same} that are right"
-            );
-        }
-        assert_eq!(seen.len(), self.model.seen.len(), "the output's keys");
-        for (partition, numbers) in &said {
-            let expected: Vec<i64> = (1..=numbers.len() as i64).collect();
-            assert_eq!(
-                *numbers, expected,
-                "each call of the punctuator of partition {partition} once"
-            );
-        }
-        let ticks = self.check_stores();
-        let calls: Vec<i64> = said.values().map(|numbers| numbers.len() as i64).collect();
-        let (mut counted, mut told) = (ticks.clone(), calls);
-        counted.sort_unstable();
-        told.sort_unstable();
-        assert_eq!(counted, told, "the calls that were counted, and those that were said");
-        assert_eq!(!ticks.is_empty(), self.ticking, "somebody ticks");
-
-        let mut public = BTreeMap::new();
-        for record in self.driver.drain(TOTALS) {
-            public.insert(record.key, record.value.unwrap());
-        }
-        assert_eq!(public, self.model.totals, "the public topic");
-        let sums = self
-            .driver
-            .drain(SUMS)
-            .into_iter()
-            .map(|record| (record.key, record.value.unwrap()));
-        assert_eq!(sums.collect::<BTreeMap<_, _>>(), self.model.totals, "the cached table");
-        let letters = self.driver.drain_bytes("walk-dead-letters");
-        let dead: Vec<i64> = letters.iter().map(|letter| value_of(letter.value.as_deref())).collect();
-        assert_eq!(dead.len(), self.model.dead.len(), "dead letters");
-        assert_eq!(dead.into_iter().collect::<BTreeSet<_>>(), self.model.dead, "dead letters");
-        ticks
-    }
-
     /// All that is in the log.
     fn print(&mut self) -> u64 {
         let topics = [INPUT.name(), BY_KEY.name(), DIRECT.name(), SEEN.name(), "walk-dead-letters"];
@@ -602,20 +368,6 @@ impl Walk {
                 .for_each(|m| (m.slot, m.offset, m.timestamp_ms, &m.key, &m.value).hash(&mut hasher));
         }
         hasher.finish()
-    }
-
-    fn check_stores(&mut self) -> Vec<i64> {
-        let totals: BTreeMap<i64, i64> = self.driver.view(TOTAL).into_iter().collect();
-        assert_eq!(totals, self.model.totals, "the totals");
-        let (ticks, counts): (Vec<_>, Vec<_>) = self.driver.view(COUNT).into_iter().partition(|(key, _)| *key == TICKS);
-        assert_eq!(
-            counts.into_iter().collect::<BTreeMap<_, _>>(),
-            self.model.counts,
-            "a record counts wholly or not at all"
-        );
-        let last: BTreeMap<i64, i64> = self.driver.view(LAST).into_iter().collect();
-        assert_eq!(last, self.model.last, "the store with deletes");
-        ticks.into_iter().map(|(_, calls)| calls).collect()
     }
 }
 
@@ -641,11 +393,6 @@ fn outsider(driver: &TestDriver) -> (Box<dyn Group>, Vec<TopicPartition>) {
         .flat_map(|topic| (0..PARTITIONS).map(|partition| TopicPartition::new(*topic, partition)));
     let all: Vec<TopicPartition> = all.collect();
     (Broker::group(driver.broker(), options).unwrap(), all)
-}
-
-fn value_of(bytes: Option<&[u8]>) -> i64 {
-    let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
-    i64::from_be_bytes(bytes.expect("a value is eight bytes"))
 }
 
 /// Walks without an end, and says what it has left in the log.
