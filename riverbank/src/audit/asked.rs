@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::config::Settings;
+
 /// How long the audit waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
@@ -27,4 +29,15 @@ pub struct Kept {
     pub gold_from_now_on: bool,
     /// How long after their transactions' own time holds expire; `None`: never.
     pub hold_expiry: Option<Duration>,
+}
+
+impl Kept {
+    /// What Riverbank keeps with these settings.
+    pub fn by(settings: &Settings, histories_from_start: bool) -> Self {
+        Self {
+            histories_from_start,
+            gold_from_now_on: settings.engine.gold_from_now_on,
+            hold_expiry: Some(settings.bank.hold_expiry).filter(|expiry| !expiry.is_zero()),
+        }
+    }
 }

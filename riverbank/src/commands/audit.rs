@@ -33,11 +33,7 @@ async fn run(settings: &Settings, args: &AuditArgs) -> anyhow::Result<Vec<Check>
     let source = PostgresSource::connect(url.reveal(), &excluded(settings).await?).await?;
     let log = Log::of(settings)?;
     let opened = log.clone();
-    let kept = Kept {
-        histories_from_start: args.histories_from_start,
-        gold_from_now_on: settings.engine.gold_from_now_on,
-        hold_expiry: Some(settings.bank.hold_expiry).filter(|expiry| !expiry.is_zero()),
-    };
+    let kept = Kept::by(settings, args.histories_from_start);
     let mut audit = tokio::task::spawn_blocking(move || Audit::new(&opened, Source::Postgres(source), kept)).await??;
     // A part that cannot be looked at takes nothing away from what was found in the others.
     let failed = |what: &str, error: anyhow::Error| {

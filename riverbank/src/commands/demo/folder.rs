@@ -1,5 +1,7 @@
 //! Where the demo keeps its files.
 
+use std::fs::{File, TryLockError};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -10,7 +12,8 @@ const MARK: &str = ".riverbank-demo";
 /// The demo's folder: a temporary one that goes with it, or the one that was asked for.
 pub struct Folder {
     path: PathBuf,
-    temporary: bool,
+    /// So that no other demo takes the folder; `None`: it is a temporary one.
+    lock: Option<File>,
 }
 
 impl Folder {
@@ -19,7 +22,7 @@ impl Folder {
         let Some(path) = asked else {
             let path = std::env::temp_dir().join(format!("riverbank-demo-{}", std::process::id()));
             std::fs::create_dir_all(&path).with_context(|| format!("make {}", path.display()))?;
-            return Ok(Self { path, temporary: true });
+            return Ok(Self { path, lock: None });
         };
         let describe = || format!("--data {}", path.display());
         std::fs::create_dir_all(path).with_context(describe)?;
@@ -29,6 +32,14 @@ impl Folder {
                 "--data {}: the folder is not empty, and no earlier demo made it",
                 path.display()
             );
+        }
+        let mut options = File::options();
+        let mark = options.create(true).truncate(false).write(true).open(path.join(MARK));
+        let mut mark = mark.with_context(describe)?;
+        match mark.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!("--data {}: another demo works in this folder", path.display()),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(describe),
         }
         for part in ["state", "lake", "schemas"] {
             match std::fs::remove_dir_all(path.join(part)) {
@@ -43,14 +54,11 @@ impl Folder {
                 _ => {}
             }
         }
-        std::fs::write(
-            path.join(MARK),
-            "Files of `riverbank demo`; the next one in this folder replaces them.\n",
-        )
-        .with_context(describe)?;
+        mark.write_all(b"Files of `riverbank demo`; the next one in this folder replaces them.\n")
+            .with_context(describe)?;
         Ok(Self {
             path: path.canonicalize().with_context(describe)?,
-            temporary: false,
+            lock: Some(mark),
         })
     }
 
@@ -61,7 +69,7 @@ impl Folder {
 
     /// Removes a temporary folder, unless its content is evidence.
     pub fn close(self, all_is_well: bool) -> anyhow::Result<()> {
-        if self.temporary && all_is_well {
+        if self.lock.is_none() && all_is_well {
             std::fs::remove_dir_all(&self.path).with_context(|| format!("remove {}", self.path.display()))?;
         }
         Ok(())
@@ -75,12 +83,17 @@ mod tests {
     #[test]
     fn nothing_of_an_earlier_demo_stays() {
         let folder = tempfile::tempdir().unwrap();
-        Folder::open(Some(folder.path())).unwrap();
+        let first = Folder::open(Some(folder.path())).unwrap();
         std::fs::create_dir_all(folder.path().join("lake/bronze.accounts/metadata")).unwrap();
         for file in ["iceberg.db", "iceberg.db-wal"] {
             std::fs::write(folder.path().join(file), "of tables whose files are gone").unwrap();
         }
-        Folder::open(Some(folder.path())).unwrap();
+        // While that one runs, nothing is taken from it.
+        let refused = Folder::open(Some(folder.path())).map(drop).unwrap_err().to_string();
+        assert!(refused.ends_with("another demo works in this folder"), "{refused}");
+        assert!(folder.path().join("iceberg.db").exists());
+        drop(first);
+        let _second = Folder::open(Some(folder.path())).unwrap();
         let left: Vec<_> = std::fs::read_dir(folder.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name())

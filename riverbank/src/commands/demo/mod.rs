@@ -68,10 +68,7 @@ async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         };
         tokio::spawn(drive(lanes, target, pace))
     };
-    let kept = Kept {
-        histories_from_start: true,
-        ..Kept::default()
-    };
+    let kept = Kept::by(&settings, true);
     let mut audit = Audit::new(&log, Source::InProcess(records.clone()), kept)?;
     welcome(&args, &running, &folder).await?;
     let totals = watch(busy, &running, &mut audit, &stop).await?;
