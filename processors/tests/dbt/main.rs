@@ -186,8 +186,11 @@ fn each_table_is_as_dbt_makes_it() {
     println!("SEED={seed}");
     // Another history, whose source has fewer columns.
     let histories = [(seed, false), (seed.wrapping_add(1), true)].map(|(seed, narrow)| compare(seed, narrow));
-    let changes: usize = histories.iter().map(|(changes, ..)| changes).sum();
+    let changes = histories.map(|(changes, ..)| changes);
     let again: usize = histories.iter().map(|(.., again)| again).sum();
     assert!(again > 0, "some customers came again (SEED={seed})");
-    assert!(changes >= 800, "{changes} changes (SEED={seed})");
+    assert!(
+        changes.iter().all(|changes| *changes >= 1_000),
+        "{changes:?} changes (SEED={seed})"
+    );
 }

@@ -87,7 +87,7 @@ impl Source {
         self.customers.changed.clear();
         self.accounts.changed.clear();
         self.transactions.changed.clear();
-        let count = self.random.random_range(20..60);
+        let count = self.random.random_range(80..140);
         let mut commits: Vec<i64> = (0..count)
             .map(|_| self.random.random_range(before_us + 1..=self.at_us))
             .collect();
