@@ -7,6 +7,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderMap, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use bytes::Bytes;
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use system_of_record::Version;
 
@@ -27,6 +28,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         }
         let body = Bytes::from_request(request, state).await;
         let body = body.map_err(|rejection| Problem::of_status(rejection.status()))?;
+        // A list would be taken for the fields in their order.
+        let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first != Some(&b'{') && serde_json::from_slice::<IgnoredAny>(&body).is_ok() {
+            let detail = "the body is an object".to_owned();
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail));
+        }
         let mut reader = serde_json::Deserializer::from_slice(&body);
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| unacceptable(&error, &body))?;
         reader
@@ -41,8 +48,14 @@ fn is_json(headers: &HeaderMap) -> bool {
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/json")
+    let mut parts = kind.split(';').map(|part| part.trim().to_ascii_lowercase());
+    let is_json = parts.next().is_some_and(|kind| kind == "application/json");
+    // JSON is UTF-8; whoever says that it is something else sends something else.
+    let is_utf_8 = |part: String| match part.strip_prefix("charset=") {
+        Some(charset) => charset.trim_matches('"') == "utf-8",
+        None => true,
+    };
+    is_json && parts.all(is_utf_8)
 }
 
 fn unacceptable(error: &serde_path_to_error::Error<serde_json::Error>, body: &[u8]) -> Problem {
@@ -106,6 +119,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
             Some(field) => problem.at(field),
             None => problem,
         })
+    }
+}
+
+/// No parameters: one that is sent all the same is refused, lest an answer of now be taken for one of then.
+#[derive(Debug)]
+pub struct NoParams;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+impl<S: Send + Sync> FromRequestParts<S> for NoParams {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Params(Nothing {}) = Params::from_request_parts(parts, state).await?;
+        Ok(Self)
     }
 }
 

@@ -6,6 +6,7 @@ mod aggregates;
 mod engine;
 mod history;
 pub mod journal;
+mod openings;
 mod part;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use schemas::gold::{
     TransactionMinuteKey,
 };
 use schemas::silver::{Account, AccountStatus, Customer, Frontier, Posting, Transaction, TransactionStatus};
-use schemas::state::Hold;
+use schemas::state::{Hold, Opening};
 use schemas::{AccountId, CustomerId, TransactionId};
 use topology::Millis;
 pub use topology::query::{InputLag, Instance, Readiness, Scattered, Token};
@@ -165,7 +166,7 @@ pub struct Entries {
     pub frontier: Option<Frontier>,
     /// The balance, with the number of its newest posting.
     pub balance: AccountBalance,
-    /// When the account's row was made, in microseconds since the epoch; `None`: the row is gone.
+    /// When the account was opened, as its row says, in microseconds since the epoch; `None`: the row is gone.
     pub opened_at: Option<i64>,
 }
 
@@ -177,6 +178,8 @@ pub trait Journal {
     fn postings(&self, id: AccountId, from: i64, to: i64) -> Result<Vec<Posting>, ReadError>;
     /// Those that were known before their own time, with that time: number and time. From a number on, some at once; none: there are no more.
     fn ahead(&self, id: AccountId, from: i64) -> Result<Vec<(i64, i64)>, ReadError>;
+    /// What it opened with, the newest first, from a place on: place and opening. Some at once; none: there are no more.
+    fn openings(&self, id: AccountId, from: i64) -> Result<Vec<(i64, Opening)>, ReadError>;
     /// What its pending transactions hold, from a transaction on; some at once, and none where there are no more.
     fn holds(&self, id: AccountId, from: TransactionId) -> Result<Vec<(TransactionId, Hold)>, ReadError>;
     /// Its balance beside the source's.

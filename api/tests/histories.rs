@@ -57,6 +57,29 @@ async fn a_customer_has_a_version_for_each_name_and_one_for_the_end() {
 }
 
 #[tokio::test]
+async fn a_history_as_it_was_known_has_nothing_of_what_came_later() {
+    let bank = Bank::new();
+    let (path, versions) = ada(&bank).await;
+    for (n, version) in versions.iter().enumerate() {
+        let at = version["valid_from"].as_str().expect("an instant");
+        let mut known = versions[..=n].to_vec();
+        known[n]["valid_to"] = Value::Null;
+        known[n]["is_current"] = json!(true);
+        let answer = bank.get(&format!("{path}?recorded_at={at}")).await.json();
+        assert_eq!(answer, json!({"versions": known, "next": null}));
+        let first = versions[0]["valid_from"].as_str().expect("an instant");
+        for (effective_at, expected) in [(first, &known[0]), ("2999-01-01T00:00:00Z", &known[n])] {
+            let answer = bank
+                .get(&format!("{path}?recorded_at={at}&effective_at={effective_at}"))
+                .await;
+            assert_eq!(answer.json(), json!({"versions": [expected], "next": null}));
+        }
+    }
+    let answer = bank.get(&format!("{path}?recorded_at=1990-01-01T00:00:00Z")).await;
+    answer.check_problem(404, "not-found", Some("recorded_at"));
+}
+
+#[tokio::test]
 async fn the_version_in_force_at_an_instant() {
     let bank = Bank::new();
     let (path, versions) = ada(&bank).await;

@@ -19,7 +19,7 @@ use schemas::gold::{
     TransactionMinuteKey,
 };
 use schemas::silver::{Account, Customer, Posting, Transaction};
-use schemas::state::Hold;
+use schemas::state::{Hold, Opening};
 use schemas::{AccountId, CustomerId, TransactionId};
 use serde_json::{Value, json};
 use support::http::{Bank, limits, router, send};
@@ -145,6 +145,9 @@ impl Journal for Slow {
         Ok(Vec::new())
     }
     fn ahead(&self, _: AccountId, _: i64) -> Result<Vec<(i64, i64)>, ReadError> {
+        Ok(Vec::new())
+    }
+    fn openings(&self, _: AccountId, _: i64) -> Result<Vec<(i64, Opening)>, ReadError> {
         Ok(Vec::new())
     }
     fn holds(&self, _: AccountId, _: TransactionId) -> Result<Vec<(TransactionId, Hold)>, ReadError> {

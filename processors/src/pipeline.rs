@@ -181,6 +181,8 @@ pub fn bank(settings: BankSettings) -> Result<Topology, EngineError> {
                 stores::HOLDS,
                 stores::HOLDS_PLACED,
                 stores::FORMER,
+                stores::OPENINGS,
+                stores::POSTINGS,
             ),
             move || PostToBalance::new(settings.hold_expiry),
         );

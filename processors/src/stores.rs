@@ -5,7 +5,7 @@ use schemas::gold::{
     TransactionMinuteKey,
 };
 use schemas::silver::{Account, Customer, Frontier, Leg, Posting, Transaction};
-use schemas::state::{AccountTerms, Applied, DaySums, Hold, SourceBalance, TableState};
+use schemas::state::{AccountTerms, Applied, DaySums, Hold, Opening, SourceBalance, TableState};
 use schemas::topics::{ACCOUNT_BALANCES, ACCOUNT_HISTORY, CUSTOMER_HISTORY, RECONCILIATION};
 use schemas::{AccountId, Currency, CustomerId, TransactionId};
 use topology::store::{KeyValue, TimestampedKeyValue};
@@ -44,6 +44,8 @@ pub const BALANCES: KeyValue<AccountId, AccountBalance> = KeyValue::backed_by("a
 /// What balances were before the transactions of the last minute, by the number of the one that changed each. Who asks for several accounts
 /// asks of a moment ago; after a restart there is nothing here, and a moment later there is what is asked for.
 pub const FORMER: KeyValue<(AccountId, i64), AccountBalance> = KeyValue::new("former-balances").without_changelog();
+/// What every account opened with and its currency, from when on; the newest first.
+pub const OPENINGS: KeyValue<(AccountId, i64), Opening> = KeyValue::new("account-openings");
 /// Legs that came before their account, in the order of their arrival.
 pub const WAITING: KeyValue<(AccountId, i64), Leg> = KeyValue::new("waiting-legs");
 /// By account: up to which arrival its waiting legs were reported to the quarantine.

@@ -203,6 +203,29 @@ pub struct Hold {
     pub source_lsn: i64,
 }
 
+/// What an account opened with and its currency, from a commit on, or that it was deleted: no posting says when it is made anew or corrected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// From when on, in microseconds since the epoch: the commit of the account's row, or when a snapshot showed it. [`Opening::UNKNOWN`]: an
+    /// earlier version of Riverbank has not kept that.
+    pub at: i64,
+    /// How many postings the account had then; those behind them go on from this.
+    pub entries: i64,
+    /// What it opened with.
+    pub balance: Money,
+    /// Its currency.
+    pub currency: Currency,
+    /// When the account was opened, as its row says, in microseconds since the epoch.
+    pub created_at: i64,
+    /// Whether the row was deleted then.
+    pub is_deleted: bool,
+}
+
+impl Opening {
+    /// In the place of an instant: it is not known.
+    pub const UNKNOWN: i64 = i64::MIN;
+}
+
 /// A balance of the source that is yet to be compared with the streamed one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceBalance {
@@ -233,4 +256,5 @@ avro_wire!(AccountTerms, include_str!("../avro/state/account_terms.avsc"));
 avro_wire!(AccountTimeline, include_str!("../avro/state/account_timeline.avsc"));
 avro_wire!(DaySums, include_str!("../avro/state/day_sums.avsc"));
 avro_wire!(Hold, include_str!("../avro/state/hold.avsc"));
+avro_wire!(Opening, include_str!("../avro/state/opening.avsc"));
 avro_wire!(SourceBalance, include_str!("../avro/state/source_balance.avsc"));

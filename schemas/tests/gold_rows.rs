@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clock::Micros;
 use schemas::gold::{AccountDay, BankDay, CustomerPosition, TransactionFact, TransactionMinute};
 use schemas::silver::{TransactionStatus, TransactionType};
-use schemas::state::{AccountPeriod, AccountTerms, AccountTimeline, DaySums};
+use schemas::state::{AccountPeriod, AccountTerms, AccountTimeline, DaySums, Opening};
 use schemas::{AccountId, Currency, CustomerId, Money, TransactionId};
 use wire::{Codec, MemoryRegistry, OrderedKey, Wire};
 
@@ -108,6 +108,14 @@ fn rows_round_trip() {
         credits: money("1"),
         debits: Money::ZERO,
         entries: 1,
+    });
+    check(Opening {
+        at: 1_700_000_000_000_000,
+        entries: 7,
+        balance: money("-1.234"),
+        currency: currency("KWD"),
+        created_at: Opening::UNKNOWN,
+        is_deleted: false,
     });
     for closed_at in [None, Some(-7)] {
         check(AccountTerms {

@@ -20,6 +20,9 @@ pub struct Posting {
     /// Its transaction.
     #[schema(value_type = i64, example = 8)]
     pub transaction_id: TransactionId,
+    /// The currency of the amounts; the account's may have changed since.
+    #[schema(value_type = String, example = "EUR")]
+    pub currency: Currency,
     /// Above zero: to the account. Below: from it.
     #[schema(example = "-12.30")]
     pub amount: String,
@@ -49,6 +52,7 @@ impl From<silver::Posting> for Posting {
         Self {
             number: posting.entry_number.unwrap_or_default(),
             transaction_id: posting.transaction_id,
+            currency: posting.currency,
             amount: amount(posting.amount),
             balance_after: amount(posting.balance_after.unwrap_or_default()),
             effective_at: instant(Micros(posting.effective_at.unwrap_or(posting.booked_at))),
@@ -66,6 +70,8 @@ impl From<silver::Posting> for Posting {
 pub struct Postings {
     /// The postings.
     pub items: Vec<Posting>,
+    /// Whether each transaction of the source is in it whole or not at all, as in `/accounts/{id}/balance`.
+    pub is_whole: bool,
     /// To be sent as `before` for those that come next; null where there are none, or none is kept any longer.
     #[schema(required, example = 17)]
     pub next: Option<i64>,
@@ -81,7 +87,7 @@ pub struct Statement {
     /// The month (UTC).
     #[schema(example = "2026-01")]
     pub month: String,
-    /// The currency of the amounts: the account's at the month's end. It may change while the account has no transactions.
+    /// The currency of the amounts, but for those of postings, which say their own: the account's at the month's end. It may change while the account has no transactions.
     #[schema(value_type = String, example = "EUR")]
     pub currency: Currency,
     /// Booked when the month began.
@@ -103,6 +109,8 @@ pub struct Statement {
     pub entries: i64,
     /// Whether the source's commits have passed the month's end: then it does not change any more.
     pub is_closed: bool,
+    /// Whether each transaction of the source is in it whole or not at all, as in `/accounts/{id}/balance`.
+    pub is_whole: bool,
     /// The month's postings, in order.
     pub items: Vec<Line>,
     /// To be sent as `after` for those that come next; null where there are none.
@@ -123,10 +131,6 @@ pub struct Line {
     /// corrected. It is in `balance_after`; where there was none, it is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opening_change: Option<String>,
-    /// The currency of the line, where the account had another one than at the month's end; else it is not there.
-    #[schema(value_type = Option<String>)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub currency: Option<Currency>,
 }
 
 /// What was booked at an instant of the past.
@@ -153,6 +157,8 @@ pub struct PastBalance {
     /// How many of these are of transactions later than `effective_at`, and not in `booked`.
     #[schema(example = 0)]
     pub later: i64,
+    /// Whether each transaction of the source is in it whole or not at all, as in `/accounts/{id}/balance`.
+    pub is_whole: bool,
     /// What the answer reflects.
     pub as_of: AsOf,
 }
@@ -215,8 +221,8 @@ pub struct Explanation {
     /// How many of them take back another one.
     #[schema(example = 0)]
     pub reversals: i64,
-    /// By how much the balance that the account opened with was changed since the first of these: its row was made anew, or corrected. Where it
-    /// was not, it is not there.
+    /// By how much the balance that the account opened with was changed since the first of these: its row was made anew, or corrected, or what had
+    /// been posted in another currency was taken back. Where it was not, it is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opening_change: Option<String>,
     /// Brought forward, plus credits, less debits, plus a change of what it opened with.
@@ -236,6 +242,9 @@ pub struct Explanation {
     /// The last one.
     #[schema(required)]
     pub last: Option<Posting>,
+    /// Whether what one transaction of the source does to the account is in it whole or not at all; while one is open that changes the account,
+    /// `/accounts/{id}/balance` does not have it yet.
+    pub is_whole: bool,
     /// What the answer reflects.
     pub as_of: AsOf,
 }

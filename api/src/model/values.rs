@@ -61,7 +61,8 @@ pub fn instant(Micros(micros): Micros) -> String {
 /// Reads an instant of RFC 3339; else the problem with the parameter.
 pub fn instant_of(text: &str, field: &str) -> Result<Timestamp, Problem> {
     text.parse().map_err(|_| {
-        let detail = format!("{field} is an instant such as 2026-01-31T09:30:00Z; a + in it is sent as %2B");
+        let detail =
+            format!("{field} is an instant such as 2026-01-31T09:30:00Z, before 9999-12-30T22:00:00Z; a + in it is sent as %2B");
         Problem::malformed(detail).at(field)
     })
 }
@@ -103,7 +104,7 @@ pub fn month_of(text: &str) -> Result<(Micros, Micros), Problem> {
     let first = first
         .map(|days| EPOCH + Span::new().days(days))
         .filter(|first| first.year() < 9_999);
-    let first = first.ok_or_else(|| Problem::malformed("month is a month such as 2026-01").at("month"))?;
+    let first = first.ok_or_else(|| Problem::malformed("month is a month such as 2026-01, before the year 9999").at("month"))?;
     let begins = |date: Date| Micros(i64::from((date.duration_since(EPOCH).as_hours() / 24) as i32) * 86_400_000_000);
     Ok((begins(first), begins(first + Span::new().months(1))))
 }

@@ -3,9 +3,8 @@
 //!
 //! Postings never change, and each has the balance after it. So whatever commits come between two look-ups, what is up to a number stays.
 //!
-//! What an account opened with is no posting. Where its row is made anew or corrected, the balance changes without one: from one posting to the
-//! next, or since the newest. A row that was made anew says when, by its `created_at`. When one was corrected, nobody says: so that is seen in what is not
-//! over yet, and then with the next posting, and what is over stays as it was.
+//! What an account opened with is no posting. Where its row is made anew or corrected, the balance changes without one; when that was, and behind
+//! which posting, is kept beside them ([`Opening`]).
 
 use std::ops::{ControlFlow, RangeInclusive};
 
@@ -13,13 +12,14 @@ use processors::gold::newest;
 use processors::stores;
 use schemas::gold::{AccountBalance, Reconciliation};
 use schemas::silver::Posting;
-use schemas::state::Hold;
+use schemas::state::{Hold, Opening};
 use schemas::{AccountId, Currency, Money, MoneyError, TransactionId};
 use topology::query::{self, Scattered};
 use topology::store::{KeyValue, StoreKey, StoreValue};
 use topology::{Micros, Queries};
 
 use super::engine::look_up;
+use super::openings::Openings;
 use super::{Entries, Journal, Located, Part, ReadError, Reading, Reads as _, Rows, Scan};
 use crate::model::instant;
 
@@ -58,6 +58,10 @@ impl Journal for Queries {
 
     fn ahead(&self, id: AccountId, from: i64) -> Result<Vec<(i64, i64)>, ReadError> {
         some(self, stores::POSTINGS_AHEAD, id, from..=i64::MAX)
+    }
+
+    fn openings(&self, id: AccountId, from: i64) -> Result<Vec<(i64, Opening)>, ReadError> {
+        some(self, stores::OPENINGS, id, from..=i64::MAX)
     }
 
     fn holds(&self, id: AccountId, from: TransactionId) -> Result<Vec<(TransactionId, Hold)>, ReadError> {
@@ -131,9 +135,12 @@ pub enum PastError {
     /// It is before the postings that are kept.
     #[error("postings are not kept from so long ago")]
     Forgotten,
-    /// It is before the account was opened.
-    #[error("the account was opened at {}", instant(*.0))]
-    NotOpened(Micros),
+    /// It is before the account's row was made, or a snapshot first showed it.
+    #[error("the account is known from {} on", instant(*.0))]
+    NotYet(Micros),
+    /// The account was deleted before.
+    #[error("the account was deleted at {}; its history, its postings and what it had before are there", instant(*.0))]
+    Gone(Micros),
     /// Too many postings have been recorded since.
     #[error(
         "the account has had more than {LOOKED_AT_MAX} postings since then, or more than {AHEAD_MAX} that were known ahead of their time; its days \
@@ -157,8 +164,6 @@ pub struct Known {
     pub booked: Money,
     /// The account's currency; it may change while the account has no transactions.
     pub currency: Currency,
-    /// When its newest posting was recorded.
-    recorded_at: Option<i64>,
 }
 
 /// The postings of a period, and the balances around it.
@@ -170,46 +175,69 @@ pub struct Period {
     pub closing: Known,
 }
 
+/// Whether the account was there before an instant, and not deleted before another: in microseconds since the epoch.
+fn was_there(openings: &Openings, of: &Entries, from: i64, to: i64) -> Result<(), PastError> {
+    match (openings.first(), openings.then(to - 1)) {
+        (Some(first), None) => Err(PastError::NotYet(Micros(first.at))),
+        (_, Some(then)) if then.is_deleted && then.at < from => Err(PastError::Gone(Micros(then.at))),
+        (Some(first), Some(_)) if first.at != Opening::UNKNOWN => Ok(()),
+        _ => is_since(of.opened_at, to - 1),
+    }
+}
+
+/// Whether the account is there now.
+///
+/// # Errors
+///
+/// It was deleted, or the stores gave no answer.
+pub fn is_there(reads: &dyn Journal, of: &Entries) -> Result<(), PastError> {
+    if !of.balance.is_deleted {
+        return Ok(());
+    }
+    let openings = Openings::read(reads, of.balance.account_id)?;
+    let at = openings.then(i64::MAX).map_or(of.balance.source_ts, |newest| newest.at);
+    Err(PastError::Gone(Micros(at)))
+}
+
+fn is_since(since: Option<i64>, at: i64) -> Result<(), PastError> {
+    match since {
+        Some(since) if at < since => Err(PastError::NotYet(Micros(since))),
+        _ => Ok(()),
+    }
+}
+
 /// The postings that were recorded from an instant on and before another, in microseconds since the epoch.
 ///
 /// # Errors
 ///
 /// They are not kept from so long ago, or the stores gave no answer.
 pub fn recorded(reads: &dyn Journal, of: &Entries, from: i64, to: i64) -> Result<Period, PastError> {
-    is_opened(of, to - 1)?;
+    let openings = Openings::read(reads, of.balance.account_id)?;
+    was_there(&openings, of, from, to)?;
     Ok(Period {
-        opening: known_at(reads, of, from - 1)?,
-        closing: known_at(reads, of, to - 1)?,
+        opening: known_at(reads, of, &openings, from - 1)?,
+        closing: known_at(reads, of, &openings, to - 1)?,
     })
 }
 
 /// What an account had at an instant, as it was known then, in microseconds since the epoch.
-fn known_at(reads: &dyn Journal, of: &Entries, at: i64) -> Result<Known, PastError> {
+fn known_at(reads: &dyn Journal, of: &Entries, openings: &Openings, at: i64) -> Result<Known, PastError> {
     let balance = &of.balance;
     let known = before(reads, balance, balance.entry_count, |recorded_at| recorded_at <= at)?;
-    let made_anew = of.opened_at.filter(|opened_at| known.recorded_at < Some(*opened_at));
-    if known.number == balance.entry_count {
-        // Nothing was posted since, so it is the balance as it is: but for what was changed without a posting.
-        let is_open = of.frontier.is_none_or(|frontier| frontier.source_ts <= at);
-        let is_now = made_anew.map_or(is_open, |opened_at| opened_at <= at);
+    let (Some(then), Some(beneath)) = (openings.then(at).or(openings.first()), openings.beneath(known.number)) else {
+        // Nobody says what was changed without a posting, but what is now says it.
+        let is_now = known.number == balance.entry_count && of.frontier.is_none_or(|frontier| frontier.source_ts <= at);
         return Ok(if is_now { now(balance) } else { known });
-    }
-    match made_anew {
-        Some(opened_at) if known.number > 0 && opened_at <= at => {
-            let next = known.number + 1;
-            let next = reads
-                .postings(balance.account_id, next, next)?
-                .pop()
-                .ok_or(PastError::Forgotten)?;
-            let (booked, currency) = before_it(&next)?;
-            Ok(Known {
-                booked,
-                currency,
-                ..known
-            })
-        }
-        _ => Ok(known),
-    }
+    };
+    let posted = match known.number {
+        0 => Money::ZERO,
+        _ => known.booked.checked_sub(beneath.balance)?,
+    };
+    Ok(Known {
+        booked: posted.checked_add(then.balance)?,
+        currency: then.currency,
+        ..known
+    })
 }
 
 /// What an account had before a posting.
@@ -223,14 +251,6 @@ fn now(balance: &AccountBalance) -> Known {
         number: balance.entry_count,
         booked: balance.booked,
         currency: balance.currency,
-        recorded_at: balance.last_entry_at,
-    }
-}
-
-fn is_opened(of: &Entries, at: i64) -> Result<(), PastError> {
-    match of.opened_at {
-        Some(opened_at) if at < opened_at => Err(PastError::NotOpened(Micros(opened_at))),
-        _ => Ok(()),
     }
 }
 
@@ -249,7 +269,6 @@ fn before(
             number: posting.entry_number.unwrap_or_default(),
             booked: posting.balance_after.ok_or(PastError::Forgotten)?,
             currency: posting.currency,
-            recorded_at: posting.recorded_at,
         }),
         None if balance.entry_count == 0 => Ok(now(balance)),
         // What it had before its first posting, which has to be kept for that to be known.
@@ -260,7 +279,6 @@ fn before(
                 number: 0,
                 booked,
                 currency,
-                recorded_at: None,
             })
         }
     }
@@ -287,11 +305,19 @@ pub fn past(
     recorded_at: Option<Micros>,
 ) -> Result<Past, PastError> {
     let balance = &of.balance;
-    for Micros(at) in [effective_at, recorded_at].into_iter().flatten() {
-        is_opened(of, at)?;
+    let openings = Openings::read(reads, balance.account_id)?;
+    if let Some(Micros(at)) = recorded_at {
+        was_there(&openings, of, at + 1, at + 1)?;
+    }
+    let until = recorded_at.map_or(i64::MAX, |Micros(at)| at);
+    if let Some(Micros(at)) = effective_at {
+        is_since(openings.since(of.opened_at), at)?;
+        if let Some(then) = openings.then(at.min(until)).filter(|then| then.is_deleted) {
+            return Err(PastError::Gone(Micros(then.at)));
+        }
     }
     let known = match recorded_at {
-        Some(Micros(until)) => known_at(reads, of, until)?,
+        Some(Micros(at)) => known_at(reads, of, &openings, at)?,
         None => now(balance),
     };
     let mut past = Past { known, later: 0 };
@@ -333,6 +359,18 @@ pub fn past(
     past.later = later.len() as i64;
     for amount in later {
         past.known.booked = past.known.booked.checked_sub(amount)?;
+    }
+    // What an account opened with it had from the beginning; but in another currency, or in another life, that was another amount.
+    let then = openings.then(effective_at.min(until)).or(openings.first());
+    let is_another = |then: &&Opening| then.currency != past.known.currency || openings.is_deleted_between(then.at, until);
+    if let Some(then) = then.filter(is_another) {
+        let last = match recorded_at {
+            Some(_) => openings.then(until).map_or(balance.opening, |last| last.balance),
+            None => balance.opening,
+        };
+        let posted = past.known.booked.checked_sub(last)?;
+        past.known.booked = posted.checked_add(then.balance)?;
+        past.known.currency = then.currency;
     }
     Ok(past)
 }
@@ -395,7 +433,10 @@ pub fn sums(reads: &dyn Journal, balance: &AccountBalance) -> Result<Sums, PastE
         next += CHUNK;
         for posting in postings {
             if posting.currency != balance.currency {
-                sums = none.clone();
+                // What takes back one of those comes behind the change as well.
+                if posting.reverses.is_none() {
+                    sums = none.clone();
+                }
                 continue;
             }
             sums.entries += 1;

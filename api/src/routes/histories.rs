@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use schemas::gold::Versioned;
+use schemas::gold::{Validity, Versioned};
 use schemas::{AccountId, CustomerId};
 use serde::{Deserialize, Serialize};
 use system_of_record::Entity;
@@ -28,6 +28,10 @@ pub struct Query {
     /// it. 404 where there was none yet. It cannot be combined with `after` and `limit`.
     #[param(value_type = Option<String>, format = DateTime, example = "2026-01-31T09:30:00Z")]
     effective_at: Option<String>,
+    /// As it was known at this instant (RFC 3339): without what the source committed after it. A version is in force from its commit on, so this
+    /// only leaves out what came later; the newest one left is the current one.
+    #[param(value_type = Option<String>, format = DateTime, example = "2026-01-31T09:30:00Z")]
+    recorded_at: Option<String>,
     /// Only versions with a higher number: `next` of the answer before.
     after: Option<i64>,
     /// How many versions, at most; never more than 100 in one answer.
@@ -51,7 +55,13 @@ impl Query {
             ));
         }
         // Versions begin with a microsecond.
-        Ok(Versions::InForce(microsecond(instant_of(text, "effective_at")?)))
+        let at = microsecond(instant_of(text, "effective_at")?);
+        Ok(Versions::InForce(self.known_at()?.map_or(at, |known_at| at.min(known_at))))
+    }
+
+    fn known_at(&self) -> Result<Option<Micros>, Problem> {
+        let at = self.recorded_at.as_deref().map(|text| instant_of(text, "recorded_at"));
+        Ok(at.transpose()?.map(microsecond))
     }
 }
 
@@ -114,10 +124,14 @@ async fn answer<V: Versioned + Send + 'static, M: From<V> + Serialize>(
 ) -> Result<Response, Problem> {
     let which = query.versions()?;
     let read = |which| off_the_runtime(read.clone(), which);
-    let found = match read(which).await? {
+    let mut found = match read(which).await? {
         Located::Here(reading) => reading.value,
         Located::Elsewhere(instance) => return relay(&app.forwarder, asked, &instance).await,
     };
+    let known_at = query.known_at()?;
+    if let Some(at) = known_at {
+        as_known(&mut found, at);
+    }
     if found.rows.is_empty() {
         // A page behind the last version is empty, and no error.
         let first = match read(Versions::After { version: 0, limit: 1 }).await? {
@@ -127,8 +141,11 @@ async fn answer<V: Versioned + Send + 'static, M: From<V> + Serialize>(
         let Some(first) = first else {
             return Err(Problem::not_found(entity, id));
         };
-        if let Versions::InForce(at) = which {
-            return Err(not_yet(entity, id, at, first.validity().valid_from));
+        let began = first.validity().valid_from;
+        match (which, known_at) {
+            (_, Some(at)) if at < began => return Err(not_yet(entity, id, at, began).at("recorded_at")),
+            (Versions::InForce(at), _) => return Err(not_yet(entity, id, at, began)),
+            _ => {}
         }
     }
     Ok(Json(History {
@@ -136,6 +153,24 @@ async fn answer<V: Versioned + Send + 'static, M: From<V> + Serialize>(
         next: found.until,
     })
     .into_response())
+}
+
+/// Leaves out what came later.
+fn as_known<V: Versioned>(found: &mut Part<V>, at: Micros) {
+    let rows = found.rows.len();
+    found.rows.retain(|version| version.validity().valid_from <= at);
+    if found.rows.len() < rows {
+        found.until = None;
+    }
+    let versions = std::mem::take(&mut found.rows).into_iter();
+    let known = versions.map(|version| match version.validity() {
+        validity if validity.valid_to.is_some_and(|to| to > at) => version.with_validity(Validity {
+            valid_to: None,
+            ..validity
+        }),
+        _ => version,
+    });
+    found.rows = known.collect();
 }
 
 /// Many look-ups take a while where the state is on a disk.

@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 
 use super::gather::gather;
 use super::rows::relay;
-use crate::extract::{Asked, Id, Params};
+use crate::extract::{Asked, Id, NoParams, Params};
 use crate::model::{
     AsOf, Explanation, Hold, Items, Line, PastBalance, Posting, Postings, Reconciliation, Statement, instant, instant_of,
     microsecond, money, month, month_of, place,
@@ -23,9 +23,10 @@ use crate::model::{
 use crate::page::{LIMIT_MAX, limit_of_hundred};
 use crate::problem::Problem;
 use crate::reads::journal::{self, PastError, Period};
-use crate::reads::{Entries, Located, Reading, Reads, Scan};
+use crate::reads::{Balanced, Entries, Located, Reading, Reads, Scan};
 use crate::routes::Group;
 use crate::state::{App, AppState};
+use crate::together;
 
 /// Which postings.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -59,8 +60,9 @@ pub async fn postings(
     asked: Asked,
 ) -> Result<Response, Problem> {
     let limit = limit_of_hundred(query.limit)? as i64;
-    answer(&app, &asked, id, move |reads, entries, _| {
-        let last = entries
+    answer(&app, &asked, id, Which::Whole, move |reads, found| {
+        let last = found
+            .entries
             .balance
             .entry_count
             .min(query.before.unwrap_or(i64::MAX).saturating_sub(1));
@@ -74,6 +76,7 @@ pub async fn postings(
         // Fewer than there are numbers: those before them are not kept.
         let next = items.last().and_then(|posting| posting.entry_number);
         Ok(Postings {
+            is_whole: found.is_whole,
             next: next.filter(|_| items.len() as i64 == limit && first > 1),
             items: items.into_iter().map(Posting::from).collect(),
         })
@@ -94,7 +97,8 @@ pub struct StatementQuery {
 }
 
 /// An account's statement of a month: what it had when the month began, what was posted in it, what it had at its end. The statement of
-/// a month that is over does not change: what comes late for it is in a later one.
+/// a month that is over does not change: what comes late for it is in a later one. It is over for the account once a transaction of the bank is known
+/// that was committed behind it. One that has not begun has what there is.
 #[utoipa::path(
     get,
     path = "/accounts/{id}/statements/{month}",
@@ -120,9 +124,9 @@ pub async fn statement(
     let id: i64 = id.parse().map_err(|_| Problem::malformed("id is a whole number").at("id"))?;
     let (from, to) = month_of(&text)?;
     let limit = limit_of_hundred(query.limit)? as i64;
-    answer(&app, &asked, id, move |reads, entries, _| {
-        let Entries { balance, frontier, .. } = entries;
-        let Period { opening, closing } = journal::recorded(reads, entries, from.0, to.0)?;
+    answer(&app, &asked, id, Which::Whole, move |reads, found| {
+        let frontier = &found.entries.frontier;
+        let Period { opening, closing } = journal::recorded(reads, &found.entries, from.0, to.0)?;
         let first = opening.number.max(query.after.unwrap_or(0)).saturating_add(1);
         let last = closing.number.min(first.saturating_add(limit - 1));
         let rows = if first > last {
@@ -146,11 +150,16 @@ pub async fn statement(
             items.push(Line {
                 corrects: posting.effective_at.filter(|at| *at < from.0).map(|at| month(Micros(at))),
                 opening_change: opening_change.map(|amount| money(amount, posting.currency)),
-                currency: Some(posting.currency).filter(|currency| *currency != closing.currency),
                 posting: posting.into(),
             });
         }
         let since = journal::changed(after(closing.number)?, closing.booked)?;
+        // Of a transaction that is open, what is there may be of this month; what is yet to come is recorded later.
+        let next = reads.postings(AccountId(id), closing.number + 1, closing.number + 1)?.pop();
+        let is_closed = match next {
+            Some(next) => next.recorded_at >= Some(to.0),
+            None => frontier.is_some_and(|frontier| frontier.source_ts >= to.0),
+        };
         Ok(Statement {
             account_id: AccountId(id),
             month: month(from),
@@ -160,8 +169,8 @@ pub async fn statement(
             closing: money(closing.booked, closing.currency),
             opening_change: since.map(|amount| money(amount, closing.currency)),
             entries: closing.number - opening.number,
-            // What comes later is recorded later.
-            is_closed: frontier.is_some_and(|frontier| frontier.source_ts >= to.0) || closing.number < balance.entry_count,
+            is_closed,
+            is_whole: found.is_whole,
             items,
             next: (last < closing.number).then_some(last),
         })
@@ -182,10 +191,10 @@ pub async fn statement(
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn holds(State(app): State<AppState>, Id(id): Id, asked: Asked) -> Result<Response, Problem> {
-    answer(&app, &asked, id, move |reads, entries, _| {
+pub async fn holds(State(app): State<AppState>, Id(id): Id, _: NoParams, asked: Asked) -> Result<Response, Problem> {
+    answer(&app, &asked, id, Which::Newest, move |reads, found| {
         Ok(crate::model::All {
-            items: holds_of(reads, &entries.balance)?,
+            items: holds_of(reads, &found.entries.balance)?,
         })
     })
     .await
@@ -216,9 +225,10 @@ fn holds_of(reads: &dyn Reads, balance: &AccountBalance) -> Result<Vec<Hold>, Pa
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn explain(State(app): State<AppState>, Id(id): Id, asked: Asked) -> Result<Response, Problem> {
-    answer(&app, &asked, id, move |reads, entries, as_of| {
-        let balance = &entries.balance;
+pub async fn explain(State(app): State<AppState>, Id(id): Id, _: NoParams, asked: Asked) -> Result<Response, Problem> {
+    // Holds are known as they are only.
+    answer(&app, &asked, id, Which::Newest, move |reads, found| {
+        let balance = &found.entries.balance;
         let holds = holds_of(reads, balance)?;
         match reads.entries(balance.account_id)? {
             Located::Here(Reading { value: Some(now), .. }) if now.balance == *balance => {}
@@ -245,7 +255,8 @@ pub async fn explain(State(app): State<AppState>, Id(id): Id, asked: Asked) -> R
             available: amount(balance.available),
             first: first.map(Posting::from),
             last: last.map(Posting::from),
-            as_of,
+            is_whole: found.is_whole,
+            as_of: found.as_of.clone(),
         })
     })
     .await
@@ -282,9 +293,9 @@ pub(super) async fn past(app: &App, asked: &Asked, id: i64, query: &PastQuery) -
         at(&query.effective_at, "effective_at")?,
         at(&query.recorded_at, "recorded_at")?,
     );
-    answer(app, asked, id, move |reads, entries, as_of| {
-        let balance = &entries.balance;
-        let past = journal::past(reads, entries, effective_at, recorded_at)?;
+    answer(app, asked, id, Which::Whole, move |reads, found| {
+        let balance = &found.entries.balance;
+        let past = journal::past(reads, &found.entries, effective_at, recorded_at)?;
         Ok(PastBalance {
             account_id: balance.account_id,
             currency: past.known.currency,
@@ -293,7 +304,8 @@ pub(super) async fn past(app: &App, asked: &Asked, id: i64, query: &PastQuery) -
             recorded_at: recorded_at.map(instant),
             known: past.known.number,
             later: past.later,
-            as_of,
+            is_whole: found.is_whole,
+            as_of: found.as_of.clone(),
         })
     })
     .await
@@ -312,7 +324,7 @@ pub(super) async fn past(app: &App, asked: &Asked, id: i64, query: &PastQuery) -
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn reconciliation(State(app): State<AppState>, Id(id): Id, asked: Asked) -> Result<Response, Problem> {
+pub async fn reconciliation(State(app): State<AppState>, Id(id): Id, _: NoParams, asked: Asked) -> Result<Response, Problem> {
     match app.reads.reconciliation(AccountId(id))? {
         Located::Here(Reading { value: Some(row), .. }) => Ok(Json(Reconciliation::of(&row)).into_response()),
         Located::Here(_) => Err(Problem::new(
@@ -370,12 +382,30 @@ pub async fn differences(
 /// So often an account is read that has gone on meanwhile.
 const READS_MAX: usize = 10;
 
+/// Which balance an answer is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// With the source's transactions whole, as far as that is known.
+    Whole,
+    /// As it is, with what has come of one that is open.
+    Newest,
+}
+
+/// What an answer is about.
+struct Found {
+    entries: Entries,
+    /// Whether the source's transactions are whole in it.
+    is_whole: bool,
+    as_of: AsOf,
+}
+
 /// An answer about an account that is here, read where it may take a while; else what the instance says that has it. As many at once as lists.
 async fn answer<T: Serialize + Send + 'static>(
     app: &App,
     asked: &Asked,
     id: i64,
-    read: impl Fn(&dyn Reads, &Entries, AsOf) -> Result<T, PastError> + Send + 'static,
+    which: Which,
+    read: impl Fn(&dyn Reads, &Found) -> Result<T, PastError> + Send + 'static,
 ) -> Result<Response, Problem> {
     let heard_at_us = app.source.as_ref().and_then(|source| source.heard_at_us());
     let in_commit_order = app.in_commit_order;
@@ -387,12 +417,30 @@ async fn answer<T: Serialize + Send + 'static>(
             Located::Here(reading) => reading,
             Located::Elsewhere(instance) => return Ok(Located::Elsewhere(instance)),
         };
-        let entries = reading.value.filter(|entries| !entries.balance.is_deleted);
-        let Some(entries) = entries else {
+        let Some(mut entries) = reading.value else {
             return Ok(Located::Here(None));
         };
+        let newest = Balanced {
+            frontier: entries.frontier,
+            balance: Some(entries.balance.clone()),
+            is_awaited: false,
+        };
+        let (settled, mut is_whole) = together::settled(&*reads, newest)?;
+        let settled = settled.unwrap_or_else(|| entries.balance.clone());
+        match which {
+            Which::Whole => entries.balance = settled,
+            Which::Newest => is_whole &= settled == entries.balance,
+        }
+        if which == Which::Newest {
+            journal::is_there(&*reads, &entries)?;
+        }
         let as_of = AsOf::new(&entries.balance, reading.committed_at_ms, in_commit_order, heard_at_us);
-        read(&*reads, &entries, as_of).map(|answer| Located::Here(Some(answer)))
+        let found = Found {
+            entries,
+            is_whole,
+            as_of,
+        };
+        read(&*reads, &found).map(|answer| Located::Here(Some(answer)))
     };
     let found = tokio::task::spawn_blocking(move || {
         let _permit = permit;
@@ -416,7 +464,9 @@ async fn answer<T: Serialize + Send + 'static>(
             "not-found",
             format!("the postings of account {id} are not kept from so long ago"),
         )),
-        Err(error @ PastError::NotOpened(_)) => Err(Problem::new(StatusCode::NOT_FOUND, "not-found", error.to_string())),
+        Err(error @ (PastError::NotYet(_) | PastError::Gone(_))) => {
+            Err(Problem::new(StatusCode::NOT_FOUND, "not-found", error.to_string()))
+        }
         Err(error @ PastError::TooMany) => Err(Problem::invalid("effective_at", error.to_string())),
         Err(error @ PastError::GoneOn) => Err(Problem::unavailable("busy", error.to_string())),
         Err(error @ PastError::Sum(_)) => Err(Problem::internal(&error)),

@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 
 use super::gather::gather;
 use super::rows::relay;
-use crate::extract::{Asked, Id, Params};
+use crate::extract::{Asked, Id, NoParams, Params};
 use crate::model::{AccountDay, All, CustomerPosition, Items, day, day_of};
 use crate::page::limit_of_hundred;
 use crate::problem::Problem;
@@ -31,7 +31,12 @@ use crate::state::{App, AppState};
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn of_customer(State(app): State<AppState>, Id(id): Id, asked: Asked) -> Result<Json<All<CustomerPosition>>, Problem> {
+pub async fn of_customer(
+    State(app): State<AppState>,
+    Id(id): Id,
+    _: NoParams,
+    asked: Asked,
+) -> Result<Json<All<CustomerPosition>>, Problem> {
     let read = move |reads: &dyn Reads, scan: &Scan| reads.positions(CustomerId(id), scan);
     let found = gather(&app, &asked, usize::MAX, |_: i64| String::new(), read).await?;
     if found.rows.is_empty() && !asked.is_forwarded && !exists(&app, id).await? {

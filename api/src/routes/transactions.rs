@@ -11,7 +11,7 @@ use system_of_record::{SystemOfRecordExt, TransactionUpdate};
 use utoipa::IntoParams;
 
 use super::rows::{created, expected, one, page, written};
-use crate::extract::{Asked, Id, IfMatch, Json, Params};
+use crate::extract::{Asked, Id, IfMatch, Json, NoParams, Params};
 use crate::model::{Transaction, TransactionInput, TransactionReplacement};
 use crate::page::{Cursor, Page, limit};
 use crate::problem::Problem;
@@ -80,7 +80,7 @@ pub async fn list(
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub async fn read(State(app): State<AppState>, Id(id): Id, asked: Asked) -> Result<Response, Problem> {
+pub async fn read(State(app): State<AppState>, Id(id): Id, _: NoParams, asked: Asked) -> Result<Response, Problem> {
     one::<Transaction>(&app.forwarder, &asked, id, app.reads.transaction(TransactionId(id))).await
 }
 

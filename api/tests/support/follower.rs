@@ -15,7 +15,7 @@ use schemas::gold::{
     TransactionMinuteKey, Versioned,
 };
 use schemas::silver::{Account, BalanceFrom, Customer, Frontier, Posting, Transaction};
-use schemas::state::Hold;
+use schemas::state::{Hold, Opening};
 use schemas::{AccountId, CustomerId, Money, TransactionId};
 use system_of_record::conformance::events::{ChangeEvent, change_events};
 use topology::Millis;
@@ -303,6 +303,10 @@ impl Journal for Follower {
     }
 
     fn ahead(&self, _: AccountId, _: i64) -> Result<Vec<(i64, i64)>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    fn openings(&self, _: AccountId, _: i64) -> Result<Vec<(i64, Opening)>, ReadError> {
         Ok(Vec::new())
     }
 

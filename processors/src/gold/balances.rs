@@ -12,15 +12,16 @@ use std::time::Duration;
 use schemas::gold::AccountBalance;
 use schemas::rules::Rule;
 use schemas::silver::{Account, ForAccounts, Frontier, Leg, LegEntry, Posting, Rejected};
-use schemas::state::Hold;
+use schemas::state::{Hold, Opening};
 use schemas::topics::LEGS;
 use schemas::{AccountId, Money, TransactionId};
 use topology::store::KeyValue;
 use topology::{Change, Context, Micros, ProcessError, Processor, Punctuation, PunctuationType, ReadAhead, Record, Schedule};
 
-use super::entries::{Posted, move_by, overflow, post};
+use super::entries::{Posted, move_by, overflow, post, reversed};
 use super::former::Former;
 use super::holds::{self, Holds};
+use super::openings;
 use crate::counters::{HOLDS_RELEASED, count};
 use crate::stores::ALL_ACCOUNTS;
 
@@ -89,6 +90,8 @@ type Stores = (
     KeyValue<(AccountId, TransactionId), Hold>,
     KeyValue<(i64, AccountId, TransactionId), i64>,
     KeyValue<(AccountId, i64), AccountBalance>,
+    KeyValue<(AccountId, i64), Opening>,
+    KeyValue<(AccountId, i64), Posting>,
 );
 
 impl Processor for PostToBalance {
@@ -108,6 +111,8 @@ impl Processor for PostToBalance {
         match &record.value {
             AccountEvent::Row(Some(account)) => {
                 let before = cx.stores.0.get(&id)?;
+                let known_until = self.frontier(cx)?.source_ts;
+                openings::keep((&mut *cx.stores.7, &*cx.stores.8), before.as_ref(), account, known_until)?;
                 let balance = match before.clone() {
                     Some(known) if known.currency == account.currency => revised(known, account)?,
                     // Legs wait for the account's first row, and what does not fit its currency for another one.
@@ -121,6 +126,11 @@ impl Processor for PostToBalance {
             }
             AccountEvent::Row(None) => {
                 if let Some(before) = cx.stores.0.get(&id)? {
+                    if !before.is_deleted {
+                        let known_until = self.frontier(cx)?.source_ts;
+                        let at = record.timestamp_ms.to_micros().0;
+                        openings::end((&mut *cx.stores.7, &*cx.stores.8), &before, at, known_until)?;
+                    }
                     let mut balance = before.clone();
                     balance.is_deleted = true;
                     keep(cx, Some(before), balance);
@@ -204,6 +214,7 @@ impl PostToBalance {
         let with = Posted {
             known_until: self.frontier(cx)?.source_ts,
             partition: cx.at.partition,
+            currency: balance.currency,
         };
         as_of(balance, leg.source_lsn, leg.source_ts);
         let digits = balance.currency.minor_digits();
@@ -278,7 +289,11 @@ fn enter(
     with: Posted,
     cx: &mut Context<'_, PostToBalance>,
 ) -> Result<(), ProcessError> {
-    for posting in post(balance, leg, entry, with, &mut holds_of(cx))? {
+    let currency = match entry.reversal && entry.booked != Money::ZERO {
+        true => openings::currency_taken_back((&*cx.stores.7, &*cx.stores.8), balance, &reversed(leg, entry))?,
+        false => balance.currency,
+    };
+    for posting in post(balance, leg, entry, Posted { currency, ..with }, &mut holds_of(cx))? {
         cx.out.forward(posting.account_id, LedgerEntry::Posting(posting));
     }
     Ok(())

@@ -18,6 +18,8 @@ pub(super) struct Posted {
     pub known_until: i64,
     /// The partition that the account is in.
     pub partition: u32,
+    /// The currency: the account's, or that of the posting which is taken back.
+    pub currency: Currency,
 }
 
 /// One entry; its postings.
@@ -41,7 +43,7 @@ pub(super) fn post(
     let last_entry_at = balance.last_entry_at.map_or(leg.source_ts, |at| at.max(leg.source_ts));
     balance.last_entry_at = Some(last_entry_at);
     let recorded_at = last_entry_at.max(with.known_until);
-    Ok(postings(balance, leg, entry, (with.partition, recorded_at)))
+    Ok(postings(balance, leg, entry, (with, recorded_at)))
 }
 
 /// Changes what is booked and what is held.
@@ -56,22 +58,28 @@ pub(super) fn overflow(error: MoneyError) -> ProcessError {
     ProcessError::Record(error.to_string())
 }
 
+/// The id of the account's posting that an entry takes back.
+pub(super) fn reversed(leg: &Leg, of: LegEntry) -> String {
+    name(leg, of, false, false)
+}
+
+/// A posting's id. A reversal is named by what it takes back, which happens once.
+fn name(leg: &Leg, of: LegEntry, cash: bool, reversal: bool) -> String {
+    let side = if cash { "-cash" } else { "" };
+    let kind = if reversal { "-reversal" } else { "" };
+    format!("{}-{}-{}{side}{kind}", leg.transaction_id, of.version, of.number)
+}
+
 /// The journal's entries of one entry of a leg: the account's side and, unless the other side is an account as well, cash.
-fn postings(balance: &AccountBalance, leg: &Leg, of: LegEntry, (partition, recorded_at): (u32, i64)) -> Vec<Posting> {
-    let name = |cash: bool, reversal: bool| {
-        let side = if cash { "-cash" } else { "" };
-        let kind = if reversal { "-reversal" } else { "" };
-        format!("{}-{}-{}{side}{kind}", leg.transaction_id, of.version, of.number)
-    };
+fn postings(balance: &AccountBalance, leg: &Leg, of: LegEntry, (with, recorded_at): (Posted, i64)) -> Vec<Posting> {
     let entry = |account_id, cash: bool, amount| Posting {
-        // A reversal is named by what it takes back, which happens once.
-        posting_id: name(cash, of.reversal),
+        posting_id: name(leg, of, cash, of.reversal),
         transaction_id: leg.transaction_id,
         account_id,
         is_cash: cash,
-        currency: balance.currency,
+        currency: with.currency,
         amount,
-        reverses: of.reversal.then(|| name(cash, false)),
+        reverses: of.reversal.then(|| name(leg, of, cash, false)),
         booked_at: leg.source_ts,
         effective_at: of.effective_at,
         source_lsn: leg.source_lsn,
@@ -81,7 +89,7 @@ fn postings(balance: &AccountBalance, leg: &Leg, of: LegEntry, (partition, recor
     };
     let mut entries = vec![entry(balance.account_id, false, of.booked)];
     if of.txn_type != TransactionType::Transfer {
-        entries.push(entry(cash_account(balance.currency, partition), true, of.booked.negated()));
+        entries.push(entry(cash_account(with.currency, with.partition), true, of.booked.negated()));
     }
     entries
 }

@@ -9,6 +9,7 @@ mod customer_positions;
 mod entries;
 mod former;
 mod holds;
+mod openings;
 mod postings;
 mod reconcile;
 mod sums;

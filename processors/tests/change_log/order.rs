@@ -1,8 +1,11 @@
 //! The order and the identity of changes.
 
+use std::collections::BTreeMap;
+
 use processors::{SourcePartitions, stores};
 use schemas::bronze::{CdcKey, Op, TransactionRow};
 use schemas::topics::*;
+use schemas::{Money, TransactionId};
 
 use crate::support::{Bench, account, deposit, transaction, transfer};
 
@@ -135,7 +138,28 @@ fn a_currency_changes_before_or_after_the_transactions_around_it() {
         bank.send(CDC_TRANSACTIONS, 2, &gone);
         bank.check(&[(1, "50.00", "50.00")]);
         assert!(bank.driver.view(stores::WAITING).is_empty());
+        all_is_taken_back(&mut bank, |_| true);
     }
+}
+
+/// Nothing stands of these transactions, in any currency, on any account or in cash.
+fn all_is_taken_back(bank: &mut Bench, is_gone: impl Fn(TransactionId) -> bool) {
+    let mut sums = BTreeMap::<_, Money>::new();
+    for posting in bank
+        .driver
+        .drain(SILVER_POSTINGS)
+        .into_iter()
+        .filter_map(|record| record.value)
+    {
+        if is_gone(posting.transaction_id) {
+            let sum = sums
+                .entry((posting.transaction_id, posting.account_id, posting.currency))
+                .or_default();
+            *sum = sum.checked_add(posting.amount).unwrap();
+        }
+    }
+    assert!(!sums.is_empty());
+    assert!(sums.values().all(|sum| *sum == Money::ZERO), "{sums:?}");
 }
 
 /// The same id again, for another account.
@@ -155,4 +179,5 @@ fn an_account_that_is_made_anew_begins_anew() {
     bank.transaction(Op::Create, deposit(2, 1, "1.001"));
     bank.check(&[(1, "63.002", "63.002")]);
     assert_eq!(bank.driver.view(stores::BALANCES)[0].1.currency.as_str(), "KWD");
+    all_is_taken_back(&mut bank, |transaction| transaction == TransactionId(1));
 }

@@ -149,7 +149,8 @@ pub(super) fn difference(id: i64, expected: Option<&Sums>, emitted: Option<&Acco
     })
 }
 
-/// Whether a transaction's postings must sum to this: one of its two accounts cannot have the amount, or has not come.
+/// Whether a transaction's postings must sum to this: one of its two accounts cannot have the amount, or has not come. If both have it, each
+/// in a currency of its own, money was made of nothing.
 pub(super) fn is_half(
     transaction: Option<&Transaction>,
     currency: Currency,
@@ -161,10 +162,16 @@ pub(super) fn is_half(
     };
     let mut booked = Money::ZERO;
     for effect in effects(transaction) {
-        let of = emitted.balances.get(&effect.account.0);
-        if of.is_some_and(|of| of.currency == currency && transaction.amount.fits_scale(of.currency.minor_digits())) {
-            booked = booked.checked_add(effect.booked)?;
+        let Some(of) = emitted.balances.get(&effect.account.0) else {
+            continue;
+        };
+        if !transaction.amount.fits_scale(of.currency.minor_digits()) {
+            continue;
         }
+        if of.currency != currency {
+            return Ok(false);
+        }
+        booked = booked.checked_add(effect.booked)?;
     }
     Ok(booked == sum)
 }
@@ -210,6 +217,24 @@ mod tests {
         }
     }
 
+    fn balance(account: &Account) -> AccountBalance {
+        AccountBalance {
+            account_id: account.id,
+            customer_id: account.customer_id,
+            currency: account.currency,
+            opening: Money::ZERO,
+            booked: Money::ZERO,
+            pending: Money::ZERO,
+            available: Money::ZERO,
+            entry_count: 0,
+            last_entry_at: None,
+            is_deleted: false,
+            source_lsn: 0,
+            source_ts: 0,
+            commit_number: None,
+        }
+    }
+
     fn emitted(currency_of_two: &str) -> Emitted {
         let accounts = [account(1, "EUR"), account(2, currency_of_two)].map(|row| (row.id.0, row));
         Emitted {
@@ -225,6 +250,26 @@ mod tests {
             let sums = by_emitted_rows(&[1, 2], &emitted(currency)).expect("sums");
             assert_eq!([1, 2].map(|id| sums[&id].booked.to_string()), expected);
         }
+    }
+
+    #[test]
+    fn a_transfer_between_currencies_is_no_half() {
+        let half = |currency_of_two: &str, amount: i128| {
+            let mut emitted = emitted(currency_of_two);
+            let transaction = Transaction {
+                amount: Money::from_hundredths(amount),
+                ..transfer()
+            };
+            let rows = [account(1, "EUR"), account(2, currency_of_two)];
+            emitted.balances = rows.map(|row| (row.id.0, balance(&row))).into();
+            let sum = transaction.amount.negated();
+            is_half(Some(&transaction), "EUR".parse().expect("a currency"), sum, &emitted).expect("a sum")
+        };
+        // Half a yen is not booked; a hundred are, as a hundred euros.
+        assert_eq!(
+            [half("JPY", 150), half("JPY", 10_000), half("USD", 150)],
+            [true, false, false]
+        );
     }
 
     /// Triggers were off, or somebody wrote past them: no second look is needed.
