@@ -181,6 +181,8 @@ fn was_there(openings: &Openings, of: &Entries, from: i64, to: i64) -> Result<()
         (Some(first), None) => Err(PastError::NotYet(Micros(first.at))),
         (_, Some(then)) if then.is_deleted && then.at < from => Err(PastError::Gone(Micros(then.at))),
         (Some(first), Some(_)) if first.at != Opening::UNKNOWN => Ok(()),
+        // It was deleted when that was not kept yet.
+        (None, _) if of.balance.is_deleted => Err(PastError::Gone(Micros(of.balance.source_ts))),
         _ => is_since(of.opened_at, to - 1),
     }
 }
@@ -312,6 +314,9 @@ pub fn past(
     let until = recorded_at.map_or(i64::MAX, |Micros(at)| at);
     if let Some(Micros(at)) = effective_at {
         is_since(openings.since(of.opened_at), at)?;
+        if openings.first().is_none() {
+            is_there(reads, of)?;
+        }
         if let Some(then) = openings.then(at.min(until)).filter(|then| then.is_deleted) {
             return Err(PastError::Gone(Micros(then.at)));
         }
