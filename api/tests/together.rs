@@ -46,7 +46,7 @@ async fn money_on_its_way_is_seen_once() {
     let reads_max = std::env::var("READS")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(100_000);
+        .unwrap_or(20_000);
     let (log, registry) = (InProcessBroker::default(), Arc::new(MemoryRegistry::default()));
     let records = InProcess::start(Arc::new(log.clone()), registry.clone(), Arc::new(SystemClock)).unwrap();
     let records = Arc::new(records);
