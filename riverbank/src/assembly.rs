@@ -70,7 +70,7 @@ impl Assembly {
         let source_partitions = source_partitions(log)?;
         let bank = BankSettings {
             partitions: source_partitions,
-            hold_expiry: Some(settings.bank.hold_expiry).filter(|expiry| !expiry.is_zero()),
+            hold_expiry: settings.bank.holds_expire_after(),
             postings_kept: Some(settings.bank.postings_kept).filter(|kept| !kept.is_zero()),
         };
         let engine = Engine::start(processors::bank(bank)?, engine_settings, parts, address);

@@ -37,7 +37,7 @@ impl Kept {
         Self {
             histories_from_start,
             gold_from_now_on: settings.engine.gold_from_now_on,
-            hold_expiry: Some(settings.bank.hold_expiry).filter(|expiry| !expiry.is_zero()),
+            hold_expiry: settings.bank.holds_expire_after(),
         }
     }
 }

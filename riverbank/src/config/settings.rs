@@ -233,6 +233,13 @@ declare_settings! {
     }
 }
 
+impl BankSettings {
+    /// How long after a transaction's own time its hold expires; `None`: never.
+    pub fn holds_expire_after(&self) -> Option<Duration> {
+        Some(self.hold_expiry).filter(|expiry| !expiry.is_zero())
+    }
+}
+
 impl HttpSettings {
     /// Where others reach the service, given the address that it listens on (which may have chosen its port).
     pub fn advertised_url(&self, bound: SocketAddr) -> Url {
