@@ -1,5 +1,6 @@
 //! librdkafka's error codes, by what the caller can do.
 
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use crate::port::{BrokerError, TopicPartition};
@@ -17,6 +18,18 @@ pub(super) fn from_kafka(doing: &str, error: &KafkaError) -> BrokerError {
             None => BrokerError::Fatal(text),
         },
     }
+}
+
+/// Maps an error of a client's call. Once a fatal error has ended the client, its calls only say that one did, at whatever
+/// moment that was; the client says which.
+pub(super) fn from_client<C: ClientContext>(client: &Client<C>, doing: &str, error: &KafkaError) -> BrokerError {
+    ended(client, doing).unwrap_or_else(|| from_kafka(doing, error))
+}
+
+/// The fatal error that has ended a client, if one has.
+pub(super) fn ended<C: ClientContext>(client: &Client<C>, doing: &str) -> Option<BrokerError> {
+    let (code, text) = client.fatal_error()?;
+    Some(from_code(code, format!("{doing}: {text}")))
 }
 
 /// Maps an error code.
@@ -117,7 +130,15 @@ pub(super) fn is_transient(code: Code) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::CStr;
+
+    use rdkafka::producer::Producer;
+    use rdkafka::types::RDKafkaRespErr;
+
+    use super::super::config::KafkaSettings;
+    use super::super::producer::Sender;
     use super::*;
+    use crate::port::Outgoing;
 
     #[test]
     fn codes_say_what_to_do() {
@@ -132,5 +153,64 @@ mod tests {
         });
         check(Code::MessageSizeTooLarge, |error| matches!(error, BrokerError::Refused(_)));
         check(Code::TopicAuthorizationFailed, |error| matches!(error, BrokerError::Fatal(_)));
+    }
+
+    /// Ends a client as librdkafka itself does.
+    #[allow(unsafe_code)]
+    fn end<C: ClientContext>(client: &Client<C>, code: RDKafkaRespErr, reason: &CStr) {
+        // SAFETY: the client lives, and the text is copied.
+        unsafe { rdkafka::bindings::rd_kafka_test_fatal_error(client.native_ptr(), code, reason.as_ptr()) };
+    }
+
+    fn sender() -> Sender {
+        let settings = KafkaSettings {
+            bootstrap: "127.0.0.1:1".to_owned(),
+            ..KafkaSettings::default()
+        };
+        Sender::new(&settings.transactions("p")).unwrap()
+    }
+
+    /// The call was on its way when something else of the client, such as a heartbeat, was told.
+    #[test]
+    fn a_call_of_a_client_that_has_ended_says_what_ended_it() {
+        let sender = sender();
+        let client = sender.producer.client();
+        let late = KafkaError::ConsumerCommit(Code::Fatal);
+        let error = from_client(client, "committing", &late);
+        assert!(matches!(error, BrokerError::Fatal(_)), "nothing has ended it: {error:?}");
+        end(
+            client,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID,
+            c"another of this name",
+        );
+        let error = from_client(client, "committing", &late);
+        assert!(
+            matches!(&error, BrokerError::Fenced(text) if text.contains("another of this name")),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn a_record_for_a_producer_that_has_ended_says_what_ended_it() {
+        let mut sender = sender();
+        end(
+            sender.producer.client(),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__FENCED,
+            c"a newer producer",
+        );
+        for headers in [&[][..], &[("h", None)]] {
+            let sent = sender.send(Outgoing {
+                topic: "t",
+                partition: Some(0),
+                timestamp_ms: 0,
+                key: None,
+                value: None,
+                headers,
+            });
+            assert!(
+                matches!(&sent, Err(BrokerError::Fenced(text)) if text.contains("a newer producer")),
+                "{sent:?}"
+            );
+        }
     }
 }

@@ -23,7 +23,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::config::KafkaSettings;
 use super::context::Watch;
-use super::errors::{from_kafka, is_transient};
+use super::errors::{from_client, from_kafka, is_transient};
 use super::native;
 use super::proofs::{Held, Proofs};
 use super::reaper::reap;
@@ -182,7 +182,7 @@ impl KafkaGroup {
             }
             Rebalance::Revoked(partitions) | Rebalance::Lost(partitions) => consumer.incremental_unassign(&list_of(partitions)?),
         };
-        changed.map_err(|error| from_kafka("changing the assignment", &error))
+        changed.map_err(|error| from_client(consumer.client(), "changing the assignment", &error))
     }
 
     /// The next step that is worth telling. Empty ones are part of the protocol, and are done with at once.
@@ -302,9 +302,10 @@ impl Group for KafkaGroup {
             return Err(BrokerError::Fenced("not a member of the group now".to_owned()));
         }
         let list = offsets_list(offsets)?;
-        self.consumer()?
+        let consumer = self.consumer()?;
+        consumer
             .commit(&list, CommitMode::Sync)
-            .map_err(|error| from_kafka("committing offsets", &error))
+            .map_err(|error| from_client(consumer.client(), "committing offsets", &error))
     }
 
     fn membership(&self) -> Result<Membership, BrokerError> {
@@ -446,7 +447,7 @@ pub(super) fn committed<C: ConsumerContext>(
             Err(error) => {
                 let transient = error.rdkafka_error_code().is_some_and(is_transient);
                 if !transient || left.is_zero() {
-                    return Err(from_kafka("reading committed offsets", &error));
+                    return Err(from_client(consumer.client(), "reading committed offsets", &error));
                 }
                 std::thread::sleep(Duration::from_millis(10).min(left));
             }

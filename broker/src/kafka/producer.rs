@@ -9,7 +9,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::config::{KafkaSettings, PATIENCE};
-use super::errors::from_kafka;
+use super::errors::{ended, from_kafka};
 use super::reaper::reap;
 use super::reports::{Reports, refused};
 use super::topics::Topics;
@@ -50,7 +50,8 @@ impl Sender {
             };
             let Err(error) = sent else { return Ok(()) };
             if error.rdkafka_error_code() != Some(Code::QueueFull) {
-                return Err(refused(outgoing.topic, &error));
+                let ended = ended(self.producer.client(), &format!("writing to {}", outgoing.topic));
+                return Err(ended.unwrap_or_else(|| refused(outgoing.topic, &error)));
             }
             if started.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
                 return Err(BrokerError::Unavailable(format!("{}: the queue stayed full", outgoing.topic)));
@@ -84,15 +85,11 @@ impl Sender {
         Ok(self.producer.context().take_highest())
     }
 
-    /// What has gone wrong so far: the first record that could not be written, or the client itself.
+    /// What has gone wrong so far: the client itself, which takes its records with it, or the first record that could not
+    /// be written.
     pub fn failure(&self) -> Result<(), BrokerError> {
-        if let Some(error) = self.producer.context().take_failure() {
-            return Err(error);
-        }
-        match self.producer.client().fatal_error() {
-            Some((code, text)) => Err(super::errors::from_code(code, text)),
-            None => Ok(()),
-        }
+        let failure = ended(self.producer.client(), "writing").or_else(|| self.producer.context().take_failure());
+        failure.map_or(Ok(()), Err)
     }
 }
 

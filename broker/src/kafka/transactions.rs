@@ -29,7 +29,7 @@ use rdkafka::producer::{BaseProducer, Producer as _};
 
 use super::config::{KafkaSettings, TRANSACTION_TIMEOUT};
 use super::doubt::{Doubts, Written};
-use super::errors::{from_code, from_kafka};
+use super::errors::from_client;
 use super::group::offsets_list;
 use super::producer::Sender;
 use super::reports::Reports;
@@ -151,12 +151,8 @@ impl Client {
         }
     }
 
-    /// The client's own fatal error says more than what a call returns after it.
     fn failed(&self, doing: &str, error: &KafkaError) -> BrokerError {
-        match self.sender.producer.client().fatal_error() {
-            Some((code, text)) => from_code(code, format!("{}: {doing}: {text}", self.id)),
-            None => from_kafka(&format!("{}: {doing}", self.id), error),
-        }
+        from_client(self.sender.producer.client(), &format!("{}: {doing}", self.id), error)
     }
 
     fn commit(
