@@ -150,8 +150,8 @@ pub trait Aggregates {
     fn positions(&self, id: CustomerId, scan: &Scan) -> Rows<CustomerPosition>;
     /// Some of an account's days, in their order; nothing where there is no such account.
     fn account_days(&self, id: AccountId, days: Days) -> AccountDays;
-    /// The bank on a day; of those rows that are here, all.
-    fn bank_day(&self, day: i32, scan: &Scan) -> Rows<BankDay>;
+    /// The bank's days up to one; of those rows that are here, all.
+    fn bank_days(&self, last: i32, scan: &Scan) -> Rows<BankDay>;
     /// The first transactions of some minutes, of those that are here.
     fn minutes(&self, minutes: &Minutes, scan: &Scan) -> Rows<TransactionMinute, TransactionMinuteKey>;
 }

@@ -113,15 +113,28 @@ async fn the_bank_has_rows_for_each_day() {
     let bank = Bank::new();
     ada(&bank).await;
     let (day, _) = when(&bank).await;
-    let of = |currency: &str, flow: &str, opened: &str, [new, closed, active]: [i64; 3]| {
+    let of = |day: &str, currency: &str, [flow, opened, held]: [&str; 3], [new, closed, active]: [i64; 3]| {
         json!({
-            "day": day, "account_type": "CHECKING", "currency": currency, "net_flow": flow, "opened_with": opened,
+            "day": day, "account_type": "CHECKING", "currency": currency, "net_flow": flow, "opened_with": opened, "deposits_held": held,
             "new_accounts": new, "closed_accounts": closed, "active_accounts": active, "active_customers": active,
         })
     };
-    let expected = [of("EUR", "5.25", "10.00", [3, 0, 1]), of("JPY", "0", "700", [1, 0, 0])];
+    let expected = [
+        of(&day, "EUR", ["5.25", "10.00", "15.25"], [3, 0, 1]),
+        of(&day, "JPY", ["0", "700", "700"], [1, 0, 0]),
+    ];
     assert_eq!(
         bank.get(&format!("/kpis/daily?day={day}")).await.json(),
+        json!({"items": expected})
+    );
+    // What is held stays, whatever happens on a day.
+    let last = "9999-12-31";
+    let expected = [
+        of(last, "EUR", ["0.00", "0.00", "15.25"], [0, 0, 0]),
+        of(last, "JPY", ["0", "0", "700"], [0, 0, 0]),
+    ];
+    assert_eq!(
+        bank.get(&format!("/kpis/daily?day={last}")).await.json(),
         json!({"items": expected})
     );
     assert_eq!(bank.get("/kpis/daily?day=2000-01-01").await.json(), json!({"items": []}));

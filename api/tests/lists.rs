@@ -129,7 +129,7 @@ impl Aggregates for Slow {
     fn account_days(&self, _: AccountId, _: Days) -> AccountDays {
         nothing()
     }
-    fn bank_day(&self, _: i32, scan: &Scan) -> Rows<BankDay> {
+    fn bank_days(&self, _: i32, scan: &Scan) -> Rows<BankDay> {
         self.read(scan)
     }
     fn minutes(&self, _: &Minutes, scan: &Scan) -> Rows<TransactionMinute, TransactionMinuteKey> {

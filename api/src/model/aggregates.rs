@@ -1,12 +1,13 @@
 //! Rows that add up others: positions of customers, accounts and the bank by day, transactions by minute.
 
 use schemas::silver::{AccountType, TransactionStatus, TransactionType};
-use schemas::{AccountId, Currency, CustomerId, gold};
+use schemas::{AccountId, Currency, CustomerId, Money, gold};
 use serde::{Deserialize, Serialize};
 use topology::Micros;
 use utoipa::ToSchema;
 
 use super::{AccountTypeCode, TransactionStatusCode, TransactionTypeCode, day, instant, money};
+use crate::problem::Problem;
 use crate::routes::Group;
 
 /// Rows that are all that there are.
@@ -102,6 +103,9 @@ pub struct BankDay {
     /// What the accounts opened with that were made on the day.
     #[schema(example = "100.00")]
     pub opened_with: String,
+    /// What all accounts held at the day's end: what they opened with and what came in less what went out, up to then.
+    #[schema(example = "112.30")]
+    pub deposits_held: String,
     /// Accounts made on the day.
     #[schema(example = 1)]
     pub new_accounts: i64,
@@ -180,15 +184,17 @@ impl Group for CustomerPosition {
 }
 
 impl Group for BankDay {
-    type Stored = gold::BankDay;
+    /// The row, and what the days up to it that are here add to what is held.
+    type Stored = (gold::BankDay, Money);
 
-    fn of(row: &gold::BankDay) -> Self {
+    fn of((row, held): &(gold::BankDay, Money)) -> Self {
         Self {
             day: day(row.day),
             account_type: row.account_type,
             currency: row.currency,
             net_flow: money(row.net_flow, row.currency),
             opened_with: money(row.opened_with, row.currency),
+            deposits_held: money(*held, row.currency),
             new_accounts: row.new_accounts,
             closed_accounts: row.closed_accounts,
             active_accounts: row.active_accounts,
@@ -198,6 +204,25 @@ impl Group for BankDay {
 
     fn place(&self) -> String {
         format!("{},{}", self.account_type, self.currency)
+    }
+
+    /// Days are in several partitions: one instance has the day itself, and others have days before it.
+    fn joined(self, other: Self) -> Result<Self, Problem> {
+        let sum = |one: &str, other: &str| {
+            let sum = one.parse::<Money>().and_then(|one| one.checked_add(other.parse()?));
+            let sum = sum.map_err(|error| Problem::internal(&format!("{one} and {other}: {error}")))?;
+            Ok::<_, Problem>(money(sum, self.currency))
+        };
+        Ok(Self {
+            net_flow: sum(&self.net_flow, &other.net_flow)?,
+            opened_with: sum(&self.opened_with, &other.opened_with)?,
+            deposits_held: sum(&self.deposits_held, &other.deposits_held)?,
+            new_accounts: self.new_accounts + other.new_accounts,
+            closed_accounts: self.closed_accounts + other.closed_accounts,
+            active_accounts: self.active_accounts + other.active_accounts,
+            active_customers: self.active_customers + other.active_customers,
+            ..self
+        })
     }
 }
 
@@ -218,5 +243,39 @@ impl Group for TransactionMinute {
 
     fn place(&self) -> String {
         format!("{},{},{},{}", self.minute, self.txn_type, self.status, self.currency)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an instance has: the day itself, or only days before it.
+    fn share(currency: &str, flow: Option<&str>, held: &str) -> BankDay {
+        let money = |text: &str| text.parse::<Money>().unwrap();
+        let key = (20_513, AccountType::Savings, currency.parse().unwrap());
+        let row = gold::BankDay {
+            net_flow: money(flow.unwrap_or("0")),
+            new_accounts: i64::from(flow.is_some()),
+            ..gold::BankDay::empty(key)
+        };
+        BankDay::of(&(row, money(held)))
+    }
+
+    #[test]
+    fn what_is_held_adds_up_over_instances() {
+        let check = |currency: &str, [flow, one, other, sum]: [&str; 4]| {
+            for (first, second) in [(Some(flow), None), (None, Some(flow))] {
+                let joined = share(currency, first, one).joined(share(currency, second, other)).unwrap();
+                assert_eq!(joined, share(currency, Some(flow), sum));
+            }
+        };
+        check("EUR", ["-0.05", "100.00", "-0.01", "99.99"]);
+        check("JPY", ["7", "0", "700", "700"]);
+        let most = "999999999999999999999999.9999";
+        assert!(
+            share("EUR", None, most).joined(share("EUR", None, "0.01")).is_err(),
+            "no sum is cut off"
+        );
     }
 }

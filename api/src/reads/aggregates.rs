@@ -70,8 +70,9 @@ impl Aggregates for Queries {
         Err(ReadError::NotReady("the account changes at this moment".to_owned()))
     }
 
-    fn bank_day(&self, day: i32, scan: &Scan) -> Rows<BankDay> {
-        whole(self, stores::BANK_DAY_ROWS, Begins::with(&day), scan)
+    fn bank_days(&self, last: i32, scan: &Scan) -> Rows<BankDay> {
+        let days = Begins::between(&i32::MIN, &last.saturating_add(1));
+        whole(self, stores::BANK_DAY_ROWS, days, scan)
     }
 
     fn minutes(&self, minutes: &Minutes, scan: &Scan) -> Rows<TransactionMinute, TransactionMinuteKey> {
@@ -87,7 +88,7 @@ impl Aggregates for Queries {
     }
 }
 
-/// All rows of these keys: they are few, a currency each.
+/// All rows of these keys: they are few.
 fn whole<K: StoreKey, V: StoreValue>(queries: &Queries, store: TimestampedKeyValue<K, V>, keys: Begins, scan: &Scan) -> Rows<V> {
     let typed = query::Scan {
         keys,

@@ -19,6 +19,15 @@ pub trait Group: Serialize + DeserializeOwned + Send + 'static {
     fn of(row: &Self::Stored) -> Self;
     /// Where it is among the others of an answer: sorts as the keys do, and is what a client names to go on behind it.
     fn place(&self) -> String;
+    /// The row of two instances that each have a share of it. Most rows have a key in the store, so one instance has them whole.
+    ///
+    /// # Errors
+    ///
+    /// They are no shares of one row.
+    fn joined(self, other: Self) -> Result<Self, Problem> {
+        let _ = other;
+        Err(Problem::internal(&format!("two instances have {}", self.place())))
+    }
 }
 
 /// What another instance says: `next` is left out where an answer always has all rows.
@@ -65,7 +74,7 @@ pub(super) async fn gather<G: Group, K: Send + 'static>(
     for reply in join_all(asked).await {
         parts.push(part_of(&reply?)?);
     }
-    Ok(merge(parts, limit))
+    merge(parts, limit)
 }
 
 /// What another instance has.
@@ -81,20 +90,29 @@ fn part_of<G: Group>(reply: &Reply) -> Result<Part<G, String>, Problem> {
 }
 
 /// What the parts make together: behind where one of them was left, the others' rows are not all that there are.
-fn merge<G: Group>(parts: Vec<Part<G, String>>, limit: usize) -> Part<G, String> {
+fn merge<G: Group>(parts: Vec<Part<G, String>>, limit: usize) -> Result<Part<G, String>, Problem> {
     let mut until = parts.iter().filter_map(|part| part.until.clone()).min();
     let rows = parts.into_iter().flat_map(|part| part.rows);
     let mut rows: Vec<(String, G)> = rows.map(|row| (row.place(), row)).collect();
     rows.retain(|(place, _)| until.as_ref().is_none_or(|until| place <= until));
     rows.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let mut joined: Vec<(String, G)> = Vec::with_capacity(rows.len());
+    for (place, row) in rows {
+        let row = match joined.pop_if(|(last, _)| *last == place) {
+            Some((_, share)) => share.joined(row)?,
+            None => row,
+        };
+        joined.push((place, row));
+    }
+    let mut rows = joined;
     if rows.len() > limit {
         rows.truncate(limit);
         until = rows.last().map(|(place, _)| place.clone());
     }
-    Part {
+    Ok(Part {
         rows: rows.into_iter().map(|(_, row)| row).collect(),
         until,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -119,7 +137,7 @@ mod tests {
             rows: rows.chars().map(Letter).collect(),
             until: until.map(str::to_owned),
         });
-        let part = merge(parts.collect(), limit);
+        let part = merge(parts.collect(), limit).expect("each letter is in one part");
         (part.rows.iter().map(|letter| letter.0).collect(), part.until)
     }
 

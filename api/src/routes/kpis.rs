@@ -1,9 +1,13 @@
 //! The bank in numbers: by day, and transactions by minute.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use jiff::{SignedDuration, Timestamp};
-use schemas::gold::TransactionMinuteKey;
+use schemas::gold::{self, TransactionMinuteKey};
+use schemas::silver::AccountType;
+use schemas::{Currency, Money};
 use serde::Deserialize;
 use topology::Micros;
 use utoipa::IntoParams;
@@ -13,7 +17,7 @@ use crate::extract::{Asked, Params};
 use crate::model::{All, BankDay, Items, TransactionMinute, day_of, instant, instant_of};
 use crate::page::limit_of_hundred;
 use crate::problem::Problem;
-use crate::reads::{Minutes, Reads, Scan};
+use crate::reads::{Minutes, Part, ReadError, Reads, Scan, Scattered};
 use crate::state::AppState;
 
 /// The longest period that is asked for at once.
@@ -29,7 +33,8 @@ pub struct DayQuery {
     day: String,
 }
 
-/// The bank on a day: one row for each type of account and currency that has any. Empty for a day on which nothing happened.
+/// The bank on a day: one row for each type of account and currency that it had by then, also if nothing happened on the day. A posting that comes
+/// late changes what was held on all days from its own on.
 #[utoipa::path(
     get,
     path = "/kpis/daily",
@@ -47,9 +52,38 @@ pub async fn daily(
     asked: Asked,
 ) -> Result<Json<All<BankDay>>, Problem> {
     let day = day_of(&query.day, "day")?;
-    let read = move |reads: &dyn Reads, scan: &Scan| reads.bank_day(day, scan);
+    let read = move |reads: &dyn Reads, scan: &Scan| {
+        let found = reads.bank_days(day, scan)?;
+        Ok(Scattered {
+            value: Part {
+                rows: held_at(day, found.value.rows)?,
+                until: None,
+            },
+            others: found.others,
+            missing: found.missing,
+        })
+    };
     let found = gather(&app, &asked, usize::MAX, |_: i64| String::new(), read).await?;
     Ok(Json(All { items: found.rows }))
+}
+
+/// The rows of a day, each with what all days up to it add to what is held.
+fn held_at(day: i32, days: Vec<gold::BankDay>) -> Result<Vec<(gold::BankDay, Money)>, ReadError> {
+    let mut rows: BTreeMap<(AccountType, Currency), (gold::BankDay, Money)> = BTreeMap::new();
+    for row in days {
+        let of = (row.account_type, row.currency);
+        let (on_day, held) = rows
+            .entry(of)
+            .or_insert_with(|| (gold::BankDay::empty((day, of.0, of.1)), Money::ZERO));
+        let added = held
+            .checked_add(row.net_flow)
+            .and_then(|held| held.checked_add(row.opened_with));
+        *held = added.map_err(|error| ReadError::Failed(format!("what is held in {}: {error}", row.currency)))?;
+        if row.day == day {
+            *on_day = row;
+        }
+    }
+    Ok(rows.into_values().collect())
 }
 
 /// Which minutes.

@@ -256,12 +256,12 @@ impl Aggregates for Follower {
         state.located(id.0, || state.accounts.get(&id).map(all))
     }
 
-    fn bank_day(&self, day: i32, scan: &Scan) -> Rows<BankDay> {
+    fn bank_days(&self, last: i32, scan: &Scan) -> Rows<BankDay> {
         let state = self.state.lock();
         let all = aggregates::bank_days(&state.accounts, &state.transactions);
         let number = |row: &BankDay| i64::from(row.currency.as_str().as_bytes()[0]);
         state.gathered(scan, number, |is_here| Part {
-            rows: all.into_values().filter(|row| row.day == day && is_here(row)).collect(),
+            rows: all.into_values().filter(|row| row.day <= last && is_here(row)).collect(),
             until: None,
         })
     }
