@@ -5,7 +5,6 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::HttpSettings;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
@@ -258,10 +257,6 @@ async fn a_database_in_trouble() {
     let bank = Bank::new();
     let ada = bank.customer("ada").await;
     let secret = || "10.1.2.3: password".to_owned();
-    let settings = HttpSettings {
-        request_timeout: Duration::from_millis(200),
-        ..limits()
-    };
     for (error, status, name) in [
         (
             Some(SystemOfRecordError::Unavailable(secret())),
@@ -273,6 +268,10 @@ async fn a_database_in_trouble() {
         (Some(SystemOfRecordError::Internal("panic".to_owned())), 500, "internal"),
         (None, 504, "timeout"),
     ] {
+        let mut settings = limits();
+        if error.is_none() {
+            settings.request_timeout = Duration::from_millis(200);
+        }
         let router = router(bank.reads.clone(), Arc::new(Troubled(error)), &settings);
         let answer = send(&router, with_body("POST", "/customers", &person("grace").to_string())).await;
         answer.check_problem(status, name, None);

@@ -285,8 +285,15 @@ fn a_lease_holds_while_the_coordinator_answers_and_no_longer() {
     settle(&mut [&mut first], "the first has all again", |held| held[0].len() == 2);
     until("it holds again", true);
     let started = Instant::now();
+    let mut looked = Instant::now();
     while started.elapsed() < Duration::from_secs(12) {
-        assert!(lease.holds(), "it is renewed, though the session's length has passed");
+        // Where this machine has stood still, so has what renews it.
+        let is_late = looked.elapsed() > Duration::from_secs(1);
+        assert!(
+            is_late || lease.holds(),
+            "it is renewed, though the session's length has passed"
+        );
+        looked = Instant::now();
         std::thread::sleep(Duration::from_millis(20));
     }
     // Who takes over the name ends it; nothing renews it any more.

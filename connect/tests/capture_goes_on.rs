@@ -6,7 +6,7 @@ use connect::{ConnectorProbe, Sighting};
 use sqlx::PgPool;
 use testbed::Testbed;
 
-const CAPTURED_WITHIN: Duration = Duration::from_secs(30);
+const CAPTURED_WITHIN: Duration = Duration::from_secs(180);
 
 struct Source {
     bed: Testbed,
@@ -55,14 +55,14 @@ impl Source {
             .await
             .unwrap();
             let sighting = self.probe.look().await;
-            let Sighting::Known(status) = &sighting else {
-                panic!("{what}: {sighting:?}")
-            };
-            assert_eq!(status.failure(), None, "{what}");
-            if done && status.is_running() {
-                return;
+            // A server that is busy may not answer for a moment.
+            if let Sighting::Known(status) = &sighting {
+                assert_eq!(status.failure(), None, "{what}");
+                if done && status.is_running() {
+                    return;
+                }
             }
-            assert!(started.elapsed() < CAPTURED_WITHIN, "{what}: not captured; {status:?}");
+            assert!(started.elapsed() < CAPTURED_WITHIN, "{what}: not captured; {sighting:?}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }

@@ -191,7 +191,7 @@ async fn a_cent_is_found(stack: &Stack, instances: &[Riverbank; 2], account: i64
     let nothing = "INSERT INTO transactions (account_id, txn_type, amount, status) VALUES ($1, 'DEPOSIT', 1.00, 'FAILED')";
     let nothing = sqlx::query(nothing).bind(account).execute(&pool);
     nothing.await.expect("it is written");
-    let found = eventually("the cent is found", Duration::from_secs(60), || async {
+    let found = eventually("the cent is found", Duration::from_secs(120), || async {
         let found = differences().await?;
         (found.len() == 1)
             .then(|| found[0].clone())
@@ -205,7 +205,7 @@ async fn a_cent_is_found(stack: &Stack, instances: &[Riverbank; 2], account: i64
     );
     assert_eq!(counted().await, 1.0, "one of the instances counts it");
     moved(-1).await;
-    eventually("it is put right", Duration::from_secs(60), || async {
+    eventually("it is put right", Duration::from_secs(120), || async {
         let found = differences().await?;
         (found.is_empty() && counted().await == 0.0)
             .then_some(())
@@ -315,7 +315,7 @@ async fn a_narrow_schema_is_read_as_it_is() {
     )
     .await;
     let expected = BTreeMap::from([(1, "60.75".to_owned()), (2, "46.00".to_owned())]);
-    eventually("the balances of a narrow source", Duration::from_secs(60), || async {
+    eventually("the balances of a narrow source", Duration::from_secs(120), || async {
         differences(
             &expected,
             &http_balances(&stack.http, &instance.url, expected.keys().copied()).await?,

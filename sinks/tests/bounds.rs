@@ -230,14 +230,14 @@ fn files_of_another_log_are_never_taken_for_this_one_s() {
 #[test]
 fn a_sink_is_a_good_member_while_the_store_stalls() {
     let mut bench = Bench::one(10);
-    bench.settings.session_timeout = Duration::from_millis(600);
+    bench.settings.session_timeout = Duration::from_secs(4);
     bench.settings.put_timeout = Duration::from_secs(30);
     let sink = bench.start("first");
     wait_for("it is a member", || sink.lag().len() == PARTITIONS as usize);
     bench.store.suffer(&[Fault::Stall], 1.0);
     bench.produce("records", 100, &mut rng(10));
     wait_for("a put stalls", || bench.store.puts() > 0);
-    std::thread::sleep(Duration::from_millis(1_500));
+    std::thread::sleep(Duration::from_secs(9));
     let options = GroupOptions {
         group: "sinks".into(),
         topics: vec!["records".into()],

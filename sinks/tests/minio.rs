@@ -238,7 +238,7 @@ impl Bench {
     fn look(&self) -> (u64, u64, Vec<String>) {
         let report = testbed::block_on(lake::verify(&self.store, "records", Depth::Offsets)).unwrap();
         let compared =
-            lake::compare_with_log(self.broker.as_ref(), self.table.as_ref(), &report, Duration::from_secs(30)).unwrap();
+            lake::compare_with_log(self.broker.as_ref(), self.table.as_ref(), &report, Duration::from_secs(120)).unwrap();
         let problems = report
             .problems
             .iter()

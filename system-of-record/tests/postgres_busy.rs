@@ -83,7 +83,7 @@ async fn one_held_row_does_not_hold_up_the_others() {
             tokio::task::yield_now().await;
         }
     };
-    let waits = tokio::time::timeout(Duration::from_secs(30), waits).await;
+    let waits = tokio::time::timeout(Duration::from_secs(120), waits).await;
     assert_eq!(waits, Ok(2), "connections that wait for the row");
     for _ in 0..20 {
         let other = account(&records, "EUR", "5.00").await.id;
@@ -171,7 +171,8 @@ async fn what_is_waited_for_in_vain_is_said() {
     // One connection, which waits for the row.
     let single = with(&|settings| {
         settings.connections_max = 1;
-        settings.acquire_timeout = Duration::from_millis(200);
+        // A first connection has to be made in it, too.
+        settings.acquire_timeout = Duration::from_secs(3);
     });
     let waits = tokio::spawn({
         let single = single.clone();

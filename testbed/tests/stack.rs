@@ -236,7 +236,7 @@ where
 
 /// A connection of the pool may have died with the server; the next one has not.
 async fn insert_when_possible(pool: &PgPool, values: &str) -> i64 {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let text = format!("INSERT INTO customers (first_name, last_name, email) VALUES {values} RETURNING id");
         match sqlx::query_scalar(sqlx::AssertSqlSafe(text)).fetch_one(pool).await {

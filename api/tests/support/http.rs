@@ -58,8 +58,8 @@ impl Answer {
 pub fn limits() -> HttpSettings {
     HttpSettings {
         body_bytes_max: 2048,
-        request_timeout: Duration::from_secs(5),
-        forward_timeout: Duration::from_millis(500),
+        request_timeout: Duration::from_secs(60),
+        forward_timeout: Duration::from_secs(30),
         ..HttpSettings::default()
     }
 }

@@ -191,7 +191,11 @@ impl KafkaGroup {
             let noted = self.consumer()?.context().noted.lock().pop_front();
             let Some(step) = noted else { break };
             if partitions_of(&step).is_empty() {
-                self.apply(&step)?;
+                if let Err(error) = self.apply(&step) {
+                    // librdkafka waits for it.
+                    self.consumer()?.context().noted.lock().push_front(step);
+                    return Err(error);
+                }
                 continue;
             }
             self.step = Some(match step {
@@ -310,15 +314,21 @@ impl Group for KafkaGroup {
 
     fn membership(&self) -> Result<Membership, BrokerError> {
         let consumer = self.consumer()?;
-        // The metadata is opaque, so the generation is looked at before and after it was taken.
-        let before = native::generation(consumer);
-        let metadata = consumer.group_metadata();
-        match (before, metadata, native::generation(consumer)) {
-            (Some(before), Some(metadata), Some(after)) if before == after => Ok(Membership::Kafka {
-                group: self.options.group.as_str().into(),
-                metadata: Arc::new(metadata),
-            }),
-            _ => Err(BrokerError::Fenced("not a member of the group now".to_owned())),
+        // The metadata is opaque, so the generation is looked at before and after it was taken. It may rise between them, and the
+        // member be one still.
+        let mut before = native::generation(consumer);
+        loop {
+            let (metadata, after) = (consumer.group_metadata(), native::generation(consumer));
+            match (metadata, after) {
+                (Some(metadata), Some(_)) if before == after => {
+                    return Ok(Membership::Kafka {
+                        group: self.options.group.as_str().into(),
+                        metadata: Arc::new(metadata),
+                    });
+                }
+                (Some(_), Some(_)) => before = after,
+                _ => return Err(BrokerError::Fenced("not a member of the group now".to_owned())),
+            }
         }
     }
 

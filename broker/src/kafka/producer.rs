@@ -28,7 +28,7 @@ pub(super) struct Sender {
 impl Sender {
     pub fn new(config: &ClientConfig) -> Result<Self, BrokerError> {
         let producer: BaseProducer<Reports> = config
-            .create_with_context(Reports::default())
+            .create_with_context(Reports::of(config.get("transactional.id").is_some()))
             .map_err(|error| from_kafka("making a producer", &error))?;
         // SAFETY: the producer is dropped after the topics, and lives on the heap of librdkafka.
         #[allow(unsafe_code)]
@@ -50,8 +50,10 @@ impl Sender {
             };
             let Err(error) = sent else { return Ok(()) };
             if error.rdkafka_error_code() != Some(Code::QueueFull) {
-                let ended = ended(self.producer.client(), &format!("writing to {}", outgoing.topic));
-                return Err(ended.unwrap_or_else(|| refused(outgoing.topic, &error)));
+                // Why an earlier record was refused may not have been heard yet; and then this one only is out of place.
+                self.service();
+                self.failure()?;
+                return Err(refused(outgoing.topic, &error));
             }
             if started.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
                 return Err(BrokerError::Unavailable(format!("{}: the queue stayed full", outgoing.topic)));

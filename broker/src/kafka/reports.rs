@@ -50,6 +50,8 @@ impl Delivered {
 #[derive(Default)]
 pub(super) struct Reports {
     watch: Watch,
+    /// Whoever writes in transactions goes by the offsets.
+    needs_offsets: bool,
     delivered: Mutex<Delivered>,
 }
 
@@ -64,8 +66,19 @@ impl ClientContext for Reports {
 }
 
 impl Reports {
+    /// Of a producer that writes in transactions, or of another one.
+    pub fn of(writes_transactions: bool) -> Self {
+        Self {
+            needs_offsets: writes_transactions,
+            ..Self::default()
+        }
+    }
+
     /// Records of a partition were written, the last of them at this offset.
     pub fn written(&self, topic: &str, partition: i32, offset: i64) {
+        if offset < 0 && !self.needs_offsets {
+            return;
+        }
         self.delivered.lock().note(topic, partition, offset);
     }
 
@@ -101,6 +114,8 @@ pub(super) fn refused(topic: &str, error: &KafkaError) -> BrokerError {
             topic: topic.to_owned(),
             reason: error.to_string(),
         },
+        // The transaction can only be aborted, for something that is of no record.
+        Some(Code::State) => BrokerError::Unavailable(format!("writing to {topic}: {error}")),
         _ => from_kafka(&format!("writing to {topic}"), error),
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use broker::{Broker, BrokerError, Committed, Rebalance, TopicPartition};
 use rand::{RngExt, SeedableRng};
 
-use super::world::{Member, PATIENCE, World, patiently, seed, settle, sizes};
+use super::world::{Member, PATIENCE, SOONER, World, patiently, seed, settle, sizes};
 
 pub fn a_second_member_takes_half_and_the_first_keeps_the_rest(broker: Arc<dyn Broker>) {
     let world = World::new(broker, "half");
@@ -54,7 +54,7 @@ pub fn a_step_is_told_until_it_is_completed(broker: Arc<dyn Broker>) {
 }
 
 pub fn leaving_hands_over(broker: Arc<dyn Broker>) {
-    let world = World::new(broker, "leave");
+    let world = World::with_long_sessions(broker, "leave");
     let tasks = world.topic("tasks", 4);
     let (mut first, mut second) = (world.member("first", &[&tasks]), world.member("second", &[&tasks]));
     settle(&mut [&mut first, &mut second], "two each", |held| sizes(held) == [2, 2]);
@@ -63,15 +63,12 @@ pub fn leaving_hands_over(broker: Arc<dyn Broker>) {
     assert_eq!(first.group.assignment(), []);
     let started = Instant::now();
     settle(&mut [&mut second], "the second has all", |held| held[0] == [0, 1, 2, 3]);
-    assert!(
-        started.elapsed() < Duration::from_secs(8),
-        "sooner than the session would have expired"
-    );
+    assert!(started.elapsed() < SOONER, "sooner than the session would have expired");
     assert_eq!(second.fewest, Some(2), "it kept {kept:?} all the time");
 }
 
 pub fn a_member_with_a_name_that_leaves_hands_over(broker: Arc<dyn Broker>) {
-    let world = World::new(broker, "named");
+    let world = World::with_long_sessions(broker, "named");
     let tasks = world.topic("tasks", 4);
     let (mut first, mut second) = (
         world.named_member("first", &[&tasks]),
@@ -82,10 +79,7 @@ pub fn a_member_with_a_name_that_leaves_hands_over(broker: Arc<dyn Broker>) {
     let started = Instant::now();
     settle(&mut [&mut second], "the second has all", |held| held[0] == [0, 1, 2, 3]);
     println!("the second member had all after {:?}", started.elapsed());
-    assert!(
-        started.elapsed() < Duration::from_secs(8),
-        "sooner than the session would have expired"
-    );
+    assert!(started.elapsed() < SOONER, "sooner than the session would have expired");
     assert_eq!(second.fewest, Some(2), "it kept its own all the time");
     // Its name is free, for it or for whoever has it next.
     let mut again = world.named_member("first", &[&tasks]);
@@ -93,7 +87,7 @@ pub fn a_member_with_a_name_that_leaves_hands_over(broker: Arc<dyn Broker>) {
 }
 
 pub fn a_member_with_a_name_is_back_at_once(broker: Arc<dyn Broker>) {
-    let world = World::new(broker, "back");
+    let world = World::with_long_sessions(broker, "back");
     let tasks = world.topic("tasks", 4);
     let (mut first, mut second) = (
         world.named_member("first", &[&tasks]),
@@ -106,15 +100,12 @@ pub fn a_member_with_a_name_is_back_at_once(broker: Arc<dyn Broker>) {
     let started = Instant::now();
     let mut first = world.named_member("first", &[&tasks]);
     settle(&mut [&mut first, &mut second], "two each again", |held| held[0] == had);
-    assert!(
-        started.elapsed() < Duration::from_secs(8),
-        "sooner than the session would have expired"
-    );
+    assert!(started.elapsed() < SOONER, "sooner than the session would have expired");
     assert_eq!(second.fewest, Some(2), "nothing moved");
 }
 
 pub fn leaving_amid_a_step_hands_over(broker: Arc<dyn Broker>) {
-    let world = World::new(broker, "amid");
+    let world = World::with_long_sessions(broker, "amid");
     for is_named in [false, true] {
         let tasks = world.topic(&format!("tasks-{is_named}"), 4);
         let join = |name: &str| match is_named {
@@ -133,10 +124,7 @@ pub fn leaving_amid_a_step_hands_over(broker: Arc<dyn Broker>) {
         first.group.leave().unwrap();
         let left = Instant::now();
         settle(&mut [&mut second], "the second has all", |held| held[0] == [0, 1, 2, 3]);
-        assert!(
-            left.elapsed() < Duration::from_secs(8),
-            "sooner than the session would have expired"
-        );
+        assert!(left.elapsed() < SOONER, "sooner than the session would have expired");
         second.group.leave().unwrap();
     }
 }
@@ -203,7 +191,7 @@ pub fn many_members_come_and_go(broker: Arc<dyn Broker>) {
 
 /// A process that was killed and is back: nothing moves, and nobody notices.
 pub fn a_named_member_that_is_back_gets_its_partitions(broker: Arc<dyn Broker>) {
-    let world = World::new(broker, "back");
+    let world = World::with_long_sessions(broker, "back");
     let tasks = world.topic("tasks", 4);
     let mut first = world.named_member("first", &[&tasks]);
     settle(&mut [&mut first], "the first has all", |held| held[0].len() == 4);
@@ -222,10 +210,7 @@ pub fn a_named_member_that_is_back_gets_its_partitions(broker: Arc<dyn Broker>) 
         settle(&mut [&mut first, &mut second], "as before", |held| {
             held[0] == of_first && held[1] == of_second
         });
-        assert!(
-            started.elapsed() < Duration::from_secs(8),
-            "sooner than the session would have expired"
-        );
+        assert!(started.elapsed() < SOONER, "sooner than the session would have expired");
         assert!(
             matches!(&first.steps[..], [Rebalance::Assigned(got)] if got.len() == 2),
             "{:?}",
@@ -249,7 +234,7 @@ pub fn a_named_member_that_is_back_gets_its_partitions(broker: Arc<dyn Broker>) 
 
 /// Two processes of one name: the later one has the partitions, and the earlier one is notified.
 pub fn a_name_is_its_latest_members(broker: Arc<dyn Broker>) {
-    let world = World::new(broker, "twice");
+    let world = World::with_long_sessions(broker, "twice");
     let tasks = world.topic("tasks", 2);
     let place = TopicPartition::new(tasks.as_str(), 0);
     let mut former = world.named_member("same", &[&tasks]);
@@ -259,7 +244,7 @@ pub fn a_name_is_its_latest_members(broker: Arc<dyn Broker>) {
     let started = Instant::now();
     while later.held().len() < 2 {
         later.step(Duration::from_millis(20));
-        assert!(started.elapsed() < Duration::from_secs(8), "it did not get its partitions");
+        assert!(started.elapsed() < SOONER, "it did not get its partitions");
     }
     let committed = Committed {
         offset: 1,

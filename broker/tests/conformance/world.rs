@@ -46,9 +46,14 @@ pub trait Setup {
 }
 
 /// A broker, with names that no other test uses.
+/// Within this, something has not waited for the end of a long session.
+pub const SOONER: Duration = Duration::from_secs(45);
+
 pub struct World {
     pub broker: Arc<dyn Broker>,
     prefix: String,
+    /// Of the groups that are joined.
+    session_timeout: Duration,
 }
 
 impl World {
@@ -63,7 +68,19 @@ impl World {
             .expect("a clock after 1970")
             .as_micros();
         let prefix = format!("{name}-{started}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        Self { broker, prefix }
+        Self {
+            broker,
+            prefix,
+            session_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// One in which no session ends by itself before a test would have failed.
+    pub fn with_long_sessions(broker: Arc<dyn Broker>, name: &str) -> Self {
+        Self {
+            session_timeout: 2 * SOONER,
+            ..Self::new(broker, name)
+        }
     }
 
     pub fn name(&self, of: &str) -> String {
@@ -125,7 +142,7 @@ impl World {
             topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
             client_id: client.to_owned(),
             member,
-            session_timeout: Duration::from_secs(10),
+            session_timeout: self.session_timeout,
         };
         Member {
             group: self.broker.group(options).unwrap(),

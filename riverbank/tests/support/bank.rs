@@ -12,7 +12,7 @@ use super::stack::{Riverbank, Stack, eventually};
 pub const READY: Duration = Duration::from_secs(180);
 pub const CAUGHT_UP: Duration = Duration::from_secs(180);
 /// With the default settings it is a minute; those of a bank that is watched are shorter.
-pub const TOLD_WITHIN: Duration = Duration::from_secs(30);
+pub const TOLD_WITHIN: Duration = Duration::from_secs(120);
 
 /// The servers, one instance, and the source's database.
 pub struct Bank {

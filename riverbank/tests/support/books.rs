@@ -19,7 +19,7 @@ use wire::{Codec, Topic, Wire};
 pub const READY: Duration = Duration::from_secs(180);
 /// Long enough for what is still on its way.
 pub const SETTLE: Patience = Patience {
-    settle: Duration::from_secs(20),
+    settle: Duration::from_secs(120),
     arrive: Duration::ZERO,
 };
 /// For what is known to differ, and goes on differing.

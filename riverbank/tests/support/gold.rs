@@ -19,7 +19,7 @@ use topology::testing::TestDriver;
 use wire::{Codec, HttpRegistry, Registry, Topic, Wire};
 
 /// How long the broker may show nothing of a topic.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A Gold table that a query can judge.
 pub trait Judged: Wire + PartialEq + Debug {

@@ -15,7 +15,7 @@ use schemas::{AccountId, Money};
 use wire::{Codec, Decimal, HttpRegistry, Registry, Topic, Wire};
 
 /// How long the broker may show nothing of a topic.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// All committed records of a topic, by partition.
 fn read_all(bootstrap: &str, topic: &str) -> Vec<Vec<Message>> {

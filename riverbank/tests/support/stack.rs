@@ -337,7 +337,7 @@ impl Riverbank {
     /// The books of the bank that this instance is a part of balance.
     #[allow(dead_code, reason = "not every test file that has the stack does that")]
     pub async fn audit(&self) {
-        let (holds, said) = self.audited(&["--settle", "30s", "--histories-from-start"]).await;
+        let (holds, said) = self.audited(&["--settle", "120s", "--histories-from-start"]).await;
         assert!(holds, "{said}\n{}:\n{}", self.name, self.tail());
     }
 

@@ -24,7 +24,7 @@ use wire::{MemoryRegistry, Registry};
 pub use testkit::object_store::{Fault, FaultyStore};
 
 pub const PARTITIONS: u32 = 3;
-pub const BOUND: Duration = Duration::from_secs(60);
+pub const BOUND: Duration = Duration::from_secs(120);
 
 /// A table of texts.
 pub struct Plain {

@@ -17,7 +17,7 @@ use crate::site::Site;
 const ACCESS_KEY: &str = "riverbank";
 const SECRET_KEY: &str = "riverbank-secret";
 /// How long a bucket may take to be made.
-const BUCKET_PATIENCE: Duration = Duration::from_secs(20);
+const BUCKET_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where the store reports what happens in its buckets, once [`Minio::notify`] has said which.
 #[derive(Debug, Default, Clone)]

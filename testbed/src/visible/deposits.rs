@@ -17,7 +17,7 @@ const WATCHED_ONE_IN: i64 = 10;
 const WATCHED_ACCOUNTS: i64 = 10;
 
 /// How long a deposit may take to show.
-const SHOWN_WITHIN: Duration = Duration::from_secs(30);
+const SHOWN_WITHIN: Duration = Duration::from_secs(120);
 
 /// Customers and accounts in an empty bank; every third account is in dollars.
 pub async fn open_accounts(pool: &PgPool) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use schemas::bronze::{Envelope, TransactionRow};
 use schemas::topics::CDC_TRANSACTIONS;
 use wire::{Codec, HttpRegistry, Registry, Wire as _};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A metric of a Riverbank, summed over its series: all that start with `name`.
 pub async fn metric(http: &reqwest::Client, url: &str, name: &str) -> anyhow::Result<f64> {

@@ -48,6 +48,8 @@ pub(crate) struct Worker {
     report_at_ms: Millis,
     /// When all offsets are committed again, moved or not.
     refresh_at_ms: Millis,
+    /// How often in a row the group has not said where its tasks stand.
+    offsets_refused: u32,
     /// Sub-topologies that stand still until a restart.
     still: BTreeSet<usize>,
 }
@@ -96,6 +98,7 @@ impl Worker {
             trouble: Trouble::default(),
             report_at_ms: Millis::MIN,
             refresh_at_ms: Millis::MIN,
+            offsets_refused: 0,
             still: BTreeSet::new(),
         })
     }

@@ -43,7 +43,10 @@ impl Worker {
         let asks_one = self.tasks.values().any(|slot| slot.wait.is_some() && slot.is_opened());
         let asked = if asks_one { vec![first] } else { opened };
         match self.start_restore_of(&asked) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.offsets_refused = 0;
+                Ok(true)
+            }
             Err((id, error)) => self.wait_for_group(id.unwrap_or(first), error),
         }
     }
@@ -64,6 +67,7 @@ impl Worker {
         let Some(slot) = self.tasks.get_mut(id) else {
             return Err(error);
         };
+        self.offsets_refused = self.offsets_refused.saturating_add(1);
         let reason = format!("{} waits for its inputs' offsets: {reason}", slot.task.name);
         slot.wait = Some(Wait::transient(reason, now_ms + BACKOFF));
         Ok(false)

@@ -151,6 +151,7 @@ impl Worker {
         let inputs: Vec<TopicPartition> = self.tasks.slot(id).task.inputs.iter().map(|i| i.partition.clone()).collect();
         match self.group.committed(&inputs, self.offsets_patience()) {
             Ok(committed) => {
+                self.offsets_refused = 0;
                 let inputs = self.tasks.slot(id).task.inputs.iter().zip(&committed);
                 Ok(Some(
                     inputs
@@ -158,7 +159,10 @@ impl Worker {
                         .collect(),
                 ))
             }
-            Err(BrokerError::Unavailable(_)) => Ok(None),
+            Err(BrokerError::Unavailable(_)) => {
+                self.offsets_refused = self.offsets_refused.saturating_add(1);
+                Ok(None)
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -18,10 +18,14 @@ const REFRESH_MIN: Duration = Duration::from_secs(10);
 /// that: it is asked again later, and meanwhile they have their turns.
 const OFFSETS_PATIENCE: Duration = Duration::from_millis(100);
 
+/// A broker that is busy may take longer for each answer, and one that comes too late is lost.
+const OFFSETS_PATIENCE_MAX: Duration = Duration::from_millis(400);
+
 impl Worker {
     /// How long the group's offsets are waited for at once.
     pub(super) fn offsets_patience(&self) -> Duration {
-        self.parts.settings.broker_timeout.min(OFFSETS_PATIENCE)
+        let longer = OFFSETS_PATIENCE.saturating_mul(1 << self.offsets_refused.min(8));
+        self.parts.settings.broker_timeout.min(longer.min(OFFSETS_PATIENCE_MAX))
     }
 
     pub(super) fn flush(&mut self) -> Result<(), EngineError> {
