@@ -157,6 +157,9 @@ pub struct PastBalance {
     /// How many of these are of transactions later than `effective_at`, and not in `booked`.
     #[schema(example = 0)]
     pub later: i64,
+    /// Whether the answer stays for good: with `recorded_at`, once a transaction of the bank is known that was committed behind it. Before, what was
+    /// committed up to then may still be on its way.
+    pub is_final: bool,
     /// Whether each transaction of the source is in it whole or not at all, as in `/accounts/{id}/balance`.
     pub is_whole: bool,
     /// What the answer reflects.

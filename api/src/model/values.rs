@@ -38,7 +38,7 @@ pub fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::E
     deserializer.deserialize_str(Visitor)
 }
 
-/// The decimal places of `-?(0|[1-9][0-9]*)(\.[0-9]{1,4})?`; nothing if the text is not of this form.
+/// The decimal places of `-?(0|[1-9][0-9]*)(\.[0-9]{1,4})?`; nothing if the text is not of this form, or has a sign before nothing.
 fn places(text: &str) -> Option<u32> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = match digits.split_once('.') {
@@ -48,7 +48,9 @@ fn places(text: &str) -> Option<u32> {
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let is_whole = is_digits(whole) && (whole == "0" || !whole.starts_with('0'));
     let is_fraction = fraction.is_none_or(|fraction| is_digits(fraction) && fraction.len() <= PLACES_MAX);
-    (is_whole && is_fraction).then(|| fraction.map_or(0, |fraction| fraction.len() as u32))
+    let is_nothing = digits.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+    let is_signed = digits.len() < text.len();
+    (is_whole && is_fraction && !(is_signed && is_nothing)).then(|| fraction.map_or(0, |fraction| fraction.len() as u32))
 }
 
 /// An instant as RFC 3339 in UTC.
@@ -60,11 +62,34 @@ pub fn instant(Micros(micros): Micros) -> String {
 
 /// Reads an instant of RFC 3339; else the problem with the parameter.
 pub fn instant_of(text: &str, field: &str) -> Result<Timestamp, Problem> {
-    text.parse().map_err(|_| {
+    let at = is_rfc3339(text).then(|| text.parse().ok()).flatten();
+    at.ok_or_else(|| {
         let detail =
             format!("{field} is an instant such as 2026-01-31T09:30:00Z, before 9999-12-30T22:00:00Z; a + in it is sent as %2B");
         Problem::malformed(detail).at(field)
     })
+}
+
+/// Whether it is `2026-01-31T09:30:00`, with or without a fraction, and `Z` or an offset such as `+01:00` behind it. A calendar's dates take more:
+/// names of zones that may contradict the offset, weeks, and a second more in any minute.
+fn is_rfc3339(text: &str) -> bool {
+    let Some((time, rest)) = text.split_at_checked("2026-01-31T09:30:00".len()) else {
+        return false;
+    };
+    let is_like = |text: &str, form: &str| {
+        let fits = |(byte, of): (u8, u8)| match of {
+            b'0' => byte.is_ascii_digit(),
+            of => byte.eq_ignore_ascii_case(&of),
+        };
+        text.len() == form.len() && text.bytes().zip(form.bytes()).all(fits)
+    };
+    let fraction = rest.strip_prefix('.').map_or(0, |digits| {
+        let digits = digits.bytes().take_while(u8::is_ascii_digit).count();
+        if digits == 0 { 0 } else { digits + 1 }
+    });
+    let zone = &rest[fraction..];
+    let is_offset = (is_like(zone, "+00:00") || is_like(zone, "-00:00")) && zone[1..3] < *"24" && zone[4..] < *"60";
+    is_like(time, "0000-00-00T00:00:00") && time[17..] < *"60" && (is_like(zone, "Z") || is_offset)
 }
 
 /// The microsecond that an instant is in.
@@ -175,6 +200,56 @@ mod tests {
     }
 
     #[test]
+    fn an_instant_is_of_rfc_3339() {
+        for (text, micros) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("1970-01-01t00:00:01.5z", 1_500_000),
+            ("1970-01-01T00:00:00.000001999Z", 1),
+            ("1970-01-01T01:00:00+01:00", 0),
+            ("1969-12-31T00:01:00-23:59", 0),
+            ("0001-01-01T00:00:00Z", -62_135_596_800_000_000),
+        ] {
+            assert_eq!(instant_of(text, "at").map(microsecond), Ok(Micros(micros)), "{text}");
+        }
+        for refused in [
+            "",
+            "Z",
+            "now",
+            "infinity",
+            "1970-01-01",
+            "1970-01-01T00:00:00",
+            "1970-01-01 00:00:00Z",
+            "1970-01-01T00Z",
+            "1970-01-01T00:00Z",
+            "19700101T000000Z",
+            "1970-01-01T00:00:60Z",
+            "2016-12-31T23:59:60Z",
+            "1970-01-01T24:00:00Z",
+            "1970-02-29T00:00:00Z",
+            "1970-01-01T00:00:00,5Z",
+            "1970-01-01T00:00:00.Z",
+            "1970-01-01T00:00:00+01",
+            "1970-01-01T00:00:00+0100",
+            "1970-01-01T00:00:00+01:00:30",
+            "1970-01-01T00:00:00-24:00",
+            "1970-01-01T00:00:00+01:60",
+            "1970-01-01T00:00:00 01:00",
+            "1970-01-01T00:00:00Z[Europe/Berlin]",
+            "1970-01-01T01:00:00+01:00[America/New_York]",
+            "1970-01-01T00:00:00Z ",
+            "+001970-01-01T00:00:00Z",
+            "-000001-01-01T00:00:00Z",
+            "1970-W01-4T00:00:00Z",
+            "1970-01-01T00:00:0\u{660}Z",
+            "1970-01-01T00:00:00\u{2212}01:00",
+            "9999-12-31T23:59:59Z",
+        ] {
+            let problem = instant_of(refused, "at").expect_err(refused);
+            assert_eq!((problem.status, problem.field.as_deref()), (400, Some("at")), "{refused}");
+        }
+    }
+
+    #[test]
     fn an_amount_is_written_in_one_way() {
         for (text, expected) in [
             ("0", Some(0)),
@@ -183,6 +258,9 @@ mod tests {
             ("12.3", Some(1)),
             ("12.300", Some(3)),
             ("0.0001", Some(4)),
+            ("-0.0001", Some(4)),
+            ("-0", None),
+            ("-0.00", None),
             ("1234567890.99", Some(2)),
             ("", None),
             ("-", None),

@@ -6,6 +6,7 @@
 //! What an account opened with is no posting. Where its row is made anew or corrected, the balance changes without one; when that was, and behind
 //! which posting, is kept beside them ([`Opening`]).
 
+use std::collections::BTreeMap;
 use std::ops::{ControlFlow, RangeInclusive};
 
 use processors::gold::newest;
@@ -141,6 +142,12 @@ pub enum PastError {
     /// The account was deleted before.
     #[error("the account was deleted at {}; its history, its postings and what it had before are there", instant(*.0))]
     Gone(Micros),
+    /// Its currency changed, and transactions of one currency are of a time at which it had the other.
+    #[error(
+        "at that time the account was in {0}, and has postings of then in another currency, which were recorded later: no amount says both. Its postings \
+         (/postings) say each with its currency, and with recorded_at of then it is as it was known"
+    )]
+    TwoCurrencies(Currency),
     /// Too many postings have been recorded since.
     #[error(
         "the account has had more than {LOOKED_AT_MAX} postings since then, or more than {AHEAD_MAX} that were known ahead of their time; its days \
@@ -341,7 +348,7 @@ pub fn past(
     while next <= known {
         let postings = reads.postings(balance.account_id, next, known)?;
         next += CHUNK;
-        later.extend(postings.into_iter().filter(is_later).map(|posting| posting.amount));
+        later.extend(postings.into_iter().filter(&is_later).map(|posting| posting.amount));
     }
     let of_later = |(number, at): &(i64, i64)| *number <= by_then && *at > effective_at;
     let (mut ahead, mut next, mut looked_at) = (Vec::new(), 0, 0);
@@ -368,6 +375,9 @@ pub fn past(
     // What an account opened with it had from the beginning; but in another currency, or in another life, that was another amount.
     let then = openings.then(effective_at.min(until)).or(openings.first());
     let is_another = |then: &&Opening| then.currency != past.known.currency || openings.is_deleted_between(then.at, until);
+    if let Some(then) = then.filter(|then| then.currency != past.known.currency) {
+        is_in_currency(reads, balance, known, is_later, then.currency)?;
+    }
     if let Some(then) = then.filter(is_another) {
         let last = match recorded_at {
             Some(_) => openings.then(until).map_or(balance.opening, |last| last.balance),
@@ -378,6 +388,49 @@ pub fn past(
         past.known.currency = then.currency;
     }
     Ok(past)
+}
+
+/// Whether what an account's first postings add up to, without those of later, is in one currency.
+fn is_in_currency(
+    reads: &dyn Journal,
+    balance: &AccountBalance,
+    known: i64,
+    is_later: impl Fn(&Posting) -> bool,
+    currency: Currency,
+) -> Result<(), PastError> {
+    if known > LOOKED_AT_MAX {
+        return Err(PastError::TooMany);
+    }
+    let mut others: BTreeMap<Currency, Money> = BTreeMap::new();
+    let mut next = 1;
+    while next <= known {
+        let postings = reads.postings(balance.account_id, next, known)?;
+        next += CHUNK;
+        for posting in postings {
+            if posting.currency != currency && !is_later(&posting) {
+                let sum = others.entry(posting.currency).or_insert(Money::ZERO);
+                *sum = sum.checked_add(posting.amount)?;
+            }
+        }
+    }
+    match others.values().all(|sum| *sum == Money::ZERO) {
+        true => Ok(()),
+        false => Err(PastError::TwoCurrencies(currency)),
+    }
+}
+
+/// Whether what was recorded before an instant stays as it is: what else is recorded is of the instant or later. `number`: of the newest posting before it.
+///
+/// # Errors
+///
+/// The stores gave no answer.
+pub fn is_final(reads: &dyn Journal, of: &Entries, number: i64, end: Micros) -> Result<bool, ReadError> {
+    // Of a transaction that is open, what is there may be of before; what is yet to come is recorded later.
+    let next = reads.postings(of.balance.account_id, number + 1, number + 1)?.pop();
+    Ok(match next {
+        Some(next) => next.recorded_at >= Some(end.0),
+        None => of.frontier.is_some_and(|frontier| frontier.source_ts >= end.0),
+    })
 }
 
 /// By how much what an account opened with was changed while no posting was recorded, if it was: from a balance to the one that the next posting

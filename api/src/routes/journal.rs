@@ -125,7 +125,6 @@ pub async fn statement(
     let (from, to) = month_of(&text)?;
     let limit = limit_of_hundred(query.limit)? as i64;
     answer(&app, &asked, id, Which::Whole, move |reads, found| {
-        let frontier = &found.entries.frontier;
         let Period { opening, closing } = journal::recorded(reads, &found.entries, from.0, to.0)?;
         let first = opening.number.max(query.after.unwrap_or(0)).saturating_add(1);
         let last = closing.number.min(first.saturating_add(limit - 1));
@@ -154,12 +153,7 @@ pub async fn statement(
             });
         }
         let since = journal::changed(after(closing.number)?, closing.booked)?;
-        // Of a transaction that is open, what is there may be of this month; what is yet to come is recorded later.
-        let next = reads.postings(AccountId(id), closing.number + 1, closing.number + 1)?.pop();
-        let is_closed = match next {
-            Some(next) => next.recorded_at >= Some(to.0),
-            None => frontier.is_some_and(|frontier| frontier.source_ts >= to.0),
-        };
+        let is_closed = journal::is_final(reads, &found.entries, closing.number, to)?;
         Ok(Statement {
             account_id: AccountId(id),
             month: month(from),
@@ -296,6 +290,7 @@ pub(super) async fn past(app: &App, asked: &Asked, id: i64, query: &PastQuery) -
     answer(app, asked, id, Which::Whole, move |reads, found| {
         let balance = &found.entries.balance;
         let past = journal::past(reads, &found.entries, effective_at, recorded_at)?;
+        let is_final = |Micros(at)| journal::is_final(reads, &found.entries, past.known.number, Micros(at.saturating_add(1)));
         Ok(PastBalance {
             account_id: balance.account_id,
             currency: past.known.currency,
@@ -304,6 +299,7 @@ pub(super) async fn past(app: &App, asked: &Asked, id: i64, query: &PastQuery) -
             recorded_at: recorded_at.map(instant),
             known: past.known.number,
             later: past.later,
+            is_final: recorded_at.map_or(Ok(false), is_final)?,
             is_whole: found.is_whole,
             as_of: found.as_of.clone(),
         })
@@ -467,7 +463,9 @@ async fn answer<T: Serialize + Send + 'static>(
         Err(error @ (PastError::NotYet(_) | PastError::Gone(_))) => {
             Err(Problem::new(StatusCode::NOT_FOUND, "not-found", error.to_string()))
         }
-        Err(error @ PastError::TooMany) => Err(Problem::invalid("effective_at", error.to_string())),
+        Err(error @ (PastError::TooMany | PastError::TwoCurrencies(_))) => {
+            Err(Problem::invalid("effective_at", error.to_string()))
+        }
         Err(error @ PastError::GoneOn) => Err(Problem::unavailable("busy", error.to_string())),
         Err(error @ PastError::Sum(_)) => Err(Problem::internal(&error)),
     }

@@ -399,3 +399,59 @@ async fn a_former_life_has_what_it_opened_with() {
         .await;
     assert_eq!(past["booked"], json!("100.00"));
 }
+
+/// A transaction is moved away, its account's currency changes, and the transaction comes back, of a time before that.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_balance_is_in_two_currencies() {
+    let mut world = World::new();
+    let deposit = row(1, "DEPOSIT", "5.00", "COMPLETED", START_US + HOUR_US);
+    world.commit(2 * HOUR_US, Op::Create, deposit.clone());
+    let (before, known_before) = (text(world.now), text(world.now));
+    world.commit(HOUR_US, Op::Delete, deposit);
+    world.account(HOUR_US, Op::Update, account("KWD", "100.00", START_US));
+    world.commit(
+        HOUR_US,
+        Op::Create,
+        row(2, "DEPOSIT", "5.001", "COMPLETED", START_US + HOUR_US),
+    );
+    world.be_silent();
+    let now = text(world.now);
+    for recorded in ["".to_owned(), format!("&recorded_at={now}")] {
+        let refused = world
+            .refused(&format!("/accounts/1/balance?effective_at={before}{recorded}"))
+            .await;
+        assert_eq!(refused, (422, json!("effective_at")));
+        let past = world.get(&format!("/accounts/1/balance?effective_at={now}{recorded}")).await;
+        assert_eq!((&past["currency"], &past["booked"]), (&json!("KWD"), &json!("105.001")));
+    }
+    let past = world
+        .get(&format!(
+            "/accounts/1/balance?effective_at={before}&recorded_at={known_before}"
+        ))
+        .await;
+    assert_eq!((&past["currency"], &past["booked"]), (&json!("EUR"), &json!("105.00")));
+}
+
+/// What was committed up to an instant may still be on its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_known_is_final_once_more_is_known() {
+    let mut world = World::new();
+    world.commit(HOUR_US, Op::Create, row(1, "DEPOSIT", "5.00", "COMPLETED", START_US));
+    world.be_silent();
+    let at = world.now;
+    let final_at = async |world: &World, at: i64| {
+        let past = world.get(&format!("/accounts/1/balance?recorded_at={}", text(at))).await;
+        (past["is_final"].clone(), past["booked"].clone())
+    };
+    assert_eq!(final_at(&world, at + HOUR_US).await, (json!(false), json!("105.00")));
+    let now = text(at);
+    let past = world.get(&format!("/accounts/1/balance?effective_at={now}")).await;
+    assert_eq!(past["is_final"], json!(false), "what comes late may be of then");
+    // Of another account: all before it has come.
+    let mut other = row(2, "DEPOSIT", "1.00", "COMPLETED", START_US);
+    other.account_id = Some(2);
+    world.commit(2 * HOUR_US, Op::Create, other);
+    world.be_silent();
+    assert_eq!(final_at(&world, at + HOUR_US).await, (json!(true), json!("105.00")));
+    assert_eq!(final_at(&world, world.now + HOUR_US).await.0, json!(false));
+}
