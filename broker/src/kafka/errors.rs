@@ -130,15 +130,12 @@ pub(super) fn is_transient(code: Code) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::CStr;
-
-    use rdkafka::producer::Producer;
+    use rdkafka::ClientConfig;
+    use rdkafka::producer::{BaseProducer, Producer};
     use rdkafka::types::RDKafkaRespErr;
 
-    use super::super::config::KafkaSettings;
-    use super::super::producer::Sender;
+    use super::super::native::end;
     use super::*;
-    use crate::port::Outgoing;
 
     #[test]
     fn codes_say_what_to_do() {
@@ -155,26 +152,11 @@ mod tests {
         check(Code::TopicAuthorizationFailed, |error| matches!(error, BrokerError::Fatal(_)));
     }
 
-    /// Ends a client as librdkafka itself does.
-    #[allow(unsafe_code)]
-    fn end<C: ClientContext>(client: &Client<C>, code: RDKafkaRespErr, reason: &CStr) {
-        // SAFETY: the client lives, and the text is copied.
-        unsafe { rdkafka::bindings::rd_kafka_test_fatal_error(client.native_ptr(), code, reason.as_ptr()) };
-    }
-
-    fn sender() -> Sender {
-        let settings = KafkaSettings {
-            bootstrap: "127.0.0.1:1".to_owned(),
-            ..KafkaSettings::default()
-        };
-        Sender::new(&settings.transactions("p")).unwrap()
-    }
-
     /// The call was on its way when something else of the client, such as a heartbeat, was told.
     #[test]
     fn a_call_of_a_client_that_has_ended_says_what_ended_it() {
-        let sender = sender();
-        let client = sender.producer.client();
+        let producer: BaseProducer = ClientConfig::new().create().unwrap();
+        let client = producer.client();
         let late = KafkaError::ConsumerCommit(Code::Fatal);
         let error = from_client(client, "committing", &late);
         assert!(matches!(error, BrokerError::Fatal(_)), "nothing has ended it: {error:?}");
@@ -188,29 +170,5 @@ mod tests {
             matches!(&error, BrokerError::Fenced(text) if text.contains("another of this name")),
             "{error:?}"
         );
-    }
-
-    #[test]
-    fn a_record_for_a_producer_that_has_ended_says_what_ended_it() {
-        let mut sender = sender();
-        end(
-            sender.producer.client(),
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__FENCED,
-            c"a newer producer",
-        );
-        for headers in [&[][..], &[("h", None)]] {
-            let sent = sender.send(Outgoing {
-                topic: "t",
-                partition: Some(0),
-                timestamp_ms: 0,
-                key: None,
-                value: None,
-                headers,
-            });
-            assert!(
-                matches!(&sent, Err(BrokerError::Fenced(text)) if text.contains("a newer producer")),
-                "{sent:?}"
-            );
-        }
     }
 }

@@ -341,3 +341,10 @@ pub(super) fn since_boot() -> Duration {
     unsafe { libc::clock_gettime(CLOCK, &mut time) };
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
+
+/// Ends a client as librdkafka itself does, for tests.
+#[cfg(test)]
+pub(super) fn end<C: rdkafka::ClientContext>(client: &rdkafka::client::Client<C>, code: sys::rd_kafka_resp_err_t, reason: &CStr) {
+    // SAFETY: the client lives, and the text is copied.
+    unsafe { sys::rd_kafka_test_fatal_error(client.native_ptr(), code, reason.as_ptr()) };
+}

@@ -136,3 +136,40 @@ impl Drop for KafkaProducer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::types::RDKafkaRespErr;
+
+    use super::super::config::KafkaSettings;
+    use super::super::native::end;
+    use super::*;
+
+    #[test]
+    fn a_record_for_a_producer_that_has_ended_says_what_ended_it() {
+        let settings = KafkaSettings {
+            bootstrap: "127.0.0.1:1".to_owned(),
+            ..KafkaSettings::default()
+        };
+        let mut sender = Sender::new(&settings.transactions("p")).unwrap();
+        end(
+            sender.producer.client(),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__FENCED,
+            c"a newer producer",
+        );
+        for headers in [&[][..], &[("h", None)]] {
+            let sent = sender.send(Outgoing {
+                topic: "t",
+                partition: Some(0),
+                timestamp_ms: 0,
+                key: None,
+                value: None,
+                headers,
+            });
+            assert!(
+                matches!(&sent, Err(BrokerError::Fenced(text)) if text.contains("a newer producer")),
+                "{sent:?}"
+            );
+        }
+    }
+}
