@@ -127,6 +127,7 @@ async fn one_of_two_is_stopped_sleeps_and_is_started_twice_and_the_other_goes_on
     tokio::time::sleep(Duration::from_millis(50)).await;
     let took = all_have(&stack, &two, &accounts, "11.00").await;
     let mut one = ending.await.expect("it ends");
+    assert!(took < Duration::from_secs(5), "nobody answered for {took:?}");
     one.spawn();
     one.ready(&stack.http, READY).await;
     deposit(&stack, &one, &accounts).await;
