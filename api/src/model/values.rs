@@ -38,7 +38,7 @@ pub fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::E
     deserializer.deserialize_str(Visitor)
 }
 
-/// The decimal places of `-?(0|[1-9][0-9]*)(\.[0-9]{1,4})?`; nothing if the text is not of this form, or has a sign before nothing.
+/// The decimal places of `-?(0|[1-9][0-9]*)(\.[0-9]{1,4})?`; nothing if the text is not of this form, or is a zero with a sign.
 fn places(text: &str) -> Option<u32> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = match digits.split_once('.') {
@@ -48,9 +48,9 @@ fn places(text: &str) -> Option<u32> {
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let is_whole = is_digits(whole) && (whole == "0" || !whole.starts_with('0'));
     let is_fraction = fraction.is_none_or(|fraction| is_digits(fraction) && fraction.len() <= PLACES_MAX);
-    let is_nothing = digits.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+    let is_zero = digits.bytes().all(|byte| matches!(byte, b'0' | b'.'));
     let is_signed = digits.len() < text.len();
-    (is_whole && is_fraction && !(is_signed && is_nothing)).then(|| fraction.map_or(0, |fraction| fraction.len() as u32))
+    (is_whole && is_fraction && !(is_signed && is_zero)).then(|| fraction.map_or(0, |fraction| fraction.len() as u32))
 }
 
 /// An instant as RFC 3339 in UTC.
