@@ -5,9 +5,10 @@
 mod aggregates;
 mod engine;
 mod history;
-pub mod journal;
+mod journal;
 mod openings;
 mod part;
+pub mod past;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -170,7 +171,7 @@ pub struct Entries {
     pub opened_at: Option<i64>,
 }
 
-/// An account's journal; what is found in it is in [`journal`].
+/// An account's journal; what is found in it is in [`past`].
 pub trait Journal {
     /// What its postings come to; `None`: there is no such account.
     fn entries(&self, id: AccountId) -> Result<Located<Reading<Option<Entries>>>, ReadError>;

@@ -22,7 +22,7 @@ use crate::model::{
 };
 use crate::page::{LIMIT_MAX, limit_of_hundred};
 use crate::problem::Problem;
-use crate::reads::journal::{self, PastError, Period};
+use crate::reads::past::{self, PastError, Period};
 use crate::reads::{Balanced, Entries, Located, Reading, Reads, Scan};
 use crate::routes::Group;
 use crate::state::{App, AppState};
@@ -125,7 +125,7 @@ pub async fn statement(
     let (from, to) = month_of(&text)?;
     let limit = limit_of_hundred(query.limit)? as i64;
     answer(&app, &asked, id, Which::Whole, move |reads, found| {
-        let Period { opening, closing } = journal::recorded(reads, &found.entries, from.0, to.0)?;
+        let Period { opening, closing } = past::recorded(reads, &found.entries, from.0, to.0)?;
         let first = opening.number.max(query.after.unwrap_or(0)).saturating_add(1);
         let last = closing.number.min(first.saturating_add(limit - 1));
         let rows = if first > last {
@@ -144,7 +144,7 @@ pub async fn statement(
         let mut items = Vec::with_capacity(rows.len());
         let mut before = if rows.is_empty() { opening.booked } else { after(first - 1)? };
         for posting in rows {
-            let opening_change = journal::opening_change(before, &posting)?;
+            let opening_change = past::opening_change(before, &posting)?;
             before = posting.balance_after.ok_or(PastError::Forgotten)?;
             items.push(Line {
                 corrects: posting.effective_at.filter(|at| *at < from.0).map(|at| month(Micros(at))),
@@ -152,8 +152,8 @@ pub async fn statement(
                 posting: posting.into(),
             });
         }
-        let since = journal::changed(after(closing.number)?, closing.booked)?;
-        let is_closed = journal::is_final(reads, &found.entries, closing.number, to)?;
+        let since = past::changed(after(closing.number)?, closing.booked)?;
+        let is_closed = past::is_final(reads, &found.entries, closing.number, to)?;
         Ok(Statement {
             account_id: AccountId(id),
             month: month(from),
@@ -229,10 +229,10 @@ pub async fn explain(State(app): State<AppState>, Id(id): Id, _: NoParams, asked
             // They are of another commit than the balance.
             _ => return Err(PastError::GoneOn),
         }
-        let sums = journal::sums(reads, balance)?;
+        let sums = past::sums(reads, balance)?;
         let posted = sums.brought_forward.checked_add(sums.credits)?.checked_sub(sums.debits)?;
         let amount = |amount| money(amount, balance.currency);
-        let opening_change = journal::changed(posted, balance.booked)?.map(amount);
+        let opening_change = past::changed(posted, balance.booked)?.map(amount);
         let (first, last) = sums.ends.unzip();
         Ok(Explanation {
             account_id: balance.account_id,
@@ -289,8 +289,8 @@ pub(super) async fn past(app: &App, asked: &Asked, id: i64, query: &PastQuery) -
     );
     answer(app, asked, id, Which::Whole, move |reads, found| {
         let balance = &found.entries.balance;
-        let past = journal::past(reads, &found.entries, effective_at, recorded_at)?;
-        let is_final = |Micros(at)| journal::is_final(reads, &found.entries, past.known.number, Micros(at.saturating_add(1)));
+        let past = past::past(reads, &found.entries, effective_at, recorded_at)?;
+        let is_final = |Micros(at)| past::is_final(reads, &found.entries, past.known.number, Micros(at.saturating_add(1)));
         Ok(PastBalance {
             account_id: balance.account_id,
             currency: past.known.currency,
@@ -428,7 +428,7 @@ async fn answer<T: Serialize + Send + 'static>(
             Which::Newest => is_whole &= settled == entries.balance,
         }
         if which == Which::Newest {
-            journal::is_there(&*reads, &entries)?;
+            past::is_there(&*reads, &entries)?;
         }
         let as_of = AsOf::new(&entries.balance, reading.committed_at_ms, in_commit_order, heard_at_us);
         let found = Found {
